@@ -1,0 +1,44 @@
+"""`ReferringClip`: one sample of every data set, real or toy."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class ReferringClip:
+    """A window of frames, a sentence, and the mask of what it refers to in the current frame.
+
+    Shapes: `frames` (T, H, W, 3) uint8 RGB; `mask` and `twin_mask` (H0, W0) bool at the
+    annotation's original size, which is never resized (evaluation protocol, section 2).
+    """
+
+    frames: np.ndarray
+    current: int  # index of the current frame in `frames`: explicit, never inferred
+    mask: np.ndarray
+    expression: str
+    video_id: str
+    frame_id: int  # the current frame as the data set numbers it
+    instance_id: str
+    evidence: str | None = None  # toy world: appearance, position, relation, action or direction
+    twin_mask: np.ndarray | None = None  # toy world: the twin that differs from the target in motion alone
+
+    @property
+    def sample_id(self) -> str:
+        """`v_<video>_f_<frame>_i_<instance>`: unique with the expression."""
+        return f"v_{self.video_id}_f_{self.frame_id}_i_{self.instance_id}"
+
+
+def window_indices(current: int, length: int, window: int, offset: int, causal: bool = False) -> tuple[list[int], int]:
+    """Frame indices of a window, clamped to the clip, and the slot of the current frame (D-3).
+
+    >>> window_indices(10, 30, window=3, offset=6)
+    ([4, 10, 16], 1)
+    >>> window_indices(2, 30, window=3, offset=6, causal=True)
+    ([0, 0, 2], 2)
+    """
+    if not 0 <= current < length:
+        raise ValueError(f"current frame {current} lies outside a clip of {length} frames")
+    slot = window - 1 if causal else window // 2
+    wanted = [current + (k - slot) * offset for k in range(window)]
+    return [min(max(i, 0), length - 1) for i in wanted], slot
