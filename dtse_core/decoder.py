@@ -1,0 +1,42 @@
+"""The mask decoder: top-down with concatenation, every level supervised [L, D-13]. Notebook: 07_decoder_and_loss.
+
+    D5 = CBR(U5);  D4 = CBR([D5 ; U4])
+    D3 = CBR([up D4 ; U3])
+    D2 = CBR([up D3 ; CBR1x1(Res2 of the current frame)])      both sides brought to 64 by 1x1 first
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .layers import CBR
+
+
+class MaskDecoder(nn.Module):
+    """Four maps to four mask logits, coarse to fine.
+
+    Shapes: `U5`, `U4` (B, w16, H/16, W/16), `U3` (B, w8, H/8, W/8), `low` (B, w4, H/4, W/4), which
+    `reduce_low` makes of Res2 once per frame, to logits (B, h, w) at D5, D4, D3, D2. `widths` is (w4, w8, w16).
+    """
+
+    def __init__(self, low_channels: int, widths: tuple[int, int, int] = (64, 128, 256), norm: str = "batch"):
+        super().__init__()
+        w4, w8, w16 = widths
+        self.reduce_low = CBR(low_channels, w4, 1, norm)
+        self.D5 = CBR(w16, w16, 1, norm)
+        self.D4 = CBR(2 * w16, w16, 1, norm)
+        self.D3 = CBR(w16 + w8, w8, 3, norm)
+        self.to_low = CBR(w8, w4, 1, norm)
+        self.D2 = CBR(2 * w4, w4, 3, norm)
+        self.heads = nn.ModuleList(nn.Conv2d(w, 1, 1) for w in (w16, w16, w8, w4))
+
+    def forward(self, U5: Tensor, U4: Tensor, U3: Tensor, low: Tensor) -> list[Tensor]:
+        D5 = self.D5(U5)  # (B, w16, H/16, W/16)
+        D4 = self.D4(torch.cat([D5, U4], 1))  # (B, w16, H/16, W/16)
+        D3 = self.D3(torch.cat([_resize(D4, U3), U3], 1))  # (B, w8, H/8, W/8)
+        D2 = self.D2(torch.cat([_resize(self.to_low(D3), low), low], 1))  # (B, w4, H/4, W/4)
+        return [head(D).squeeze(1) for head, D in zip(self.heads, (D5, D4, D3, D2), strict=True)]  # (B, h, w) each
+
+
+def _resize(x: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(x, size=like.shape[2:], mode="bilinear", align_corners=False)

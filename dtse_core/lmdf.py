@@ -1,0 +1,191 @@
+"""LMDF: language-guided multi-scale dynamic filtering [A]. Notebook: 06_lmdf.
+
+The equations, in the letters of the design:
+
+    X_t = CBR1x1(F_t)                                             every frame
+    G_t = P X_t * sigmoid(Conv3x3(P X_t) + W_s s_t)               language gate [D-9]
+    l   = CBR3x3([G_cur ; G_ref1 - G_cur ; G_ref2 - G_cur])       what changed, here [D-10]
+    y   = attention(q = G_cur, k = v = R(G_ref1), R(G_ref2))      where it went, anywhere [D-11]
+    Y   = CBR3x3([l ; y]) + W_y s                                 language-guided spatial-temporal feature
+    k   = Conv1x1(Y)                                              position-specific filters [A]
+    x   = Conv1x1(X_cur)
+    Z_r[p] = sum over o of k_r[o, p] * x[p + r*o]                 multi-scale: one dilation r a scale [L: HDFNet]
+    U   = X_cur + CBR1x1([x ; Z_1 ; Z_3 ; Z_5])                   the updated feature of the current frame
+"""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .layers import CBR, PyramidPool
+
+
+def dynamic_filter_reference(x: Tensor, filters: Tensor, dilation: int) -> Tensor:
+    """`dynamic_filter` as the equation says it, one multiplication at a time. Slow: for tests and notebooks."""
+    B, m, H, W = x.shape
+    K = round(filters.shape[2] ** 0.5)
+    Z = torch.zeros_like(x)
+    for b in range(B):
+        for c in range(m):
+            for i in range(H):
+                for j in range(W):
+                    for o in range(K * K):
+                        y = i + dilation * (o // K - K // 2)
+                        z = j + dilation * (o % K - K // 2)
+                        if 0 <= y < H and 0 <= z < W:
+                            Z[b, c, i, j] += filters[b, c, o, i, j] * x[b, c, y, z]
+    return Z
+
+
+def dynamic_filter(x: Tensor, filters: Tensor, dilation: int) -> Tensor:
+    """Filters every position with its own K x K kernel: `Z[p] = sum over o of filters[o, p] * x[p + dilation * o]`.
+
+    Shapes: `x (B, m, H, W)`, `filters (B, m, K*K, H, W)` in row-major order of offsets, zero outside
+    the map; returns `(B, m, H, W)`. Adds K*K shifted slices in place, forward and backward, so the
+    K*K-fold unfolded copy of `x` never exists. Raises `ValueError` for shapes that do not fit.
+    """
+    K = round(filters.shape[2] ** 0.5) if filters.ndim == 5 else 0
+    if filters.ndim != 5 or filters.shape != (*x.shape[:2], K * K, *x.shape[2:]) or K % 2 == 0:
+        raise ValueError(
+            f"filters must be (B, m, K*K, H, W) with odd K for x {tuple(x.shape)}; got {tuple(filters.shape)}"
+        )
+    return _DynamicFilter.apply(x, filters, dilation)
+
+
+class _DynamicFilter(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, filters: Tensor, dilation: int) -> Tensor:
+        ctx.save_for_backward(x, filters)
+        ctx.dilation = dilation
+        Z = torch.zeros_like(x, dtype=torch.promote_types(x.dtype, filters.dtype))
+        for o, here, there in _shifts(x, filters, dilation):
+            Z[here].addcmul_(filters[:, :, o][here], x[there])
+        return Z
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        x, filters = ctx.saved_tensors
+        grad_x, grad_filters = torch.zeros_like(x), torch.zeros_like(filters)
+        for o, here, there in _shifts(x, filters, ctx.dilation):
+            grad_x[there].addcmul_(filters[:, :, o][here], grad[here])
+            torch.mul(grad[here], x[there], out=grad_filters[:, :, o][here])
+        return grad_x, grad_filters, None
+
+
+def _shifts(x: Tensor, filters: Tensor, dilation: int) -> Iterator[tuple[int, tuple, tuple]]:
+    """For each offset `o`: the positions `p` whose `p + dilation * o` lies on the map, and those it lands on."""
+    K = round(filters.shape[2] ** 0.5)
+    H, W = x.shape[2:]
+    for o in range(K * K):
+        dy, dx = dilation * (o // K - K // 2), dilation * (o % K - K // 2)
+        if abs(dy) < H and abs(dx) < W:
+            here = (..., slice(max(0, -dy), H - max(0, dy)), slice(max(0, -dx), W - max(0, dx)))
+            there = (..., slice(max(0, dy), H - max(0, -dy)), slice(max(0, dx), W - max(0, -dx)))
+            yield o, here, there
+
+
+class LMDF(nn.Module):
+    """Updates the current frame's feature with filters generated from language-guided motion.
+
+    Shapes: `F (B, T, C, H, W)`, sentence as each frame read it `s (B, T, D)`, to `U (B, c, H, W)` for frame
+    `current`. `remember` and `update` are its two halves: the first runs once per frame and is
+    cached by the streaming predictor, the second once per current frame.
+
+    `mode`: "full", "current_only" (filters from the current frame alone), "static" (a convolution of
+    equal size that is the same everywhere) or "off" (`U = X_cur`).
+    """
+
+    def __init__(
+        self,
+        channels: int,  # C
+        outputs: int,  # c
+        text_width: int,  # D
+        window: int = 3,  # T
+        width: int = 64,  # w
+        filtered_width: int = 64,  # m
+        filter_size: int = 3,  # K
+        dilations: tuple[int, ...] = (1, 3, 5),
+        bins: tuple[int, ...] = (1, 3, 6, 8),
+        norm: str = "batch",
+        mode: str = "full",
+        language: bool = True,
+        filtered: str = "current",
+    ):
+        super().__init__()
+        self.mode, self.language, self.filtered, self.dilations = mode, language, filtered, dilations
+        m, R, taps = filtered_width, len(dilations), filter_size**2
+        self.references = window - 1
+        self.reduce = CBR(channels, outputs, 1, norm)
+        if mode == "off":
+            return
+        self.to_filtered = nn.Conv2d(outputs, m, 1)
+        self.fuse = CBR(m * (R + 1), outputs, 1, norm)
+        if mode == "static":
+            self.static = nn.ModuleList(
+                nn.Conv2d(m, m, filter_size, padding=r * (filter_size // 2), dilation=r, groups=m, bias=False)
+                for r in dilations
+            )
+            return
+        self.P = nn.Conv2d(outputs, width, 1)
+        if language:
+            self.gate = nn.Conv2d(width, width, 3, padding=1)
+            self.W_s = nn.Linear(text_width, width)
+            self.W_y = nn.Linear(text_width, width)
+        self.difference = CBR(width * window, width, 3, norm)
+        self.pool = PyramidPool(bins)  # R
+        self.q, self.k, self.v = (nn.Linear(width, width, bias=False) for _ in range(3))
+        self.mix = CBR(2 * width, width, 3, norm)
+        self.to_filters = nn.Conv2d(width, R * m * taps, 1)
+
+    def forward(self, F: Tensor, s: Tensor, current: int) -> Tensor:
+        B, T = F.shape[:2]
+        X, G = self.remember(F.flatten(0, 1), s.flatten(0, 1))  # (B*T, c, H, W), (B*T, w, H, W)
+        X, G = X.unflatten(0, (B, T)), None if G is None else G.unflatten(0, (B, T))
+        others = [t for t in range(T) if t != current]
+        references = [(X[:, t], G[:, t]) for t in others] if self.uses_references else []
+        return self.update(X[:, current], None if G is None else G[:, current], s[:, current], references)
+
+    @property
+    def uses_references(self) -> bool:
+        """Whether frames other than the current one matter."""
+        return self.mode == "full" and self.references > 0
+
+    def remember(self, F: Tensor, s: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What a frame contributes on its own: `F (B, C, H, W)`, `s (B, D)` to `X (B, c, H, W)`, `G (B, w, H, W)`."""
+        X = self.reduce(F)  # (B, c, H, W)
+        if self.mode in ("off", "static"):
+            return X, None
+        G = self.P(X)  # (B, w, H, W)
+        if self.language:
+            G = G * torch.sigmoid(self.gate(G) + self.W_s(s)[:, :, None, None])  # (B, w, H, W)
+        return X, G
+
+    def update(self, X: Tensor, G: Tensor | None, s: Tensor, references: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+        """The current frame's `X`, `G`, `s` and the references' `(X, G)`, in order of time, to `U (B, c, H, W)`."""
+        if self.mode == "off":
+            return X
+        x = self.to_filtered(X)  # (B, m, H, W)
+        if self.mode == "static":
+            Z = [convolution(x) for convolution in self.static]  # R times (B, m, H, W)
+        else:
+            k = self.make_filters(G, s, [G_ref for _, G_ref in references])  # (B, R, m, K*K, H, W)
+            if self.filtered == "reference" and references:
+                x = self.to_filtered(references[0][0])  # (B, m, H, W)
+            Z = [dynamic_filter(x, k[:, i], r) for i, r in enumerate(self.dilations)]  # R times (B, m, H, W)
+        return X + self.fuse(torch.cat([x, *Z], 1))  # (B, c, H, W)
+
+    def make_filters(self, G: Tensor, s: Tensor, G_refs: Sequence[Tensor]) -> Tensor:
+        """Gated features of the current frame and its references to filters `k (B, R, m, K*K, H, W)`."""
+        G_refs = list(G_refs) + [G] * (self.references - len(G_refs))  # a missing reference repeats the current frame
+        changes = [G_ref - G for G_ref in G_refs]  # T - 1 times (B, w, H, W)
+        local = self.difference(torch.cat([G, *changes], 1))  # (B, w, H, W)
+        regions = torch.cat([self.pool(G_ref) for G_ref in G_refs or [G]], 1)  # (B, (T - 1) * M, w)
+        q = self.q(G.flatten(2).mT)  # (B, HW, w)
+        y = F.scaled_dot_product_attention(q, self.k(regions), self.v(regions))  # (B, HW, w)
+        Y = self.mix(torch.cat([local, y.mT.unflatten(2, G.shape[2:])], 1))  # (B, w, H, W)
+        if self.language:
+            Y = Y + self.W_y(s)[:, :, None, None]  # (B, w, H, W)
+        shape = (len(self.dilations), self.to_filtered.out_channels, -1)  # R, m, K*K
+        return self.to_filters(Y).unflatten(1, shape)  # (B, R, m, K*K, H, W)

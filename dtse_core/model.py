@@ -1,0 +1,181 @@
+"""`DTSE`: encoder, LMDF and decoder put together. Notebook: 01_the_map."""
+
+import dataclasses
+from pathlib import Path
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from .config import ModelConfig
+from .decoder import MaskDecoder
+from .encoder import EncoderOutput, InterleavedEncoder
+from .lmdf import LMDF
+from .streams import stream_settings
+from .vlmg import VLMGMaps
+
+
+class DTSEOutput(NamedTuple):
+    """Shapes: `logits` (B, H, W) at the frames' size; `aux_logits` (B, h, w) at D5, D4, D3; maps on request."""
+
+    logits: Tensor
+    aux_logits: tuple[Tensor, ...]
+    maps: dict[int, VLMGMaps]  # VLMG's attention per insertion, over all B*T frames
+
+
+class FrameMemory(NamedTuple):
+    """All that one frame contributes to its own mask and to its neighbours': what a video keeps of it.
+
+    Shapes: `low` (B, w4, H/4, W/4); per level 3, 4, 5 `X` (B, c, h, w) and `G` (B, w, h, w) or None; `sentence` (B, D).
+    """
+
+    low: Tensor
+    X: tuple[Tensor, ...]
+    G: tuple[Tensor | None, ...]
+    sentence: Tensor
+    maps: dict[int, VLMGMaps]
+
+
+class DTSE(
+    nn.Module,
+    PyTorchModelHubMixin,
+    library_name="dtse",
+    license="apache-2.0",
+    tags=["referring-video-segmentation"],
+    paper_url="https://arxiv.org/abs/2203.15969",
+):
+    """Deeply interleaved two-stream encoder with language-guided multi-scale dynamic filtering.
+
+    >>> model = DTSE(preset("tiny").model)
+    >>> model(frames, input_ids, attention_mask).logits      # (B, T, 3, H, W), (B, N), (B, N) -> (B, H, W)
+    """
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        c = config
+        self.encoder = InterleavedEncoder(c)
+        channels, D = self.encoder.visual.channels, self.encoder.text.width
+        w4, w8, w16 = c.widths
+        self.lmdf = nn.ModuleDict(
+            {
+                str(stage): LMDF(
+                    channels[stage],
+                    outputs,
+                    D,
+                    c.window,
+                    c.lmdf_width,
+                    c.filtered_width,
+                    c.filter_size,
+                    c.dilations,
+                    c.lmdf_bins,
+                    c.norm,
+                    c.lmdf,
+                    c.lmdf_language,
+                    c.filtered,
+                )
+                for stage, outputs in ((3, w8), (4, w16), (5, w16))
+            }
+        )
+        self.decoder = MaskDecoder(channels[2], c.widths, c.norm)
+        # A checkpoint must build without the hub: it carries both streams' own settings.
+        saved = {
+            "visual": stream_settings(self.encoder.visual.resnet),
+            "text": stream_settings(self.encoder.text.bert),
+        }
+        self.config = self._hub_mixin_config = dataclasses.replace(config, saved_streams=saved)
+
+    def forward(
+        self, frames: Tensor, input_ids: Tensor, attention_mask: Tensor, return_maps: bool = False
+    ) -> DTSEOutput:
+        """One window per clip, in order of time: `frames (B, T, 3, H, W)`, `input_ids` and `attention_mask (B, N)`.
+
+        The current frame is the middle one, or the last with `causal`. Fewer frames than the model's
+        window are completed with the current one, so a single image works (D-3).
+        """
+        self._check(frames, input_ids, attention_mask)
+        B, T = frames.shape[:2]
+        current = T - 1 if self.config.causal else T // 2
+        if not self.uses_references:
+            frames, T, current = frames[:, current : current + 1], 1, 0
+        L = self.encoder.read_sentence(input_ids, attention_mask)  # (B, N, D)
+        L = L.repeat_interleave(T, 0)  # (B*T, N, D): each frame reads its own copy (D-6)
+        word_mask = attention_mask.repeat_interleave(T, 0)  # (B*T, N)
+        seen = self.encoder.see_frame(frames.flatten(0, 1))  # {2: (B*T, C, H/4, W/4), ...}
+        memory = self.remember(self.encoder.interleave(seen, L, word_mask, return_maps))
+        window = [select_frame(memory, t, T) for t in range(T)]
+        return self.decode(window[current], window[:current] + window[current + 1 :], frames.shape[3:])
+
+    @property
+    def uses_references(self) -> bool:
+        """Whether any frame but the current one matters."""
+        return self.lmdf["3"].uses_references
+
+    def remember(self, encoded: EncoderOutput) -> FrameMemory:
+        """Encoded frames to what is kept of each."""
+        pairs = [self.lmdf[str(n)].remember(encoded.features[n], encoded.sentence) for n in (3, 4, 5)]
+        X, G = zip(*pairs, strict=True)
+        return FrameMemory(self.decoder.reduce_low(encoded.features[2]), X, G, encoded.sentence, encoded.maps)
+
+    def decode(self, current: FrameMemory, references: list[FrameMemory], size: tuple[int, int]) -> DTSEOutput:
+        """The current frame and its references, in order of time, to mask logits at `size`."""
+        U3, U4, U5 = (
+            self.lmdf[str(n)].update(
+                current.X[i], current.G[i], current.sentence, [(r.X[i], r.G[i]) for r in references]
+            )  # (B, c, h, w)
+            for i, n in enumerate((3, 4, 5))
+        )
+        *aux, finest = self.decoder(U5, U4, U3, current.low)  # (B, h, w) each
+        logits = F.interpolate(finest[:, None], size=tuple(size), mode="bilinear", align_corners=False)[:, 0]
+        return DTSEOutput(logits, tuple(aux), current.maps)  # logits (B, H, W)
+
+    def _check(self, frames: Tensor, input_ids: Tensor, attention_mask: Tensor) -> None:
+        if frames.ndim != 5 or frames.shape[2] != 3 or not frames.is_floating_point():
+            raise ValueError(
+                f"frames must be floating point (B, T, 3, H, W); got {frames.dtype} {tuple(frames.shape)}"
+            )
+        if frames.shape[1] > self.config.window:
+            raise ValueError(f"frames holds T = {frames.shape[1]} frames; this model's window is {self.config.window}")
+        if input_ids.ndim != 2 or input_ids.shape[0] != frames.shape[0] or input_ids.is_floating_point():
+            raise ValueError(
+                f"input_ids must be integers (B, N) with B = {frames.shape[0]}; got {input_ids.dtype} "
+                f"{tuple(input_ids.shape)}"
+            )
+        if attention_mask.shape != input_ids.shape:
+            raise ValueError(
+                f"attention_mask must have input_ids' shape {tuple(input_ids.shape)}; got {tuple(attention_mask.shape)}"
+            )
+
+    @classmethod
+    def _from_pretrained(cls, *, model_id, config, map_location="cpu", **hub) -> "DTSE":
+        """Called by the mixin's `from_pretrained`. Reads safetensors alone, so no pickle is ever executed."""
+        file = Path(model_id) / "model.safetensors"
+        if not file.parent.is_dir():
+            wanted = ("revision", "cache_dir", "force_download", "token", "local_files_only")
+            try:
+                file = hf_hub_download(model_id, "model.safetensors", **{k: hub[k] for k in wanted if k in hub})
+            except EntryNotFoundError as error:
+                raise ValueError(f"{model_id} holds no model.safetensors; other formats are not read") from error
+        elif not file.is_file():
+            raise ValueError(f"{file} is missing; a checkpoint folder holds config.json and model.safetensors")
+        model = cls(config)
+        try:
+            model.load_state_dict(load_file(file, device=str(map_location)))
+        except Exception as error:  # safetensors and torch each have their own
+            first = str(error).splitlines()[0:2]
+            raise ValueError(
+                f"{file} does not fit its config.json: truncated, or of another configuration ({' '.join(first)})"
+            ) from error
+        return model.eval()
+
+
+def select_frame(memory: FrameMemory, t: int, T: int) -> FrameMemory:
+    """Frame `t` of memories that hold B clips of T frames, clip by clip."""
+
+    def pick(x):
+        return None if x is None else x.unflatten(0, (-1, T))[:, t]
+
+    X, G = tuple(map(pick, memory.X)), tuple(map(pick, memory.G))
+    return FrameMemory(pick(memory.low), X, G, pick(memory.sentence), memory.maps)

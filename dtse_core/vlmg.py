@@ -1,0 +1,125 @@
+"""VLMG: vision and language guide each other [A]. Notebook: 04_vlmg.
+
+The equations, in the letters of the design:
+
+    m   = Norm(W_v V + W_s s8 + W_g L[cls])                        pixels
+    t   = Norm(W_l L)                                              words
+    a   = softmax_N( (W_q m) . t / sqrt(d) )                       which words pixel p reads
+    e   = a t                                                      the sentence as pixel p reads it
+    A   = softmax_M( (Q_m m . R(K_m m) + Q_e e . R(K_e e)) / sqrt(d) )   one affinity for both [L]
+    f   = CBR1x1( [ A R(V_m m) ; A R(V_e e) ; m * e ] )            language-guided vision [D-7]
+    V'  = V + g_V * W_f f
+    L'  = L + g_L * MHA(q = L, k = v = R(f))                       vision-guided language [D-8]
+
+Products are associated in the cheaper order: a projection of all pixels that only meets words or
+regions is applied to the words or regions instead, and since pooling is linear, R(K m) = K R(m).
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .layers import PyramidPool, coordinates, make_norm
+
+
+class VLMGMaps(NamedTuple):
+    """What VLMG looked at, for the explorers."""
+
+    words: Tensor  # a (B, HW, N): the words that each pixel reads
+    regions: Tensor  # A (B, HW, M): the regions that each pixel reads
+
+
+class VLMG(nn.Module):
+    """One insertion between the streams.
+
+    Shapes: `V (B, C, H, W)`, `L (B, N, D)`, `word_mask (B, N)` to `V'`, `L'` of the same shapes, and
+    `VLMGMaps` or None. With both gates at zero it is the identity; padded words weigh exactly 0.
+    """
+
+    def __init__(
+        self,
+        channels: int,  # C
+        text_width: int,  # D
+        width: int = 256,  # d
+        heads: int = 8,
+        bins: tuple[int, ...] = (1, 3, 6, 8),
+        norm: str = "batch",
+        gate_init: float = 0.0,
+        language_to_vision: bool = True,
+        vision_to_language: bool = True,
+    ):
+        super().__init__()
+        self.W_v = nn.Conv2d(channels, width, 1, bias=False)
+        self.W_s = nn.Linear(8, width, bias=False)
+        self.W_g = nn.Linear(text_width, width)
+        self.W_l = nn.Linear(text_width, width)
+        self.norm_m, self.norm_t = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.W_q, self.Q_m, self.K_m, self.Q_e, self.K_e, self.V_m, self.V_e = (
+            nn.Linear(width, width, bias=False) for _ in range(7)
+        )
+        self.pool = PyramidPool(bins)  # R
+        self.fuse = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(3))  # CBR's three column blocks
+        self.fuse_norm = make_norm(width, norm)
+        if language_to_vision:
+            self.W_f = nn.Conv2d(width, channels, 1, bias=False)
+            self.gate_V = nn.Parameter(torch.full((channels,), gate_init))
+        if vision_to_language:
+            self.read = RegionAttention(text_width, width, heads)
+            self.gate_L = nn.Parameter(torch.full((text_width,), gate_init))
+        self.language_to_vision, self.vision_to_language = language_to_vision, vision_to_language
+
+    def forward(
+        self, V: Tensor, L: Tensor, word_mask: Tensor, return_maps: bool = False
+    ) -> tuple[Tensor, Tensor, VLMGMaps | None]:
+        size, scale = V.shape[2:], self.W_q.out_features**-0.5
+        place = self.W_s(coordinates(*size, like=V).flatten(1).t())  # (HW, d)
+        m = self.norm_m(_tokens(self.W_v(V)) + place + self.W_g(L[:, :1]))  # (B, HW, d)
+        t = self.norm_t(self.W_l(L))  # (B, N, d)
+
+        a = m @ (t @ self.W_q.weight).mT * scale  # (B, HW, N)
+        a = a.masked_fill(word_mask[:, None] == 0, float("-inf")).softmax(-1)  # (B, HW, N)
+        e = a @ t  # (B, HW, d)
+
+        R_m = self.pool(_map(m, size))  # (B, M, d)
+        R_e = self.pool(_map(a, size)) @ t  # (B, M, d)
+        keys_m = self.K_m(R_m) @ self.Q_m.weight  # (B, M, d)
+        keys_e = self.K_e(R_e) @ self.Q_e.weight  # (B, M, d)
+        A = (m @ keys_m.mT + a @ (t @ keys_e.mT)).mul(scale).softmax(-1)  # (B, HW, M)
+
+        values = self.fuse[0](self.V_m(R_m)) + self.fuse[1](self.V_e(R_e))  # (B, M, d)
+        f = _map(A @ values + self.fuse[2](m * e), size)  # (B, d, H, W)
+        f = F.relu(self.fuse_norm(f))  # (B, d, H, W)
+
+        if self.language_to_vision:
+            V = V + self.gate_V[:, None, None] * self.W_f(f)  # (B, C, H, W)
+        if self.vision_to_language:
+            L = L + self.gate_L * self.read(L, self.pool(f))  # (B, N, D)
+        return V, L, VLMGMaps(a, A) if return_maps else None
+
+
+class RegionAttention(nn.Module):
+    """Words `L (B, N, D)` read the regions `(B, M, d)` by multi-head attention of inner width d: `(B, N, D)`."""
+
+    def __init__(self, text_width: int, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.query, self.output = nn.Linear(text_width, width), nn.Linear(width, text_width)
+        self.key, self.value = nn.Linear(width, width), nn.Linear(width, width)
+
+    def forward(self, L: Tensor, regions: Tensor) -> Tensor:
+        q, k, v = (
+            x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, N or M, d / heads)
+            for x in (self.query(L), self.key(regions), self.value(regions))
+        )
+        y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)  # (B, N, d)
+        return self.output(y)  # (B, N, D)
+
+
+def _tokens(x: Tensor) -> Tensor:
+    return x.flatten(2).transpose(1, 2)  # (B, C, H, W) -> (B, HW, C)
+
+
+def _map(x: Tensor, size: tuple[int, int]) -> Tensor:
+    return x.transpose(1, 2).unflatten(2, size)  # (B, HW, C) -> (B, C, H, W)
