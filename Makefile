@@ -1,0 +1,79 @@
+# `make help` lists the targets. Needs Python 3.11 or newer and make, nothing else.
+# PYTHON picks the interpreter that makes .venv:           make tutorial PYTHON=python3.12
+# PIP_EXTRA_INDEX_URL is pip's own variable. On Linux without a GPU, point it at PyTorch's CPU
+# wheels (their address stands in PyTorch's installation guide) to save gigabytes of CUDA.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV ?= .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+TOY := runs/toy_a2d
+STRICT := $(wildcard notebooks/0[0-7]_*.ipynb)
+LAX := $(wildcard notebooks/0[89]_*.ipynb notebooks/1[0-9]_*.ipynb)
+NBVAL := -p no:cacheprovider --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg
+
+export OMP_NUM_THREADS ?= 1
+export DTSE_HEADLESS := 1
+export HF_HUB_OFFLINE ?= 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: tutorial test lint lock notebooks heads bench help clean
+
+tutorial: $(READY) ## run every notebook; pages and a table under runs/tutorial/
+	$(PY) data_scripts/make_toy_world.py --layout a2d --out $(TOY)
+	$(PY) -m dtse_core.runner notebooks --out runs/tutorial
+
+test: lint ## lint, unit tests, notebook hygiene and parity, nbval
+	$(PY) -m pytest -n 2 tests/unit
+	$(PY) -m pytest tests/notebooks
+	$(if $(STRICT),$(PY) -m pytest $(NBVAL) --nbval $(STRICT),@echo "no notebook 00-07 yet")
+	$(if $(LAX),$(PY) -m pytest $(NBVAL) --nbval-lax $(LAX),@echo "no notebook 08-12 yet")
+
+lint: $(READY) ## ruff and codespell
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/codespell
+
+notebooks: $(READY) heads ## re-execute the notebooks and save their outputs
+	$(PY) -m dtse_core.runner notebooks --write
+
+heads: $(READY) ## rewrite the generated parts: notebook heads and notebooks/README.md
+	$(PY) notebooks/_heads.py
+
+bench: $(READY) ## run the benchmarks; NAME=... for one
+	$(PY) benchmarks/bench.py $(NAME) --json
+
+# The lock names no index and no path, and torch without its build (+cpu, +cu...), so that it serves
+# every machine. pip-compile drops decord's platform marker; it is put back.
+TORCH := 2.13.0
+HAS_DECORD := (sys_platform == 'linux' and platform_machine == 'x86_64') or (sys_platform == 'win32' and platform_machine == 'AMD64')
+lock: $(READY) ## write requirements.lock anew; UPGRADE=--upgrade takes newest versions
+	$(VENV)/bin/pip-compile pyproject.toml --quiet --all-extras --strip-extras --no-header --no-annotate \
+	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
+	  --upgrade-package torch==$(TORCH) $(UPGRADE) --output-file requirements.lock
+	{ echo "# Exact versions of everything, written by 'make lock'. Install with: pip install -r requirements.lock"; \
+	  sed -E -e '/^(#|$$)/d' -e 's/^(torch==[0-9.]+)\+.*/\1/' -e "s/^decord==[^;]*$$/&; $(HAS_DECORD)/" requirements.lock; \
+	} > requirements.lock.part
+	mv requirements.lock.part requirements.lock
+
+# Stamped last: an interrupted installation resumes at the next call.
+$(READY): requirements.lock requirements-testdata.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.version_info >= (3, 11) or sys.exit( \
+	  f"dtse needs Python 3.11 or newer; $(PYTHON) is {v}. Name another one: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet -r requirements.lock
+	$(PY) -m pip install --quiet --no-deps -r requirements-testdata.lock
+	$(PY) -m pip install --quiet --no-deps -e .
+	@touch $@
+
+clean: ## remove what these targets made; keeps .venv and your own runs
+	rm -rf runs/tutorial $(TOY) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path "./$(VENV)/*" -prune -exec rm -rf {} +
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
