@@ -66,6 +66,7 @@ class DataConfig:
     name: str = "toy"  # toy (drawn in memory) or a2d
     root: str = ""  # the data set's folder; not needed for toy
     size: tuple[int, int] = (320, 320)  # height, width that the model sees (D-2)
+    val_split: str = "val"  # scored during training; real A2D has no validation part
     offset: int = 6  # frames between the current frame and a reference (D-3)
     flip: bool = False  # horizontal flips, left and right swapped in the sentence as whole words
     max_words: int = 64  # longest expression, in word pieces
@@ -76,9 +77,10 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The training recipe (D-14). Training ends at `steps` or `minutes`, whichever comes first."""
+    """The training recipe (D-14). Training ends at `steps`, `epochs` or `minutes`, whichever comes first."""
 
-    steps: int = 100_000  # optimiser steps
+    steps: int = 1_000_000  # optimiser steps
+    epochs: float = 15.0  # passes over the training samples; 0 means no such limit
     minutes: float = 0.0  # wall-clock limit over all resumes; 0 means none
     batch: int = 16  # clips a step
     lr: float = 1e-4  # of the new layers
@@ -93,6 +95,7 @@ class TrainConfig:
     aux_weight: float = 1.0  # weight of the three coarser heads
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
     seed: int = 0
+    log_every: int = 20  # steps between records of the training loss
     eval_every: int = 2000  # steps between validations; 0 means only at the end
     eval_samples: int = 500  # validation samples used then; 0 means all
     checkpoint_every: int = 2000  # steps between checkpoints
@@ -134,6 +137,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "model.norm": "group",
         "data.size": (64, 96),
         "train.steps": 20_000,
+        "train.epochs": 0.0,
         "train.lr": 5e-4,
         "train.stream_lr": 5e-4,
         "train.gate_lr": 5e-4,
@@ -148,6 +152,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "colab": {  # one 16 GB GPU, pretrained streams
         "model.visual": "microsoft/resnet-50",
         "data.name": "a2d",
+        "data.val_split": "test",
         "data.size": (256, 256),
         "data.workers": 2,
         "train.batch": 8,
@@ -155,6 +160,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "paper": {  # the design's full size
         "data.name": "a2d",
+        "data.val_split": "test",
         "data.workers": 4,
     },
 }

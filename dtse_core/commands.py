@@ -1,0 +1,39 @@
+"""What the three commands share: settings parsed from the command line, and errors of one line."""
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from .config import RunConfig, preset
+
+
+def parse_run_config(prog: str, description: str, arguments: list[str] | None = None) -> RunConfig:
+    """A `RunConfig` from `--preset NAME` and dotted settings such as `--train.lr 1e-4`; `--help` lists all."""
+    import tyro
+
+    arguments = sys.argv[1:] if arguments is None else arguments
+    name = "tiny"
+    for k, argument in enumerate(arguments):  # the preset gives every other setting its default
+        if argument == "--preset" and k + 1 < len(arguments):
+            name = arguments[k + 1]
+        elif argument.startswith("--preset="):
+            name = argument.partition("=")[2]
+    return tyro.cli(RunConfig, default=preset(name), args=arguments, prog=prog, description=description)
+
+
+def one_line_errors(command: Callable[[], Any]) -> Callable[[], None]:
+    """Turns the errors that a user can mend into one line on standard error and exit status 1."""
+
+    @functools.wraps(command)
+    def run() -> None:
+        try:
+            command()
+        except (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError, ImportError, FloatingPointError) as e:
+            print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
+            sys.exit(1)
+        except KeyboardInterrupt:
+            print("stopped; the same command resumes", file=sys.stderr)
+            sys.exit(130)
+
+    return run
