@@ -48,7 +48,9 @@ class ModelConfig:
         for f in dataclasses.fields(self):  # JSON gives lists back
             if isinstance(getattr(self, f.name), list):
                 object.__setattr__(self, f.name, tuple(getattr(self, f.name)))
-        _require(self.window >= 1 and self.window % 2 == 1, f"model.window is {self.window}; it must be odd: 1, 3, 5 ...")
+        _require(
+            self.window >= 1 and self.window % 2 == 1, f"model.window is {self.window}; it must be odd: 1, 3, 5 ..."
+        )
         _require(self.filter_size % 2 == 1, f"model.filter_size is {self.filter_size}; it must be odd")
         _require(
             set(self.vlmg_stages) <= {2, 3, 4, 5} and list(self.vlmg_stages) == sorted(set(self.vlmg_stages)),

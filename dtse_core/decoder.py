@@ -1,8 +1,8 @@
 """The mask decoder: top-down with concatenation, every level supervised [L, D-13]. Notebook: 07_decoder_and_loss.
 
-    D5 = CBR(U5);  D4 = CBR([D5 ; U4])
-    D3 = CBR([up D4 ; U3])
-    D2 = CBR([up D3 ; CBR1x1(Res2 of the current frame)])      both sides brought to 64 by 1x1 first
+D5 = CBR(U5);  D4 = CBR([D5 ; U4])
+D3 = CBR([up D4 ; U3])
+D2 = CBR([up D3 ; CBR1x1(Res2 of the current frame)])      both sides brought to 64 by 1x1 first
 """
 
 import torch

@@ -84,9 +84,7 @@ class InterleavedEncoder(nn.Module):
         sentence = (L * kept).sum(1) / kept.sum(1)  # (B, D)
         return EncoderOutput(features, L, sentence, maps if return_maps else {})
 
-    def forward(
-        self, frames: Tensor, input_ids: Tensor, word_mask: Tensor, return_maps: bool = False
-    ) -> EncoderOutput:
+    def forward(self, frames: Tensor, input_ids: Tensor, word_mask: Tensor, return_maps: bool = False) -> EncoderOutput:
         """`frames (B, 3, H, W)` with one sentence each."""
         return self.interleave(self.see_frame(frames), self.read_sentence(input_ids, word_mask), word_mask, return_maps)
 

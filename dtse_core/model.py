@@ -133,9 +133,7 @@ class DTSE(
 
     def _check(self, frames: Tensor, input_ids: Tensor, attention_mask: Tensor) -> None:
         if frames.ndim != 5 or frames.shape[2] != 3 or not frames.is_floating_point():
-            raise ValueError(
-                f"frames must be floating point (B, T, 3, H, W); got {frames.dtype} {tuple(frames.shape)}"
-            )
+            raise ValueError(f"frames must be floating point (B, T, 3, H, W); got {frames.dtype} {tuple(frames.shape)}")
         if frames.shape[1] > self.config.window:
             raise ValueError(f"frames holds T = {frames.shape[1]} frames; this model's window is {self.config.window}")
         if input_ids.ndim != 2 or input_ids.shape[0] != frames.shape[0] or input_ids.is_floating_point():

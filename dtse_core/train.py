@@ -44,9 +44,7 @@ from .model import DTSE
 def train_step(model: nn.Module, batch: Batch, config: RunConfig) -> tuple[Tensor, Tensor]:
     """Forward pass and loss of one batch: `(loss, mean IoU of the batch)`, both scalars; the caller steps."""
     out = model(batch.frames, batch.input_ids, batch.attention_mask)
-    loss = segmentation_loss(
-        out.logits, out.aux_logits, batch.masks, config.train.dice_weight, config.train.aux_weight
-    )
+    loss = segmentation_loss(out.logits, out.aux_logits, batch.masks, config.train.dice_weight, config.train.aux_weight)
     with torch.no_grad():
         predicted, target = out.logits > 0, batch.masks > 0.5  # (B, H, W)
         union = (predicted | target).sum((1, 2)).clamp(min=1)  # (B,)
@@ -96,7 +94,9 @@ def train(config: RunConfig, progress: bool = True, on_log=None) -> Path:
         accelerator.print(f"resuming {out} at step {state.step}")
     if main:
         _cut_history(out, state.step)
-    order = batch_order(len(training), c.batch, c.seed, state.step, accelerator.process_index, accelerator.num_processes)
+    order = batch_order(
+        len(training), c.batch, c.seed, state.step, accelerator.process_index, accelerator.num_processes
+    )
     loader = DataLoader(
         TrainingSamples(training, c.seed, config.data.flip),
         batch_sampler=order,
@@ -106,7 +106,11 @@ def train(config: RunConfig, progress: bool = True, on_log=None) -> Path:
     )
 
     # The loop.
-    bar = tqdm(total=100, disable=not (progress and main), bar_format="{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}")
+    bar = tqdm(
+        total=100,
+        disable=not (progress and main),
+        bar_format="{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
+    )
     sums, started, before = torch.zeros(3, device=device), time.monotonic(), state.seconds
     batches = iter(loader)
     model.train()
@@ -266,9 +270,7 @@ def checkpoints(out: Path) -> list[Path]:
     return sorted((out / "checkpoints").glob("step_[0-9]*[0-9]"))
 
 
-def save_checkpoint(
-    out: Path, state: RunState, model: DTSE, optimizer, accelerator: Accelerator, keep: int
-) -> None:
+def save_checkpoint(out: Path, state: RunState, model: DTSE, optimizer, accelerator: Accelerator, keep: int) -> None:
     """Model, optimiser and position, written beside and renamed, so a cut never leaves half a checkpoint."""
     folder = out / "checkpoints" / f"step_{state.step:09d}"
     part = _fresh(folder.with_name(folder.name + ".part"))

@@ -1,0 +1,251 @@
+"""Masks for a video and a sentence. Notebook: 12_your_own_video.
+
+    python -m dtse_core.predict clip.mp4 "the dog running to the left" --checkpoint tiny --out masks/
+
+Each frame is encoded once per sentence, what depends on the frame alone once for all sentences, what depends
+on the sentence alone once for the whole video. Only the frames that a window can still reach are kept, so the
+memory does not grow with the video's length.
+"""
+
+import shutil
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .checkpoint import checkpoint_folder, read_run_config
+from .commands import one_line_errors
+from .config import DataConfig
+from .data.clip import window_indices
+from .data.collate import load_tokenizer, tokenize
+from .data.transforms import resize_frames
+from .data.video import iterate_frames, video_fps, write_video
+from .metrics import mask_confidence, resize_logits
+from .model import DTSE, FrameMemory
+
+Video = str | Path | np.ndarray | Sequence[np.ndarray]
+
+
+class Step(NamedTuple):
+    """One frame of a stream, for S expressions."""
+
+    index: int
+    frame: np.ndarray  # (H, W, 3) uint8, as it came in
+    masks: np.ndarray  # (S, H, W) bool
+    probabilities: np.ndarray  # (S, H, W) float32
+    confidence: np.ndarray  # (S,) mean probability over the mask, 0 if it is empty (D-15)
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What `segment` returns for one expression."""
+
+    expression: str
+    masks: np.ndarray  # (T, H, W) bool
+    confidence: np.ndarray  # (T,) in [0, 1]
+    video: Video  # where the frames came from; read again to draw the overlay
+    fps: float
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the video with the mask drawn on it: `.mp4`, or `.gif` for short clips."""
+        from .viz import overlay, save_gif
+
+        frames = (overlay(f, m) for f, m in zip(iterate_frames(self.video), self.masks, strict=True))
+        if Path(path).suffix == ".gif":
+            save_gif(path, list(frames), caption=self.expression, fps=self.fps)
+        else:
+            write_video(path, frames, self.fps)
+        return Path(path)
+
+    def save_masks(self, folder: str | Path) -> Path:
+        """Writes `00000.png`, `00001.png` ..., 255 inside the mask and 0 outside."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for k, mask in enumerate(self.masks):
+            save_mask(folder / f"{k:05d}.png", mask)
+        return folder
+
+
+class ReferringVideoPredictor:
+    """A trained model, its tokenizer, and the size and frame offset that it was trained with."""
+
+    def __init__(self, model: DTSE, tokenizer, data: DataConfig, device: str = "auto"):
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.model, self.tokenizer, self.data = model.to(device).eval(), tokenizer, data
+        self.device = torch.device(device)
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path = "tiny", device: str = "auto") -> "ReferringVideoPredictor":
+        """`"tiny"` ships with the package; anything else is a run, a checkpoint folder or a hub name."""
+        folder = checkpoint_folder(name)
+        return cls(DTSE.from_pretrained(folder), load_tokenizer(str(folder)), read_run_config(folder).data, device)
+
+    def segment(
+        self, video: Video, expression: str | Sequence[str], progress: bool = False
+    ) -> Segmentation | list[Segmentation]:
+        """Masks for every frame; a list of expressions gives a list of results.
+
+        `video` is a video file, a folder of frames, or frames `(T, H, W, 3)` uint8. Raises `ValueError` for
+        frames or expressions that cannot be used, `FileNotFoundError` for a missing file.
+        """
+        from tqdm.auto import tqdm
+
+        expressions = [expression] if isinstance(expression, str) else list(expression)
+        steps = tqdm(self.stream(iterate_frames(video), expressions), unit=" frames", disable=not progress)
+        masks, confidence = zip(*((s.masks, s.confidence) for s in steps), strict=True)
+        masks, confidence = np.stack(masks, 1), np.stack(confidence, 1)  # (S, T, H, W), (S, T)
+        fps = video_fps(video)
+        results = [Segmentation(e, masks[k], confidence[k], video, fps) for k, e in enumerate(expressions)]
+        return results[0] if isinstance(expression, str) else results
+
+    @torch.inference_mode()
+    def stream(self, frames: Iterable[np.ndarray], expression: str | Sequence[str]) -> Iterator[Step]:
+        """Yields a `Step` per frame in constant memory, `offset` frames behind the input (none if causal)."""
+        expressions = [expression] if isinstance(expression, str) else list(expression)
+        ids, word_mask = (x.to(self.device) for x in tokenize(expressions, self.tokenizer, self.data.max_words))
+        L = self.model.encoder.read_sentence(ids, word_mask)  # (S, N, D)
+        window, causal, offset = self.model.config.window, self.model.config.causal, self.data.offset
+        window = window if self.model.uses_references else 1
+        ahead = 0 if causal else window // 2 * offset
+        behind = (window - 1) * offset - ahead
+
+        kept: deque[tuple[np.ndarray, FrameMemory]] = deque()  # frames that a window can still reach
+        first = current = count = 0  # index of kept[0], of the next frame to answer, of the next to come
+        for frame in frames:
+            frame = check_frame(frame, count)
+            kept.append((frame, self._encode(frame, L, word_mask)))
+            count += 1
+            if current + ahead < count:
+                yield self._decode(kept, first, current, count, window, offset, causal)
+                current += 1
+                while first < current - behind:
+                    kept.popleft()
+                    first += 1
+        if not count:
+            raise ValueError("the video holds no frames")
+        for last in range(current, count):  # these windows are clamped to the end
+            yield self._decode(kept, first, last, count, window, offset, causal)
+
+    def _encode(self, frame: np.ndarray, L: Tensor, word_mask: Tensor) -> FrameMemory:
+        x = resize_frames(frame[None], self.data.size).to(self.device, non_blocking=True)  # (1, 3, h, w)
+        seen = self.model.encoder.see_frame(x)  # once for all S sentences
+        seen = {n: V.expand(len(L), -1, -1, -1) for n, V in seen.items()}
+        return self.model.remember(self.model.encoder.interleave(seen, L, word_mask))
+
+    def _decode(self, kept, first: int, current: int, count: int, window: int, offset: int, causal: bool) -> Step:
+        indices, slot = window_indices(current, count, window, offset, causal)
+        memories = [kept[i - first][1] for i in indices]
+        frame = kept[current - first][0]
+        logits = self.model.decode(memories[slot], memories[:slot] + memories[slot + 1 :], self.data.size).logits
+        logits = resize_logits(logits.float(), *frame.shape[:2])  # (S, H, W) at the frame's own size
+        masks, probabilities = (logits > 0).cpu().numpy(), logits.sigmoid().cpu().numpy()
+        confidence = np.array([mask_confidence(p, m) for p, m in zip(probabilities, masks, strict=True)])
+        return Step(current, frame, masks, probabilities, confidence)
+
+
+def check_frame(frame: np.ndarray, index: int) -> np.ndarray:
+    """A frame as `(H, W, 3)` uint8; floats in [0, 1] are converted. Raises `ValueError` naming the frame."""
+    frame = np.asarray(frame)
+    if frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
+        raise ValueError(f"frame {index} has shape {frame.shape}; expected (height, width, 3)")
+    if frame.dtype == np.uint8:
+        return frame
+    if not np.issubdtype(frame.dtype, np.floating):
+        raise ValueError(f"frame {index} is {frame.dtype}; expected uint8, or floats in [0, 1]")
+    if not np.isfinite(frame).all() or frame.min() < 0 or frame.max() > 1:
+        raise ValueError(f"frame {index} holds NaN, infinite values or values outside [0, 1]")
+    return np.round(frame * 255).astype(np.uint8)
+
+
+def save_mask(path: Path, mask: np.ndarray) -> None:
+    """One mask as a grey PNG: 255 inside, 0 outside."""
+    from PIL import Image
+
+    Image.fromarray(mask.astype(np.uint8) * 255).save(path)
+
+
+def write_prediction(steps: Iterable[Step], expressions: Sequence[str], out: Path, fps: float) -> np.ndarray:
+    """Writes a stream as it comes, and returns the mean confidence and mean area of each expression, `(S, 2)`.
+
+    `out` ending in `.mp4` gets the overlay of all expressions. Any other `out` becomes a folder that holds
+    `overlay.mp4` and, per expression, a folder `0`, `1` ... of mask PNGs beside `expressions.txt`. It appears when it
+    is complete; a cut run leaves nothing that looks finished.
+    """
+    from .viz import MASK_COLORS, overlay
+
+    if out.suffix == ".mp4":
+        folder, video = None, out
+    else:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise FileExistsError(f"{out} exists and is not an empty folder; choose another --out")
+        folder = out.with_name(out.name + ".part")
+        video = folder / "overlay.mp4"
+        shutil.rmtree(folder, ignore_errors=True)
+        for k in range(len(expressions)):
+            (folder / str(k)).mkdir(parents=True)
+        (folder / "expressions.txt").write_text("".join(f"{k} {e}\n" for k, e in enumerate(expressions)))
+    sums, count = np.zeros((len(expressions), 2)), 0
+
+    def drawn() -> Iterator[np.ndarray]:
+        nonlocal sums, count
+        for step in steps:
+            frame = step.frame
+            for k, mask in enumerate(step.masks):
+                frame = overlay(frame, mask, MASK_COLORS[k % len(MASK_COLORS)])
+                if folder:
+                    save_mask(folder / str(k) / f"{step.index:05d}.png", mask)
+            sums += np.stack([step.confidence, step.masks.mean((1, 2))], 1)
+            count += 1
+            yield frame
+
+    try:
+        write_video(video, drawn(), fps)
+        if folder:
+            if out.is_dir():
+                out.rmdir()
+            folder.rename(out)
+    except BaseException:
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return sums / count
+
+
+@dataclass(frozen=True)
+class PredictCommand:
+    """Mark what a sentence describes in every frame of a video."""
+
+    video: str  # video file, or folder of frames
+    expressions: tuple[str, ...]  # one sentence or several, each in quotes
+    checkpoint: str = "tiny"  # a run folder, a checkpoint folder, a hub name, or tiny
+    out: str = "prediction.mp4"  # overlay video (.mp4), or a folder for masks and overlay
+    device: str = "auto"  # cpu, cuda, or auto
+
+
+@one_line_errors
+def main() -> None:
+    """Command line."""
+    import tyro
+    from tqdm.auto import tqdm
+
+    command = tyro.cli(PredictCommand, prog="python -m dtse_core.predict", config=(tyro.conf.PositionalRequiredArgs,))
+    if not command.expressions:
+        raise ValueError('no expression given; put one in quotes after the video, such as "the dog on the left"')
+    predictor = ReferringVideoPredictor.from_pretrained(command.checkpoint, command.device)
+    steps = predictor.stream(iterate_frames(command.video), command.expressions)
+    steps = tqdm(steps, unit=" frames", disable=None)
+    table = write_prediction(steps, command.expressions, Path(command.out), video_fps(command.video))
+    print("confidence   area  expression")
+    for expression, (confidence, area) in zip(command.expressions, table, strict=True):
+        print(f"{confidence:10.3f} {area:6.1%}  {expression}")
+    print(f"written: {command.out}")
+
+
+if __name__ == "__main__":
+    main()
