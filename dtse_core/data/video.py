@@ -1,0 +1,254 @@
+"""Reading and writing videos: decord first, PyAV where decord cannot, folders of frames always.
+
+Frames are uint8 RGB (H, W, 3), numbered from 0 as they are shown, at the native rate and in upright orientation.
+decord and PyAV give the same ones; decord is left out where it would not: it ignores edit lists, miscounts videos
+that start without a key frame and dithers 10-bit ones.
+"""
+
+import functools
+import importlib
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}  # what counts as a frame in a folder
+CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}  # what `write_video` writes
+FOLDER_FPS = 25.0  # assumed where frames come without a rate
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What is known of a video without decoding it all."""
+
+    length: int  # frames
+    fps: float
+    height: int
+    width: int
+    decord: bool = False  # decord can be trusted with it
+
+
+def video_info(path: str | Path) -> VideoInfo:
+    """Length, rate and size of a video file or folder of frames.
+
+    Raises `FileNotFoundError` if there is nothing at `path`, `ValueError` if it is empty, damaged, cut short or no
+    video.
+    """
+    path = _existing(path)
+    if path.is_dir():
+        files = frame_files(path)
+        height, width = _read_image(files[0]).shape[:2]
+        return VideoInfo(len(files), FOLDER_FPS, height, width)
+    stat = path.stat()
+    return _scan(path, stat.st_mtime_ns, stat.st_size)
+
+
+def video_length(path: str | Path) -> int:
+    """Number of frames; errors as in `video_info`."""
+    return video_info(path).length
+
+
+def video_fps(video: str | Path | np.ndarray | Sequence[np.ndarray]) -> float:
+    """Frames a second: a file's own rate, 25 for folders and arrays."""
+    return video_info(video).fps if isinstance(video, str | Path) else FOLDER_FPS
+
+
+def read_frames(path: str | Path, indices: Iterable[int], backend: str = "auto") -> np.ndarray:
+    """Frames by 0-based index, in the order asked for and repeats included: (n, H, W, 3) uint8 RGB.
+
+    `backend` is `auto`, `decord` or `pyav`; a folder of frames needs neither. Raises `ValueError` for an index
+    outside the video, and as `video_info` does.
+    """
+    if backend not in ("auto", "decord", "pyav"):
+        raise ValueError(f"unknown video backend {backend!r}; it must be auto, decord or pyav")
+    path, indices = _existing(path), [int(i) for i in indices]
+    info = video_info(path)
+    wanted = sorted(set(indices))
+    if not wanted or wanted[0] < 0 or wanted[-1] >= info.length:
+        raise ValueError(f"{path}: frames {indices} asked for; it holds {info.length}, numbered from 0")
+    if path.is_dir():
+        files = frame_files(path)
+        frames = [_read_image(files[i]) for i in wanted]
+        if odd := [files[i] for i, f in zip(wanted, frames, strict=True) if f.shape != frames[0].shape]:
+            raise ValueError(f"{odd[0]} differs in size from {files[wanted[0]].name}; frames of a video are alike")
+    elif backend == "decord":
+        frames = _read_decord(path, wanted)
+    else:
+        try:
+            frames = _read_decord(path, wanted) if backend == "auto" and info.decord else _read_pyav(path, wanted)
+        except ValueError:  # decord's FFmpeg is old: it knows no AV1, for example
+            frames = _read_pyav(path, wanted)
+    return np.stack(frames)[np.searchsorted(wanted, indices)]
+
+
+def iterate_frames(video: str | Path | np.ndarray | Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Frames one after the other in constant memory: (H, W, 3) uint8 RGB. Arrays pass through as they are.
+
+    A file is checked before the first frame comes; errors as in `video_info`.
+    """
+    if not isinstance(video, str | Path):
+        return iter(video)
+    path = _existing(video)
+    video_info(path)
+    if path.is_dir():
+        return map(_read_image, frame_files(path))
+    if find_spec("av"):
+        return _decode(path)
+    reader = _open_decord(path)
+    return (reader[i].asnumpy() for i in range(len(reader)))
+
+
+def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float, quality: int = 16) -> Path:
+    """Writes (H, W, 3) uint8 RGB frames as H.264 (yuv420p), one at a time; `path` appears when it is complete.
+
+    The format stores even sizes only: an odd one is padded by repeating its last row or column. `quality` is
+    x264's CRF, 0 to 51, smaller is better. The same frames give the same bytes: one thread, no time stamps.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in CONTAINERS:
+        raise ValueError(f"{path}: cannot write {path.suffix or 'this'} videos; end the name in .mp4, .mov or .mkv")
+    av, part = _module("av", path), path.with_name(path.name + ".part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with av.open(str(part), "w", format=CONTAINERS[path.suffix.lower()]) as container:
+            stream = None
+            for k, frame in enumerate(frames):
+                frame = np.asarray(frame)
+                if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
+                    raise ValueError(f"frame {k} is {frame.dtype} {frame.shape}; expected uint8 (height, width, 3)")
+                if stream is None:
+                    shape = frame.shape
+                    stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(65535))
+                    stream.height, stream.width = shape[0] + shape[0] % 2, shape[1] + shape[1] % 2
+                    stream.pix_fmt, stream.options = "yuv420p", {"crf": str(quality)}
+                    stream.codec_context.thread_count = 1
+                    stream.codec_context.colorspace = 5  # BT.601: what the conversion from RGB uses
+                if frame.shape != shape:
+                    raise ValueError(f"frame {k} has shape {frame.shape}, the frames before it {shape}")
+                padded = np.pad(frame, [(0, shape[0] % 2), (0, shape[1] % 2), (0, 0)], mode="edge")
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(padded, format="rgb24")))
+            if stream is None:
+                raise ValueError(f"{path}: no frames to write")
+            container.mux(stream.encode())
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def frame_files(folder: str | Path) -> list[Path]:
+    """The image files of a folder in the order of their numbers, dot-files left out."""
+    files = [f for f in Path(folder).iterdir() if f.suffix.lower() in IMAGES and not f.name.startswith(".")]
+    if not files:
+        raise ValueError(f"{folder} holds no frames: expected image files ({' '.join(sorted(IMAGES))})")
+    return sorted(files, key=lambda f: [(int(t), t) if t.isdecimal() else (-1, t) for t in re.split(r"(\d+)", f.name)])
+
+
+def _existing(path: str | Path) -> Path:
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"no video at {path}: expected a video file or a folder of frames")
+    if path.is_file() and not path.stat().st_size:
+        raise ValueError(f"{path} is empty (0 bytes); copy or download it again")
+    return path
+
+
+@functools.lru_cache(4096)
+def _scan(path: Path, modified: int, size: int) -> VideoInfo:
+    """Walks through a file's packets without decoding them; `modified` and `size` only mark the file's version."""
+    if not find_spec("av"):
+        reader = _open_decord(path)
+        return VideoInfo(len(reader), float(reader.get_avg_fps()), *reader[0].shape[:2], decord=True)
+    av = _module("av", path)
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise ValueError(f"{path} holds no video stream; give a video file or a folder of frames")
+            stream = container.streams.video[0]
+            packets = [p for p in container.demux(stream) if p.size]
+            corrupt, promised = sum(p.is_corrupt for p in packets), stream.frames
+            if not packets or corrupt or len(packets) < promised:
+                raise ValueError(
+                    f"{path} is cut short: {len(packets) - corrupt} of {promised or 'its'} frames are there; "
+                    "copy or download it again"
+                )
+            shown, whole = sum(not p.is_discard for p in packets), packets[0].is_keyframe
+            fps, bits = float(stream.average_rate or FOLDER_FPS), stream.format.components[0].bits
+        first = next(_decode(path))
+    except av.FFmpegError as error:
+        raise _damaged(path, 0) from error
+    length = shown if whole else sum(1 for _ in _decode(path))
+    trusted = whole and shown == len(packets) and bits == 8 and find_spec("decord") is not None
+    return VideoInfo(length, fps, *first.shape[:2], decord=trusted)
+
+
+def _decode(path: Path, wanted: set[int] | None = None) -> Iterator[np.ndarray]:
+    """Decodes with PyAV from the start, and converts the wanted frames alone: seeking is not exact everywhere."""
+    av, count = _module("av", path), 0
+    try:
+        with av.open(str(path)) as container:
+            for count, frame in enumerate(container.decode(video=0)):  # noqa: B007 - the error names it
+                if wanted is None or count in wanted:
+                    yield np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90 % 4))
+    except av.FFmpegError as error:
+        raise _damaged(path, count) from error
+
+
+def _read_pyav(path: Path, wanted: list[int]) -> list[np.ndarray]:
+    frames = [f for f, _ in zip(_decode(path, set(wanted)), wanted, strict=False)]
+    if len(frames) < len(wanted):
+        raise _damaged(path, wanted[len(frames)])
+    return frames
+
+
+def _read_decord(path: Path, wanted: list[int]) -> list[np.ndarray]:
+    # One frame at a time: decord's get_batch never returns on some files that it can read singly.
+    reader = _open_decord(path)
+    try:
+        return [reader[i].asnumpy() for i in wanted]
+    except Exception as error:  # decord's own classes, by version
+        raise _damaged(path, wanted[0]) from error
+
+
+def _open_decord(path: Path):
+    decord = _module("decord", path)
+    decord.logging.set_level(decord.logging.QUIET)
+    try:
+        return decord.VideoReader(str(path), num_threads=1)
+    except Exception as error:
+        raise _damaged(path, 0) from error
+
+
+def _module(name: str, path: Path):
+    """Imports a decoder where it is needed; torch first, since decord before torch can hang."""
+    try:
+        if name == "decord":
+            importlib.import_module("torch")
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ModuleNotFoundError(
+            f"{path} needs the package {name}: pip install 'dtse[data]', or give a folder of frames instead"
+        ) from error
+
+
+def _damaged(path: Path, frame: int) -> ValueError:
+    return ValueError(
+        f"{path} cannot be decoded (frame {frame}): no video, or damaged; copy it again, convert it with another "
+        "program, or give a folder of its frames"
+    )
+
+
+def _read_image(path: Path) -> np.ndarray:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read as an image: {error}") from error
