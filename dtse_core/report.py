@@ -1,0 +1,110 @@
+"""Pages of executed notebooks: one HTML page each, an index of all, and the table that the runner prints."""
+
+import base64
+import html
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+_STYLE = """
+:root { color-scheme: light; --ink: #1b2733; --soft: #5b6b7a; --line: #e3e8ed; --blue: #0072B2; }
+body { margin: 0 auto; max-width: 58rem; padding: 2.5rem 1.25rem 4rem; color: var(--ink); background: #fff;
+       font: 16px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif; }
+h1 { font-size: 1.7rem; margin: 0 0 .25rem; }
+p { color: var(--soft); margin: 0 0 1.5rem; }
+table { border-collapse: collapse; width: 100%; }
+th { text-align: left; font-weight: 600; font-size: .8rem; color: var(--soft); padding: 0 .75rem .5rem; }
+td { border-top: 1px solid var(--line); padding: .6rem .75rem; vertical-align: middle; }
+td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td.picture { width: 7.5rem; padding-left: 0; }
+td.picture img { display: block; width: 7.5rem; height: 4.5rem; object-fit: contain; }
+td.picture span { display: block; width: 7.5rem; line-height: 4.5rem; text-align: center; border-radius: .4rem;
+                  background: #eef4f8; color: var(--blue); font-size: 1.4rem; font-weight: 600; }
+a { color: var(--blue); text-decoration: none; } a:hover { text-decoration: underline; }
+td small { display: block; color: var(--soft); overflow-wrap: anywhere; }
+.ok { color: #00704f; } .failed { color: #b3261e; font-weight: 600; }
+"""
+
+
+def write_html(notebook: Any, path: Path, source: Path) -> None:
+    """Renders an executed notebook to one HTML file, pictures included. `source` is the folder against which
+    the notebook names its pictures. Links to other notebooks lead to their pages."""
+    from nbconvert import HTMLExporter
+
+    resources = {"metadata": {"name": path.stem, "path": str(source)}}
+    page, _ = HTMLExporter(embed_images=True).from_notebook_node(notebook, resources)
+    path.write_text(re.sub(r'(href="\d\d_\w+)\.ipynb', r"\1.html", page), encoding="utf-8")
+
+
+def write_index(folder: Path) -> Path:
+    """`index.html` from the results (`NN_name.json`) that the folder holds; needs no other file to be seen."""
+    results = [json.loads(p.read_text(encoding="utf-8")) for p in sorted(folder.glob("[0-9][0-9]_*.json"))]
+    rows = "\n".join(_row(r, folder) for r in results)
+    good, claims = sum(r["ok"] for r in results), sum(r["claims"] for r in results)
+    seconds = sum(r["seconds"] for r in results)
+    index = folder / "index.html"
+    index.write_text(
+        f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>dtse: the tutorial, executed</title><style>{_STYLE}</style></head><body>
+<h1>dtse: the tutorial, executed</h1>
+<p>{good} of {len(results)} notebooks ran without an error and checked {claims} claims, in {seconds:.0f} seconds.</p>
+<table><thead><tr><th></th><th>notebook</th><th class="number">seconds</th><th class="number">claims</th><th></th></tr>
+</thead><tbody>
+{rows}
+</tbody></table></body></html>
+""",
+        encoding="utf-8",
+    )
+    return index
+
+
+def table(results: list[Any]) -> str:
+    """Notebook, seconds, claims and state, a line each, with the sums."""
+    rows = [("notebook", "seconds", "claims", "")]
+    rows += [(r.notebook, f"{r.seconds:.1f}", str(r.claims), "ok" if r.ok else "FAILED") for r in results]
+    rows += [("total", f"{sum(r.seconds for r in results):.1f}", str(sum(r.claims for r in results)), "")]
+    wide = max(len(row[0]) for row in rows)
+    return "\n".join(f"{a:<{wide}}  {b:>8}  {c:>6}  {d}".rstrip() for a, b, c, d in rows)
+
+
+def title(notebook: Any) -> str:
+    """The first heading of the first level, or nothing."""
+    text = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+    found = re.search(r"^# +(.+)$", text, re.MULTILINE)
+    return found[1].strip() if found else ""
+
+
+def _row(result: dict[str, Any], folder: Path) -> str:
+    name, state = result["notebook"], "ok" if result["ok"] else "failed"
+    picture = _thumbnail(folder / f"{name}.ipynb")
+    shown = f'<img alt="first figure of {name}" src="{picture}">' if picture else f"<span>{name[:2]}</span>"
+    heading = html.escape(result["title"])
+    if (folder / f"{name}.html").is_file():
+        heading = f'<a href="{name}.html">{heading}</a>'
+    copy = f'<a href="{name}.ipynb">{name}.ipynb</a>' if (folder / f"{name}.ipynb").is_file() else f"{name}.ipynb"
+    return (
+        f'<tr><td class="picture">{shown}</td>'
+        f"<td>{heading}<small>{copy}</small><small>{html.escape(result['error'])}</small></td>"
+        f'<td class="number">{result["seconds"]:.1f}</td><td class="number">{result["claims"]}</td>'
+        f'<td class="{state}">{state}</td></tr>'
+    )
+
+
+def _thumbnail(notebook: Path) -> str:
+    """The notebook's first figure, made small, as a data address; "" if it has none."""
+    if not notebook.is_file():
+        return ""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    for data in (o.get("data", {}) for c in cells for o in c.get("outputs", [])):
+        if "image/png" in data:
+            picture = Image.open(io.BytesIO(base64.b64decode("".join(data["image/png"])))).convert("RGB")
+            picture.thumbnail((240, 144))
+            small = io.BytesIO()
+            picture.save(small, "PNG", optimize=True)
+            return "data:image/png;base64," + base64.b64encode(small.getvalue()).decode()
+    return ""
