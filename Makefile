@@ -43,7 +43,7 @@ notebooks: $(READY) heads ## re-execute the notebooks and save their outputs
 	$(PY) -m dtse_core.runner notebooks --write
 
 heads: $(READY) ## rewrite the generated parts: notebook heads and notebooks/README.md
-	$(PY) notebooks/_heads.py
+	$(PY) tests/heads.py --write
 
 bench: $(READY) ## run the benchmarks; NAME=... for one
 	$(PY) benchmarks/bench.py $(NAME) --json
