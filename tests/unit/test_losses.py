@@ -136,11 +136,14 @@ def test_order_of_clips_does_not_matter_and_dice_stays_within_bounds(seed, order
     assert torch.equal(loss, segmentation_loss(logits, aux, target.float(), 1.0))
 
 
-def test_half_precision_logits_do_not_overflow():
+@pytest.mark.parametrize("dice_weight", [0.0, 1.0])
+def test_half_precision_logits_are_scored_in_float32(dice_weight):
     target = torch.ones(1, 64, 64, dtype=torch.bool)
-    loss = segmentation_loss(torch.full((1, 64, 64), -300.0, dtype=torch.float16), (), target, 1.0)
+    loss = segmentation_loss(torch.full((1, 64, 64), -300.125, dtype=torch.float16), (), target, dice_weight)
     assert loss.dtype == torch.float32
-    assert loss.item() == pytest.approx(301, abs=1e-2)  # 300 of BCE, 1 of dice
+    assert loss.item() == pytest.approx(300.0 + dice_weight, abs=0.3)
+    small = torch.full((1, 64, 64), 12.0, dtype=torch.float16)  # a cost of 6e-6 is below what float16 holds near 1
+    assert segmentation_loss(small, (), target).item() == pytest.approx(math.log1p(math.exp(-12)), rel=1e-3)
 
 
 def test_logits_of_another_size_are_refused():
