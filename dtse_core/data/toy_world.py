@@ -1,0 +1,160 @@
+"""The toy world: a small A2D drawn in memory, the default data of every notebook.
+
+Seven cartoon actors, eight actions, five kinds of evidence, and twins that differ in motion alone.
+`toy_scene` says what a scene is and why twins do not leak, `toy_cast` puts scenes together,
+`toy_words` speaks, `toy_draw` paints. Same seed, same pixels, on any machine.
+"""
+
+from functools import cached_property
+
+import numpy as np
+
+from dtse_core.data.clip import ReferringClip, window_indices
+from dtse_core.data.toy_cast import cast
+from dtse_core.data.toy_draw import BACKDROPS, CARTOONS, PROP_PALETTES, PROPS, Canvas, backdrop, palette
+from dtse_core.data.toy_scene import CENTER, EVIDENCE, FPS, HELD_OUT, LENGTH, SPLITS, Actor, Scene, Sentence
+from dtse_core.data.toy_words import CLOTHED, WORDS, pick
+
+__all__ = ["EVIDENCE", "HELD_OUT", "SPLITS", "WORDS", "Scene", "Sentence", "ToyWorld", "render"]
+
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+FIRST_PROP = 8  # things 1 to 7 of a canvas are actors
+
+
+class ToyWorld:
+    """A data set of `ReferringClip`s, each drawn when it is asked for.
+
+    Arguments: `split`: train, val, test, compositional (held-out pairs of words) or twins (motion
+    alone). `length`: clips. `seed`: which world, 0 to 2**31 - 1. `height`, `width`: pixels of a frame,
+    in the proportion 2 : 3 for which scenes are made. `window`, `offset`, `causal`: see `window_indices`.
+    `twin_share`: share of training scenes with twins; the other splits fix theirs. Raises `ValueError`
+    for an unknown split. `world[i]` gives an `instance_id` that counts from 1 and a 0-based `frame_id`.
+    """
+
+    def __init__(
+        self,
+        split: str = "train",
+        length: int = 10_000,
+        seed: int = 0,
+        height: int = 96,
+        width: int = 144,
+        window: int = 3,
+        offset: int = 6,
+        causal: bool = False,
+        twin_share: float = 0.5,
+    ):
+        if split not in SPLITS:
+            raise ValueError(f"unknown split {split!r} of the toy world; it must be one of {', '.join(SPLITS)}")
+        if not 0 <= seed < 2**31:
+            raise ValueError(f"seed is {seed}; the toy world needs 0 <= seed < 2**31")
+        self.split, self.length, self.seed = split, length, seed
+        self.height, self.width = height, width
+        self.window, self.offset, self.causal, self.twin_share = window, offset, causal, twin_share
+
+    def __len__(self) -> int:
+        return self.length
+
+    def scene(self, k: int) -> Scene:
+        """The k-th clip's description, without pixels."""
+        if not 0 <= k < self.length:
+            raise IndexError(f"scene {k} of a toy world of {self.length} clips")
+        rng = self._rng(k)
+        evidence, pair = self._role(rng, k)
+        actors, props, sentences, annotated = cast(rng, evidence, pair)
+        return Scene(
+            video_id=video_id(self.seed, self.split, k),
+            length=LENGTH,
+            fps=FPS,
+            annotated=annotated,
+            sentences=tuple(sentences),
+            actors=tuple(actors),
+            props=tuple(props),
+            backdrop=pick(rng, BACKDROPS),
+            backdrop_seed=int(rng.integers(2**31)),
+        )
+
+    def __getitem__(self, k: int) -> ReferringClip:
+        """One sentence and one annotated frame of scene `k`, both fixed by (seed, split, k)."""
+        scene, rng = self.scene(k), self._rng(k, 1)
+        sentence, frame = pick(rng, scene.sentences), pick(rng, scene.annotated)
+        indices, current = window_indices(frame, scene.length, self.window, self.offset, self.causal)
+        frames, ids = render(scene, indices, self.height, self.width)
+        return ReferringClip(
+            frames=frames,
+            current=current,
+            mask=ids[current] == sentence.instance,
+            expression=sentence.text,
+            video_id=scene.video_id,
+            frame_id=frame,
+            instance_id=str(sentence.instance),
+            evidence=sentence.evidence,
+            twin_mask=ids[current] == sentence.twin if sentence.twin else None,
+        )
+
+    def _rng(self, *key: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, SPLITS.index(self.split), *key])
+
+    def _role(self, rng, k: int) -> tuple[str, tuple[str, ...]]:
+        """The evidence of scene `k` and the held-out pair of its target, if any."""
+        if self.split == "compositional":
+            pair = HELD_OUT[k % len(HELD_OUT)]
+            return ("appearance" if pair[1] in CARTOONS else "action"), pair
+        if self.split == "twins":
+            return EVIDENCE[3 + k % 2], ()
+        if self.split == "train":
+            return pick(rng, EVIDENCE[3:] if rng.random() < self.twin_share else EVIDENCE[:3]), ()
+        return EVIDENCE[k % 5], ()
+
+
+def render(scene: Scene, indices, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """The frames at `indices`: colors (n, H, W, 3) uint8, and ids (n, H, W) uint8.
+
+    ids: 0 background, k the visible pixels of instance k.
+    """
+    picture, distinct = _Picture(scene, height, width), sorted(set(indices))
+    drawn = {index: picture.frame(index) for index in distinct}
+    return tuple(np.stack([drawn[index][part] for index in indices]) for part in (0, 1))
+
+
+class _Picture:
+    """A scene ready to be painted at one size."""
+
+    def __init__(self, scene: Scene, height: int, width: int):
+        self.scene, self.height, self.width = scene, height, width
+        things = [(actor.depth, actor.instance, actor) for actor in scene.actors]
+        things += [(prop.depth, FIRST_PROP + k, prop) for k, prop in enumerate(scene.props)]
+        self.things = [thing[1:] for thing in sorted(things, key=lambda thing: thing[:2])]
+
+    @cached_property
+    def palettes(self) -> dict[int, list[tuple[int, int, int]]]:
+        return {
+            number: palette(thing.color, thing.skin, thing.hair)
+            if isinstance(thing, Actor)
+            else PROP_PALETTES[thing.kind]
+            for number, thing in self.things
+        }
+
+    def frame(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        canvas = Canvas(self.height, self.width, self.palettes)
+        for number, thing in self.things:
+            if isinstance(thing, Actor):
+                pose = thing.at(index)
+                upright = thing.posture != "climb" or thing.kind in CLOTHED
+                tilt = pose.tilt - (0 if upright else 1.2 * thing.facing)  # animals climb nose up
+                strokes = CARTOONS[thing.kind](pose, thing.posture)
+                canvas.paint(number, strokes, (pose.x, pose.y, tilt, thing.facing), thing.height)
+            else:
+                canvas.paint(number, PROPS[thing.kind](), (thing.x, thing.y, 0.0, 1), thing.height)
+        scene = self.scene
+        texture = backdrop(scene.backdrop, scene.backdrop_seed, index - CENTER, self.height, self.width)
+        colors, things = canvas.over(texture)
+        return colors, np.where(things < FIRST_PROP, things, 0).astype(np.uint8)
+
+
+def video_id(seed: int, split: str, k: int) -> str:
+    """Eleven characters, like YouTube's; distinct for distinct arguments, as each step can be undone."""
+    number = seed << 35 | SPLITS.index(split) << 32 | k  # 66 bits
+    for _ in range(3):
+        number = (number * 0x2545F4914F6CDD1D + 0x9E3779B97F4A7C15) % 2**66
+        number ^= number >> 33
+    return "".join(ALPHABET[number >> 6 * place & 63] for place in range(11))
