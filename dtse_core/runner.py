@@ -95,15 +95,17 @@ def check_parameters(path: Path, parameters: dict[str, Any]) -> dict[str, Any]:
 
     Raises `ValueError` for a name that the notebook does not have and for a value of another type.
     """
-    import papermill
+    import nbformat
 
     if not path.is_file():
         raise FileNotFoundError(f"there is no notebook {path}")
-    try:
-        found = papermill.inspect_notebook(str(path))
-    except ValueError as e:
-        raise ValueError(f"{path.name}: {e} Its metadata must name the kernelspec python3.") from e
-    known = {name: ast.literal_eval(p["default"]) for name, p in found.items()}
+    cells = [c.source for c in nbformat.read(path, as_version=4).cells if "parameters" in c.metadata.get("tags", [])]
+    known = {}
+    for node in ast.parse("\n".join(cells[:1])).body:  # papermill.inspect_notebook breaks on a "#" inside a text
+        try:
+            known[node.targets[0].id] = ast.literal_eval(node.value)
+        except (AttributeError, ValueError):
+            raise ValueError(f"{path.name}: `{ast.unparse(node)}` is no parameter; write NAME = literal") from None
     typed = {}
     for name, value in parameters.items():
         if name not in known:

@@ -1,0 +1,153 @@
+"""The notebook helpers: set-up, claims, exercises, the bar."""
+
+import random
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from dtse_core import notebook
+from dtse_core.config import preset
+from dtse_core.notebook import check, claims_checked, grade, guess, progress, seed_everything, setup
+
+
+@pytest.fixture
+def shell(monkeypatch):
+    """IPython as the helpers see it: an input history and a display."""
+    shown = []
+    publisher = SimpleNamespace(publish=lambda forms, metadata=None: shown.append((forms, metadata)))
+    shell = SimpleNamespace(user_ns={"In": ["", "SEED = 0"]}, display_pub=publisher, shown=shown)
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    return shell
+
+
+def test_setup_resolves_the_profile_to_its_preset():
+    for profile, name in (("smoke", "tiny"), ("colab", "colab"), ("paper", "paper")):
+        run = setup(profile=profile, seed=5, device="cpu")
+        assert run.config.preset == name and run.config.train.seed == 5 and run.config.data.name == "toy"
+        assert run.config.model == preset(name).model
+        assert run.device == torch.device("cpu")
+
+
+def test_setup_points_the_configuration_at_the_data(tmp_path):
+    data = setup(data_root=str(tmp_path)).config.data
+    assert (data.name, data.root, data.val_split) == ("a2d", str(tmp_path), "test")
+    (tmp_path / "toy_world.json").write_text("{}")
+    assert setup(data_root=str(tmp_path)).config.data.val_split == "val"
+
+
+def test_setup_keeps_the_notebooks_own_parameters_by_upper_case_name():
+    assert setup(SEED=1, steps=20, name="x").parameters == {"STEPS": 20, "NAME": "x"}
+
+
+def test_setup_shows_the_same_text_twice_and_the_resolved_values_to_the_runner(shell):
+    for _ in range(2):
+        run = setup(seed=3, steps=20)
+    (forms, metadata), (again, _) = shell.shown
+    assert forms == again and "profile smoke (preset tiny) · device cpu · seed 3" in forms["text/plain"]
+    assert metadata["dtse"]["parameters"] == {"PROFILE": "smoke", "SEED": 3, "DEVICE": "", "DATA_ROOT": "", "STEPS": 20}
+    assert metadata["dtse"]["config"]["train.seed"] == 3 == run.config.train.seed
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"profile": "smok"}, "did you mean 'smoke'"),
+        ({"seed": "3"}, "SEED is '3'; it must be a whole number"),
+        ({"seed": True}, "whole number"),
+        ({"device": "cuda:99"}, "DEVICE is 'cuda:99'"),
+        ({"device": "gpu"}, "DEVICE is 'gpu'"),
+    ],
+)
+def test_setup_refuses_a_wrong_value_and_names_it(wrong, words):
+    with pytest.raises(ValueError, match=words.replace("(", r"\(")):
+        setup(**wrong)
+
+
+def test_setup_refuses_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match="DATA_ROOT is .*nowhere"):
+        setup(data_root=str(tmp_path / "nowhere"))
+
+
+def test_setup_refuses_a_parameter_that_papermill_injected_and_the_notebook_lacks(shell):
+    shell.user_ns["In"].append("# Parameters\nSEDE = 3\n")
+    with pytest.raises(ValueError, match=r"no parameter SEDE \(did you mean 'SEED'\?\); it has PROFILE, SEED"):
+        setup(seed=0)
+
+
+def test_setup_accepts_injected_parameters_that_it_was_given(shell):
+    shell.user_ns["In"] += ["# Parameters\nSEED = 3\nSTEPS = 2\n", "# parameters of mine\nOTHER = 1", "%pip broken ("]
+    assert setup(seed=3, steps=2).seed == 3
+
+
+def test_seed_everything_repeats_all_three_generators():
+    def draw():
+        seed_everything(7)
+        return random.random(), np.random.rand(), torch.rand(1).item()
+
+    assert draw() == draw()
+    seed_everything(8)
+    assert random.random() != draw()[0]
+
+
+def test_deterministic_mode_is_switched_on_and_off():
+    seed_everything(0, deterministic=True)
+    assert torch.are_deterministic_algorithms_enabled()
+    seed_everything(0)
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_check_counts_each_claim_once_and_setup_starts_anew(capsys):
+    setup()
+    check(True, "one")
+    check(torch.tensor(True), "two")
+    check(np.bool_(True), "two")
+    assert claims_checked() == 2
+    assert capsys.readouterr().out.endswith("✓ one\n✓ two\n✓ two\nThis notebook checked 2 claims.\n")
+    setup()
+    assert claims_checked() == 0
+
+
+def test_a_claim_that_does_not_hold_raises_and_is_named():
+    setup()
+    with pytest.raises(AssertionError, match="does not hold: pigs fly"):
+        check(False, "pigs fly")
+    assert claims_checked() == 0
+
+
+def test_guess_folds_the_answer_and_escapes_it(shell):
+    guess("which shape?", "(B, <T>)")
+    html = shell.shown[0][0]["text/html"]
+    assert html == "<details><summary>which shape?</summary>(B, &lt;T&gt;)</details>"
+
+
+def test_grade_tells_untouched_right_and_the_likely_slip_apart(capsys):
+    expected = torch.tensor([[1.0, 2.0]])
+    slips = {"wrong axis": expected.T, "no scale": expected * 3}
+    answers = (None, expected + 1e-7, expected.T, (expected * 3).tolist(), expected[0], expected + 1, "text")
+    assert [grade(a, expected, slips) for a in answers] == [False, True] + [False] * 5
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:4] == ["not attempted yet", "✓ correct", "✗ not yet: wrong axis", "✗ not yet: no scale"]
+    assert lines[4] == "✗ not yet: the shape is (2,), expected (1, 2)"
+    assert lines[5] == "✗ not yet: the values differ"
+
+
+def test_grade_accepts_tensors_that_need_gradients():
+    assert grade(torch.ones(2, requires_grad=True), torch.ones(2))
+
+
+def test_progress_is_silent_when_headless_and_gives_all_items(monkeypatch, capsys):
+    monkeypatch.setenv("DTSE_HEADLESS", "1")
+    assert list(progress(range(3), "work")) == [0, 1, 2]
+    seen = capsys.readouterr()
+    assert seen.out == seen.err == ""
+    monkeypatch.delenv("DTSE_HEADLESS")
+    assert list(progress(iter(range(3)), "work", total=3)) == [0, 1, 2]
+    assert "work" in capsys.readouterr().out
+
+
+def test_versions_are_read_without_importing():
+    assert notebook.version("torch") == torch.__version__
+    assert notebook.version("no-such-package-here") == "not installed"

@@ -1,0 +1,213 @@
+"""The runner: refuses typos, keeps copies, names the failing cell, and normalizes what enters git."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from dtse_core.report import title, write_index
+from dtse_core.runner import check_parameters, main, normalize, notebooks_in, run_notebook
+
+PARAMETERS = 'SEED = 0  # of all\nRATE = 0.5  # a float\nFAST = True  # a bool\nNAME = "a#b"  # a text'
+PIXEL = (  # a figure without matplotlib, which would take a second to import
+    "import base64, io\nfrom PIL import Image\nfrom IPython.display import Image as Shown\n"
+    "file = io.BytesIO()\nImage.new('RGB', (300, 200), '#0072B2').save(file, 'PNG')\nShown(file.getvalue())"
+)
+
+
+def write(path: Path, *cells: tuple[str, str], heading: str = "# 04 · A title") -> Path:
+    """A notebook of code cells (tag, source) under a heading."""
+    notebook = new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "x", "language": "python"}})
+    notebook.cells = [new_markdown_cell(f"{heading}\n\n[next](05_next.ipynb)", metadata={"tags": ["head"]})]
+    notebook.cells += [new_code_cell(source, metadata={"tags": [tag] if tag else []}) for tag, source in cells]
+    nbformat.write(notebook, path)
+    return path
+
+
+@pytest.fixture
+def good(tmp_path) -> Path:
+    return write(
+        tmp_path / "04_good.ipynb",
+        ("parameters", PARAMETERS),
+        ("", "import os\nprint(SEED, RATE, FAST, NAME, os.environ['DTSE_HEADLESS'], os.path.basename(os.getcwd()))"),
+        ("", PIXEL),
+        ("assertions", 'print("This notebook checked 12 claims.")'),
+    )
+
+
+def test_parameters_get_the_types_of_the_notebooks_literals(good):
+    texts = {"SEED": "3", "RATE": "1e-2", "FAST": "false", "NAME": "7"}
+    assert check_parameters(good, texts) == {"SEED": 3, "RATE": 0.01, "FAST": False, "NAME": "7"}
+    typed = check_parameters(good, {"RATE": 2, "FAST": True})
+    assert typed == {"RATE": 2.0, "FAST": True} and type(typed["RATE"]) is float
+
+
+def test_a_parameters_cell_that_computes_is_refused(tmp_path):
+    path = write(tmp_path / "04_a.ipynb", ("parameters", "SEED = 0\nSTEPS = 10 * SEED"))
+    with pytest.raises(ValueError, match=r"04_a.ipynb: `STEPS = 10 \* SEED` is no parameter; write NAME = literal"):
+        check_parameters(path, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("SEDE", "3", r"04_good.ipynb has no parameter SEDE \(did you mean 'SEED'\?\); it has SEED, RATE, FAST, NAME"),
+        ("SEED", "x", "SEED must be of type int, not 'x'"),
+        ("SEED", "1.5", "SEED must be of type int, not 1.5"),
+        ("SEED", True, "SEED must be of type int, not True"),
+        ("FAST", "1", "FAST must be of type bool, not 1"),
+        ("NAME", 3, "NAME must be of type str, not 3"),
+    ],
+)
+def test_a_wrong_parameter_is_refused_before_anything_runs(good, tmp_path, name, value, words):
+    with pytest.raises(ValueError, match=words):
+        run_notebook(good, tmp_path / "out", {name: value})
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_good_run_keeps_copy_page_and_result(good, tmp_path):
+    before = dict(os.environ)
+    result = run_notebook(good, tmp_path / "out")
+    assert (result.ok, result.error, result.claims, result.title) == (True, "", 12, "04 · A title")
+    assert dict(os.environ) == before  # the kernel's variables do not stay behind
+    copy = nbformat.read(tmp_path / "out/04_good.ipynb", as_version=4)
+    assert copy.cells[2].outputs[0].text == f"0 0.5 True a#b 1 {tmp_path.name}\n"
+    page = (tmp_path / "out/04_good.html").read_text()
+    assert "This notebook checked 12 claims." in page and 'href="05_next.html"' in page
+    stored = json.loads((tmp_path / "out/04_good.json").read_text())
+    assert stored["claims"] == 12 and stored["versions"]["python"] == sys.version.split()[0]
+
+
+def test_setup_reports_what_was_used_and_a_parameter_that_it_misses_fails_the_run(tmp_path):
+    call = "from dtse_core.notebook import setup\nrun = setup(seed=SEED{})"
+    path = write(
+        tmp_path / "04_a.ipynb", ("parameters", "SEED = 0  # x\nSTEPS = 1  # y"), ("", call.format(", steps=1"))
+    )
+    result = run_notebook(path, tmp_path / "out", {"SEED": 4})
+    assert result.ok and result.used["SEED"] == 4 and result.config["train.seed"] == 4
+    result = run_notebook(path, tmp_path / "out", {"STEPS": 9})  # the file passes 1, whatever STEPS is
+    assert not result.ok and "asked for {'STEPS': 9}, but setup() got {'STEPS': 1}" in result.error
+
+
+def test_plain_papermill_fails_on_a_misspelt_parameter_thanks_to_setup(tmp_path):
+    call = "from dtse_core.notebook import setup\nsetup(seed=SEED)"
+    path = write(tmp_path / "04_a.ipynb", ("parameters", "SEED = 0  # x"), ("", call))
+    command = [sys.executable, "-m", "papermill", str(path), str(tmp_path / "out.ipynb"), "-p", "SEDE", "3"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode != 0 and "no parameter SEDE (did you mean 'SEED'?)" in done.stderr
+
+
+def test_a_failing_cell_is_named_and_the_copies_are_kept(tmp_path):
+    path = write(
+        tmp_path / "05_bad.ipynb", ("parameters", "SEED = 0  # x"), ("", "x = 1\n1 / 0"), ("", "print('later')")
+    )
+    result = run_notebook(path, tmp_path / "out", {"SEED": 1})
+    assert not result.ok
+    assert result.error == "05_bad.ipynb: cell 2 (x = 1): ZeroDivisionError: division by zero"
+    assert "ZeroDivisionError" in (tmp_path / "out/05_bad.html").read_text()
+    assert "later" not in [str(c.get("outputs")) for c in nbformat.read(tmp_path / "out/05_bad.ipynb", 4).cells][-1]
+
+
+def test_an_endless_cell_ends_at_the_time_limit(tmp_path):
+    path = write(tmp_path / "05_slow.ipynb", ("", "a = 1"), ("", "import time\ntime.sleep(60)"))
+    result = run_notebook(path, tmp_path / "out", timeout=3)
+    assert result.error == "05_slow.ipynb: cell 2 (import time): not finished after 3 s" and result.seconds < 20
+
+
+def test_a_dead_kernel_is_a_failure_too(tmp_path):
+    path = write(tmp_path / "05_dead.ipynb", ("", "import os\nos._exit(3)"))
+    result = run_notebook(path, tmp_path / "out")
+    assert not result.ok and result.error.startswith("05_dead.ipynb: cell 1 (import os): DeadKernelError")
+
+
+def test_the_command_runs_all_prints_a_table_writes_the_index_and_exits_1(good, tmp_path, capsys):
+    write(tmp_path / "05_bad.ipynb", ("", "raise KeyError('gone')"), heading="# 05 · Bad <b>")
+    write(tmp_path / "notes.ipynb", ("", "raise RuntimeError"))  # not of the series
+    assert main([str(tmp_path), "--out", str(tmp_path / "out")]) == 1
+    seen = capsys.readouterr()
+    assert re.search(r"^04_good +\d+\.\d +12  ok$", seen.out, re.MULTILINE)
+    assert re.search(r"^05_bad +\d+\.\d +0  FAILED$", seen.out, re.MULTILINE)
+    assert "FAILED 05_bad.ipynb: cell 1 (raise KeyError('gone')): KeyError" in seen.err
+    index = (tmp_path / "out/index.html").read_text()
+    assert 'href="04_good.html"' in index and "05 · Bad &lt;b&gt;" in index and "1 of 2 notebooks" in index
+    assert index.count("data:image/png;base64,") == 1
+
+
+def test_the_command_refuses_without_running(good, tmp_path, capsys):
+    out = ["--out", str(tmp_path / "out")]
+    (tmp_path / "empty").mkdir()
+    for arguments, words in (
+        ([str(good), "-p", "SEDE", "3"], "did you mean 'SEED'"),
+        ([str(tmp_path / "nowhere")], "there is no notebook or folder"),
+        ([str(tmp_path / "empty")], "there are no notebooks"),
+        ([str(good), "--write", "-p", "SEED", "3"], "leave -p out"),
+    ):
+        assert main([*arguments, *out]) == 2
+        assert words in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_root_named_on_the_command_line_is_made_absolute(tmp_path, monkeypatch):
+    """The notebook runs in its own folder, not in that of the command."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "nb").mkdir()
+    write(tmp_path / "nb/04_a.ipynb", ("parameters", 'DATA_ROOT = ""  # x'), ("", "print(DATA_ROOT)"))
+    monkeypatch.chdir(tmp_path)
+    main(["nb", "--out", "out", "-p", "DATA_ROOT", "data"])
+    copy = nbformat.read(tmp_path / "out/04_a.ipynb", as_version=4)
+    assert copy.cells[-1].outputs[0].text == f"{tmp_path / 'data'}\n"
+
+
+def test_writing_in_place_is_stable_and_leaves_no_trace_of_the_run(good):
+    assert main([str(good), "--write"]) == 0
+    first = good.read_text()
+    assert main([str(good), "--write"]) == 0
+    assert good.read_text() == first
+    notebook = nbformat.read(good, as_version=4)
+    assert [c.execution_count for c in notebook.cells if c.cell_type == "code"] == [1, 2, 3, 4]
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    assert not re.search(r'"papermill"|start_time|iopub', first) and list(good.parent.glob("*.part")) == []
+
+
+def test_a_failing_notebook_is_not_overwritten(tmp_path):
+    path = write(tmp_path / "05_bad.ipynb", ("", "1 / 0"))
+    before = path.read_text()
+    assert main([str(path), "--write"]) == 1
+    assert path.read_text() == before
+
+
+def test_normalize_drops_every_trace():
+    cell = new_code_cell("x", metadata={"tags": [], "papermill": {}, "execution": {}, "collapsed": True})
+    injected = new_code_cell("# Parameters", metadata={"tags": ["injected-parameters"]})
+    notebook = new_notebook(
+        cells=[injected, cell], metadata={"papermill": {}, "widgets": {}, "language_info": {"name": "x"}}
+    )
+    normalize(notebook)
+    assert [dict(c.metadata) for c in notebook.cells] == [{"collapsed": True}]
+    assert notebook.metadata.kernelspec.name == "python3" and notebook.metadata.language_info == {"name": "python"}
+
+
+def test_notebooks_come_in_order(tmp_path):
+    for name in ("10_b.ipynb", "02_a.ipynb", "x.ipynb", "03_c.txt"):
+        (tmp_path / name).touch()
+    assert [p.name for p in notebooks_in(tmp_path)] == ["02_a.ipynb", "10_b.ipynb"]
+
+
+def test_index_shows_a_number_where_there_is_no_figure(tmp_path):
+    row = {"notebook": "07_x", "title": "A", "ok": True, "error": "", "seconds": 61.26, "claims": 3}
+    (tmp_path / "07_x.json").write_text(json.dumps(row))
+    text = write_index(tmp_path).read_text()
+    assert "<span>07</span>" in text and ">61.3<" in text and "href" not in text
+    assert "://" not in text  # self-contained
+
+
+def test_title_is_the_first_heading():
+    notebook = new_notebook(cells=[new_code_cell("# no"), new_markdown_cell("text\n\n# Yes \n\n# No")])
+    assert title(notebook) == "Yes"
+    assert title(new_notebook()) == ""
