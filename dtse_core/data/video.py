@@ -103,7 +103,7 @@ def iterate_frames(video: str | Path | np.ndarray | Iterable[np.ndarray]) -> Ite
     return (reader[i].asnumpy() for i in range(len(reader)))
 
 
-def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float, quality: int = 16) -> Path:
+def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float, quality: int = 12) -> Path:
     """Writes (H, W, 3) uint8 RGB frames as H.264 (yuv420p), one at a time; `path` appears when it is complete.
 
     The format stores even sizes only: an odd one is padded by repeating its last row or column. `quality` is
@@ -125,13 +125,14 @@ def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float, qual
                     shape = frame.shape
                     stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(65535))
                     stream.height, stream.width = shape[0] + shape[0] % 2, shape[1] + shape[1] % 2
-                    stream.pix_fmt, stream.options = "yuv420p", {"crf": str(quality)}
+                    stream.pix_fmt, stream.options = "yuv420p", {"crf": str(quality), "preset": "veryfast"}
                     stream.codec_context.thread_count = 1
                     stream.codec_context.colorspace = 5  # BT.601: what the conversion from RGB uses
                 if frame.shape != shape:
                     raise ValueError(f"frame {k} has shape {frame.shape}, the frames before it {shape}")
                 padded = np.pad(frame, [(0, shape[0] % 2), (0, shape[1] % 2), (0, 0)], mode="edge")
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(padded, format="rgb24")))
+                image = av.VideoFrame.from_ndarray(padded, format="rgb24")
+                container.mux(stream.encode(image.reformat(format="yuv420p", interpolation="AREA")))
             if stream is None:
                 raise ValueError(f"{path}: no frames to write")
             container.mux(stream.encode())
