@@ -20,7 +20,7 @@ ORDER = ("head", "goals", "roadmap", "parameters", "bootstrap", "idea", "exercis
 BODY = ("idea", "toy", "define", "sketch", "check", "real", "explore")  # repeats between idea and exercise
 OTHER = ("nbval-ignore-output", "nbval-check-output", "figure")
 SHARED = ("PROFILE", "SEED", "DEVICE", "DATA_ROOT")
-PRIVATE = re.compile(r"(?<![\w.:/>-])/(?:home|root|Users|tmp|work|mnt|opt|var|usr|private)/\w|\b[A-Z]:\\\w")
+PRIVATE = re.compile(r"(?<![\w.:/>-])/(?:home|root|Users|tmp|work|mnt|opt|var|usr|private)/\w|\b[A-Z]:\\{1,2}\w")
 
 
 @dataclass(frozen=True)
