@@ -1,0 +1,98 @@
+"""Draws the map of the model that opens each notebook, the notebook's own blocks lit.
+
+python figures/make_roadmap.py            writes figures/roadmap_00.png ... roadmap_12.png
+python figures/make_roadmap.py 08 09      only these
+"""
+
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from PIL import Image
+
+from dtse_core.viz import GUIDANCE, LANGUAGE, MASK, TIME, VISION, use_style
+
+PLAIN = "#5b6b7a"
+BOXES = {  # name: (text, x, y, width, color); the height is always 0.7
+    "frames": ("T frames", 0.0, 2.2, 1.3, VISION),
+    "res2": ("stem, Res2", 1.7, 2.2, 1.3, VISION),
+    "res3": ("Res3", 3.4, 2.2, 1.0, VISION),
+    "res4": ("Res4", 5.2, 2.2, 1.0, VISION),
+    "res5": ("Res5", 7.0, 2.2, 1.0, VISION),
+    "sentence": ("sentence", 0.0, 0.2, 1.3, LANGUAGE),
+    "embed": ("embed", 1.7, 0.2, 1.3, LANGUAGE),
+    "group1": ("group 1", 3.4, 0.2, 1.0, LANGUAGE),
+    "group2": ("group 2", 5.2, 0.2, 1.0, LANGUAGE),
+    "group3": ("group 3", 7.0, 0.2, 1.0, LANGUAGE),
+    "vlmg3": ("VLMG", 3.4, 1.2, 1.0, GUIDANCE),
+    "vlmg4": ("VLMG", 5.2, 1.2, 1.0, GUIDANCE),
+    "vlmg5": ("VLMG", 7.0, 1.2, 1.0, GUIDANCE),
+    "lmdf": ("LMDF × 3", 8.7, 1.2, 1.2, TIME),
+    "decoder": ("decoder", 10.3, 1.2, 1.2, PLAIN),
+    "mask": ("mask", 11.9, 1.2, 1.0, MASK),
+    "train": ("train", 10.3, 0.2, 1.2, PLAIN),
+    "evaluate": ("evaluate", 11.9, 0.2, 1.0, PLAIN),
+}
+ARROWS = [
+    *(("frames", "res2"), ("res2", "res3"), ("res3", "res4"), ("res4", "res5")),
+    *(("sentence", "embed"), ("embed", "group1"), ("group1", "group2"), ("group2", "group3")),
+    *((f"res{n}", f"vlmg{n}") for n in (3, 4, 5)),
+    *((f"group{n - 2}", f"vlmg{n}") for n in (3, 4, 5)),
+    *(("vlmg5", "lmdf"), ("lmdf", "decoder"), ("decoder", "mask"), ("mask", "evaluate")),
+]
+BOTH_WAYS = "vlmg3", "vlmg4", "vlmg5"  # what VLMG returns goes on through both streams
+VISUAL, TEXT = ("res2", "res3", "res4", "res5"), ("embed", "group1", "group2", "group3")
+MODEL = *VISUAL, *TEXT, *BOTH_WAYS, "lmdf", "decoder"
+LIT = {
+    "00": ("frames", "sentence", "mask"),
+    "01": ("frames", "sentence", *MODEL, "mask"),
+    "02": ("frames", "sentence"),
+    "03": (*VISUAL, *TEXT),
+    "04": BOTH_WAYS,
+    "05": (*VISUAL, *TEXT, *BOTH_WAYS),
+    "06": ("lmdf",),
+    "07": ("decoder", "mask"),
+    "08": ("train",),
+    "09": ("mask", "evaluate"),
+    "10": (*BOTH_WAYS, "lmdf"),
+    "11": (*MODEL, "train", "evaluate"),
+    "12": ("frames", "sentence", "mask"),
+}
+
+
+def draw_roadmap(lit: tuple[str, ...], path: Path) -> None:
+    """One map, `lit` boxes filled with their hue and set in bold, the others in outline."""
+    figure, ax = plt.subplots(figsize=(8, 2.05))
+    for a, b in ARROWS:
+        style = "<|-|>" if b in BOTH_WAYS else "-|>"
+        ends = _ends(BOXES[a], BOXES[b])
+        ax.add_patch(FancyArrowPatch(*ends, arrowstyle=style, mutation_scale=7, color="0.45", lw=0.8, shrinkA=0))
+    for name, (text, x, y, width, color) in BOXES.items():
+        on = name in lit
+        box = FancyBboxPatch((x, y), width, 0.7, boxstyle="round,pad=0,rounding_size=0.12", lw=1.2, ec=color)
+        box.set_facecolor(color if on else "white")
+        ax.add_patch(box)
+        ink = "black" if color in (LANGUAGE, TIME) else "white"
+        ax.text(x + width / 2, y + 0.35, text, ha="center", va="center", fontsize=8,
+                color=ink if on else "0.25", weight="bold" if on else "normal")  # fmt: skip
+    ax.set(xlim=(-0.1, 13.0), ylim=(0.05, 3.05), aspect="equal")
+    ax.set_axis_off()
+    figure.savefig(path)
+    plt.close(figure)
+    Image.open(path).convert("RGB").quantize(64).save(path, optimize=True)  # a quarter of the size
+
+
+def _ends(a: tuple, b: tuple) -> tuple[tuple[float, float], tuple[float, float]]:
+    """From the side of one box to the side of the next."""
+    (_, ax, ay, aw, _), (_, bx, by, bw, _) = a, b
+    if ay == by:
+        return (ax + aw, ay + 0.35), (bx, by + 0.35)
+    up = by > ay
+    return (ax + aw / 2, ay + 0.7 * up), (bx + bw / 2, by + 0.7 * (not up))
+
+
+if __name__ == "__main__":
+    use_style()
+    for number in sys.argv[1:] or LIT:
+        draw_roadmap(LIT[number], Path(__file__).with_name(f"roadmap_{number}.png"))
