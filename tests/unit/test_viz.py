@@ -1,0 +1,262 @@
+"""Figures show what they are given: data is read back from the drawn artists, pixels from the files."""
+
+import io
+import json
+import subprocess
+import sys
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+from dtse_core import viz
+from dtse_core.data.clip import ReferringClip
+
+
+@pytest.fixture(autouse=True)
+def style():
+    with plt.rc_context():
+        viz.use_style()
+        yield
+    plt.close("all")
+
+
+def make_clip(T=3, H=24, W=36, seed=0):
+    rng = np.random.default_rng(seed)
+    frames = rng.integers(0, 256, (T, H, W, 3), dtype=np.uint8)
+    mask = np.zeros((H, W), bool)
+    mask[6:14, 10:22] = True
+    return ReferringClip(frames, T // 2, mask, "the red ball", "v", 1, "1", "appearance")
+
+
+# Overlay
+
+
+def test_overlay_blends_inside_draws_white_around_and_leaves_the_rest():
+    clip = make_clip()
+    frame, before = clip.frames[0], clip.frames[0].copy()
+    out = viz.overlay(frame, clip.mask, "#D55E00", alpha=0.5)
+    ring = np.zeros_like(clip.mask)
+    ring[5:15, 10:22] = ring[6:14, 9:23] = True  # one pixel above, below, left and right
+    ring &= ~clip.mask
+    assert np.array_equal(out[~ring & ~clip.mask], frame[~ring & ~clip.mask])
+    assert (out[ring] == 255).all()
+    blend = (frame[clip.mask].astype(int) + (0xD5, 0x5E, 0x00)) / 2
+    assert np.abs(out[clip.mask] - blend).max() <= 0.5
+    assert np.array_equal(frame, before)
+
+
+def test_overlay_of_nothing_is_the_frame_and_of_everything_has_no_contour():
+    frame = make_clip().frames[0]
+    assert np.array_equal(viz.overlay(frame, np.zeros((24, 36))), frame)
+    assert (viz.overlay(frame, np.ones((24, 36)), "#000000", alpha=1.0) == 0).all()
+
+
+def test_contour_grows_with_the_frame():
+    mask = np.zeros((960, 1280), bool)
+    mask[400:500, 400:500] = True
+    out = viz.overlay(np.zeros((960, 1280, 3), np.uint8), mask)
+    assert (out[450, 390:400].min(axis=-1) == 255).sum() == 3
+
+
+@pytest.mark.parametrize("shape", [(24, 36), (24, 36, 4), (36, 24, 3)])
+def test_overlay_refuses_frames_that_do_not_fit_the_mask(shape):
+    with pytest.raises(ValueError, match=r"expected a frame \(H, W, 3\) uint8"):
+        viz.overlay(np.zeros(shape, np.uint8), np.zeros((24, 36)))
+    with pytest.raises(ValueError, match="float64"):
+        viz.overlay(np.zeros((24, 36, 3)), np.zeros((24, 36)))
+
+
+# Figures
+
+
+def png_bytes(figure):
+    file = io.BytesIO()
+    figure.savefig(file)
+    return len(file.getvalue())
+
+
+def titles(figure):
+    return [ax.get_title(loc="left") for ax in figure.axes]
+
+
+def test_film_strip_shows_each_frame_with_its_mask():
+    clip = make_clip(T=8)
+    masks = [clip.mask, *[None] * 7]
+    figure = viz.film_strip(clip.frames, masks, [f"t = {t}" for t in range(8)])
+    shown = [ax.images[0].get_array() for ax in figure.axes if ax.images]
+    assert np.array_equal(shown[0], viz.overlay(clip.frames[0], clip.mask))
+    assert np.array_equal(np.stack(shown[1:]), clip.frames[1:])
+    assert titles(figure)[:8] == [f"t = {t}" for t in range(8)]
+    assert figure.get_figwidth() <= 8
+
+
+def test_prediction_panel_names_the_iou_and_shows_the_probabilities():
+    clip = make_clip()
+    probability = np.zeros((24, 36))
+    probability[6:14, 10:16] = 0.75  # the left half
+    figure = viz.show_prediction(clip, probability)
+    shown = {t: ax.images[0].get_array() for t, ax in zip(titles(figure), figure.axes, strict=True) if ax.images}
+    assert list(shown) == ["frame", "true mask", "probability", "prediction: IoU 0.50"]
+    assert np.array_equal(shown["probability"], probability)
+    assert np.array_equal(shown["true mask"], viz.overlay(clip.frames[1], clip.mask))
+    assert np.array_equal(shown["prediction: IoU 0.50"], viz.overlay(clip.frames[1], probability > 0.5))
+    assert "the red ball" in figure.get_suptitle()
+    assert len(viz.show_prediction(clip, probability > 0.5).axes) == 3
+    assert png_bytes(figure) < 60_000
+
+
+RECORDS = [
+    {"step": 20, "seconds": 1.0, "loss": 2.5, "iou": 0.1},
+    {"step": 40, "seconds": 2.0, "loss": 1.5, "iou": 0.3},
+    {"step": 40, "seconds": 2.0, "val_mean_iou": 0.25, "val_P@0.5": 0.2},
+]
+
+
+def test_history_is_drawn_from_records_file_and_run_folder_alike(tmp_path):
+    (tmp_path / "history.jsonl").write_text("".join(json.dumps(r) + "\n" for r in RECORDS))
+    for given in (RECORDS, tmp_path, str(tmp_path / "history.jsonl")):
+        loss, iou = viz.plot_history(given).axes
+        assert loss.lines[0].get_xydata().tolist() == [[20, 2.5], [40, 1.5]]
+        assert iou.lines[0].get_xydata().tolist() == [[20, 0.1], [40, 0.3]]
+        assert iou.lines[1].get_xydata().tolist() == [[40, 0.25]]
+    with pytest.raises(FileNotFoundError, match="none/history.jsonl|none is missing"):
+        viz.plot_history(tmp_path / "none")
+
+
+def heights(figure):
+    return [[round(bar.get_height(), 6) for bar in group] for group in figure.axes[0].containers]
+
+
+def test_bars_stand_for_the_values_in_percent():
+    results = {"a": {"P@0.5": 0.5, "mean_iou": 0.25}, "b": {"P@0.5": 0.75, "mean_iou": 1.0}}
+    figure = viz.metric_bars(results, ["mean_iou", "P@0.5"])
+    assert heights(figure) == [[25, 50], [100, 75]]
+    assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["mean IoU", "P@0.5"]
+    assert heights(viz.metric_bars(results)) == [[50, 25], [75, 100]]
+    assert figure.get_figwidth() <= 8
+    assert png_bytes(figure) < 60_000
+
+
+def test_evidence_that_needs_time_has_the_hue_of_time():
+    result = {"by_evidence": {"direction": {"mean_iou": 0.2}, "appearance": {"mean_iou": 0.8}}}
+    figure = viz.evidence_bars({"tiny": result})
+    assert heights(figure) == [[80, 20]]  # in the order of the kinds, not of the result
+    colors = [matplotlib.colors.to_hex(bar.get_facecolor()).upper() for bar in figure.axes[0].containers[0]]
+    assert colors == [viz.VISION, viz.TIME]
+    assert figure.axes[0].get_ylabel() == "mean IoU (%)"
+
+
+def test_a_missing_value_reads_not_run():
+    results = {
+        "a": {"by_evidence": {"action": {"mean_iou": 0.2}, "relation": {"mean_iou": 0.4}}},
+        "b": {"by_evidence": {"action": {"mean_iou": 0.1}}},
+    }
+    figure = viz.evidence_bars(results)
+    assert [t.get_text() for t in figure.axes[0].texts].count("not run") == 1
+    assert "not run" not in [t.get_text() for t in viz.evidence_bars({"a": results["a"]}).axes[0].texts]
+
+
+def test_colors_are_those_of_the_handbook_and_the_style_is_loaded():
+    assert (viz.VISION, viz.LANGUAGE, viz.GUIDANCE, viz.TIME) == ("#0072B2", "#E69F00", "#009E73", "#CC79A7")
+    assert viz.MASK == viz.MASK_COLORS[0] == "#D55E00"
+    assert plt.rcParams["figure.dpi"] == plt.rcParams["savefig.dpi"] == 100
+    assert plt.rcParams["image.cmap"] == "cividis"
+    assert len(set(viz.MASK_COLORS)) == len(set(viz.RUNS)) == 5
+
+
+# GIFs
+
+
+def read_gif(path):
+    with Image.open(path) as gif:
+        frames = []
+        for k in range(gif.n_frames):
+            gif.seek(k)
+            frames.append((np.asarray(gif.convert("RGB")).astype(int), gif.info["duration"]))
+    return frames
+
+
+def moving_square():
+    frames = np.full((6, 32, 48, 3), (40, 120, 200), np.uint8)
+    masks = np.zeros((6, 32, 48), bool)
+    for k in range(6):
+        masks[k, 8:24, 4 + 5 * k : 20 + 5 * k] = True
+    return frames, masks
+
+
+def test_gif_shows_every_frame_with_its_mask_and_its_caption(tmp_path):
+    frames, masks = moving_square()
+    path = viz.save_gif(tmp_path / "new" / "a.gif", frames, masks, "the square", fps=8, width=96)
+    read = read_gif(path)
+    assert len(read) == 6
+    for k, (page, duration) in enumerate(read):
+        assert duration == 120  # 125 ms, in the format's hundredths of a second
+        picture, strip = page[:64], page[64:]
+        assert strip.shape[0] > 10
+        assert (strip.min(axis=-1) < 100).sum() > 20  # letters
+        assert (strip == 255).all(axis=-1).mean() > 0.5  # on white
+        grown = masks[k].repeat(2, 0).repeat(2, 1)
+        far = ~viz.dilate(grown, 3)
+        assert np.abs(picture[far] - (40, 120, 200)).max() <= 8
+        fill = 0.4 * np.array((40, 120, 200)) + 0.6 * np.array((0xD5, 0x5E, 0x00))
+        filled = np.abs(picture - fill).max(axis=-1) <= 8
+        assert (filled != grown).sum() <= 0.02 * grown.sum()
+        assert (picture.min(axis=-1) > 240).any()  # the white contour
+    assert sorted(p.name for p in path.parent.iterdir()) == ["a.gif"]
+
+
+def test_gif_takes_a_caption_per_frame_and_wraps_long_ones(tmp_path):
+    frames, _ = moving_square()
+    long = "the small black dog that is running to the left of the big red car"
+    captions = [long, "short"] * 3
+    pages = [page for page, _ in read_gif(viz.save_gif(tmp_path / "a.gif", frames, None, captions, width=192))]
+    assert len({page.shape for page in pages}) == 1
+    one_line = read_gif(viz.save_gif(tmp_path / "b.gif", frames, None, "short", width=192))[0][0]
+    assert pages[0].shape[0] > one_line.shape[0] + 10
+    ink = [(page[130:].max(axis=-1) < 100).sum() for page in pages]
+    assert ink[0] > 3 * ink[1] > 0
+
+
+def test_gif_without_caption_has_no_strip_and_stays_small(tmp_path):
+    frames = make_clip(T=12, H=64, W=96).frames // 8 + 100
+    path = viz.save_gif(tmp_path / "a.gif", frames, fps=25, width=192)
+    read = read_gif(path)
+    assert read[0][0].shape == (128, 192, 3)
+    assert read[0][1] == 40
+    assert path.stat().st_size < 300_000
+
+
+def test_gif_refuses_nothing_and_unequal_lengths(tmp_path):
+    frames, masks = moving_square()
+    with pytest.raises(ValueError, match="no frames"):
+        viz.save_gif(tmp_path / "a.gif", [])
+    with pytest.raises(ValueError, match="expected 6 masks, one a frame; found 3"):
+        viz.save_gif(tmp_path / "a.gif", frames, masks[:3])
+    with pytest.raises(ValueError, match="expected 6 captions, one a frame; found 2"):
+        viz.save_gif(tmp_path / "a.gif", frames, masks, ["a", "b"])
+    with pytest.raises(ValueError, match="expected 6 titles, one a frame; found 1"):
+        viz.film_strip(frames, masks, ["t"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrapped_lines_fit_and_keep_every_word():
+    font = viz.ImageFont.load_default(size=12)
+    text = "a dog and an extraordinarily-long-compound-word walk to the left"
+    lines = viz._wrap(text, font, 120)
+    assert " ".join(lines) == text
+    assert all(font.getlength(line) <= 120 or len(line.split()) == 1 for line in lines)
+    assert all(font.getlength(f"{a} {b.split()[0]}") > 120 for a, b in zip(lines, lines[1:], strict=False))
+
+
+def test_importing_viz_and_writing_a_gif_needs_no_matplotlib(tmp_path):
+    code = (
+        "import sys; sys.modules['matplotlib'] = None; import numpy as np; from dtse_core import viz; "
+        "viz.save_gif(sys.argv[1], np.zeros((2, 8, 8, 3), np.uint8), np.ones((2, 8, 8)), 'hi')"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.gif")], check=True, timeout=120)
+    assert (tmp_path / "a.gif").is_file()
