@@ -8,8 +8,9 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-from dtse_core.data import toy_words
-from dtse_core.data.toy_scene import (
+from . import toy_words
+from .toy_cartoons import HALF_SIZES
+from .toy_scene import (
     ANNOTATED,
     ASPECT,
     CENTER,
@@ -28,9 +29,9 @@ from dtse_core.data.toy_scene import (
     related,
     twin_actions,
 )
-from dtse_core.data.toy_words import ACTORS, ANCHORS, COLORS, SIZES, pick
+from .toy_words import ACTORS, ANCHORS, COLORS, SIZES, pick
 
-TRIES = 40
+TRIES = 20
 
 
 class Redo(Exception):
@@ -87,7 +88,7 @@ def add_free(rng, actors: list[Actor], look: Look, frames, pace: float = 0.8, fi
     """Append an actor that leaves everybody visible in `frames`."""
     for _ in range(TRIES):
         actor = draw_free(rng, look, pace * (0.5 + 0.5 * rng.random()))
-        if clear([*actors, actor], frames) and fits(actor):
+        if fits(actor) and clear([*actors, actor], frames):
             actors.append(actor)
             return
     raise Redo
@@ -196,12 +197,13 @@ def plan_relation(rng):
             actors.append(anchor)
         else:
             height = {"tree": 0.56, "house": 0.46}.get(kind, 0.32) * (0.9 + 0.2 * rng.random())
-            anchor = Prop(kind, ASPECT * rng.random(), rng.random(), height, depth)
+            w, h = (height * half for half in HALF_SIZES[kind])
+            x, y = w + (ASPECT - 2 * w) * rng.random(), h + (1 - 2 * h) * rng.random()
+            anchor = Prop(kind, x, y, height, depth)
             props.append(anchor)
         ties.append((_stand(rng, actor, how, anchor), how, anchor))
         actors.append(ties[-1][0])
-    frame = (-0.05, -0.05, ASPECT + 0.05, 1.05)
-    if any(min(p.box(0)[:2]) < frame[0] or p.box(0)[2] > frame[2] or p.box(0)[3] > frame[3] for p in props):
+    if not clear(actors, (CENTER,), 0.55, props) or (len(props) == 2 and not apart(*props, 0)):
         raise Redo
     alike, lone = [actor for actor, _, _ in ties], lambda a: all(apart(a, t[2], f) for t in ties for f in ANNOTATED)
     for _ in range(pick(rng, (2, 2, 3)) - len(ties)):
@@ -212,7 +214,7 @@ def plan_relation(rng):
             fits = [related(how, tied, anchor, f) if actor is tied else apart(actor, anchor, f) for f in ANNOTATED]
             if not all(fits):
                 raise Redo
-    if not clear(actors, ANNOTATED, 0.55, props) or (len(props) == 2 and not apart(*props, 0)):
+    if not clear(actors, ANNOTATED, 0.55, props):
         raise Redo
     numbered = dict(zip(map(id, actors), number(rng, actors), strict=True))
     words, sentences = words_needed(alike[0], actors, alike), []
@@ -270,7 +272,7 @@ def plan_twins(rng, evidence: str, pair=()):
     for actor, twin in (actors[:2], actors[1::-1]):
         if not pair or actor.motion.action == pair[1]:
             sentences += phrase(rng, actor, evidence, _moving(rng, evidence, actor, actors), twin.instance)
-    return actors, [*draw_props(rng), *_belongings(actors[:2], actions)], sentences, (CENTER,)
+    return actors, draw_props(rng), sentences, (CENTER,)
 
 
 def _moving(rng, evidence: str, actor: Actor, actors):
@@ -286,14 +288,16 @@ def _moving(rng, evidence: str, actor: Actor, actors):
     return partial(toy_words.direction, rng, name, motion.action, motion.direction, any_action=alone)
 
 
-def _belongings(actors, actions) -> list[Prop]:
-    """Ropes for climbers, bowls for eaters: both twins get them, where they are in the center frame."""
+def belongings(actors) -> list[Prop]:
+    """Ropes for climbers, bowls for eaters, where they are in the center frame; twins both have one."""
     props = []
-    for pose, height, facing, kind in ((a.pose, a.height, a.facing, a.kind) for a in actors):
-        if "climbing" in actions:
-            props.append(Prop("rope", pose.x, 0.5, 0.8, -2.0))
-        if "eating" in actions and kind != "adult":
-            props.append(Prop("bowl", pose.x + 0.62 * facing * height, pose.y + 0.42 * height, 0.4 * height, -1.0))
+    for pose, height, actor in ((a.pose, a.height, a) for a in actors):
+        if actor.posture == "climb":
+            props.append(Prop("rope", pose.x + 0.27 * actor.facing * height, 0.5, 0.8, -2.0))
+        if pose.nod and actor.kind != "adult":
+            props.append(
+                Prop("bowl", pose.x + 0.62 * actor.facing * height, pose.y + 0.42 * height, 0.4 * height, -1.0)
+            )
     return props
 
 
@@ -302,13 +306,14 @@ def cast(rng, evidence: str, pair=()):
     for _ in range(2000):
         try:
             if evidence in ("action", "direction"):
-                result = plan_twins(rng, evidence, pair)
+                actors, props, sentences, frames = plan_twins(rng, evidence, pair)
             elif evidence == "appearance":
-                result = plan_appearance(rng, pair)
+                actors, props, sentences, frames = plan_appearance(rng, pair)
             else:
-                result = (plan_position if evidence == "position" else plan_relation)(rng)
+                plan = plan_position if evidence == "position" else plan_relation
+                actors, props, sentences, frames = plan(rng)
         except Redo:
             continue
-        if result[2]:
-            return result
+        if sentences:
+            return actors, [*props, *belongings(actors)], sentences, frames
     raise RuntimeError(f"no {evidence} scene came into order in 2000 draws: a bug of the toy world")

@@ -11,10 +11,11 @@ Units: a frame is 1 high and 1.5 wide, y downwards; time counts frames from the 
 
 from dataclasses import dataclass
 from itertools import combinations
+from math import cos, sin, sqrt
 from typing import NamedTuple
 
-from dtse_core.data.toy_draw import HALF_SIZES
-from dtse_core.data.toy_words import ACTORS, CLOTHED
+from .toy_cartoons import HALF_SIZES
+from .toy_words import ACTORS, CLOTHED
 
 EVIDENCE = ("appearance", "position", "relation", "action", "direction")
 SPLITS = ("train", "val", "test", "compositional", "twins")
@@ -32,7 +33,7 @@ HELD_OUT = (  # pairs that only targets of the compositional split carry
 ASPECT, LENGTH, FPS = 1.5, 25, 12
 CENTER = LENGTH // 2
 ANNOTATED = (CENTER - 6, CENTER, CENTER + 6)  # twin scenes: the center alone
-HEIGHTS = {"small": 0.31, "big": 0.44}
+HEIGHTS = {"small": 0.34, "big": 0.45}
 BOUNCE = 18  # frames a jump lasts
 SPEEDS = {  # units a frame
     "climbing": 0.028,
@@ -103,12 +104,18 @@ class Actor:
     def at(self, frame: int) -> Pose:
         return Pose(*(a + b for a, b in zip(self.pose, self.motion.delta(frame - CENTER), strict=True)))
 
+    def tilt(self, frame: int) -> float:
+        """Radians by which it is drawn turned: animals climb nose up."""
+        rises = self.posture == "climb" and self.kind not in CLOTHED
+        return self.at(frame).tilt - (1.2 * self.facing if rises else 0.0)
+
     def box(self, frame: int) -> tuple[float, float, float, float]:
-        """Left, top, right, bottom of its usual outline."""
-        pose, (w, h) = self.at(frame), HALF_SIZES[self.kind]
-        if self.posture == "climb" and self.kind not in CLOTHED:
-            w, h = h, w
-        return pose.x - w * self.height, pose.y - h * self.height, pose.x + w * self.height, pose.y + h * self.height
+        """Left, top, right, bottom of its outline, nearly."""
+        pose, tilt = self.at(frame), self.tilt(frame)
+        w, h = HALF_SIZES["prone" if self.posture == "prone" and self.kind in CLOTHED else self.kind]
+        c, s = cos(tilt), sin(tilt)
+        w, h = self.height * sqrt((w * c) ** 2 + (h * s) ** 2), self.height * sqrt((w * s) ** 2 + (h * c) ** 2)
+        return pose.x - w, pose.y - h, pose.x + w, pose.y + h
 
 
 @dataclass(frozen=True)
@@ -166,12 +173,12 @@ def draw_motion(rng, action: str, direction: str, steep: bool = False, pace: flo
     """
     speed = SPEEDS[action] * (0.9 + 0.2 * rng.random()) * pace
     if action == "jumping" and not steep:
-        speed *= 3  # then it also gets somewhere
+        speed *= 3.4  # then it also gets somewhere
     vx, vy = (speed * part for part in UNIT[direction])
     if action == "flying" and steep:
         vx, vy = 0.8 * vx, -0.7 * speed
     turn = (1 if direction != "left" else -1) * 2 * 3.141592653589793 / 20
-    apex = 0.5 * int(rng.integers(2)) + 0.2 * rng.random() - 0.1  # near the ground or the top: the bob shows at +-6
+    apex = 0.5 * int(rng.integers(2)) + 0.1 * rng.random() - 0.05  # near the ground or the top: the bob shows at +-6
     return Motion(
         action,
         direction,
@@ -181,7 +188,7 @@ def draw_motion(rng, action: str, direction: str, steep: bool = False, pace: flo
         limbs=1 / STEPS[action] if action in STEPS else 0.0,
         wings=1 / 7.5 if action == "flying" else 0.0,
         nod=1 / 16 if action == "eating" else 0.0,
-        bounce=0.28 * max(pace, 0.3) if action == "jumping" else 0.0,
+        bounce=0.3 * max(pace, 0.3) if action == "jumping" else 0.0,
         start=apex,
     )
 
@@ -251,11 +258,15 @@ def gaps(actor, anchor, frame: int) -> tuple[float, float]:
     return max(a[0], b[0]) - min(a[2], b[2]), max(a[1], b[1]) - min(a[3], b[3])
 
 
+def shift(actor, anchor, frame: int) -> tuple[float, float]:
+    """From the middle of the anchor's box to the middle of the actor's."""
+    a, b = actor.box(frame), anchor.box(frame)
+    return (a[0] + a[2] - b[0] - b[2]) / 2, (a[1] + a[3] - b[1] - b[3]) / 2
+
+
 def related(how: str, actor, anchor, frame: int) -> bool:
     """Does `actor` stand to `anchor` as `how` says?"""
-    a, b = actor.box(frame), anchor.box(frame)
-    dx, dy = (a[0] + a[2] - b[0] - b[2]) / 2, (a[1] + a[3] - b[1] - b[3]) / 2
-    across, along = gaps(actor, anchor, frame)
+    (across, along), (dx, dy) = gaps(actor, anchor, frame), shift(actor, anchor, frame)
     if how == "next to":
         return -0.06 < across < 0.10 and along < 0 and abs(dy) < 0.14
     if how in ("above", "under"):
@@ -265,4 +276,4 @@ def related(how: str, actor, anchor, frame: int) -> bool:
 
 def apart(actor, anchor, frame: int) -> bool:
     """Far enough from `anchor` that nobody would relate the two."""
-    return max(gaps(actor, anchor, frame)) > 0.20
+    return max(gaps(actor, anchor, frame)) > 0.28 and abs(shift(actor, anchor, frame)[0]) > 0.30

@@ -48,10 +48,10 @@ DIRECTION = (
 HEADING = ("the {noun} moving {to}", "the {noun} going {to}", "the {noun} heading {to}")  # any action
 
 PLACES = {
-    "left": (("on the left", "on the left side", "farthest to the left"), ("leftmost", "left")),
-    "right": (("on the right", "on the right side", "farthest to the right"), ("rightmost", "right")),
-    "top": (("at the top", "farthest to the top"), ("topmost", "upper", "highest")),
-    "bottom": (("at the bottom", "farthest to the bottom"), ("lowest", "lower", "bottom")),
+    "left": (("on the left", "on the left side", "on the far left"), ("leftmost", "left")),
+    "right": (("on the right", "on the right side", "on the far right"), ("rightmost", "right")),
+    "top": (("at the top", "at the very top"), ("topmost", "upper", "highest")),
+    "bottom": (("at the bottom", "at the very bottom"), ("lowest", "lower", "bottom")),
     "middle": (("in the middle", "between the other two"), ("middle", "central")),
 }
 RELATIONS = {

@@ -9,11 +9,12 @@ from functools import cached_property
 
 import numpy as np
 
-from dtse_core.data.clip import ReferringClip, window_indices
-from dtse_core.data.toy_cast import cast
-from dtse_core.data.toy_draw import BACKDROPS, CARTOONS, PROP_PALETTES, PROPS, Canvas, backdrop, palette
-from dtse_core.data.toy_scene import CENTER, EVIDENCE, FPS, HELD_OUT, LENGTH, SPLITS, Actor, Scene, Sentence
-from dtse_core.data.toy_words import CLOTHED, WORDS, pick
+from .clip import ReferringClip, window_indices
+from .toy_cartoons import CARTOONS, PROP_PALETTES, PROPS, palette
+from .toy_cast import cast
+from .toy_draw import BACKDROPS, Canvas, backdrop
+from .toy_scene import CENTER, EVIDENCE, FPS, HELD_OUT, LENGTH, SPLITS, Actor, Scene, Sentence
+from .toy_words import WORDS, pick
 
 __all__ = ["EVIDENCE", "HELD_OUT", "SPLITS", "WORDS", "Scene", "Sentence", "ToyWorld", "render"]
 
@@ -139,10 +140,8 @@ class _Picture:
         for number, thing in self.things:
             if isinstance(thing, Actor):
                 pose = thing.at(index)
-                upright = thing.posture != "climb" or thing.kind in CLOTHED
-                tilt = pose.tilt - (0 if upright else 1.2 * thing.facing)  # animals climb nose up
                 strokes = CARTOONS[thing.kind](pose, thing.posture)
-                canvas.paint(number, strokes, (pose.x, pose.y, tilt, thing.facing), thing.height)
+                canvas.paint(number, strokes, (pose.x, pose.y, thing.tilt(index), thing.facing), thing.height)
             else:
                 canvas.paint(number, PROPS[thing.kind](), (thing.x, thing.y, 0.0, 1), thing.height)
         scene = self.scene
