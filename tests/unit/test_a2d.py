@@ -1,6 +1,7 @@
 """The A2D-Sentences loader on a tree built by hand, one trap of the genuine files after the other."""
 
 import pickle
+import shutil
 import warnings
 
 import numpy as np
@@ -47,9 +48,10 @@ def annotate(root, video: str, frame: int, masks: dict[int, np.ndarray] | list) 
 A, B, C = box(2, 5, 9, 20), box(15, 30, 10, 7), box(25, 1, 4, 13)
 
 
-@pytest.fixture
-def root(tmp_path):
-    """Two training videos and three for testing, with the oddities of the genuine files."""
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory):
+    """Two training videos and four for testing, with the oddities of the genuine files."""
+    tmp_path = tmp_path_factory.mktemp("a2d")
     (tmp_path / "Release").mkdir()
     videos = {"-dashed": 0, "plain": 0, "NA": 1, "_under": 1, "mute": 1, "untold": 1}
     (tmp_path / "Release" / "videoset.csv").write_text(
@@ -77,6 +79,12 @@ def root(tmp_path):
         "mute,1,never seen\n"
     )
     return tmp_path
+
+
+@pytest.fixture
+def root(pristine, tmp_path):
+    """A copy to spoil."""
+    return shutil.copytree(pristine, tmp_path / "a2d")
 
 
 def keys(dataset):
@@ -216,15 +224,6 @@ def test_any_value_but_zero_is_foreground(root):
     assert read_masks(folder / "00007.h5", [4], (H, W)) == {}
 
 
-def remove(path):
-    if path.is_dir():
-        for child in path.iterdir():
-            remove(child)
-        path.rmdir()
-    else:
-        path.unlink()
-
-
 @pytest.mark.parametrize(
     ("missing", "said"),
     [
@@ -245,7 +244,7 @@ def remove(path):
     ],
 )
 def test_what_is_missing_is_named_with_its_remedy(root, missing, said):
-    remove(root / missing)
+    shutil.rmtree(root / missing) if (root / missing).is_dir() else (root / missing).unlink()
     with pytest.raises(FileNotFoundError, match=said) as error:
         A2DSentences(root, "train")
     assert "\n" not in str(error.value)
