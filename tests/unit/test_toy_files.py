@@ -1,0 +1,271 @@
+"""The toy world on disk: what was drawn is what the loader reads, and a run writes all or nothing."""
+
+import csv
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dtse_core.data import A2DSentences, ToyWorld
+from dtse_core.data.clip import window_indices
+from dtse_core.data.collate import clean_expression
+from dtse_core.data.toy_files import MARK, write_a2d, write_annotation
+from dtse_core.data.toy_world import EVIDENCE, render
+from dtse_core.data.video import video_info
+
+h5py = pytest.importorskip("h5py")
+pytest.importorskip("av")
+SCRIPT = Path(__file__).parents[2] / "data_scripts" / "make_toy_world.py"
+CLIPS = {"train": 4, "val": 2, "test": 5, "compositional": 2, "twins": 2}  # of the fixture in conftest.py
+SMALL = {"train": 2, "test": 1}
+NOTES = "text_annotations"
+LUMA = np.array([0.299, 0.587, 0.114])  # yuv420p keeps brightness at full resolution, color at half
+
+
+def files(root: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
+
+
+def drawn(split: str) -> dict:
+    """The scenes of the fixture by video id, straight from the world."""
+    world = ToyWorld(split, CLIPS[split], seed=1)
+    return {world.scene(k).video_id: world.scene(k) for k in range(CLIPS[split])}
+
+
+def psnr(a, b) -> float:
+    return -10 * np.log10(((a.astype(float) - b) ** 2).mean() / 255**2)
+
+
+@pytest.mark.parametrize(("split", "causal"), [*((split, False) for split in CLIPS), ("val", True)])
+def test_what_was_drawn_is_what_the_loader_reads(toy_a2d_root, split, causal):
+    dataset, scenes = A2DSentences(toy_a2d_root, split, window=3, offset=6, causal=causal), drawn(split)
+    counted = sum(
+        bool((render(scene, [frame], 64, 96)[1] == sentence.instance).any())
+        for scene in scenes.values()
+        for sentence in scene.sentences
+        for frame in scene.annotated
+    )
+    assert len(dataset) == counted > 0
+    for clip in map(dataset.__getitem__, range(len(dataset))):
+        scene = scenes[clip.video_id]
+        indices, slot = window_indices(clip.frame_id - 1, scene.length, 3, 6, causal)
+        frames, ids = render(scene, indices, 64, 96)
+        assert clip.current == slot and clip.frame_id - 1 in scene.annotated
+        assert np.array_equal(clip.mask, ids[slot] == int(clip.instance_id))  # bit for bit
+        assert psnr(clip.frames @ LUMA, frames @ LUMA) > 36 and psnr(clip.frames, frames) > 26
+        said = {(s.instance, s.text): s for s in scene.sentences}[int(clip.instance_id), clip.expression]
+        assert clip.evidence == said.evidence in EVIDENCE
+        if said.twin:
+            assert np.array_equal(clip.twin_mask, ids[slot] == said.twin)
+        else:
+            assert clip.twin_mask is None
+
+
+def test_each_frame_is_nearer_to_its_own_drawing_than_to_the_next(toy_a2d_root):
+    dataset, scenes = A2DSentences(toy_a2d_root, "test", window=1), drawn("test")
+    for k in range(0, len(dataset), 3):
+        clip = dataset[k]
+        index = clip.frame_id - 1
+        near, _ = render(scenes[clip.video_id], [index - 1, index, index + 1], 64, 96)
+        quality = [psnr(clip.frames[0], frame) for frame in near]
+        assert quality[1] > max(quality[0], quality[2]) + 1
+
+
+def test_the_layout_is_the_genuine_one(toy_a2d_root):
+    with open(toy_a2d_root / "Release" / "videoset.csv", newline="") as file:
+        table = list(csv.reader(file))
+    assert len(table) == sum(CLIPS.values()) and all(len(row) == 9 for row in table)
+    train = drawn("train")
+    assert {row[0] for row in table if row[8] == "0"} == set(train)
+    for video, label, _, _, height, width, length, annotated, _ in table:
+        path = toy_a2d_root / "Release" / "clips320H" / f"{video}.mp4"
+        info = video_info(path)
+        assert (info.length, info.height, info.width, info.fps) == (int(length), int(height), int(width), 12)
+        stems = sorted(p.stem for p in (toy_a2d_root / NOTES / "a2d_annotation_with_instances" / video).iterdir())
+        assert len(stems) == int(annotated) and all(len(stem) == 5 for stem in stems)
+        assert 1 <= int(label) // 10 <= 7 and 1 <= int(label) % 10 <= 8
+        if video in train:
+            assert [int(stem) - 1 for stem in stems] == list(train[video].annotated)
+    with open(toy_a2d_root / NOTES / "a2d_annotation.txt", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["video_id", "instance_id", "query"]
+    texts = {(r["video_id"], int(r["instance_id"]), r["query"]) for r in rows}
+    assert {(v, s.instance, s.text) for v, scene in train.items() for s in scene.sentences} <= texts
+
+
+@pytest.mark.parametrize("present", [[], [3], [1, 4], [5, 2, 7]])
+def test_annotations_are_stored_as_matlab_leaves_them(tmp_path, present):
+    ids = np.zeros((6, 9), np.uint8)
+    for n, instance in enumerate(present):
+        ids[n : n + 2, 2 * n : 2 * n + 3] = instance
+    write_annotation(tmp_path / "a.h5", ids)
+    with h5py.File(tmp_path / "a.h5") as file:
+        stored, numbers, boxes = (file[key][()] for key in ("reMask", "instance", "reBBox"))
+    assert numbers.tolist() == sorted(present)
+    assert stored.shape == ((9, 6) if len(present) == 1 else (len(present), 9, 6)) and stored.dtype == np.uint8
+    assert boxes.shape == (4, len(present))
+    for n, instance in enumerate(sorted(present)):
+        one = stored if len(present) == 1 else stored[n]
+        for y, x in np.ndindex(6, 9):
+            assert one[x, y] == (ids[y, x] == instance)
+        x1, y1, x2, y2 = boxes[:, n].astype(int)
+        inside = np.zeros((6, 9), bool)
+        inside[y1 - 1 : y2, x1 - 1 : x2] = True
+        assert not (ids == instance)[~inside].any()
+        assert (x2 - x1 + 1) == (ids == instance).any(0).sum() and (y2 - y1 + 1) == (ids == instance).any(1).sum()
+
+
+def test_the_same_settings_give_the_same_bytes_whatever_the_workers(tmp_path):
+    for name, workers in (("one", 1), ("two", 2)):
+        assert write_a2d(tmp_path / name, SMALL, seed=5, height=32, width=48, workers=workers)
+    assert files(tmp_path / "one") == files(tmp_path / "two")
+    write_a2d(tmp_path / "other", SMALL, seed=6, height=32, width=48)
+    assert not set(files(tmp_path / "other").values()) & set(files(tmp_path / "one").values()) - {
+        hashlib.sha256(b"").hexdigest()  # no missed videos
+    }
+
+
+def test_writing_again_changes_nothing_and_other_settings_are_refused(tmp_path):
+    root = tmp_path / "toy"
+    assert write_a2d(root, SMALL, height=32, width=48)
+    before = {path: os.stat(path).st_mtime_ns for path in root.rglob("*")}
+    assert not write_a2d(root, SMALL, height=32, width=48)
+    with pytest.raises(FileExistsError, match=r"already holds a toy world with other settings \(.*'seed': 0.*delete"):
+        write_a2d(root, SMALL, seed=1, height=32, width=48)
+    assert {path: os.stat(path).st_mtime_ns for path in root.rglob("*")} == before
+
+
+def test_nothing_foreign_is_touched(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    (tmp_path / "toy.part").mkdir()
+    (tmp_path / "toy.part" / "thesis.txt").write_text("years of work")
+    (tmp_path / "file").write_text("x")
+    before = files(tmp_path)
+    for target, said in (
+        ("mine", "already holds something else"),
+        ("toy", r"toy\.part is in the way"),
+        ("file", "already"),
+    ):
+        with pytest.raises(FileExistsError, match=said):
+            write_a2d(tmp_path / target, SMALL, height=32, width=48)
+    assert files(tmp_path) == before
+
+
+def test_an_interrupted_run_leaves_nothing_and_a_killed_one_is_replaced(tmp_path, monkeypatch):
+    import dtse_core.data.toy_files as module
+
+    def failing(path, frames, fps):
+        raise KeyboardInterrupt if "clips320H" in str(path) else AssertionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "write_video", failing)
+        with pytest.raises(KeyboardInterrupt):
+            write_a2d(tmp_path / "toy", SMALL, height=32, width=48)
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "toy.part").mkdir()
+    (tmp_path / "toy.part" / MARK).touch()
+    (tmp_path / "toy.part" / "half.mp4").write_bytes(b"left by a killed run")
+    (tmp_path / "toy").mkdir()  # empty, as mktemp makes it
+    assert write_a2d(tmp_path / "toy", SMALL, height=32, width=48)
+    assert [p.name for p in tmp_path.iterdir()] == ["toy"]
+    assert not [f for f in files(tmp_path / "toy") if "half" in f or MARK in f]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"clips": {"training": 3}}, "unknown split 'training'; the toy world has train, val"),
+        ({"clips": {"train": -1}}, "at least one clip"),
+        ({"clips": {"train": 0}}, "at least one clip"),
+        ({"clips": {"train": 1}, "height": 33}, "33x144 pixels; expected even"),
+        ({"clips": {"train": 1}, "seed": -4}, "seed is -4"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(tmp_path, settings, said):
+    with pytest.raises(ValueError, match=said):
+        write_a2d(tmp_path / "toy", **settings)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_loader_copes_with_every_quirk(tmp_path):
+    root, clips = tmp_path / "toy", {"train": 3, "val": 1, "test": 1}
+    write_a2d(root, clips, seed=2, height=32, width=48, quirks=True)
+    text = (root / NOTES / "a2d_annotation.txt").read_text()
+    assert "1 (copy)" in text and '"' in text and "  " in text and any(c.isupper() for c in text.split("\n", 1)[1])
+    with open(root / "Release" / "videoset.csv", newline="") as file:
+        videos = [row[0] for row in csv.reader(file)]
+    missed = (root / NOTES / "a2d_missed_videos.txt").read_text().split()
+    assert videos[0] == "NA" and videos[1].startswith("-") and missed == videos[-1:]
+    toy = json.loads((root / "toy_world.json").read_text())
+    train = A2DSentences(root, "train")
+    assert {s.video for s in train.samples} == set(videos[:3]) == set(toy["splits"]["train"])
+    for k, sample in enumerate(train.samples):
+        assert sample.query == clean_expression(sample.query) and train[k].evidence in EVIDENCE
+    (root / "toy_world.json").unlink()  # now it is what the genuine data is
+    train, test = A2DSentences(root, "train"), A2DSentences(root, "test")
+    assert {s.video for s in train.samples} == set(videos[:3])
+    assert {s.video for s in test.samples} == set(videos[3:5])
+    assert train[0].evidence is None and train[0].twin_mask is None
+
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[1]), "COLUMNS": "160"}
+
+
+def run(*arguments):
+    command = [sys.executable, SCRIPT, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=ENVIRONMENT)
+
+
+SETTINGS = ("--layout", "a2d", "--train", 1, "--test", 1, "--height", 32, "--width", 48, "--workers", 1)
+
+
+def test_the_script_writes_once_and_explains_itself(tmp_path):
+    out = tmp_path / "deep" / "toy"
+    first, again = run(*SETTINGS, "--out", out), run(*SETTINGS, "--out", out)
+    assert (first.returncode, again.returncode) == (0, 0), first.stderr
+    assert f"{out}: 5 clips, written" in first.stdout and "already there with the same settings" in again.stdout
+    for split in CLIPS:
+        assert len(A2DSentences(out, split)) > 0
+    help_text = run("--help").stdout
+    for word in ("--layout", "--out", "--seed", "--train", "--test", "val, test, compositional", "a2d"):
+        assert word in help_text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--layout", "coco"), "error: unknown layout 'coco'; known: a2d"),
+        (("--height", "33"), "error: frames of 33x48"),
+    ],
+)
+def test_the_script_says_what_is_wrong_in_one_line(tmp_path, arguments, said):
+    done = run(*SETTINGS, *arguments, "--out", tmp_path / "toy")
+    assert done.returncode == 1 and done.stderr.startswith(said) and done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_stopped_script_leaves_nothing(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, SCRIPT, "--out", tmp_path / "toy", "--train", "400", "--workers", "2"],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=ENVIRONMENT,
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.rglob("*.mp4")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [p.name for p in tmp_path.iterdir()] == ["toy.part"]
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 143 and not list(tmp_path.iterdir())
