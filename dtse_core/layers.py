@@ -29,6 +29,8 @@ class PyramidPool(nn.Module):
     """Averages a map over 1x1, 3x3, 6x6 ... grids and lists the cells as regions [L: asymmetric attention].
 
     Shapes: `(B, C, H, W)` to `(B, M, C)` with `M = sum(bin * bin)`. The map may be smaller than a grid.
+    A cell's mean is a mean of row means, so every grid is two small matrix products, several times
+    faster than pooling the map itself.
     """
 
     def __init__(self, bins: tuple[int, ...]):
@@ -37,19 +39,27 @@ class PyramidPool(nn.Module):
         self.regions = sum(b * b for b in bins)  # M
 
     def forward(self, x: Tensor) -> Tensor:
-        cells = [F.adaptive_avg_pool2d(x, b).flatten(2) for b in self.bins]  # each (B, C, b*b)
-        return torch.cat(cells, dim=2).transpose(1, 2)  # (B, M, C)
+        B, C, H, W = x.shape
+        rows, columns = self._means(H, x), self._means(W, x)  # (sum of bins, H), (sum of bins, W)
+        bands = rows @ x.permute(0, 2, 3, 1).reshape(B, H, W * C)  # (B, sum of bins, W*C)
+        bands = bands.unflatten(2, (W, C)).split(self.bins, 1)  # each (B, b, W, C)
+        cells = [mean @ band for mean, band in zip(columns.split(self.bins), bands, strict=True)]  # (B, b, b, C)
+        return torch.cat([cell.flatten(1, 2) for cell in cells], 1)  # (B, M, C)
+
+    def _means(self, size: int, like: Tensor) -> Tensor:
+        """Which weights average one side into the bins of each grid: the library's own, applied to the identity."""
+        identity = torch.eye(size, dtype=like.dtype, device=like.device)
+        return torch.cat([F.adaptive_avg_pool1d(identity, b) for b in self.bins], 1).T  # (sum of bins, size)
 
 
 def coordinates(height: int, width: int, like: Tensor) -> Tensor:
     """The 8 coordinate channels `s8` of VLMG, `(8, H, W)`: each cell's left, top, right, bottom, centre in
     [-1, 1], and 1/W, 1/H. `like` gives device and dtype.
     """
-    x = torch.arange(width, device=like.device, dtype=like.dtype)
-    y = torch.arange(height, device=like.device, dtype=like.dtype)
-    left, center_x, right = (2 * (x + shift) / width - 1 for shift in (0, 0.5, 1))
-    top, center_y, bottom = (2 * (y + shift) / height - 1 for shift in (0, 0.5, 1))
-    rows = [v.expand(height, width) for v in (left, right, center_x)]
-    columns = [v[:, None].expand(height, width) for v in (top, bottom, center_y)]
-    ones = torch.ones(height, width, device=like.device, dtype=like.dtype)
-    return torch.stack([rows[0], columns[0], rows[1], columns[1], rows[2], columns[2], ones / width, ones / height])
+    shift = torch.tensor([0, 1, 0.5], device=like.device, dtype=like.dtype)[:, None]  # start, end, center of a cell
+    x, y = (
+        2 * (torch.arange(size, device=like.device, dtype=like.dtype) + shift) / size - 1 for size in (width, height)
+    )  # (3, W), (3, H)
+    x, y = x[:, None].expand(3, height, width), y[:, :, None].expand(3, height, width)
+    step = torch.tensor([1 / width, 1 / height], device=like.device, dtype=like.dtype)
+    return torch.cat([torch.stack([x, y], 1).flatten(0, 1), step[:, None, None].expand(2, height, width)])

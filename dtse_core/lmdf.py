@@ -60,17 +60,19 @@ class _DynamicFilter(torch.autograd.Function):
         ctx.save_for_backward(x, filters)
         ctx.dilation = dilation
         Z = torch.zeros_like(x, dtype=torch.promote_types(x.dtype, filters.dtype))
+        taps = filters.unbind(2)  # K*K times (B, m, H, W)
         for o, here, there in _shifts(x, filters, dilation):
-            Z[here].addcmul_(filters[:, :, o][here], x[there])
+            Z[here].addcmul_(taps[o][here], x[there])
         return Z
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         x, filters = ctx.saved_tensors
         grad_x, grad_filters = torch.zeros_like(x), torch.zeros_like(filters)
+        taps, grad_taps = filters.unbind(2), grad_filters.unbind(2)  # K*K times (B, m, H, W)
         for o, here, there in _shifts(x, filters, ctx.dilation):
-            grad_x[there].addcmul_(filters[:, :, o][here], grad[here])
-            torch.mul(grad[here], x[there], out=grad_filters[:, :, o][here])
+            grad_x[there].addcmul_(taps[o][here], grad[here])
+            torch.mul(grad[here], x[there], out=grad_taps[o][here])
         return grad_x, grad_filters, None
 
 
@@ -170,22 +172,28 @@ class LMDF(nn.Module):
         if self.mode == "static":
             Z = [convolution(x) for convolution in self.static]  # R times (B, m, H, W)
         else:
-            k = self.make_filters(G, s, [G_ref for _, G_ref in references])  # (B, R, m, K*K, H, W)
+            Y = self.look_around(G, s, [G_ref for _, G_ref in references])  # (B, w, H, W)
             if self.filtered == "reference" and references:
                 x = self.to_filtered(references[0][0])  # (B, m, H, W)
-            Z = [dynamic_filter(x, k[:, i], r) for i, r in enumerate(self.dilations)]  # R times (B, m, H, W)
+            Z = [dynamic_filter(x, self.make_filters(Y, i), r) for i, r in enumerate(self.dilations)]  # (B, m, H, W)
         return X + self.fuse(torch.cat([x, *Z], 1))  # (B, c, H, W)
 
-    def make_filters(self, G: Tensor, s: Tensor, G_refs: Sequence[Tensor]) -> Tensor:
-        """Gated features of the current frame and its references to filters `k (B, R, m, K*K, H, W)`."""
+    def look_around(self, G: Tensor, s: Tensor, G_refs: Sequence[Tensor]) -> Tensor:
+        """Gated features of the current frame and its references to the spatial-temporal feature `Y (B, w, H, W)`."""
         G_refs = list(G_refs) + [G] * (self.references - len(G_refs))  # a missing reference repeats the current frame
         changes = [G_ref - G for G_ref in G_refs]  # T - 1 times (B, w, H, W)
         local = self.difference(torch.cat([G, *changes], 1))  # (B, w, H, W)
         regions = torch.cat([self.pool(G_ref) for G_ref in G_refs or [G]], 1)  # (B, (T - 1) * M, w)
-        q = self.q(G.flatten(2).mT)  # (B, HW, w)
-        y = F.scaled_dot_product_attention(q, self.k(regions), self.v(regions))  # (B, HW, w)
+        q, k, v = self.q(G.flatten(2).mT), self.k(regions), self.v(regions)  # (B, HW, w), (B, (T - 1) * M, w) twice
+        y = F.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None])[:, 0]  # (B, HW, w), one head
         Y = self.mix(torch.cat([local, y.mT.unflatten(2, G.shape[2:])], 1))  # (B, w, H, W)
-        if self.language:
-            Y = Y + self.W_y(s)[:, :, None, None]  # (B, w, H, W)
-        shape = (len(self.dilations), self.to_filtered.out_channels, -1)  # R, m, K*K
-        return self.to_filters(Y).unflatten(1, shape)  # (B, R, m, K*K, H, W)
+        return Y + self.W_y(s)[:, :, None, None] if self.language else Y  # (B, w, H, W)
+
+    def make_filters(self, Y: Tensor, i: int) -> Tensor:
+        """`Y (B, w, H, W)` to the filters of dilation number `i`, `k_r (B, m, K*K, H, W)`.
+
+        One dilation at a time: a third of the memory, and the processor's cache still holds the filters when they
+        are applied.
+        """
+        W, b = (p.chunk(len(self.dilations))[i] for p in (self.to_filters.weight, self.to_filters.bias))
+        return F.conv2d(Y, W, b).unflatten(1, (self.to_filtered.out_channels, -1))  # (B, m, K*K, H, W)

@@ -13,6 +13,7 @@ The equations, in the letters of the design:
 
 Products are associated in the cheaper order: a projection of all pixels that only meets words or
 regions is applied to the words or regions instead, and since pooling is linear, R(K m) = K R(m).
+`torch.baddbmm(x, y, z)` is x + y z in one pass over memory.
 """
 
 from typing import NamedTuple
@@ -73,27 +74,29 @@ class VLMG(nn.Module):
     def forward(
         self, V: Tensor, L: Tensor, word_mask: Tensor, return_maps: bool = False
     ) -> tuple[Tensor, Tensor, VLMGMaps | None]:
-        size, scale = V.shape[2:], self.W_q.out_features**-0.5
-        place = self.W_s(coordinates(*size, like=V).flatten(1).t())  # (HW, d)
-        m = self.norm_m(_tokens(self.W_v(V)) + place + self.W_g(L[:, :1]))  # (B, HW, d)
+        B, size, scale = len(V), V.shape[2:], self.W_q.out_features**-0.5
+        place = self.W_s(coordinates(*size, like=V).flatten(1).mT) + self.W_g(L[:, :1])  # (B, HW, d)
+        W_v = self.W_v.weight.flatten(1).mT.expand(B, -1, -1)  # (B, C, d)
+        m = self.norm_m(torch.baddbmm(place, _tokens(V), W_v))  # (B, HW, d)
         t = self.norm_t(self.W_l(L))  # (B, N, d)
 
-        a = m @ (t @ self.W_q.weight).mT * scale  # (B, HW, N)
+        a = m @ (scale * t @ self.W_q.weight).mT  # (B, HW, N)
         a = a.masked_fill(word_mask[:, None] == 0, float("-inf")).softmax(-1)  # (B, HW, N)
         e = a @ t  # (B, HW, d)
 
         R_m = self.pool(_map(m, size))  # (B, M, d)
         R_e = self.pool(_map(a, size)) @ t  # (B, M, d)
-        keys_m = self.K_m(R_m) @ self.Q_m.weight  # (B, M, d)
-        keys_e = self.K_e(R_e) @ self.Q_e.weight  # (B, M, d)
-        A = (m @ keys_m.mT + a @ (t @ keys_e.mT)).mul(scale).softmax(-1)  # (B, HW, M)
+        keys_m = self.K_m(R_m) @ (scale * self.Q_m.weight)  # (B, M, d)
+        keys_e = self.K_e(R_e) @ (scale * self.Q_e.weight)  # (B, M, d)
+        A = torch.baddbmm(a @ (t @ keys_e.mT), m, keys_m.mT).softmax(-1)  # (B, HW, M)
 
         values = self.fuse[0](self.V_m(R_m)) + self.fuse[1](self.V_e(R_e))  # (B, M, d)
-        f = _map(A @ values + self.fuse[2](m * e), size)  # (B, d, H, W)
-        f = F.relu(self.fuse_norm(f))  # (B, d, H, W)
+        f = torch.baddbmm(self.fuse[2](m * e), A, values)  # (B, HW, d)
+        f = F.relu(self.fuse_norm(_map(f, size)))  # (B, d, H, W)
 
         if self.language_to_vision:
-            V = V + self.gate_V[:, None, None] * self.W_f(f)  # (B, C, H, W)
+            W_f = (self.gate_V[:, None] * self.W_f.weight.flatten(1)).expand(B, -1, -1)  # (B, C, d)
+            V = torch.baddbmm(V.flatten(2), W_f, f.flatten(2)).unflatten(2, size)  # (B, C, H, W)
         if self.vision_to_language:
             L = L + self.gate_L * self.read(L, self.pool(f))  # (B, N, D)
         return V, L, VLMGMaps(a, A) if return_maps else None
