@@ -158,6 +158,17 @@ def coco_map(masks, scores, targets=None, ids=None) -> float:
     return float(np.mean(precisions))
 
 
+def rank_correlation(a, b) -> float | None:
+    """Spearman's correlation of two lists, equal values sharing their mean rank; None if a list is constant."""
+    ranks = []
+    for values in (a, b):
+        _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+        ranks.append((np.cumsum(count) - (count - 1) / 2)[place])
+    if any(np.ptp(r) == 0 for r in ranks):
+        return None
+    return float(np.corrcoef(*ranks)[0, 1])
+
+
 def region_similarity(mask, target, void=None) -> float:
     """J of one frame: IoU of two (H, W) masks over the pixels outside `void`; 1 if both are empty."""
     mask, target = mask_pair(mask, target, void)

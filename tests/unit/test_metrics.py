@@ -24,6 +24,7 @@ from dtse_core.metrics import (
     overall_iou,
     overlap,
     precision_at,
+    rank_correlation,
     region_similarity,
     sample_ious,
 )
@@ -420,3 +421,15 @@ def test_nonsense_is_refused_in_one_line(call, words):
     with pytest.raises(ValueError, match=words) as error:
         call()
     assert "\n" not in str(error.value)
+
+
+@LIMIT
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=2, max_size=30))
+def test_rank_correlation_equals_scipys_with_ties(pairs):
+    stats = pytest.importorskip("scipy.stats")
+    a, b = zip(*pairs, strict=True)
+    ours = rank_correlation(a, b)
+    if len(set(a)) == 1 or len(set(b)) == 1:
+        assert ours is None
+    else:
+        assert ours == pytest.approx(stats.spearmanr(a, b).statistic, abs=1e-9)
