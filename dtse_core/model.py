@@ -134,12 +134,18 @@ class DTSE(
     def _check(self, frames: Tensor, input_ids: Tensor, attention_mask: Tensor) -> None:
         if frames.ndim != 5 or frames.shape[2] != 3 or not frames.is_floating_point():
             raise ValueError(f"frames must be floating point (B, T, 3, H, W); got {frames.dtype} {tuple(frames.shape)}")
-        if frames.shape[1] > self.config.window:
-            raise ValueError(f"frames holds T = {frames.shape[1]} frames; this model's window is {self.config.window}")
+        if not 1 <= frames.shape[1] <= self.config.window:
+            raise ValueError(
+                f"frames must hold T = 1 to {self.config.window} frames, this model's window; got {frames.shape[1]}"
+            )
         if input_ids.ndim != 2 or input_ids.shape[0] != frames.shape[0] or input_ids.is_floating_point():
             raise ValueError(
                 f"input_ids must be integers (B, N) with B = {frames.shape[0]}; got {input_ids.dtype} "
                 f"{tuple(input_ids.shape)}"
+            )
+        if not 1 <= input_ids.shape[1] <= self.encoder.text.longest:
+            raise ValueError(
+                f"input_ids must hold N = 1 to {self.encoder.text.longest} word pieces; got {input_ids.shape[1]}"
             )
         if attention_mask.shape != input_ids.shape:
             raise ValueError(

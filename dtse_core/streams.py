@@ -98,6 +98,7 @@ class LinguisticStream(nn.Module):
         self.bert = _build(BertModel, BertConfig, name, pretrained, settings, add_pooling_layer=False)
         self.width = self.bert.config.hidden_size  # D
         self.depth = self.bert.config.num_hidden_layers
+        self.longest = self.bert.config.max_position_embeddings  # word pieces
 
     def embed(self, input_ids: Tensor) -> Tensor:
         """`(B, N)` word pieces to `(B, N, D)`."""
@@ -123,15 +124,21 @@ def _build(model_class, config_class, name, pretrained, settings, **options) -> 
     if not pretrained and name in ARCHITECTURES:
         return model_class(config_class(**ARCHITECTURES[name]), **options)
     try:
-        config = config_class.from_pretrained(name)
+        found, wanted = config_class.get_config_dict(name)[0].get("model_type"), config_class.model_type
+        if found != wanted:  # the library would load what fits and leave the rest at random
+            raise ValueError(f"{name!r} is a {found} model; this stream needs a {wanted} one")
         if not pretrained:
-            return model_class(config, **options)
-        return model_class.from_pretrained(name, config=config, **options)
+            return model_class(config_class.from_pretrained(name), **options)
+        model, loading = model_class.from_pretrained(name, output_loading_info=True, **options)
     except OSError as error:
         raise ValueError(
             f"cannot load {name!r}: it is no folder with a model, and neither the local cache nor the hub has it; "
             f"fetch it once with `hf download {name}`, name a folder, or set model.pretrained to False"
         ) from error
+    missing = sorted(set(loading["missing_keys"]) & {key for key, _ in model.named_parameters()})
+    if missing:
+        raise ValueError(f"{name!r} lacks {len(missing)} weights, {missing[0]} first; download it again")
+    return model
 
 
 def stream_settings(model: nn.Module) -> dict[str, Any]:

@@ -107,6 +107,8 @@ class RegionAttention(nn.Module):
 
     def __init__(self, text_width: int, width: int, heads: int):
         super().__init__()
+        if width % heads:
+            raise ValueError(f"vlmg_heads is {heads}; it must divide vlmg_width, which is {width}")
         self.heads = heads
         self.query, self.output = nn.Linear(text_width, width), nn.Linear(width, text_width)
         self.key, self.value = nn.Linear(width, width), nn.Linear(width, width)
