@@ -132,7 +132,7 @@ def test_a_finished_run_says_so_and_is_left_alone(tmp_path, capsys):
 def test_a_run_folder_refuses_other_settings_and_names_them(tmp_path):
     config = small(tmp_path / "run", **{"train.steps": 2})
     train(config, False)
-    with pytest.raises(ValueError, match=r"train.lr: 0.0005 there, 0.1 now.*another --out"):
+    with pytest.raises(ValueError, match=r"train.lr: 0.001 there, 0.1 now.*another --out"):
         train(override(config, {"train.lr": 0.1}), False)
 
 
