@@ -1,0 +1,226 @@
+"""LMDF: the filter operator against its loop and against unfolding, the module against its equations."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dtse_core.lmdf import LMDF, dynamic_filter, dynamic_filter_reference
+
+C, c, D, w, m, BINS, DILATIONS = 5, 8, 6, 4, 3, (1, 2), (1, 2)
+
+
+def random(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.double)
+
+
+def unfolded(x, filters, dilation):
+    """The operator as it is usually written: K*K shifted copies of x, times the filters, summed."""
+    B, m, KK, H, W = filters.shape
+    K = round(KK**0.5)
+    copies = F.unfold(x, K, dilation=dilation, padding=dilation * (K // 2)).view(B, m, KK, H, W)
+    return (copies * filters).sum(2)
+
+
+shapes = st.tuples(st.integers(1, 2), st.integers(1, 2), st.integers(1, 6), st.integers(1, 6))  # B, m, H, W
+
+
+@settings(max_examples=30, deadline=None)
+@given(shape=shapes, K=st.sampled_from([1, 3, 5]), dilation=st.integers(1, 7), seed=st.integers(0, 99))
+def test_dynamic_filter_equals_the_loop_for_every_rate_and_size_and_reach_beyond_the_map(shape, K, dilation, seed):
+    B, m, H, W = shape
+    x, filters = random(B, m, H, W, seed=seed).float(), random(B, m, K * K, H, W, seed=seed + 1).float()
+    expected = dynamic_filter_reference(x, filters, dilation)
+    torch.testing.assert_close(dynamic_filter(x, filters, dilation), expected, atol=1e-5, rtol=0)
+
+
+@settings(max_examples=20, deadline=None)
+@given(K=st.sampled_from([1, 3, 5]), dilation=st.integers(1, 6), H=st.integers(1, 20), W=st.integers(1, 20))
+def test_dynamic_filter_equals_unfolding_forward_and_backward(K, dilation, H, W):
+    x, filters = random(2, 3, H, W).requires_grad_(), random(2, 3, K * K, H, W, seed=1).requires_grad_()
+    Z, expected = dynamic_filter(x, filters, dilation), unfolded(x, filters, dilation)
+    torch.testing.assert_close(Z, expected, atol=1e-12, rtol=0)
+    above = random(2, 3, H, W, seed=2)
+    for one, other in zip(*(torch.autograd.grad(y, [x, filters], above) for y in (Z, expected)), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("K,dilation", [(3, 1), (3, 4), (5, 2)])
+def test_gradients_are_those_of_finite_differences(K, dilation):
+    x, filters = random(1, 2, 4, 5).requires_grad_(), random(1, 2, K * K, 4, 5, seed=1).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x, k: dynamic_filter(x, k, dilation), (x, filters))
+
+
+@settings(max_examples=25, deadline=None)
+@given(dy=st.integers(-1, 1), dx=st.integers(-1, 1), dilation=st.integers(1, 5), shape=shapes)
+def test_a_delta_filter_returns_its_input_and_a_shifted_delta_shifts_it(dy, dx, dilation, shape):
+    B, m, H, W = shape
+    x, filters = random(*shape), torch.zeros(B, m, 9, H, W, dtype=torch.double)
+    filters[:, :, 3 * (dy + 1) + dx + 1] = 1
+    reach = F.pad(x, [dilation] * 4)  # zero outside the map
+    top, left = dilation * (1 + dy), dilation * (1 + dx)
+    Z = dynamic_filter(x, filters, dilation)
+    assert torch.equal(Z, reach[..., top : top + H, left : left + W])
+    assert (dy or dx) or torch.equal(Z, x)
+
+
+def test_filters_belong_to_their_position():
+    x, filters = random(1, 1, 5, 6), random(1, 1, 9, 5, 6, seed=1)
+    before = dynamic_filter(x, filters, 1)
+    filters[..., 2, 3] += 1
+    changed = (dynamic_filter(x, filters, 1) != before)[0, 0]
+    assert changed.nonzero().tolist() == [[2, 3]]
+
+
+def test_any_memory_layout_and_mixed_types_are_accepted():
+    x, filters = random(2, 4, 6, 5), random(2, 4, 9, 6, 5, seed=1)
+    expected = dynamic_filter(x, filters, 2)
+    spread = x.to(memory_format=torch.channels_last), filters.transpose(1, 2).contiguous().transpose(1, 2)
+    assert torch.equal(dynamic_filter(*spread, 2), expected)
+    assert torch.equal(dynamic_filter(x[:1].expand(2, -1, -1, -1), filters, 2)[:1], expected[:1])
+    assert dynamic_filter(x.float(), filters, 2).dtype == torch.double
+    low = dynamic_filter(x.bfloat16(), filters.bfloat16(), 2)
+    assert low.dtype == torch.bfloat16 and (low - expected).abs().max() < 0.2
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 4, 5, 5), (1, 2, 8, 5, 5), (1, 2, 9, 5, 4), (1, 3, 9, 5, 5), (2, 9, 5, 5)])
+def test_filters_that_do_not_fit_are_refused_with_both_shapes(shape):
+    with pytest.raises(ValueError, match=r"filters must be .* x \(1, 2, 5, 5\); got \(" + str(shape)[1:-1]):
+        dynamic_filter(torch.zeros(1, 2, 5, 5), torch.zeros(shape), 1)
+
+
+# The module
+
+
+def make(seed=0, **options) -> LMDF:
+    torch.manual_seed(seed)
+    settings = {"window": 3, "width": w, "filtered_width": m, "dilations": DILATIONS, "bins": BINS} | options
+    return LMDF(C, c, D, **settings).double().eval()
+
+
+def clip(B=2, T=3, H=5, W=6, seed=0):
+    return random(B, T, C, H, W, seed=seed), random(B, T, D, seed=seed + 1)
+
+
+def equations(block: LMDF, features, s, current: int):
+    """The module's equations for a window of three, with unfolded filters and attention written out."""
+
+    def cbr(layer, x):
+        x = F.conv2d(x, layer[0].weight, padding=layer[0].weight.shape[-1] // 2)
+        x = x / (1 + layer[1].eps) ** 0.5 * layer[1].weight[:, None, None] + layer[1].bias[:, None, None]
+        return x.clamp(min=0)
+
+    def vector(layer, s):
+        return (s @ layer.weight.T + layer.bias)[:, :, None, None]
+
+    X = [cbr(block.reduce, features[:, t]) for t in range(3)]
+    G = []
+    for t in range(3):
+        PX = F.conv2d(X[t], block.P.weight, block.P.bias)
+        gate = F.conv2d(PX, block.gate.weight, block.gate.bias, padding=1) + vector(block.W_s, s[:, t])
+        G.append(PX / (1 + (-gate).exp()))
+    first, second = (t for t in range(3) if t != current)
+    local = cbr(block.difference, torch.cat([G[current], G[first] - G[current], G[second] - G[current]], 1))
+    cells = torch.cat([F.adaptive_avg_pool2d(G[t], b).flatten(2) for t in (first, second) for b in BINS], 2)
+    q = torch.einsum("ij,bjhw->bihw", block.q.weight, G[current])
+    keys, values = (torch.einsum("ij,bjr->bir", layer.weight, cells) for layer in (block.k, block.v))
+    y = torch.einsum("brhw,bir->bihw", (torch.einsum("bihw,bir->brhw", q, keys) / w**0.5).softmax(1), values)
+    Y = cbr(block.mix, torch.cat([local, y], 1)) + vector(block.W_y, s[:, current])
+    k = F.conv2d(Y, block.to_filters.weight, block.to_filters.bias).unflatten(1, (len(DILATIONS), m, 9))
+    x = F.conv2d(X[current], block.to_filtered.weight, block.to_filtered.bias)
+    Z = [unfolded(x, k[:, i], r) for i, r in enumerate(DILATIONS)]
+    return X[current] + cbr(block.fuse, torch.cat([x, *Z], 1))
+
+
+@settings(max_examples=10, deadline=None)
+@given(H=st.integers(1, 8), W=st.integers(1, 8), current=st.integers(0, 2), seed=st.integers(0, 99))
+def test_lmdf_equals_its_equations_written_out(H, W, current, seed):
+    block, (features, s) = make(seed), clip(2, 3, H, W, seed)
+    with torch.no_grad():
+        U = block(features, s, current)
+        torch.testing.assert_close(U, equations(block, features, s, current), atol=1e-10, rtol=1e-10)
+
+
+def test_references_in_either_order_are_told_apart():
+    block, (features, s) = make(), clip()
+    swapped = block(features[:, [2, 1, 0]], s[:, [2, 1, 0]], 1)
+    assert (block(features, s, 1) - swapped).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("mode", ["full", "current_only", "static", "off"])
+@pytest.mark.parametrize("window", [1, 3, 5])
+def test_one_frame_equals_references_that_repeat_it(mode, window):
+    block, (features, s) = make(mode=mode, window=window), clip(T=1)
+    repeated = block(features.expand(-1, window, -1, -1, -1), s.expand(-1, window, -1), window // 2)
+    torch.testing.assert_close(block(features, s, 0), repeated, atol=1e-12, rtol=1e-12)
+
+
+@pytest.mark.parametrize("mode,hears", [("full", True), ("current_only", False), ("static", False), ("off", False)])
+def test_only_full_filters_hear_a_scene_that_differs_in_motion_alone(mode, hears):
+    """A blob stands at the same place now; before and after it was left and right of there, or right and left."""
+    block = make(mode=mode)
+    scene, s = torch.zeros(1, 3, C, 6, 9, dtype=torch.double), clip(1)[1]
+    blob = random(C, 2, 2)
+    for t, left in enumerate((1, 4, 7)):
+        scene[0, t, :, 2:4, left : left + 2] = blob
+    other_way = scene[:, [2, 1, 0]]
+    difference = (block(scene, s, 1) - block(other_way, s[:, [2, 1, 0]], 1)).abs().max()
+    assert difference > 1e-4 if hears else difference == 0
+
+
+def test_motion_beyond_the_reach_of_every_convolution_is_still_seen():
+    """`y` looks anywhere: what changes a reference far from a pixel changes the pixel."""
+    block, (features, s) = make(), clip(1, 3, 4, 30)
+    moved = features.clone()
+    moved[:, 0, :, :, -2:] += 3
+    difference = (block(features, s, 1) - block(moved, s, 1)).abs()
+    assert difference[..., :5].max() > 1e-6
+    without = make()
+    without.v.weight.data.zero_()  # y silent: only 3x3 convolutions and filters are left
+    assert (without(features, s, 1) - without(moved, s, 1))[..., :5].abs().max() == 0
+
+
+@pytest.mark.parametrize("language", [True, False])
+def test_the_sentence_shapes_the_filters_unless_switched_off(language):
+    block, (features, s) = make(language=language), clip()
+    for t in (0, 1):  # as a reference read it, as the current frame read it
+        other = s.clone()
+        other[:, t] += 1
+        same = torch.equal(block(features, s, 1), block(features, other, 1))
+        assert same != language
+
+
+def test_filters_act_on_the_reference_when_asked():
+    block, (features, s) = make(filtered="reference"), clip()
+    block.to_filters.weight.data.zero_()
+    block.to_filters.bias.data.zero_()
+    block.to_filters.bias.data.view(len(DILATIONS), m, 9)[:, :, 4] = 1  # every filter is a delta
+    X_cur, X_ref = block.reduce(features[:, 1]), block.reduce(features[:, 0])
+    x = block.to_filtered(X_ref)
+    expected = X_cur + block.fuse(torch.cat([x] * 3, 1))
+    torch.testing.assert_close(block(features, s, 1), expected)
+
+
+def test_remembering_frames_one_by_one_equals_the_whole_window():
+    block, (features, s) = make(), clip()
+    X, G = zip(*(block.remember(features[:, t], s[:, t]) for t in range(3)), strict=True)
+    U = block.update(X[2], G[2], s[:, 2], [(X[0], G[0]), (X[1], G[1])])
+    torch.testing.assert_close(U, block(features, s, 2), atol=1e-12, rtol=1e-12)
+
+
+@pytest.mark.parametrize("mode", ["full", "current_only"])
+def test_every_parameter_learns(mode):
+    block, (features, s) = make(mode=mode), clip()
+    block(features, s, 1).square().sum().backward()
+    silent = {name for name, p in block.named_parameters() if p.grad is None or not p.grad.any()}
+    assert not silent
+
+
+def test_static_is_a_convolution_of_equal_size():
+    static, full = make(mode="static"), make()
+    x = random(1, m, 6, 7)
+    for i, r in enumerate(DILATIONS):  # the same filter at every position is a depth-wise convolution
+        filters = static.static[i].weight.view(1, m, 9, 1, 1).expand(1, m, 9, 6, 7)
+        torch.testing.assert_close(static.static[i](x), dynamic_filter(x, filters, r))
+    assert sum(p.numel() for p in static.static.parameters()) == full.to_filters.out_channels
