@@ -20,10 +20,10 @@ import torch
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from .baselines import constant_baselines
 from .checkpoint import checkpoint_folder, checkpoint_sha256, read_run_config, versions, write_json
 from .commands import one_line_errors
 from .config import DataConfig, to_dict
+from .data.baselines import constant_baselines
 from .data.build import build_dataset
 from .data.clip import ReferringClip
 from .data.collate import collate_clips, load_tokenizer

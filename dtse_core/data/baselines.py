@@ -1,10 +1,10 @@
-"""Answers that read no sentence: what a model must beat before its score means anything."""
+"""What a data set gives away without its sentences: answers that a model must beat before its score means anything."""
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from .data.clip import ReferringClip
-from .metrics import region_similarity
+from ..metrics import region_similarity
+from .clip import ReferringClip
 
 
 def constant_baselines(dataset, progress: bool = False) -> dict[str, float]:
