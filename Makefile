@@ -25,7 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: tutorial test lint lock notebooks heads bench help clean
 
 tutorial: $(READY) ## run every notebook; pages and a table under runs/tutorial/
-	$(PY) data_scripts/make_toy_world.py --layout a2d --out $(TOY)
+	$(PY) data_scripts/make_toy_world.py --layout a2d --out $(TOY) --train 100 --test 25
 	$(PY) -m dtse_core.runner notebooks --out runs/tutorial
 
 test: lint ## lint, unit tests, notebook hygiene and parity, nbval
