@@ -39,6 +39,23 @@ class FrameMemory(NamedTuple):
     maps: dict[int, VLMGMaps]
 
 
+CARD = """---
+{{ card_data }}
+---
+
+# DTSE
+
+Marks the object that a sentence describes in every frame of a video. `config.json` holds the architecture, `run.json`
+the data and the training.
+
+```python
+from dtse_core import ReferringVideoPredictor
+
+result = ReferringVideoPredictor.from_pretrained("FOLDER").segment("clip.mp4", "the dog running to the left")
+```
+"""
+
+
 class DTSE(
     nn.Module,
     PyTorchModelHubMixin,
@@ -46,6 +63,7 @@ class DTSE(
     license="apache-2.0",
     tags=["referring-video-segmentation"],
     paper_url="https://arxiv.org/abs/2203.15969",
+    model_card_template=CARD,
 ):
     """Deeply interleaved two-stream encoder with language-guided multi-scale dynamic filtering.
 

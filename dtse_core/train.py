@@ -261,7 +261,7 @@ def save_weights(folder: Path, model: DTSE, tokenizer, config: RunConfig) -> Non
     part = _fresh(folder.with_name(folder.name + ".part"))
     model.save_pretrained(part)
     tokenizer.save_pretrained(part)
-    write_json(part / "run.json", to_dict(config))
+    write_json(part / "run.json", to_dict(config) | {"out": Path(config.out).name})
     _replace(part, folder)
 
 

@@ -1,0 +1,45 @@
+"""The README's animation: the shipped model follows several sentences through one clip of the toy world.
+
+python figures/make_follow.py                       figures/follow.gif
+python figures/make_follow.py --scenes 3 8 --out F.gif
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from dtse_core import ReferringVideoPredictor
+from dtse_core.data.toy_world import SPLITS, ToyWorld, render
+from dtse_core.viz import save_gif
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", default="tiny")
+    parser.add_argument("--split", choices=SPLITS, default="test")
+    parser.add_argument("--scenes", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--out", type=Path, default=Path("figures/follow.gif"))
+    options = parser.parse_args()
+
+    predictor = ReferringVideoPredictor.from_pretrained(options.checkpoint, device="cpu")
+    film, masks, captions = [], [], []
+    for k in options.scenes:
+        scene = ToyWorld(options.split, k + 1).scene(k)
+        frames, ids = render(scene, range(scene.length), 192, 288)
+        said = {sentence.instance: sentence for sentence in scene.sentences}  # one sentence for each actor
+        for result in predictor.segment(frames, [sentence.text for sentence in said.values()]):
+            film += list(frames)
+            masks += list(result.masks)
+            captions += [result.expression] * len(frames)
+        for sentence, result in zip(
+            said.values(), np.split(np.stack(masks[-len(said) * len(ids) :]), len(said)), strict=True
+        ):
+            truth = ids == sentence.instance
+            iou = (truth & result).sum((1, 2)) / np.maximum((truth | result).sum((1, 2)), 1)
+            print(f"scene {k}: IoU {iou.mean():.2f}  {sentence.text}")
+    print(save_gif(options.out, film, masks, captions, fps=scene.fps, width=288, colors=64))
+
+
+if __name__ == "__main__":
+    main()
