@@ -198,6 +198,12 @@ def nothing_skipped(page: Page) -> Iterator[str]:
             yield f"cell {k}: nbval-ignore-output is for versions, devices and times only"
 
 
+def no_closing_semicolon(page: Page) -> Iterator[str]:
+    for k, cell in page.code:
+        if cell.source.rstrip().endswith(";"):
+            yield f"cell {k}: ends in a semicolon, which hides its value from papermill but not from nbval"
+
+
 def clean_outputs(page: Page) -> Iterator[str]:
     meta = page.notebook.metadata
     if meta.get("kernelspec", {}).get("name") != "python3":
@@ -239,6 +245,7 @@ RULES = (
     a_sentence_before_code,
     executed_once_in_order,
     nothing_skipped,
+    no_closing_semicolon,
     clean_outputs,
     no_private_paths,
 )

@@ -81,7 +81,7 @@ def sample() -> nbformat.NotebookNode:
         *[("", text("On the clip.")), ("real", code("plot()", outputs=figure)), ("", text("See."))],
         *[("exercise", text("One.")), ("exercise", code("def f():\n    return None"))],
         *[("exercise", text("Two.")), ("exercise", code("def g():\n    return None"))],
-        *[("summary", text("What we saw.")), ("", text("Next.")), ("assertions", code("claims_checked();"))],
+        *[("summary", text("What we saw.")), ("", text("Next.")), ("assertions", code("claims_checked()"))],
     ]
     notebook = new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
     count = 0
@@ -164,6 +164,7 @@ SLIPS = [
     ("nothing_skipped", "is skipped by nbval", replace("real", "plot()", "# NBVAL_SKIP\nplot()")),
     ("nothing_skipped", "use a tag", replace("real", "plot()", "# NBVAL_IGNORE_OUTPUT\nplot()")),
     ("nothing_skipped", "for versions, devices and times only", lambda n: cell(n, "check").metadata.tags.append("nbval-ignore-output")),  # noqa: E501
+    ("no_closing_semicolon", "ends in a semicolon", replace("real", "plot()", "plot(); ")),
     ("clean_outputs", "kernelspec is not python3", lambda n: n.metadata.kernelspec.update(name="mine")),
     ("clean_outputs", "metadata.widgets is present", lambda n: n.metadata.update(widgets={})),
     ("clean_outputs", "metadata.papermill is present", lambda n: n.metadata.update(papermill={})),
