@@ -95,6 +95,7 @@ class TrainConfig:
     milestones: tuple[float, ...] = (10 / 15, 12 / 15, 14 / 15)  # the rate halves at these shares of the run
     dice_weight: float = 0.0  # weight of the dice loss beside BCE
     aux_weight: float = 1.0  # weight of the three coarser heads
+    threads: int = 0  # CPU threads; 0 leaves torch's choice. Two that wait for each other on a busy core crawl
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
     seed: int = 0
     log_every: int = 20  # steps between records of the training loss
@@ -144,6 +145,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "train.stream_lr": 1e-3,
         "train.gate_lr": 1e-3,
         "train.clip": 1.0,
+        "train.threads": 1,
         "train.warmup": 100,
         "train.schedule": "cosine",
         "train.dice_weight": 1.0,

@@ -70,6 +70,8 @@ def train(config: RunConfig, progress: bool = True, on_log=None) -> Path:
 
     # Data, model and optimiser, all from the seed.
     set_seed(c.seed)
+    if c.threads:
+        torch.set_num_threads(c.threads)
     tokenizer = load_tokenizer(config.model.text)
     collate = partial(collate_clips, tokenizer=tokenizer, size=config.data.size, max_words=config.data.max_words)
     window = config.model.window, config.model.causal
