@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from .notebook import nearest, version
-from .report import table, title, write_html, write_index
+from .report import fewer_colors, table, title, write_html, write_index
 
 # cuBLAS reads its variable when torch first uses it; the kernel inherits all of these
 ENVIRONMENT = {"DTSE_HEADLESS": "1", "CUBLAS_WORKSPACE_CONFIG": ":4096:8", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
@@ -122,13 +122,18 @@ def check_parameters(path: Path, parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def normalize(notebook: Any) -> Any:
-    """Drops what differs from run to run, in place: papermill's and the kernel's notes, injected cells, widgets."""
+    """Drops what differs from run to run, in place: papermill's and the kernel's notes, injected cells, widgets.
+
+    Figures are stored in a palette, so that the file stays small.
+    """
     notebook.cells = [c for c in notebook.cells if "injected-parameters" not in c.metadata.get("tags", [])]
     for cell in notebook.cells:
         for key in ("papermill", "execution", "ExecuteTime"):
             cell.metadata.pop(key, None)
         if not cell.metadata.get("tags", True):  # papermill leaves empty lists behind
             del cell.metadata["tags"]
+        for data in (o.data for o in cell.get("outputs", []) if "image/png" in o.get("data", {})):
+            data["image/png"] = fewer_colors(data["image/png"])
     for key in ("papermill", "widgets"):
         notebook.metadata.pop(key, None)
     notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}

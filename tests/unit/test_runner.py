@@ -1,5 +1,7 @@
 """The runner: refuses typos, keeps copies, names the failing cell, and normalizes what enters git."""
 
+import base64
+import io
 import json
 import os
 import re
@@ -8,8 +10,10 @@ import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
 from dtse_core.report import title, write_index
 from dtse_core.runner import check_parameters, main, normalize, notebooks_in, run_notebook
@@ -191,6 +195,21 @@ def test_normalize_drops_every_trace():
     normalize(notebook)
     assert [dict(c.metadata) for c in notebook.cells] == [{"collapsed": True}]
     assert notebook.metadata.kernelspec.name == "python3" and notebook.metadata.language_info == {"name": "python"}
+
+
+def test_normalize_halves_a_grainy_figure_and_nobody_sees_it():
+    rng = np.random.default_rng(0)
+    picture = np.full((100, 300, 3), (90, 160, 200)) + rng.integers(-6, 7, (100, 300, 3))
+    picture[30:60, 50:90] = (220, 40, 40)
+    file = io.BytesIO()
+    Image.fromarray(picture.astype(np.uint8)).save(file, "PNG")
+    png = base64.b64encode(file.getvalue()).decode()
+    notebook = new_notebook(cells=[new_code_cell("x", outputs=[new_output("display_data", {"image/png": png})])])
+    stored = normalize(notebook).cells[0].outputs[0].data["image/png"]
+    assert len(stored) < 0.55 * len(png)
+    seen = np.asarray(Image.open(io.BytesIO(base64.b64decode(stored))).convert("RGB")).astype(int)
+    assert seen.shape == picture.shape and np.abs(seen - picture).mean() < 4
+    assert normalize(notebook).cells[0].outputs[0].data["image/png"] == stored  # again: nothing changes
 
 
 def test_notebooks_come_in_order(tmp_path):
