@@ -1,6 +1,7 @@
 """What the three commands share: settings parsed from the command line, and errors of one line."""
 
 import functools
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,11 @@ def parse_run_config(prog: str, description: str, arguments: list[str] | None = 
         elif argument.startswith("--preset="):
             name = argument.partition("=")[2]
     return tyro.cli(RunConfig, default=preset(name), args=arguments, prog=prog, description=description)
+
+
+def bars_hidden() -> bool:
+    """Progress bars show on a terminal and in a live notebook, never in a log or with `DTSE_HEADLESS=1`."""
+    return os.environ.get("DTSE_HEADLESS") == "1" or not (sys.stderr.isatty() or "ipykernel" in sys.modules)
 
 
 def one_line_errors(command: Callable[[], Any]) -> Callable[[], None]:

@@ -18,10 +18,10 @@ from typing import Literal
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .checkpoint import checkpoint_folder, checkpoint_sha256, read_run_config, versions, write_json
-from .commands import one_line_errors
+from .commands import bars_hidden, one_line_errors
 from .config import DataConfig, to_dict
 from .data.baselines import constant_baselines
 from .data.build import build_dataset
@@ -80,7 +80,7 @@ def evaluate(
     samples: dict[tuple[str, str], Sample] = {}
     was_training = model.training
     model.eval()
-    bar = tqdm(total=len(dataset), unit=" samples", disable=not progress)
+    bar = tqdm(total=len(dataset), unit=" samples", disable=not progress or bars_hidden())
     try:
         for one in loader:
             one = one.to(device)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from .checkpoint import checkpoint_folder, read_run_config
-from .commands import one_line_errors
+from .commands import bars_hidden, one_line_errors
 from .config import DataConfig
 from .data.clip import window_indices
 from .data.collate import load_tokenizer, tokenize
@@ -94,10 +94,12 @@ class ReferringVideoPredictor:
         `video` is a video file, a folder of frames, or frames `(T, H, W, 3)` uint8. Raises `ValueError` for
         frames or expressions that cannot be used, `FileNotFoundError` for a missing file.
         """
-        from tqdm.auto import tqdm
+        from tqdm import tqdm
 
         expressions = [expression] if isinstance(expression, str) else list(expression)
-        steps = tqdm(self.stream(iterate_frames(video), expressions), unit=" frames", disable=not progress)
+        steps = tqdm(
+            self.stream(iterate_frames(video), expressions), unit=" frames", disable=not progress or bars_hidden()
+        )
         masks, confidence = zip(*((s.masks, s.confidence) for s in steps), strict=True)
         masks, confidence = np.stack(masks, 1), np.stack(confidence, 1)  # (S, T, H, W), (S, T)
         fps = video_fps(video)
@@ -232,14 +234,14 @@ class PredictCommand:
 def main() -> None:
     """Command line."""
     import tyro
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     command = tyro.cli(PredictCommand, prog="python -m dtse_core.predict", config=(tyro.conf.PositionalRequiredArgs,))
     if not command.expressions:
         raise ValueError('no expression given; put one in quotes after the video, such as "the dog on the left"')
     predictor = ReferringVideoPredictor.from_pretrained(command.checkpoint, command.device)
     steps = predictor.stream(iterate_frames(command.video), command.expressions)
-    steps = tqdm(steps, unit=" frames", disable=None)
+    steps = tqdm(steps, unit=" frames", disable=bars_hidden())
     table = write_prediction(steps, command.expressions, Path(command.out), video_fps(command.video))
     print("confidence   area  expression")
     for expression, (confidence, area) in zip(command.expressions, table, strict=True):

@@ -28,10 +28,10 @@ from accelerate.utils import set_seed
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .checkpoint import versions, write_json
-from .commands import one_line_errors, parse_run_config
+from .commands import bars_hidden, one_line_errors, parse_run_config
 from .config import RunConfig, from_dict, to_dict
 from .data.build import build_dataset
 from .data.collate import Batch, collate_clips, load_tokenizer
@@ -110,7 +110,7 @@ def train(config: RunConfig, progress: bool = True, on_log=None) -> Path:
     # The loop.
     bar = tqdm(
         total=100,
-        disable=not (progress and main),
+        disable=not (progress and main) or bars_hidden(),
         bar_format="{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
     )
     sums, started, before = torch.zeros(3, device=device), time.monotonic(), state.seconds

@@ -81,7 +81,7 @@ class A2DSentences:
             self.warned = True  # once: it may hold for thousands
             warnings.warn(
                 f"{path} holds {length} frames, videoset.csv says {self.lengths[video]}: masks may be shifted; "
-                f"run data_scripts/prepare.py a2d --root {self.root} --check for the full list",
+                "compare with a fresh copy (further videos are not named)",
                 stacklevel=2,
             )
         indices, slot = window_indices(current, length, self.window, self.offset, self.causal)

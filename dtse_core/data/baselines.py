@@ -1,8 +1,9 @@
 """What a data set gives away without its sentences: answers that a model must beat before its score means anything."""
 
 import numpy as np
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
+from ..commands import bars_hidden
 from ..metrics import region_similarity
 from .clip import ReferringClip
 
@@ -10,7 +11,7 @@ from .clip import ReferringClip
 def constant_baselines(dataset, progress: bool = False) -> dict[str, float]:
     """Mean IoU of answers that read no sentence: everything, nothing, and the largest thing that moves."""
     ious = []
-    for k in tqdm(range(len(dataset)), "baselines", unit=" samples", disable=not progress):
+    for k in tqdm(range(len(dataset)), "baselines", unit=" samples", disable=not progress or bars_hidden()):
         clip = dataset[k]
         answers = np.ones_like(clip.mask), np.zeros_like(clip.mask), largest_moving(clip)
         ious.append([region_similarity(answer, clip.mask) for answer in answers])

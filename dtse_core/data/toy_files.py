@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..commands import bars_hidden
 from .toy_world import SPLITS, Scene, ToyWorld, render
 from .video import write_video
 
@@ -87,9 +88,12 @@ def write_a2d(
 
 
 def _write_clips(todo: list[Clip], part: Path, workers: int, progress: bool) -> None:
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
-    write, bar = partial(_write_clip, part), partial(tqdm, total=len(todo), unit=" clips", disable=not progress)
+    write, bar = (
+        partial(_write_clip, part),
+        partial(tqdm, total=len(todo), unit=" clips", disable=not progress or bars_hidden()),
+    )
     if workers <= 1:
         for _ in bar(map(write, todo)):
             pass

@@ -192,7 +192,7 @@ def test_a_length_that_the_table_denies_is_said_once(root):
     table = root / "Release" / "videoset.csv"
     table.write_text(table.read_text().replace(f",{LENGTH},3,0", ",21,3,0"))
     dataset = A2DSentences(root, "train")
-    with pytest.warns(UserWarning, match=r"-dashed\.mp4 holds 20 frames, videoset\.csv says 21.*prepare\.py"):
+    with pytest.warns(UserWarning, match=r"-dashed\.mp4 holds 20 frames, videoset\.csv says 21.*fresh copy"):
         dataset[0]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
