@@ -1,0 +1,305 @@
+"""Speed and memory of the model, two sides at a time: `python benchmarks/bench.py NAME [--json]`.
+
+NAME is one of the functions in `BENCHMARKS`, or `all`. The two sides of a comparison take turns in one process, so
+that whatever else the machine does falls on both; the ratio is the median over pairs. README.md beside this file
+says where each bound comes from.
+"""
+
+import argparse
+import functools
+import gc
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from dtse_core.config import preset
+from dtse_core.lmdf import dynamic_filter
+from dtse_core.model import DTSE
+
+PAIRS = 7  # at least; `--pairs` takes more
+SIZE, WORDS = (320, 320), 20
+
+
+def compare(name: str, bound: str, sides: dict[str, Callable[[], object]], **about) -> dict:
+    """Runs two sides in turns: after a warm-up of each, `PAIRS` pairs, of which the median ratio counts.
+
+    With one thread the clock is the processor time of this process: on a quiet machine that is the time on the
+    wall, beside other work it is fairer. With more threads it is the time on the wall.
+    """
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    return measured(name, bound, sides, lambda run: timed(run, clock), "seconds", **about)
+
+
+def measured(name: str, bound: str, sides: dict, measure: Callable[[Callable], float], unit: str, **about) -> dict:
+    (one, run_one), (two, run_two) = sides.items()
+    measure(run_one), measure(run_two)  # warm-up
+    pairs = [(measure(run_one), measure(run_two)) for _ in range(PAIRS)]
+    ratio = statistics.median(a / b for a, b in pairs)
+    relation, limit = bound.split()
+    return {
+        "name": name,
+        "ratio": round(ratio, 4),
+        "bound": bound,
+        "met": ratio <= float(limit) if relation == "<=" else ratio >= float(limit),
+        "pairs": PAIRS,
+        "unit": unit,
+        "sides": {one: statistics.median(a for a, _ in pairs), two: statistics.median(b for _, b in pairs)},
+        "threads": torch.get_num_threads(),
+        **about,
+    }
+
+
+def timed(run: Callable[[], object], clock: Callable[[], float]) -> float:
+    start = clock()
+    run()
+    return clock() - start
+
+
+# Speed of the whole model, `paper` preset at random weights
+
+
+class Streaming:
+    """The `paper` model on one frame after the other, as the predictor calls it."""
+
+    def __init__(self, sentences: int = 1, dtype: torch.dtype = torch.float32):
+        torch.manual_seed(0)
+        self.model = DTSE(preset("paper", **{"model.pretrained": False}).model).eval().to(dtype)
+        self.window = torch.randn(1, 3, 3, *SIZE).to(dtype)
+        self.ids = torch.randint(1000, 20000, (sentences, WORDS))
+        self.word_mask = torch.ones_like(self.ids)
+        with torch.inference_mode():
+            self.L = self.model.encoder.read_sentence(self.ids, self.word_mask)
+            self.references = {n: [self.encode(slice(0, n))] * 2 for n in {1, sentences}}
+
+    @torch.inference_mode()
+    def encode(self, rows: slice):
+        seen = self.model.encoder.see_frame(self.window[:, 1])
+        L, word_mask = self.L[rows], self.word_mask[rows]
+        seen = {n: V.expand(len(L), -1, -1, -1) for n, V in seen.items()}
+        return self.model.remember(self.model.encoder.interleave(seen, L, word_mask))
+
+    @torch.inference_mode()
+    def step(self, rows: slice = slice(None)):
+        """One new frame for the sentences in `rows`: encode it, and decode with two remembered references."""
+        memory = self.encode(rows)
+        return self.model.decode(memory, self.references[len(memory.sentence)], SIZE).logits
+
+    @torch.inference_mode()
+    def backbones(self):
+        """What a frame cannot go without: the CNN, and the text layers that follow the first insertion."""
+        encoder = self.model.encoder
+        encoder.visual(self.window[:, 1])
+        encoder.text.layers(self.L, self.word_mask, encoder.groups[0][1], encoder.text.depth)
+
+    @torch.inference_mode()
+    def naive(self):
+        """The whole window again for every frame."""
+        return self.model(self.window, self.ids, self.word_mask).logits
+
+
+@functools.cache
+def streaming_model(sentences: int = 1, dtype: torch.dtype = torch.float32) -> Streaming:
+    return Streaming(sentences, dtype)
+
+
+def overhead() -> list[dict]:
+    """The whole model over its bare backbones, a frame in streaming."""
+    run, results = streaming_model(), []
+    for threads, bound in ((1, "<= 1.22"), (2, "<= 1.30")):
+        torch.set_num_threads(threads)
+        results.append(compare("overhead", bound, {"whole": run.step, "backbones": run.backbones}, **paper()))
+    torch.set_num_threads(1)
+    new_layers = torch.nn.ModuleList([run.model.encoder.vlmg, run.model.lmdf, run.model.decoder])
+    new = sum(p.numel() for p in new_layers.parameters())
+    return [r | {"new_parameters": new} for r in results]
+
+
+def streaming() -> list[dict]:
+    """Windows one by one over streaming."""
+    run = streaming_model()
+    return [compare("streaming", ">= 2.7", {"windows": run.naive, "streaming": run.step}, **paper())]
+
+
+def prefix() -> list[dict]:
+    """Four sentences one by one over four together."""
+    run = streaming_model(4)
+
+    def alone():
+        for k in range(4):
+            run.step(slice(k, k + 1))
+
+    return [compare("prefix", ">= 1.2", {"one by one": alone, "together": run.step}, **paper(sentences=4))]
+
+
+def bf16() -> list[dict]:
+    """Single precision over bf16 weights, where the processor computes with them."""
+    full, half = streaming_model(), streaming_model(1, torch.bfloat16)
+    able = torch.cpu._is_avx512_bf16_supported()
+    return [compare("bf16", ">= 1.6", {"fp32": full.step, "bf16": half.step}, **paper(avx512_bf16=able))]
+
+
+def train_step() -> list[dict]:
+    """A training step (forward, backward, AdamW) of the whole model over one of the bare backbones."""
+    run = Streaming()
+    model, encoder = run.model.train(), run.model.encoder
+    parts = {"whole": model, "backbones": torch.nn.ModuleList([encoder.visual, encoder.text])}
+    optimizers = {name: torch.optim.AdamW(part.parameters(), lr=0.0) for name, part in parts.items()}
+
+    def whole():
+        out = model(run.window, run.ids, run.word_mask)
+        step("whole", sum(F.softplus(x).mean() for x in (out.logits, *out.aux_logits)))
+
+    def backbones():
+        V = encoder.visual(run.window[0])[5]
+        L = encoder.text.embed(run.ids)
+        L = encoder.text.layers(L, run.word_mask, 0, encoder.groups[0][1]).expand(3, -1, -1)
+        L = encoder.text.layers(L, run.word_mask.expand(3, -1), encoder.groups[0][1], encoder.text.depth)
+        step("backbones", V.mean() + L.mean())
+
+    def step(name: str, loss: torch.Tensor):
+        optimizers[name].zero_grad()
+        loss.backward()
+        optimizers[name].step()
+
+    return [compare("train_step", "<= 1.40", {"whole": whole, "backbones": backbones}, **paper(batch=1))]
+
+
+def paper(**about) -> dict:
+    return {"preset": "paper", "frame": [*SIZE], "window": 3, "words": WORDS, **about}
+
+
+# The dynamic filter
+
+
+def filter() -> list[dict]:
+    """`dynamic_filter` over `unfold` times filters, 64 channels on 40 x 40 at three rates: time and peak memory."""
+    results = []
+    for clips, forward_bound, both_bound in ((1, "<= 0.25", "<= 0.5"), (8, "<= 0.33", "<= 0.7")):
+        x = torch.randn(clips, 64, 40, 40, requires_grad=True)
+        filters = [torch.randn(clips, 64, 9, 40, 40, requires_grad=True) for _ in range(3)]
+        about = {"shape": [clips, 64, 40, 40], "rates": [1, 3, 5]}
+
+        def sides(run, *arguments):
+            return {o.__name__: functools.partial(run, o, *arguments) for o in (dynamic_filter, unfold)}
+
+        forward, both = sides(filter_forward, x, filters), sides(filter_both, x, filters)
+        own = {
+            "one rate": functools.partial(filter_forward, dynamic_filter, x, filters[:1]),
+            "its output": functools.partial(torch.empty_like, x),
+        }
+        results += [
+            compare("filter", forward_bound, forward, part="forward", **about),
+            compare("filter", both_bound, both, part="forward and backward", **about),
+            measured("filter", "<= 0.45", both, peak_bytes, "bytes", part="memory, forward and backward", **about),
+            measured("filter", "<= 1.05", own, peak_bytes, "bytes", part="memory, forward", **about),
+        ]
+    return results
+
+
+def filter_forward(operator: Callable, x: torch.Tensor, filters: list[torch.Tensor]):
+    with torch.no_grad():
+        return [operator(x, k, r) for k, r in zip(filters, (1, 3, 5), strict=False)]
+
+
+def filter_both(operator: Callable, x: torch.Tensor, filters: list[torch.Tensor]):
+    for k, r in zip(filters, (1, 3, 5), strict=True):  # one rate after the other, so that the peak is that of one
+        Z = operator(x, k, r)
+        torch.autograd.grad(Z, [x, k], torch.ones_like(Z))
+
+
+def unfold(x: torch.Tensor, filters: torch.Tensor, dilation: int) -> torch.Tensor:
+    """The operator as it is usually written: nine shifted copies of x, times the filters, summed."""
+    B, m, H, W = x.shape
+    copies = F.unfold(x, 3, dilation=dilation, padding=dilation).view(B, m, 9, H, W)
+    return (copies * filters).sum(2)
+
+
+def peak_bytes(run: Callable[[], object]) -> int:
+    """The most that PyTorch's allocator holds at once while `run` runs, beyond what it held before."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        result = run()  # kept until the last record
+    records = [e for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
+    held = np.cumsum([e.nbytes() for e in sorted(records, key=lambda e: e.start_ns())])
+    del result
+    return int(held.max(initial=0))
+
+
+# The predictor
+
+
+def memory() -> list[dict]:
+    """Peak memory of the process for a video of 1,000 frames over one of 50 (`tiny`, 240 x 320)."""
+    from dtse_core.data.collate import load_tokenizer
+    from dtse_core.predict import ReferringVideoPredictor
+
+    config = preset("tiny")
+    predictor = ReferringVideoPredictor(DTSE(config.model), load_tokenizer("tiny-bert"), config.data, "cpu")
+
+    def watch(frames: int):
+        for _ in predictor.stream(noise(frames), "the red ball rolling to the left"):
+            pass
+
+    sides = {"1000 frames": functools.partial(watch, 1000), "50 frames": functools.partial(watch, 50)}
+    return [measured("memory", "<= 1.1", sides, peak_resident_bytes, "bytes", preset="tiny", frame=[240, 320])]
+
+
+def noise(frames: int) -> Iterator[np.ndarray]:
+    generator = np.random.default_rng(0)
+    for _ in range(frames):
+        yield generator.integers(0, 256, (240, 320, 3), dtype=np.uint8)
+
+
+def peak_resident_bytes(run: Callable[[], object]) -> int:
+    """The most memory that the process holds while `run` runs, as Linux counts it."""
+    gc.collect()
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")  # the peak starts again from here
+    run()
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
+
+
+BENCHMARKS = {f.__name__: f for f in (overhead, streaming, prefix, filter, train_step, memory, bf16)}
+
+
+def machine() -> dict:
+    with open("/proc/cpuinfo") as file:
+        model = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), platform.machine())
+    return {"processor": model, "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1)}
+
+
+def main() -> None:
+    global PAIRS
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=[*BENCHMARKS, "all"], nargs="?", default="all")
+    parser.add_argument("--json", action="store_true", help="one JSON object a benchmark instead of a table")
+    parser.add_argument("--pairs", type=int, default=PAIRS, help="how often both sides take a turn")
+    options = parser.parse_args()
+    PAIRS = options.pairs
+    torch.set_num_threads(1)
+    for name in BENCHMARKS if options.name == "all" else [options.name]:
+        before = machine()
+        first, *more = BENCHMARKS[name]()
+        result = first | {"more": more, "dtype": "float32", "torch": torch.__version__, "machine": before}
+        if options.json:
+            print(json.dumps(result), flush=True)
+            continue
+        for r in (first, *more):
+            (one, a), (two, b) = r["sides"].items()
+            unit = f"{a:.4g} / {b:.4g} {r['unit']}"
+            verdict = "met" if r["met"] else "MISSED"
+            part = f"{r['name']} {r.get('part', '')} {r.get('shape', '')}".strip()
+            print(
+                f"{part}: {one} / {two} = {r['ratio']} ({unit}, {r['threads']} threads), bound {r['bound']}: {verdict}"
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,228 @@
+"""DTSE as a whole: every switch, streaming, batches, odd sizes, low precision, export, bad input, parameters."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dtse_core.config import ModelConfig, preset
+from dtse_core.model import DTSE
+
+SMALL = {
+    "model.vlmg_width": 16,
+    "model.vlmg_heads": 2,
+    "model.lmdf_width": 8,
+    "model.filtered_width": 8,
+    "model.widths": (8, 16, 16),
+}
+
+
+def make(seed=0, **changes) -> DTSE:
+    torch.manual_seed(seed)
+    return DTSE(preset("tiny", **SMALL | {f"model.{k}": v for k, v in changes.items()}).model).eval()
+
+
+def inputs(B=2, T=3, H=32, W=48, N=6, words=None, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    frames, ids = torch.randn(B, T, 3, H, W, generator=g), torch.randint(0, 256, (B, N), generator=g)
+    return frames, ids, (torch.arange(N) < torch.tensor(words or [N] * B)[:, None]).long()
+
+
+# Every value of every switch; None stands for a setting that has no alternatives to try here.
+SWITCHES = {
+    "visual": None,
+    "text": None,
+    "pretrained": None,
+    "saved_streams": None,
+    "window": [1, 3, 5],
+    "causal": [True, False],
+    "vlmg_stages": [(), (2,), (5,), (3, 5), (2, 3, 4, 5)],
+    "vlmg_width": [8],
+    "vlmg_heads": [1, 4],
+    "vlmg_bins": [(1,), (1, 3, 6, 8)],
+    "vision_to_language": [True, False],
+    "language_to_vision": [True, False],
+    "text_levels": ["hierarchical", "last"],
+    "gate_init": [0.0, 1.0],
+    "lmdf": ["off", "static", "current_only", "full"],
+    "lmdf_language": [True, False],
+    "lmdf_width": [4],
+    "filtered_width": [4],
+    "filter_size": [1, 3, 5],
+    "dilations": [(1,), (1, 3, 5), (2, 4)],
+    "lmdf_bins": [(1,), (1, 3, 6, 8)],
+    "filtered": ["current", "reference"],
+    "widths": [(4, 8, 12)],
+    "norm": ["batch", "group"],
+    "freeze_batch_norm": [True, False],
+}
+
+
+def test_the_list_of_switches_is_complete():
+    assert list(SWITCHES) == [f.name for f in dataclasses.fields(ModelConfig)]
+
+
+@pytest.mark.parametrize("window", [1, 3, 5])
+@pytest.mark.parametrize("name,value", [(k, v) for k, values in SWITCHES.items() for v in values or ()], ids=str)
+def test_every_switch_builds_and_learns_at_every_window(name, value, window):
+    model = make(**{"window": window, name: value}).train()
+    window = model.config.window
+    frames, ids, word_mask = inputs(T=window, words=[6, 4])
+    out = model(frames, ids, word_mask)
+    assert out.logits.shape == (2, 32, 48) and [x.shape[1:] for x in out.aux_logits] == [(2, 3), (2, 3), (4, 6)]
+    sum(x.square().mean() for x in (out.logits, *out.aux_logits)).backward()
+    grads = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+    assert all(g.isfinite().all() for g in grads.values())
+    for part in ("encoder.visual", "encoder.vlmg", "lmdf", "decoder"):
+        own = [n for n, _ in model.named_parameters() if n.startswith(part)]
+        assert not own or any(grads[n].any() for n in own if n in grads), f"{part} does not learn"
+
+
+@pytest.mark.parametrize("changes", [{}, {"causal": True}, {"window": 5}, {"window": 1}, {"lmdf": "off"}], ids=str)
+def test_frames_remembered_one_by_one_give_what_windows_give(changes):
+    """Streaming: each frame encoded once, for two sentences at once, against whole windows one by one."""
+    model = make(**changes)
+    T, window = 7, model.config.window
+    frames, (ids, word_mask) = inputs(1, T)[0][0], inputs(2, 1, words=[6, 4])[1:]
+    slot = window - 1 if model.config.causal else window // 2
+    with torch.no_grad():
+        L = model.encoder.read_sentence(ids, word_mask)
+        kept = []
+        for frame in frames[:, None]:
+            seen = {n: V.expand(2, -1, -1, -1) for n, V in model.encoder.see_frame(frame).items()}
+            kept.append(model.remember(model.encoder.interleave(seen, L, word_mask)))
+        for t in range(T):
+            indices = [min(max(t + k - slot, 0), T - 1) for k in range(window)]
+            memories = [kept[i] for i in indices]
+            streamed = model.decode(memories.pop(slot), memories, frames.shape[2:]).logits
+            for k in range(2):
+                whole = model(frames[indices][None], ids[k : k + 1], word_mask[k : k + 1]).logits
+                torch.testing.assert_close(streamed[k], whole[0], atol=1e-5, rtol=1e-5)
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    H=st.integers(1, 70),
+    W=st.integers(1, 70),
+    N=st.integers(1, 9),
+    norm=st.sampled_from(["batch", "group"]),
+    d=st.data(),
+)
+def test_a_batch_of_sentences_on_one_clip_equals_one_by_one_at_odd_sizes(H, W, N, norm, d):
+    words = d.draw(st.lists(st.integers(1, N), min_size=3, max_size=3))
+    model = make(norm=norm)
+    frames, ids, word_mask = inputs(3, 3, H, W, N, words)
+    frames = frames[:1].expand(3, -1, -1, -1, -1)
+    with torch.no_grad():
+        together = model(frames, ids, word_mask)
+        assert together.logits.shape == (3, H, W)
+        for k, n in enumerate(words):
+            alone = model(frames[:1], ids[k : k + 1, :n], word_mask[k : k + 1, :n])
+            torch.testing.assert_close(together.logits[k], alone.logits[0], atol=1e-5, rtol=1e-5)
+            for one, other in zip(together.aux_logits, alone.aux_logits, strict=True):
+                torch.testing.assert_close(one[k], other[0], atol=1e-5, rtol=1e-5)
+
+
+def test_fewer_frames_than_the_window_are_completed_with_the_current_one():
+    model = make()
+    frames, ids, word_mask = inputs(T=1)
+    with torch.no_grad():
+        one = model(frames, ids, word_mask).logits
+        three = model(frames.expand(-1, 3, -1, -1, -1), ids, word_mask).logits
+    torch.testing.assert_close(one, three, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("causal,current", [(False, 1), (True, 2)])
+def test_the_mask_is_that_of_the_middle_frame_or_of_the_last_when_causal(causal, current):
+    model = make(causal=causal, lmdf="current_only")  # no other frame can be heard
+    frames, ids, word_mask = inputs()
+    with torch.no_grad():
+        before = model(frames, ids, word_mask).logits
+        for t in range(3):
+            changed = frames.clone()
+            changed[:, t] += 1
+            assert torch.equal(model(changed, ids, word_mask).logits, before) == (t != current)
+
+
+def test_maps_of_every_frame_come_on_request():
+    model, (frames, ids, word_mask) = make(), inputs(words=[6, 2])
+    out = model(frames, ids, word_mask, return_maps=True)
+    assert sorted(out.maps) == [3, 4, 5] and model(frames, ids, word_mask).maps == {}
+    assert out.maps[3].words.shape == (2 * 3, 4 * 6, 6)
+    assert (out.maps[3].words[3:, :, 2:] == 0).all()
+
+
+# Logits of a random model lie within about 1. Bounds are twice what was seen over seeds: 8 bits of mantissa, and 11.
+@pytest.mark.parametrize("how,bound", [("bf16 autocast", 0.06), ("bf16 weights", 0.1), ("fp16 weights", 0.02)])
+def test_low_precision_stays_near_single_precision(how, bound):
+    model, (frames, ids, word_mask) = make(), inputs()
+    with torch.no_grad():
+        exact = model(frames, ids, word_mask).logits
+        if how == "bf16 autocast":
+            with torch.autocast("cpu", torch.bfloat16):
+                low = model(frames, ids, word_mask).logits
+        else:
+            dtype = torch.bfloat16 if how == "bf16 weights" else torch.float16
+            low = model.to(dtype)(frames.to(dtype), ids, word_mask).logits
+    assert low.isfinite().all() and (low.float() - exact).abs().max() < bound * exact.abs().max()
+    assert how == "fp16 weights" or not torch.equal(low.float(), exact)
+
+
+def test_the_inference_path_exports():
+    model, (frames, ids, word_mask) = make(vlmg_stages=(4,)), inputs(B=1)
+    with torch.no_grad():
+        program = torch.export.export(model, (frames, ids, word_mask)).module()
+        other = inputs(B=1, seed=1, words=[3])
+        torch.testing.assert_close(program(*other).logits, model(*other).logits, atol=1e-5, rtol=1e-5)
+
+
+def test_a_saved_model_gives_the_same_logits_and_builds_without_the_hub(tmp_path):
+    model = make(lmdf="static", norm="batch")
+    model.save_pretrained(tmp_path)
+    again = DTSE.from_pretrained(tmp_path)
+    assert not again.training and again.config == model.config and again.config.saved_streams
+    assert torch.equal(again(*inputs()).logits, model(*inputs()).logits)
+
+
+FRAMES, IDS = torch.zeros(2, 3, 3, 32, 32), torch.zeros(2, 5, dtype=torch.long)
+BAD = {
+    "frames must be floating point (B, T, 3, H, W); got torch.float32 (3, 3, 32, 32)": (FRAMES[0], IDS, IDS),
+    "got torch.uint8 (2, 3, 3, 32, 32)": (FRAMES.byte(), IDS, IDS),
+    "got torch.float32 (2, 3, 32, 32, 3)": (FRAMES.movedim(2, 4), IDS, IDS),
+    "frames must hold T = 1 to 3 frames, this model's window; got 5": (torch.zeros(2, 5, 3, 32, 32), IDS, IDS),
+    "this model's window; got 0": (FRAMES[:, :0], IDS, IDS),
+    "input_ids must be integers (B, N) with B = 2; got torch.int64 (1, 5)": (FRAMES, IDS[:1], IDS[:1]),
+    "with B = 2; got torch.float32 (2, 5)": (FRAMES, IDS.float(), IDS),
+    "input_ids must hold N = 1 to 64 word pieces; got 65": (FRAMES, *[torch.ones(2, 65, dtype=torch.long)] * 2),
+    "attention_mask must have input_ids' shape (2, 5); got (2, 4)": (FRAMES, IDS, IDS[:, :4]),
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_bad_input_names_the_argument_what_came_and_what_is_expected(message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make()(*BAD[message])
+
+
+def test_the_table_of_parameters_is_true():
+    """benchmarks/README.md lists the parameters of the paper preset; the new layers hold at most 12 million."""
+    text = (Path(__file__).parents[2] / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    table = {name: int(n.replace(",", "")) for name, n in re.findall(r"^\| (\w[\w ]*?) \| ([\d,]+) \|$", text, re.M)}
+    with torch.device("meta"):
+        model = DTSE(preset("paper", **{"model.pretrained": False}).model)
+    parts = {
+        "visual stream": model.encoder.visual,
+        "text stream": model.encoder.text,
+        "VLMG": model.encoder.vlmg,
+        "LMDF": model.lmdf,
+        "decoder": model.decoder,
+    }
+    counted = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
+    counted["new layers"] = counted["VLMG"] + counted["LMDF"] + counted["decoder"]
+    counted["all"] = sum(p.numel() for p in model.parameters())
+    assert table == counted
+    assert counted["new layers"] <= 12_000_000
