@@ -49,7 +49,7 @@ def main() -> int:
             raise ValueError(f"unknown layout {command.layout!r}; known: a2d")
         c, clips = command, {"train": command.train} | dict.fromkeys(HELD_OUT, command.test)
         new = write_a2d(c.out, clips, c.seed, c.height, c.width, c.quirks, c.workers, progress=True)
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

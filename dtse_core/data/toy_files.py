@@ -100,12 +100,8 @@ def _write_clips(todo: list[Clip], part: Path, workers: int, progress: bool) -> 
         return
     # Spawned, as a fork may copy a held lock; deaf to Ctrl-C, which the parent answers for all.
     with ProcessPoolExecutor(workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
-        try:
-            for _ in bar(pool.map(write, todo, chunksize=4)):
-                pass
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        for _ in bar(pool.map(write, todo, chunksize=4)):  # an exception here cancels what has not begun
+            pass
 
 
 def _write_clip(part: Path, clip: Clip) -> None:
