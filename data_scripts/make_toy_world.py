@@ -27,7 +27,7 @@ class Command:
     """Whose layout: a2d (A2D-Sentences: mp4, HDF5, CSV)."""
     seed: int = 0
     """Which world; the same seed gives the same bytes."""
-    train: int = 300
+    train: int = 1500
     """Training clips."""
     test: int = 50
     """Clips in each of the splits val, test, compositional and twins."""

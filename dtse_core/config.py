@@ -139,6 +139,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "model.widths": (32, 48, 64),
         "model.norm": "group",
         "data.size": (64, 96),
+        "data.flip": True,
         "train.steps": 6_000,
         "train.epochs": 0.0,
         "train.lr": 1e-3,
