@@ -35,14 +35,7 @@ def one_line_errors(command: Callable[[], Any]) -> Callable[[], None]:
     def run() -> None:
         try:
             command()
-        except (
-            ValueError,
-            FileNotFoundError,
-            FileExistsError,
-            NotADirectoryError,
-            ImportError,
-            FloatingPointError,
-        ) as e:
+        except (ValueError, OSError, ImportError, FloatingPointError) as e:
             print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
             sys.exit(1)
         except KeyboardInterrupt:
