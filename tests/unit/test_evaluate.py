@@ -350,10 +350,14 @@ def test_a_root_without_toy_listing_has_neither_evidence_nor_twins(monkeypatch, 
 
 
 def test_the_toy_world_in_memory_is_the_default(monkeypatch, capsys, checkpoint):
+    calls = []
     monkeypatch.setattr(build, "HELD_OUT", 5)
-    command(monkeypatch, "--checkpoint", checkpoint, "--split", "twins")
+    monkeypatch.setattr(module, "evaluate", lambda *a, **k: calls.append(len(a[1])) or evaluate(*a, **k))
+    command(monkeypatch, "--checkpoint", checkpoint, "--split", "twins", "--compare", ">")
     out = capsys.readouterr().out
+    assert calls == [5]  # the split is scored once, though it is also the one for twins_accuracy
     assert "on toy, split twins" in out
+    assert "P@0.5 (>)" in out
     assert "twins told apart" in out
     assert "appearance" not in out  # the twins split needs motion alone
 
