@@ -12,7 +12,7 @@ The equations, in the letters of the design:
     L'  = L + g_L * MHA(q = L, k = v = R(f))                       vision-guided language [D-8]
 
 Products are associated in the cheaper order: a projection of all pixels that only meets words or
-regions is applied to the words or regions instead, and since pooling is linear, R(K m) = K R(m).
+regions is applied to the words or regions instead. Pooling is linear: R(K m) = K R(m), R(K a t) = R(a) K t.
 `torch.baddbmm(x, y, z)` is x + y z in one pass over memory.
 """
 
@@ -84,13 +84,12 @@ class VLMG(nn.Module):
         a = a.masked_fill(word_mask[:, None] == 0, float("-inf")).softmax(-1)  # (B, HW, N)
         e = a @ t  # (B, HW, d)
 
-        R_m = self.pool(_map(m, size))  # (B, M, d)
-        R_e = self.pool(_map(a, size)) @ t  # (B, M, d)
+        R_m, R_a = self.pool(_map(m, size)), self.pool(_map(a, size))  # (B, M, d), (B, M, N)
         keys_m = self.K_m(R_m) @ (scale * self.Q_m.weight)  # (B, M, d)
-        keys_e = self.K_e(R_e) @ (scale * self.Q_e.weight)  # (B, M, d)
+        keys_e = R_a @ (self.K_e(t) @ (scale * self.Q_e.weight))  # (B, M, d)
         A = torch.baddbmm(a @ (t @ keys_e.mT), m, keys_m.mT).softmax(-1)  # (B, HW, M)
 
-        values = self.fuse[0](self.V_m(R_m)) + self.fuse[1](self.V_e(R_e))  # (B, M, d)
+        values = torch.baddbmm(self.fuse[0](self.V_m(R_m)), R_a, self.fuse[1](self.V_e(t)))  # (B, M, d)
         f = torch.baddbmm(self.fuse[2](m * e), A, values)  # (B, HW, d)
         f = F.relu(self.fuse_norm(_map(f, size)))  # (B, d, H, W)
 
