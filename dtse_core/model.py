@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
@@ -201,3 +202,15 @@ def select_frame(memory: FrameMemory, t: int, T: int) -> FrameMemory:
 
     X, G = tuple(map(pick, memory.X)), tuple(map(pick, memory.G))
     return FrameMemory(pick(memory.low), X, G, pick(memory.sentence), memory.maps)
+
+
+def join_frames(memories: list[FrameMemory]) -> FrameMemory:
+    """Memories of several frames as one batch, frame by frame: what decodes them together."""
+    if len(memories) == 1:
+        return memories[0]
+
+    def join(*parts):
+        return None if parts[0] is None else torch.cat(parts)
+
+    X, G = (tuple(map(join, *columns)) for columns in ((m.X for m in memories), (m.G for m in memories)))
+    return FrameMemory(join(*(m.low for m in memories)), X, G, join(*(m.sentence for m in memories)), {})

@@ -64,6 +64,50 @@ def test_sentences_together_equal_sentences_alone(predictor, video):
             np.testing.assert_allclose(a.probabilities[k], b.probabilities[0], atol=1e-5)
 
 
+@pytest.mark.parametrize("changes", [{}, {"model.causal": True}, {"model.window": 1}, {"data.offset": 9}], ids=str)
+@pytest.mark.parametrize("batch", [2, 4, 30])
+def test_frames_in_batches_give_the_same_steps(batch, changes, video):
+    predictor = make_predictor(**changes)
+    one_by_one, together = (list(predictor.stream(iter(video), SENTENCES, size)) for size in (1, batch))
+    assert [s.index for s in together] == list(range(len(video)))
+    for a, b in zip(one_by_one, together, strict=True):
+        assert np.array_equal(b.frame, video[b.index])
+        np.testing.assert_allclose(a.probabilities, b.probabilities, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_each_prefix_runs_once_however_many_sentences_and_frames(batch, predictor, video, monkeypatch):
+    calls = {"see_frame": 0, "read_sentence": 0, "interleave": 0}
+    for name in calls:
+        method = getattr(predictor.model.encoder, name)
+
+        def counted(first, *rest, name=name, method=method):
+            calls[name] += len(first[2] if name == "interleave" else first)
+            return method(first, *rest)
+
+        monkeypatch.setattr(predictor.model.encoder, name, counted)
+    list(predictor.stream(iter(video), SENTENCES, batch))
+    assert calls == {"see_frame": len(video), "read_sentence": 2, "interleave": 2 * len(video)}
+
+
+def test_bf16_stays_near_single_precision_and_is_asked_for_by_name(predictor, video):
+    model = make_predictor().model
+    low = ReferringVideoPredictor(model, predictor.tokenizer, predictor.data, "cpu", precision="bf16")
+    assert {p.dtype for p in low.model.parameters()} == {torch.bfloat16}
+    for a, b in zip(predictor.stream(iter(video), "ball"), low.stream(iter(video), "ball"), strict=True):
+        assert b.probabilities.dtype == np.float32 and not np.array_equal(a.probabilities, b.probabilities)
+        np.testing.assert_allclose(a.probabilities, b.probabilities, atol=0.02)
+    with pytest.raises(ValueError, match="precision is 'int8'; it must be one of fp32, bf16"):
+        ReferringVideoPredictor(model, predictor.tokenizer, predictor.data, "cpu", precision="int8")
+
+
+def test_weights_that_give_nan_are_reported_with_the_frame(video):
+    predictor = make_predictor()
+    predictor.model.decoder.heads[3].bias.data.fill_(float("nan"))
+    with pytest.raises(ValueError, match="frame 0: the model returns NaN"):
+        list(predictor.stream(iter(video), "ball"))
+
+
 def test_segment_returns_masks_at_the_videos_size_and_one_result_per_sentence(predictor, video):
     result = predictor.segment(video, SENTENCES[0])
     assert result.masks.shape == video.shape[:3] and result.masks.dtype == bool
