@@ -30,13 +30,13 @@ td small { display: block; color: var(--soft); overflow-wrap: anywhere; }
 """
 
 
-def write_html(notebook: Any, path: Path, source: Path) -> None:
-    """Renders an executed notebook to one HTML file, pictures included. `source` is the folder against which
-    the notebook names its pictures. Links to other notebooks lead to their pages."""
+def write_html(notebook: Any, path: Path) -> None:
+    """Renders an executed notebook to one HTML file, attached pictures included. Links to other notebooks lead to
+    their pages."""
     from nbconvert import HTMLExporter
 
-    resources = {"metadata": {"name": path.stem, "path": str(source)}}
-    page, _ = HTMLExporter(embed_images=True).from_notebook_node(notebook, resources)
+    # Not with embed_images: it closes `<details>` at the first blank line, and the solutions stand open.
+    page, _ = HTMLExporter().from_notebook_node(notebook, {"metadata": {"name": path.stem}})
     path.write_text(re.sub(r'(href="\d\d_\w+)\.ipynb', r"\1.html", page), encoding="utf-8")
 
 

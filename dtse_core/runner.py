@@ -85,7 +85,7 @@ def run_notebook(
     if copy.is_file():
         executed = nbformat.read(copy, as_version=4)
         _read_outputs(executed, result)
-        write_html(executed, out / f"{path.stem}.html", path.parent)
+        write_html(executed, out / f"{path.stem}.html")
     (out / f"{path.stem}.json").write_text(json.dumps(asdict(result), indent=1, ensure_ascii=False) + "\n")
     return result
 

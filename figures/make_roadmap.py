@@ -2,12 +2,16 @@
 
 python figures/make_roadmap.py            writes figures/roadmap_00.png ... roadmap_12.png
 python figures/make_roadmap.py 08 09      only these
+
+Each is also attached to its notebook, as Colab and exported pages do not follow links to other files.
 """
 
+import base64
 import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import nbformat
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from PIL import Image
 
@@ -63,6 +67,7 @@ LIT = {
 
 def draw_roadmap(lit: tuple[str, ...], path: Path) -> None:
     """One map, `lit` boxes filled with their hue and set in bold, the others in outline."""
+    use_style()
     figure, ax = plt.subplots(figsize=(8, 2.05))
     for a, b in ARROWS:
         style = "<|-|>" if b in BOTH_WAYS else "-|>"
@@ -83,6 +88,16 @@ def draw_roadmap(lit: tuple[str, ...], path: Path) -> None:
     Image.open(path).convert("RGB").quantize(64).save(path, optimize=True)  # a quarter of the size
 
 
+def attach(picture: Path, notebook: Path) -> None:
+    """Puts the picture into the notebook's cell tagged `roadmap`, which shows it as `attachment:NAME`."""
+    content = nbformat.read(notebook, as_version=4)
+    for cell in content.cells:
+        if "roadmap" in cell.metadata.get("tags", []):
+            data = base64.b64encode(picture.read_bytes()).decode()
+            cell["attachments"] = {picture.name: {"image/png": data}}
+    nbformat.write(content, notebook)
+
+
 def _ends(a: tuple, b: tuple) -> tuple[tuple[float, float], tuple[float, float]]:
     """From the side of one box to the side of the next."""
     (_, ax, ay, aw, _), (_, bx, by, bw, _) = a, b
@@ -93,6 +108,9 @@ def _ends(a: tuple, b: tuple) -> tuple[tuple[float, float], tuple[float, float]]
 
 
 if __name__ == "__main__":
-    use_style()
+    here = Path(__file__).resolve().parent
     for number in sys.argv[1:] or LIT:
-        draw_roadmap(LIT[number], Path(__file__).with_name(f"roadmap_{number}.png"))
+        picture = here / f"roadmap_{number}.png"
+        draw_roadmap(LIT[number], picture)
+        for notebook in (here.parent / "notebooks").glob(f"{number}_*.ipynb"):
+            attach(picture, notebook)

@@ -15,7 +15,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
-from dtse_core.report import title, write_index
+from dtse_core.report import title, write_html, write_index
 from dtse_core.runner import check_parameters, main, normalize, notebooks_in, run_notebook
 
 PARAMETERS = 'SEED = 0  # of all\nRATE = 0.5  # a float\nFAST = True  # a bool\nNAME = "a#b"  # a text'
@@ -210,6 +210,15 @@ def test_normalize_halves_a_grainy_figure_and_nobody_sees_it():
     seen = np.asarray(Image.open(io.BytesIO(base64.b64decode(stored))).convert("RGB")).astype(int)
     assert seen.shape == picture.shape and np.abs(seen - picture).mean() < 4
     assert normalize(notebook).cells[0].outputs[0].data["image/png"] == stored  # again: nothing changes
+
+
+def test_a_page_keeps_solutions_folded_and_holds_attached_pictures(tmp_path):
+    fold = new_markdown_cell("<details><summary>Solution</summary>\n\n```python\nanswer = 42\n```\n\n</details>")
+    shown = new_markdown_cell("![a map](attachment:map.png)", attachments={"map.png": {"image/png": "iVBORw0KGgo="}})
+    write_html(new_notebook(cells=[fold, shown]), tmp_path / "07_x.html")
+    page = (tmp_path / "07_x.html").read_text()
+    assert "42" in re.search(r"<details>(.*?)</details>", page, re.DOTALL)[1]
+    assert 'src="data:image/png;base64,iVBORw0KGgo="' in page
 
 
 def test_notebooks_come_in_order(tmp_path):
