@@ -3,21 +3,15 @@
     python -m dtse_core.train --preset tiny --data.name a2d --data.root DIR --out RUN --train.minutes 10
 
 The same command on the same run folder resumes; a finished run says so. `accelerate launch
--m dtse_core.train` is the form for several GPUs or machines. A run folder holds
-
-    run.json        every setting            history.jsonl   a line per log and validation
-    versions.json   packages and git hash    checkpoints/    the newest `keep` states to resume from
-    best/  final/   weights that `from_pretrained` loads: best in validation, and the last
+-m dtse_core.train` is the form for several GPUs or machines. `run_folder.py` says what a run folder holds.
 
 Everything random is a function of the seed and the step, so a resumed run is the run that was never stopped.
 """
 
-import json
 import math
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -25,20 +19,29 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from .checkpoint import versions, write_json
 from .commands import bars_hidden, one_line_errors, parse_run_config
-from .config import RunConfig, from_dict, to_dict
+from .config import RunConfig, to_dict
 from .data.build import build_dataset
 from .data.collate import Batch, collate_clips, load_tokenizer
 from .data.transforms import flip_clip
 from .evaluate import evaluate, summarize
 from .losses import segmentation_loss
 from .model import DTSE
+from .run_folder import (
+    RunState,
+    append_history,
+    checkpoints,
+    cut_history,
+    load_checkpoint,
+    same_settings,
+    save_checkpoint,
+    save_weights,
+)
 
 
 def train_step(model: nn.Module, batch: Batch, config: RunConfig) -> tuple[Tensor, Tensor]:
@@ -64,7 +67,7 @@ def train(config: RunConfig, progress: bool = True, on_log=None) -> Path:
     if c.batch % accelerator.num_processes:
         raise ValueError(f"train.batch {c.batch} must divide evenly among {accelerator.num_processes} processes")
     if (out / "final" / "model.safetensors").is_file():
-        _same_settings(out, config)
+        same_settings(out, config)
         accelerator.print(f"{out} is finished: its weights are in {out / 'final'}")
         return out / "final"
 
@@ -87,7 +90,7 @@ def train(config: RunConfig, progress: bool = True, on_log=None) -> Path:
     if main:
         out.mkdir(parents=True, exist_ok=True)
         if (out / "run.json").is_file():
-            _same_settings(out, config)
+            same_settings(out, config)
         write_json(out / "run.json", to_dict(config))
         write_json(out / "versions.json", versions())
     accelerator.wait_for_everyone()
@@ -95,7 +98,7 @@ def train(config: RunConfig, progress: bool = True, on_log=None) -> Path:
         state = load_checkpoint(newest[-1], accelerator.unwrap_model(model), optimizer, accelerator)
         accelerator.print(f"resuming {out} at step {state.step}")
     if main:
-        _cut_history(out, state.step)
+        cut_history(out, state.step)
     order = batch_order(
         len(training), c.batch, c.seed, state.step, accelerator.process_index, accelerator.num_processes
     )
@@ -106,6 +109,12 @@ def train(config: RunConfig, progress: bool = True, on_log=None) -> Path:
         num_workers=config.data.workers,
         pin_memory=device.type == "cuda",
     )
+
+    def log(record: dict) -> None:
+        if main:
+            append_history(out, record)
+            if on_log:
+                on_log(record)
 
     # The loop.
     bar = tqdm(
@@ -144,14 +153,14 @@ def train(config: RunConfig, progress: bool = True, on_log=None) -> Path:
                     f"{out / 'checkpoints'}: lower train.lr or train.clip, or train without mixed precision"
                 )
             record = {"step": state.step, "seconds": round(state.seconds, 1), "loss": mean_loss, "iou": mean_iou}
-            _log(out, record, main, on_log)
+            log(record)
             bar.n = min(100 * run_share(state, steps, c.minutes), 100)
             bar.set_postfix(step=state.step, loss=f"{mean_loss:.3f}", iou=f"{mean_iou:.3f}", best=f"{state.best:.3f}")
 
         if last or (c.eval_every and state.step % c.eval_every == 0):
             scores = validate(accelerator, model, validation, tokenizer, config)
             model.train()
-            _log(out, {"step": state.step, "seconds": round(state.seconds, 1), **scores}, main, on_log)
+            log({"step": state.step, "seconds": round(state.seconds, 1), **scores})
             if scores["val_mean_iou"] > state.best:
                 state.best = scores["val_mean_iou"]
                 if main:
@@ -166,15 +175,6 @@ def train(config: RunConfig, progress: bool = True, on_log=None) -> Path:
         shutil.rmtree(out / "checkpoints", ignore_errors=True)  # the run is finished: nothing to resume
     accelerator.wait_for_everyone()
     return out / "final"
-
-
-@dataclass
-class RunState:
-    """Where a run stands; everything else that varies follows from the step."""
-
-    step: int = 0
-    seconds: float = 0.0  # of training, over all resumes
-    best: float = -1.0  # highest validation mean IoU
 
 
 class TrainingSamples(Dataset):
@@ -256,81 +256,6 @@ def validate(accelerator: Accelerator, model: nn.Module, dataset, tokenizer, con
     accelerator.wait_for_everyone()
     mean_iou, precision = accelerator.reduce(scores, "sum").tolist()
     return {"val_mean_iou": mean_iou, "val_P@0.5": precision}
-
-
-def save_weights(folder: Path, model: DTSE, tokenizer, config: RunConfig) -> None:
-    """A folder that `from_pretrained` loads: weights, both configs, tokenizer. Replaced as a whole."""
-    part = _fresh(folder.with_name(folder.name + ".part"))
-    model.save_pretrained(part)
-    tokenizer.save_pretrained(part)
-    write_json(part / "run.json", to_dict(config) | {"out": Path(config.out).name})
-    _replace(part, folder)
-
-
-def checkpoints(out: Path) -> list[Path]:
-    """Complete checkpoints of a run, oldest first."""
-    return sorted((out / "checkpoints").glob("step_[0-9]*[0-9]"))
-
-
-def save_checkpoint(out: Path, state: RunState, model: DTSE, optimizer, accelerator: Accelerator, keep: int) -> None:
-    """Model, optimiser and position, written beside and renamed, so a cut never leaves half a checkpoint."""
-    folder = out / "checkpoints" / f"step_{state.step:09d}"
-    part = _fresh(folder.with_name(folder.name + ".part"))
-    save_file(model.state_dict(), part / "model.safetensors")
-    scaler = accelerator.scaler.state_dict() if accelerator.scaler else {}
-    torch.save({"optimizer": optimizer.state_dict(), "scaler": scaler}, part / "optimizer.pt")
-    write_json(part / "state.json", vars(state))
-    _replace(part, folder)
-    for old in checkpoints(out)[:-keep]:
-        shutil.rmtree(old)
-
-
-def load_checkpoint(folder: Path, model: DTSE, optimizer, accelerator: Accelerator) -> RunState:
-    """Restores model and optimiser in place. Reads no pickled code: safetensors, and tensors alone from torch."""
-    try:
-        model.load_state_dict(load_file(folder / "model.safetensors", device=str(accelerator.device)))
-        saved = torch.load(folder / "optimizer.pt", map_location=accelerator.device, weights_only=True)
-        optimizer.load_state_dict(saved["optimizer"])
-        if accelerator.scaler and saved["scaler"]:
-            accelerator.scaler.load_state_dict(saved["scaler"])
-        return RunState(**json.loads((folder / "state.json").read_text()))
-    except Exception as error:  # each library has its own
-        raise ValueError(f"checkpoint {folder} is damaged; delete it to resume from the one before") from error
-
-
-def _same_settings(out: Path, config: RunConfig) -> None:
-    old, new = (to_dict(x) for x in (from_dict(json.loads((out / "run.json").read_text())), config))
-    free = ("out", "data.workers", "train.checkpoint_every", "train.keep")  # change nothing in the result
-    changed = [f"{k}: {old[k]} there, {new[k]} now" for k in new if old[k] != new[k] and k not in free]
-    if changed:
-        raise ValueError(f"{out} holds a run with other settings ({'; '.join(changed)}); choose another --out")
-
-
-def _log(out: Path, record: dict, main: bool, on_log) -> None:
-    if main:
-        with open(out / "history.jsonl", "a") as file:
-            file.write(json.dumps(record) + "\n")
-        if on_log:
-            on_log(record)
-
-
-def _cut_history(out: Path, step: int) -> None:
-    """Drops records from after the checkpoint that a killed run resumes from."""
-    path = out / "history.jsonl"
-    lines = path.read_text().splitlines() if path.is_file() else []
-    kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
-    path.write_text("".join(line + "\n" for line in kept))
-
-
-def _fresh(folder: Path) -> Path:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder
-
-
-def _replace(part: Path, folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
 
 
 @one_line_errors

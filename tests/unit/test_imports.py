@@ -16,7 +16,7 @@ FLOORS = (
     ("model",),
     ("data", "metrics", "losses", "checkpoint", "commands"),
     ("viz",),
-    ("train", "evaluate", "predict"),
+    ("run_folder", "train", "evaluate", "predict"),
     ("notebook", "explore", "report", "runner", "experiments"),
 )
 # Above the model's own floors, neighbours may lean on each other, but never in a circle: training evaluates,

@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 
 from dtse_core import DTSE, preset
 from dtse_core.config import override
-from dtse_core.train import batch_order, checkpoints, parameter_groups, rate_factor, train
+from dtse_core.run_folder import checkpoints
+from dtse_core.train import batch_order, parameter_groups, rate_factor, train
 
 SMALL = {
     "data.size": (32, 48),
