@@ -7,66 +7,20 @@ says where each bound comes from.
 
 import argparse
 import functools
-import gc
 import json
-import os
-import platform
-import statistics
-import time
 from collections.abc import Callable, Iterator
 
+import measure
 import numpy as np
 import torch
 import torch.nn.functional as F
+from measure import compare, measured, peak_bytes, peak_resident_bytes
 
 from dtse_core.config import preset
 from dtse_core.lmdf import dynamic_filter
 from dtse_core.model import DTSE
 
-PAIRS = 7  # at least; `--pairs` takes more
 SIZE, WORDS = (320, 320), 20
-
-
-def compare(name: str, bound: str | None, sides: dict[str, Callable[[], object]], **about) -> dict:
-    """Runs two sides in turns: after a warm-up of each, `PAIRS` pairs, of which the median ratio counts.
-
-    With one thread the clock is the processor time of this process: on a quiet machine that is the time on the
-    wall, beside other work it is fairer. With more threads it is the time on the wall.
-    """
-    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
-    return measured(name, bound, sides, lambda run: timed(run, clock), "seconds", **about)
-
-
-def measured(
-    name: str, bound: str | None, sides: dict, measure: Callable[[Callable], float], unit: str, **about
-) -> dict:
-    (one, run_one), (two, run_two) = sides.items()
-    measure(run_one), measure(run_two)  # warm-up
-    pairs = [(measure(run_one), measure(run_two)) for _ in range(PAIRS)]
-    ratio = statistics.median(a / b for a, b in pairs)
-    return {
-        "name": name,
-        "ratio": round(ratio, 4),
-        "bound": bound,
-        "met": None if bound is None else meets(ratio, bound),
-        "pairs": PAIRS,
-        "unit": unit,
-        "sides": {one: statistics.median(a for a, _ in pairs), two: statistics.median(b for _, b in pairs)},
-        "threads": torch.get_num_threads(),
-        **about,
-    }
-
-
-def meets(ratio: float, bound: str) -> bool:
-    """Whether a ratio keeps a bound such as `<= 1.22`."""
-    relation, limit = bound.split()
-    return ratio <= float(limit) if relation == "<=" else ratio >= float(limit)
-
-
-def timed(run: Callable[[], object], clock: Callable[[], float]) -> float:
-    start = clock()
-    run()
-    return clock() - start
 
 
 # Speed of the whole model, `paper` preset at random weights
@@ -158,7 +112,14 @@ def bf16() -> list[dict]:
     """Single precision over bf16 weights, where the processor computes with them."""
     full, half = streaming_model(), streaming_model(1, torch.bfloat16)
     able = torch.cpu._is_avx512_bf16_supported()
-    return [compare("bf16", ">= 1.6", {"fp32": full.step, "bf16": half.step}, **paper(avx512_bf16=able))]
+    return [
+        compare(
+            "bf16",
+            ">= 1.6",
+            {"fp32": full.step, "bf16": half.step},
+            **paper(dtype="float32, bfloat16", avx512_bf16=able),
+        )
+    ]
 
 
 def train_step() -> list[dict]:
@@ -188,7 +149,7 @@ def train_step() -> list[dict]:
 
 
 def paper(**about) -> dict:
-    return {"preset": "paper", "frame": [*SIZE], "window": 3, "words": WORDS, **about}
+    return {"preset": "paper", "frame": [*SIZE], "window": 3, "words": WORDS, "dtype": "float32", **about}
 
 
 # The dynamic filter
@@ -200,14 +161,15 @@ def filter() -> list[dict]:
     for clips, forward_bound, both_bound in ((1, "<= 0.25", "<= 0.5"), (8, "<= 0.33", "<= 0.7")):
         x = torch.randn(clips, 64, 40, 40, requires_grad=True)
         filters = [torch.randn(clips, 64, 9, 40, 40, requires_grad=True) for _ in range(3)]
-        about = {"shape": [clips, 64, 40, 40], "rates": [1, 3, 5]}
+        about = {"shape": [clips, 64, 40, 40], "rates": [1, 3, 5], "dtype": "float32"}
 
-        def sides(run, *arguments):
-            return {o.__name__: functools.partial(run, o, *arguments) for o in (dynamic_filter, unfold)}
+        def sides(run, turns, *arguments):
+            return {o.__name__: functools.partial(run, o, turns, *arguments) for o in (dynamic_filter, unfold)}
 
-        forward, both = sides(filter_forward, x, filters), sides(filter_both, x, filters)
+        turns = 16 // clips  # some milliseconds each: too short for one look at the clock
+        forward, both = sides(filter_forward, turns, x, filters), sides(filter_both, turns, x, filters)
         own = {
-            "one rate": functools.partial(filter_forward, dynamic_filter, x, filters[:1]),
+            "one rate": functools.partial(filter_forward, dynamic_filter, 1, x, filters[:1]),
             "its output": functools.partial(torch.empty_like, x),
         }
         results += [
@@ -219,15 +181,18 @@ def filter() -> list[dict]:
     return results
 
 
-def filter_forward(operator: Callable, x: torch.Tensor, filters: list[torch.Tensor]):
+def filter_forward(operator: Callable, turns: int, x: torch.Tensor, filters: list[torch.Tensor]):
     with torch.no_grad():
-        return [operator(x, k, r) for k, r in zip(filters, (1, 3, 5), strict=False)]
+        for _ in range(turns):
+            outputs = [operator(x, k, r) for k, r in zip(filters, (1, 3, 5), strict=False)]
+    return outputs
 
 
-def filter_both(operator: Callable, x: torch.Tensor, filters: list[torch.Tensor]):
-    for k, r in zip(filters, (1, 3, 5), strict=True):  # one rate after the other, so that the peak is that of one
-        Z = operator(x, k, r)
-        torch.autograd.grad(Z, [x, k], torch.ones_like(Z))
+def filter_both(operator: Callable, turns: int, x: torch.Tensor, filters: list[torch.Tensor]):
+    for _ in range(turns):
+        for k, r in zip(filters, (1, 3, 5), strict=True):  # one rate after the other: the peak is that of one
+            Z = operator(x, k, r)
+            torch.autograd.grad(Z, [x, k], torch.ones_like(Z))
 
 
 def unfold(x: torch.Tensor, filters: torch.Tensor, dilation: int) -> torch.Tensor:
@@ -235,16 +200,6 @@ def unfold(x: torch.Tensor, filters: torch.Tensor, dilation: int) -> torch.Tenso
     B, m, H, W = x.shape
     copies = F.unfold(x, 3, dilation=dilation, padding=dilation).view(B, m, 9, H, W)
     return (copies * filters).sum(2)
-
-
-def peak_bytes(run: Callable[[], object]) -> int:
-    """The most that PyTorch's allocator holds at once while `run` runs, beyond what it held before."""
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
-        result = run()  # kept until the last record
-    records = [e for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
-    held = np.cumsum([e.nbytes() for e in sorted(records, key=lambda e: e.start_ns())])
-    del result
-    return int(held.max(initial=0))
 
 
 # The predictor
@@ -263,7 +218,8 @@ def memory() -> list[dict]:
             pass
 
     sides = {"1000 frames": functools.partial(watch, 1000), "50 frames": functools.partial(watch, 50)}
-    return [measured("memory", "<= 1.1", sides, peak_resident_bytes, "bytes", preset="tiny", frame=[240, 320])]
+    about = {"preset": "tiny", "frame": [240, 320], "dtype": "float32"}
+    return [measured("memory", "<= 1.1", sides, peak_resident_bytes, "bytes", **about)]
 
 
 def noise(frames: int) -> Iterator[np.ndarray]:
@@ -272,49 +228,30 @@ def noise(frames: int) -> Iterator[np.ndarray]:
         yield generator.integers(0, 256, (240, 320, 3), dtype=np.uint8)
 
 
-def peak_resident_bytes(run: Callable[[], object]) -> int:
-    """The most memory that the process holds while `run` runs, as Linux counts it."""
-    gc.collect()
-    with open("/proc/self/clear_refs", "w") as file:
-        file.write("5")  # the peak starts again from here
-    run()
-    with open("/proc/self/status") as file:
-        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
-
-
 BENCHMARKS = {f.__name__: f for f in (overhead, streaming, prefix, filter, train_step, memory, bf16)}
 
 
-def machine() -> dict:
-    with open("/proc/cpuinfo") as file:
-        model = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), platform.machine())
-    return {"processor": model, "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1)}
-
-
 def main() -> None:
-    global PAIRS
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=[*BENCHMARKS, "all"], nargs="?", default="all")
     parser.add_argument("--json", action="store_true", help="one JSON object a benchmark instead of a table")
-    parser.add_argument("--pairs", type=int, default=PAIRS, help="how often both sides take a turn")
+    parser.add_argument("--pairs", type=int, default=measure.PAIRS, help="how often both sides take a turn")
     options = parser.parse_args()
-    PAIRS = options.pairs
+    measure.PAIRS = options.pairs
     torch.set_num_threads(1)
     for name in BENCHMARKS if options.name == "all" else [options.name]:
-        before = machine()
+        machine = measure.machine()
         first, *more = BENCHMARKS[name]()
-        result = first | {"more": more, "dtype": "float32", "torch": torch.__version__, "machine": before}
+        result = first | {"more": more, "torch": torch.__version__, "machine": machine}
         if options.json:
             print(json.dumps(result), flush=True)
             continue
         for r in (first, *more):
             (one, a), (two, b) = r["sides"].items()
-            unit = f"{a:.4g} / {b:.4g} {r['unit']}"
-            verdict = "met" if r["met"] else "MISSED"
-            part = f"{r['name']} {r.get('part', '')} {r.get('shape', '')}".strip()
-            print(
-                f"{part}: {one} / {two} = {r['ratio']} ({unit}, {r['threads']} threads), bound {r['bound']}: {verdict}"
-            )
+            what = " ".join(str(r[key]) for key in ("name", "part", "shape") if key in r)
+            verdict = "no bound" if r["met"] is None else f"bound {r['bound']} {'met' if r['met'] else 'MISSED'}"
+            sides = f"{one} {a:.4g} / {two} {b:.4g} {r['unit']}"
+            print(f"{what}: {r['ratio']} ({sides}, {r['threads']} threads), {verdict}", flush=True)
 
 
 if __name__ == "__main__":

@@ -59,31 +59,38 @@ class _DynamicFilter(torch.autograd.Function):
     def forward(ctx, x: Tensor, filters: Tensor, dilation: int) -> Tensor:
         ctx.save_for_backward(x, filters)
         ctx.dilation = dilation
-        Z = torch.zeros_like(x, dtype=torch.promote_types(x.dtype, filters.dtype))
-        for tap, (here, there) in zip(filters.unbind(2), _shifts(x, filters, dilation), strict=True):
-            Z[here].addcmul_(tap[here], x[there])
+        taps = filters.unbind(2)  # K*K times (B, m, H, W)
+        middle = len(taps) // 2
+        Z = taps[middle] * x  # reaches every position: the other offsets add to it
+        for o, here, there in _shifts(x, filters, dilation):
+            Z[here].addcmul_(taps[o][here], x[there])
         return Z
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         x, filters = ctx.saved_tensors
-        grad_x, grad_filters = torch.zeros_like(x), torch.zeros_like(filters)
-        taps = zip(filters.unbind(2), grad_filters.unbind(2), _shifts(x, filters, ctx.dilation), strict=True)
-        for tap, grad_tap, (here, there) in taps:
-            grad_x[there].addcmul_(tap[here], grad[here])
-            torch.mul(grad[here], x[there], out=grad_tap[here])
+        grad_filters = torch.zeros_like(filters)
+        taps, grad_taps = filters.unbind(2), grad_filters.unbind(2)
+        middle = len(taps) // 2
+        grad_x = taps[middle] * grad
+        torch.mul(grad, x, out=grad_taps[middle])
+        for o, here, there in _shifts(x, filters, ctx.dilation):
+            grad_x[there].addcmul_(taps[o][here], grad[here])
+            torch.mul(grad[here], x[there], out=grad_taps[o][here])
         return grad_x, grad_filters, None
 
 
-def _shifts(x: Tensor, filters: Tensor, dilation: int) -> Iterator[tuple[tuple, tuple]]:
-    """For each offset `o`: the positions `p` whose `p + dilation * o` lies on the map, and those it lands on."""
+def _shifts(x: Tensor, filters: Tensor, dilation: int) -> Iterator[tuple[int, tuple, tuple]]:
+    """For each offset `o` but the middle one: the positions `p` whose `p + dilation * o` lies on the map, and those
+    it lands on."""
     K = round(filters.shape[2] ** 0.5)
     H, W = x.shape[2:]
     for o in range(K * K):
         dy, dx = dilation * (o // K - K // 2), dilation * (o % K - K // 2)
-        here = (..., slice(max(0, -dy), max(0, H - dy)), slice(max(0, -dx), max(0, W - dx)))
-        there = (..., slice(max(0, dy), max(0, H + dy)), slice(max(0, dx), max(0, W + dx)))
-        yield here, there
+        if (dy or dx) and abs(dy) < H and abs(dx) < W:
+            here = (..., slice(max(0, -dy), H - max(0, dy)), slice(max(0, -dx), W - max(0, dx)))
+            there = (..., slice(max(0, dy), H - max(0, -dy)), slice(max(0, dx), W - max(0, -dx)))
+            yield o, here, there
 
 
 class LMDF(nn.Module):
