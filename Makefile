@@ -22,7 +22,7 @@ export DTSE_HEADLESS := 1
 export HF_HUB_OFFLINE ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: tutorial test lint lock notebooks heads bench help clean
+.PHONY: tutorial test test-compat lint lock notebooks heads bench help clean
 
 tutorial: $(READY) ## run every notebook; pages and a table under runs/tutorial/
 	$(PY) data_scripts/make_toy_world.py --layout a2d --out $(TOY) --train 100 --test 25
@@ -33,6 +33,19 @@ test: lint ## lint, unit tests, notebook hygiene and parity, nbval
 	$(PY) -m pytest tests/notebooks
 	$(if $(STRICT),$(PY) -m pytest $(NBVAL) --nbval $(STRICT),@echo "no notebook 00-07 yet")
 	$(if $(LAX),$(PY) -m pytest $(NBVAL) --nbval-lax $(LAX),@echo "no notebook 08-12 yet")
+
+# The oldest transformers that Colab may have, in an environment of its own; the hub and tokenizer packages follow it.
+COMPAT := .venv-compat
+test-compat: $(COMPAT)/.ready ## the model's tests on transformers 4.57
+	$(COMPAT)/bin/python -m pytest -n 2 $(wildcard $(patsubst %,tests/unit/test_%.py,layers streams vlmg lmdf encoder decoder model collate predict))
+
+$(COMPAT)/.ready: requirements.lock requirements-testdata.lock pyproject.toml
+	$(PYTHON) -m venv $(COMPAT)
+	grep -vE '^(transformers|huggingface-hub|tokenizers)==' requirements.lock > $(COMPAT)/requirements.txt
+	$(COMPAT)/bin/python -m pip install --quiet -r $(COMPAT)/requirements.txt 'transformers==4.57.*'
+	$(COMPAT)/bin/python -m pip install --quiet --no-deps -r requirements-testdata.lock
+	$(COMPAT)/bin/python -m pip install --quiet --no-deps -e .
+	@touch $@
 
 lint: $(READY) ## ruff and codespell
 	$(VENV)/bin/ruff check .
@@ -76,4 +89,4 @@ clean: ## remove what these targets made; keeps .venv and your own runs
 	find . -name __pycache__ -not -path "./$(VENV)/*" -prune -exec rm -rf {} +
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
