@@ -1,0 +1,91 @@
+"""The benchmarks measure what they say: sides in turns, median of pairs, true peaks, one JSON object each."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def measure(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    import measure
+
+    return measure
+
+
+@pytest.fixture
+def bench(measure, monkeypatch):
+    import bench
+
+    monkeypatch.setattr(measure, "PAIRS", 1)
+    return bench
+
+
+def test_sides_take_turns_after_a_warm_up_and_the_median_of_the_pairs_counts(measure, monkeypatch):
+    monkeypatch.setattr(measure, "PAIRS", 3)
+    turns, values = [], {"a": iter([99, 1, 2, 30]), "b": iter([99, 1, 1, 10])}
+
+    def take(side):
+        turns.append(side)
+        return next(values[side])
+
+    result = measure.measured("x", "<= 2.5", {"one": "a", "two": "b"}, take, "units", part="p")
+    assert "".join(turns) == "ab" * 4
+    assert (result["ratio"], result["met"], result["pairs"], result["part"]) == (2, True, 3, "p")
+    assert result["sides"] == {"one": 2, "two": 1}
+
+
+def test_bounds_are_kept_on_their_own_side(measure):
+    assert measure.meets(1.2, "<= 1.2") and not measure.meets(1.21, "<= 1.2")
+    assert measure.meets(2.7, ">= 2.7") and not measure.meets(2.69, ">= 2.7")
+
+
+def test_one_thread_is_timed_by_its_own_processor_time(measure, monkeypatch):
+    import time
+
+    if torch.get_num_threads() > 1:
+        torch.set_num_threads(1)
+    monkeypatch.setattr(measure, "PAIRS", 1)
+    work = torch.ones(300, 300)
+    sides = {"sleeps": lambda: time.sleep(0.2), "works": lambda: [work @ work for _ in range(30)]}
+    assert measure.compare("x", None, sides)["ratio"] < 1
+
+
+def test_the_peak_counts_what_is_held_at_once(measure):
+    def run():
+        a = torch.ones(1000)  # 4,000 bytes
+        b = a + 1  # 8,000 held
+        del a
+        return b + b  # 8,000 held again
+
+    assert 8000 <= measure.peak_bytes(run) < 9000
+
+
+def test_the_filter_allocates_nothing_but_its_output(bench):
+    x, filters = torch.randn(2, 8, 20, 20), [torch.randn(2, 8, 9, 20, 20)]
+    peak = bench.peak_bytes(lambda: bench.filter_forward(bench.dynamic_filter, 1, x, filters))
+    assert peak <= 1.05 * x.nelement() * 4
+    assert bench.peak_bytes(lambda: bench.filter_forward(bench.unfold, 1, x, filters)) >= 18 * x.nelement() * 4
+
+
+def test_a_benchmark_prints_one_json_object(bench, monkeypatch, capsys):
+    from functools import partial
+
+    sides = {"a": partial(torch.ones, 9), "b": partial(torch.ones, 9)}
+    monkeypatch.setitem(bench.BENCHMARKS, "memory", lambda: [bench.compare("memory", "<= 9", sides)] * 2)
+    monkeypatch.setattr(sys, "argv", ["bench.py", "memory", "--json", "--pairs", "2"])
+    bench.main()
+    result = json.loads(capsys.readouterr().out)
+    assert {"name", "ratio", "bound", "met", "pairs", "sides", "threads", "machine", "torch", "more"} <= result.keys()
+    assert result["pairs"] == 2 and len(result["more"]) == 1 and result["machine"]["cores"] >= 1
+
+
+def test_every_benchmark_stands_in_the_readme(bench):
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert set(bench.BENCHMARKS) <= set(re.findall(r"`(\w+)`", text))
