@@ -217,6 +217,18 @@ def test_every_parameter_learns(mode):
     assert not silent
 
 
+def test_off_returns_the_current_frame_reduced_and_static_filters_it_the_same_everywhere():
+    off, static, (features, s) = make(mode="off"), make(mode="static"), clip()
+    assert torch.equal(off(features, s, 1), off.reduce(features[:, 1]))
+    X = static.reduce(features[:, 1])
+    x = static.to_filtered(X)
+    Z = [
+        F.conv2d(x, layer.weight, padding=r, dilation=r, groups=m)
+        for r, layer in zip((1, 2), static.static, strict=True)
+    ]
+    torch.testing.assert_close(static(features, s, 1), X + static.fuse(torch.cat([x, *Z], 1)))
+
+
 def test_static_is_a_convolution_of_equal_size():
     static, full = make(mode="static"), make()
     x = random(1, m, 6, 7)

@@ -84,6 +84,8 @@ def equations(block: VLMG, V, L, word_mask):
 def test_vlmg_equals_its_equations_written_out(N, H, W, seed, data):
     words = [N, data.draw(st.integers(1, N))]
     block, (V, L, word_mask) = make(), inputs(2, N, H, W, seed, words)
+    block.gate_V.data.normal_()
+    block.gate_L.data.normal_()
     block.fuse_norm.running_mean.normal_()
     block.fuse_norm.running_var.uniform_(0.5, 2)
     with torch.no_grad():
