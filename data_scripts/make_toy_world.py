@@ -14,7 +14,7 @@ from pathlib import Path
 
 import tyro
 
-from dtse_core.data.toy_files import write_a2d
+from dtse_core.data.toy_files import write_toy
 
 HELD_OUT = ("val", "test", "compositional", "twins")
 
@@ -35,8 +35,8 @@ class Command:
     """Pixels of a frame; even."""
     width: int = 144
     """Pixels of a frame; even. Scenes are made for 2 : 3."""
-    quirks: bool = False
-    """Add what is odd in the genuine files: strange ids, a copied row, a video without sentences."""
+    traps: tuple[str, ...] = ()
+    """Add what is odd in the genuine files, by name; all is every one, and an unknown name prints them."""
     workers: int = os.cpu_count() or 1
     """Processes that draw and encode; they do not change the result."""
 
@@ -45,10 +45,8 @@ def main() -> int:
     command = tyro.cli(Command, prog="python data_scripts/make_toy_world.py", description=__doc__)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a stopped run tidies up
     try:
-        if command.layout != "a2d":
-            raise ValueError(f"unknown layout {command.layout!r}; known: a2d")
         c, clips = command, {"train": command.train} | dict.fromkeys(HELD_OUT, command.test)
-        new = write_a2d(c.out, clips, c.seed, c.height, c.width, c.quirks, c.workers, progress=True)
+        new = write_toy(c.out, clips, c.layout, c.seed, c.height, c.width, c.traps, c.workers, progress=True)
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1

@@ -65,12 +65,12 @@ class ModelConfig:
 class DataConfig:
     """Where clips come from and how they are cut."""
 
-    name: str = "toy"  # toy (drawn in memory) or a2d
+    name: str = "toy"  # toy (drawn in memory), a2d, jhmdb, ref_davis, refer_youtube_vos or mevis
     root: str = ""  # the data set's folder; not needed for toy
     size: tuple[int, int] = (320, 320)  # height, width that the model sees (D-2)
     val_split: str = "val"  # scored during training; real A2D has no validation part
-    offset: int = 6  # frames between the current frame and a reference (D-3)
-    flip: bool = False  # horizontal flips, left and right swapped in the sentence as whole words
+    offset: int = 0  # frames between the current frame and a reference; 0 is the data set's own choice (D-3)
+    flip: Literal["no", "swap", "skip"] = "no"  # mirror half the clips: swap left and right in the sentence, or skip it
     max_words: int = 64  # longest expression, in word pieces
     workers: int = 0  # processes that prepare batches beside the training process
     toy_clips: int = 100_000  # training clips of the in-memory toy world
@@ -139,7 +139,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "model.widths": (32, 48, 64),
         "model.norm": "group",
         "data.size": (64, 96),
-        "data.flip": True,
+        "data.offset": 6,
+        "data.flip": "swap",
         "train.steps": 6_000,
         "train.epochs": 0.0,
         "train.lr": 1e-3,

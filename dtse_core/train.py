@@ -28,7 +28,7 @@ from .commands import bars_hidden, one_line_errors, parse_run_config
 from .config import RunConfig, to_dict
 from .data.build import build_dataset
 from .data.collate import Batch, collate_clips, load_tokenizer
-from .data.transforms import flip_clip
+from .data.transforms import flip_clip, swap_left_right
 from .evaluate import evaluate, summarize
 from .losses import segmentation_loss
 from .model import DTSE
@@ -180,15 +180,16 @@ def train(config: RunConfig, progress: bool = True, on_log=None) -> Path:
 class TrainingSamples(Dataset):
     """Training clips by `(draw, index)`; the coin of a horizontal flip depends on the draw, so that epochs differ."""
 
-    def __init__(self, dataset, seed: int, flip: bool):
+    def __init__(self, dataset, seed: int, flip: str):
         self.dataset, self.seed, self.flip = dataset, seed, flip
 
     def __getitem__(self, key: tuple[int, int]):
         draw, index = key
         clip = self.dataset[index]
-        if self.flip and np.random.default_rng([self.seed, draw]).random() < 0.5:
-            clip = flip_clip(clip)
-        return clip
+        mirrored = self.flip != "no" and np.random.default_rng([self.seed, draw]).random() < 0.5
+        if self.flip == "skip" and swap_left_right(clip.expression) != clip.expression:
+            mirrored = False  # the sentence names a side: "left behind" would come out wrong
+        return flip_clip(clip) if mirrored else clip
 
 
 def batch_order(

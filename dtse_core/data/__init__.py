@@ -2,7 +2,16 @@
 
 import importlib
 
-_HOMES = {"A2DSentences": "a2d", "ReferringClip": "clip", "ToyWorld": "toy_world"}
+_HOMES = {
+    "A2DSentences": "a2d",
+    "JHMDBSentences": "jhmdb",
+    "RefDAVIS17": "ref_davis",
+    "ReferYouTubeVOS": "refer_youtube_vos",
+    "MeViS": "mevis",
+    "ReferringClip": "clip",
+    "ReferringVideo": "clip",
+    "ToyWorld": "toy_world",
+}
 __all__ = list(_HOMES)
 
 

@@ -10,9 +10,6 @@
 Frames are numbered from 1 on disk: `00030.h5` belongs to decoded frame 29.
 """
 
-import csv
-import io
-import json
 import os
 import warnings
 from collections.abc import Iterator
@@ -24,6 +21,7 @@ import numpy as np
 
 from .clip import ReferringClip, window_indices
 from .collate import clean_expression
+from .files import read_json, read_rows
 from .video import frame_files, read_frames, video_length
 
 SUBSETS = {"train": "0", "test": "1"}  # last column of videoset.csv
@@ -95,7 +93,7 @@ class A2DSentences:
     def _videos(self, splits: dict[str, list[str]] | None) -> dict[str, int]:
         """The split's videos and their numbers of frames, videos without sentences left out."""
         path, subsets, lengths = self.root / "Release" / "videoset.csv", {}, {}
-        for number, row in _rows(path):
+        for number, row in read_rows(path):
             if len(row) != 9 or row[8] not in SUBSETS.values() or not row[6].isdecimal():
                 raise ValueError(
                     f"{path}, line {number}: expected 9 columns, the 7th the number of frames, the last 0 or 1; "
@@ -111,13 +109,13 @@ class A2DSentences:
             )
         if unknown := sorted(set(splits[self.split]) - set(subsets)):
             raise ValueError(f"{path} lacks {unknown[0]}, which toy_world.json lists; write the toy world anew")
-        missed = {row[0].strip() for _, row in _rows(self.masks.parent / "a2d_missed_videos.txt")}
+        missed = {row[0].strip() for _, row in read_rows(self.masks.parent / "a2d_missed_videos.txt")}
         return {video: lengths[video] for video in splits[self.split] if video not in missed}
 
     def _sentences(self, genuine: bool) -> list[tuple[str, int, str]]:
         """(video, instance, query) of the split, in the order of the file."""
         path, sentences, skipped = self.masks.parent / "a2d_annotation.txt", {}, []
-        rows = _rows(path)
+        rows = read_rows(path)
         header = next(rows, (1, []))[1]
         if [name.strip() for name in header] != ["video_id", "instance_id", "query"]:
             raise ValueError(f"{path}: expected the header video_id,instance_id,query; found {','.join(header)!r}")
@@ -221,7 +219,7 @@ def read_masks(path: Path, instances: list[int], shape: tuple[int, int]) -> dict
 def read_toy(path: Path) -> tuple[dict[str, list[str]], dict[tuple[str, int, str], tuple[str, int]]]:
     """Of `toy_world.json`: videos by split, and (evidence, twin) by (video, instance, query)."""
     try:
-        toy = json.loads(path.read_text(encoding="utf-8"))
+        toy = read_json(path)
         return toy["splits"], {
             (video, instance, clean_expression(query)): (evidence, twin)
             for video, entries in toy["sentences"].items()
@@ -240,17 +238,6 @@ def _require_layout(root: Path, clips: Path, masks: Path) -> None:
     needed = clips.parent / "videoset.csv", clips, text / "a2d_annotation.txt", text / "a2d_missed_videos.txt", masks
     if missing := [str(path) for path in needed if not path.exists()]:
         raise FileNotFoundError(f"A2D-Sentences: {', '.join(missing)} missing; {root} must hold {TREE}; {HINT}")
-
-
-def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Line number and fields of a CSV file, blank lines left out; an id such as `NA` stays text."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise ValueError(f"{path}, line {line}: byte {error.object[error.start]:#04x} is not UTF-8") from error
-    reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
-    return ((reader.line_num, row) for row in reader if any(field.strip() for field in row))
 
 
 @contextmanager

@@ -1,25 +1,35 @@
 """Data sets by name, as the settings give them."""
 
+import difflib
+
+from .. import data
 from ..config import DataConfig
 
 HELD_OUT = 500  # clips in each split of the in-memory toy world that is not for training
+DATASETS = {  # by name: the class, and frames between the current frame and a reference (D-3)
+    "a2d": ("A2DSentences", 6),
+    "jhmdb": ("JHMDBSentences", 5),
+    "ref_davis": ("RefDAVIS17", 2),
+    "refer_youtube_vos": ("ReferYouTubeVOS", 1),
+    "mevis": ("MeViS", 2),
+}
 
 
 def build_dataset(config: DataConfig, split: str, window: int, causal: bool = False):
-    """The data set `config.name`: `toy`, drawn in memory at the model's size, or `a2d`, read from `config.root`.
+    """The data set `config.name`: `toy`, drawn in memory at the model's size, or one read from `config.root`.
 
     Raises `ValueError` for an unknown name, or for data on disk without a root.
     """
-    if config.name == "toy":
-        from .toy_world import ToyWorld
-
+    name = config.name
+    if name == "toy":
         length = config.toy_clips if split == "train" else HELD_OUT
         height, width = config.size
-        return ToyWorld(split, length, config.toy_seed, height, width, window, config.offset, causal)
-    if config.name == "a2d":
-        from .a2d import A2DSentences
-
-        if not config.root:
-            raise ValueError("data.root is missing: give the folder of A2D-Sentences, or use data.name toy")
-        return A2DSentences(config.root, split, window, config.offset, causal)
-    raise ValueError(f"unknown data set {config.name!r}; known: toy, a2d")
+        return data.ToyWorld(split, length, config.toy_seed, height, width, window, config.offset or 6, causal)
+    if name not in DATASETS:
+        near = difflib.get_close_matches(name, DATASETS, n=1, cutoff=0.4)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise ValueError(f"unknown data set {name!r}{hint}; known: toy, {', '.join(DATASETS)}")
+    home, offset = DATASETS[name]
+    if not config.root:
+        raise ValueError(f"data.root is missing: give the folder of {home}, or use data.name toy")
+    return getattr(data, home)(config.root, split, window, config.offset or offset, causal)

@@ -1,4 +1,4 @@
-"""`ReferringClip`: one sample of every data set, real or toy."""
+"""`ReferringClip`, one sample of every data set, and `ReferringVideo`, one sentence over a whole video."""
 
 from dataclasses import dataclass
 
@@ -27,6 +27,22 @@ class ReferringClip:
     def sample_id(self) -> str:
         """`v_<video>_f_<frame>_i_<instance>`: unique with the expression."""
         return f"v_{self.video_id}_f_{self.frame_id}_i_{self.instance_id}"
+
+
+@dataclass(frozen=True)
+class ReferringVideo:
+    """One sentence over a whole video: what the video protocols score, J and F on every listed frame.
+
+    It names things and holds no pixels: `dataset.frame_paths(video)` lists the frames' files,
+    `dataset.read_target(video, k)` reads the mask of frame k.
+    """
+
+    video_id: str
+    expression_id: str  # as the data set's files name it
+    expression: str
+    frames: tuple[str, ...]  # names of the listed frames without suffix, in order of time
+    object_ids: tuple[str, ...] = ()  # what the sentence refers to; empty: nothing, or not published
+    evidence: str | None = None  # toy world
 
 
 def window_indices(current: int, length: int, window: int, offset: int, causal: bool = False) -> tuple[list[int], int]:

@@ -16,7 +16,8 @@ import pytest
 from dtse_core.data import A2DSentences, ToyWorld
 from dtse_core.data.clip import window_indices
 from dtse_core.data.collate import clean_expression
-from dtse_core.data.toy_files import MARK, write_a2d, write_annotation
+from dtse_core.data.toy_a2d import write_annotation
+from dtse_core.data.toy_files import MARK, write_toy
 from dtse_core.data.toy_world import EVIDENCE, render
 from dtse_core.data.video import video_info
 
@@ -128,9 +129,9 @@ def test_annotations_are_stored_as_matlab_leaves_them(tmp_path, present):
 
 def test_the_same_settings_give_the_same_bytes_whatever_the_workers(tmp_path):
     for name, workers in (("one", 1), ("two", 2)):
-        assert write_a2d(tmp_path / name, SMALL, seed=5, height=32, width=48, workers=workers)
+        assert write_toy(tmp_path / name, SMALL, seed=5, height=32, width=48, workers=workers)
     assert files(tmp_path / "one") == files(tmp_path / "two")
-    write_a2d(tmp_path / "other", SMALL, seed=6, height=32, width=48)
+    write_toy(tmp_path / "other", SMALL, seed=6, height=32, width=48)
     assert not set(files(tmp_path / "other").values()) & set(files(tmp_path / "one").values()) - {
         hashlib.sha256(b"").hexdigest()  # no missed videos
     }
@@ -138,11 +139,11 @@ def test_the_same_settings_give_the_same_bytes_whatever_the_workers(tmp_path):
 
 def test_writing_again_changes_nothing_and_other_settings_are_refused(tmp_path):
     root = tmp_path / "toy"
-    assert write_a2d(root, SMALL, height=32, width=48)
+    assert write_toy(root, SMALL, height=32, width=48)
     before = {path: os.stat(path).st_mtime_ns for path in root.rglob("*")}
-    assert not write_a2d(root, SMALL, height=32, width=48)
+    assert not write_toy(root, SMALL, height=32, width=48)
     with pytest.raises(FileExistsError, match=r"already holds a toy world with other settings \(.*'seed': 0.*delete"):
-        write_a2d(root, SMALL, seed=1, height=32, width=48)
+        write_toy(root, SMALL, seed=1, height=32, width=48)
     assert {path: os.stat(path).st_mtime_ns for path in root.rglob("*")} == before
 
 
@@ -159,12 +160,12 @@ def test_nothing_foreign_is_touched(tmp_path):
         ("file", "already"),
     ):
         with pytest.raises(FileExistsError, match=said):
-            write_a2d(tmp_path / target, SMALL, height=32, width=48)
+            write_toy(tmp_path / target, SMALL, height=32, width=48)
     assert files(tmp_path) == before
 
 
 def test_an_interrupted_run_leaves_nothing_and_a_killed_one_is_replaced(tmp_path, monkeypatch):
-    import dtse_core.data.toy_files as module
+    import dtse_core.data.toy_a2d as module
 
     def failing(path, frames, fps):
         raise KeyboardInterrupt if "clips320H" in str(path) else AssertionError
@@ -172,13 +173,13 @@ def test_an_interrupted_run_leaves_nothing_and_a_killed_one_is_replaced(tmp_path
     with monkeypatch.context() as patched:
         patched.setattr(module, "write_video", failing)
         with pytest.raises(KeyboardInterrupt):
-            write_a2d(tmp_path / "toy", SMALL, height=32, width=48)
+            write_toy(tmp_path / "toy", SMALL, height=32, width=48)
     assert not list(tmp_path.iterdir())
     (tmp_path / "toy.part").mkdir()
     (tmp_path / "toy.part" / MARK).touch()
     (tmp_path / "toy.part" / "half.mp4").write_bytes(b"left by a killed run")
     (tmp_path / "toy").mkdir()  # empty, as mktemp makes it
-    assert write_a2d(tmp_path / "toy", SMALL, height=32, width=48)
+    assert write_toy(tmp_path / "toy", SMALL, height=32, width=48)
     assert [p.name for p in tmp_path.iterdir()] == ["toy"]
     assert not [f for f in files(tmp_path / "toy") if "half" in f or MARK in f]
 
@@ -195,13 +196,13 @@ def test_an_interrupted_run_leaves_nothing_and_a_killed_one_is_replaced(tmp_path
 )
 def test_settings_that_cannot_be_are_refused(tmp_path, settings, said):
     with pytest.raises(ValueError, match=said):
-        write_a2d(tmp_path / "toy", **settings)
+        write_toy(tmp_path / "toy", **settings)
     assert not list(tmp_path.iterdir())
 
 
 def test_the_loader_copes_with_every_quirk(tmp_path):
     root, clips = tmp_path / "toy", {"train": 3, "val": 1, "test": 1}
-    write_a2d(root, clips, seed=2, height=32, width=48, quirks=True)
+    write_toy(root, clips, seed=2, height=32, width=48, traps=["all"])
     text = (root / NOTES / "a2d_annotation.txt").read_text()
     assert "1 (copy)" in text and '"' in text and "  " in text and any(c.isupper() for c in text.split("\n", 1)[1])
     with open(root / "Release" / "videoset.csv", newline="") as file:

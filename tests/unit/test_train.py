@@ -8,6 +8,7 @@ import sys
 import time
 from itertools import islice
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -16,8 +17,10 @@ from safetensors.torch import load_file
 
 from dtse_core import DTSE, preset
 from dtse_core.config import override
+from dtse_core.data import ToyWorld
+from dtse_core.data.transforms import swap_left_right
 from dtse_core.run_folder import checkpoints
-from dtse_core.train import batch_order, parameter_groups, rate_factor, train
+from dtse_core.train import TrainingSamples, batch_order, parameter_groups, rate_factor, train
 
 SMALL = {
     "data.size": (32, 48),
@@ -160,3 +163,17 @@ def test_only_the_newest_checkpoints_are_kept(tmp_path):
     config = small(tmp_path / "run", **{"train.steps": 9, "train.keep": 2, "train.checkpoint_every": 1})
     train(config, False, on_log=lambda _: kept.append([f.name for f in checkpoints(tmp_path / "run")]))
     assert kept[3] == ["step_000000006", "step_000000007"]
+
+
+@pytest.mark.parametrize(
+    ("flip", "sided", "plain"), [("no", False, False), ("swap", True, True), ("skip", False, True)]
+)
+def test_half_of_the_clips_are_mirrored_save_those_that_the_setting_spares(flip, sided, plain):
+    world = ToyWorld("val", 30, height=32, width=48)
+    samples, changed = TrainingSamples(world, 0, flip), {True: [], False: []}
+    for draw in range(30):
+        names_a_side = swap_left_right(world[draw].expression) != world[draw].expression
+        changed[names_a_side].append(not np.array_equal(samples[draw, draw].frames, world[draw].frames))
+    assert len(changed[True]) > 5 and len(changed[False]) > 5
+    assert any(changed[True]) == sided and any(changed[False]) == plain
+    assert not all(changed[True] + changed[False])

@@ -1,0 +1,95 @@
+"""The toy world in the layout of A2D-Sentences: mp4, HDF5 and CSV. `toy_files` calls it, `a2d` reads it."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .toy_files import Clip, clip_frames
+from .toy_world import Scene
+from .video import write_video
+
+ACTORS = ("adult", "baby", "ball", "bird", "car", "cat", "dog")  # A2D's label: 10 * actor + action, from 1
+ACTIONS = ("climbing", "crawling", "eating", "flying", "jumping", "rolling", "running", "walking")
+TRAPS = {  # what is odd in the genuine files, by name
+    "na_id": "a video whose id is NA",
+    "dash_id": "a video whose id begins with -",
+    "missed_video": "a video without sentences, listed as missed",
+    "copy_row": "a row whose instance is '1 (copy)'",
+    "loud_query": "queries in capitals with double spaces and a comma",
+}
+
+
+def rename(names: list[str], traps: Sequence[str]) -> list[str]:
+    """The clips' names with the ids that are traps."""
+    odd = [name for trap, name in (("na_id", "NA"), ("dash_id", f"-{names[-1][1:]}")) if trap in traps]
+    return odd[: len(names)] + names[len(odd) :]
+
+
+def write_clip(part: Path, clip: Clip, traps: Sequence[str]) -> None:
+    """One clip's video and annotations."""
+    frames, ids = clip_frames(clip)
+    write_video(part / "Release" / "clips320H" / f"{clip.name}.mp4", frames, clip.scene.fps)
+    for frame in clip.scene.annotated:
+        write_annotation(_annotations(part) / clip.name / f"{frame + 1:05d}.h5", ids[frame])
+
+
+def write_annotation(path: Path, ids: np.ndarray) -> None:
+    """One frame's annotation from its instance map (H, W), 0 for background: all instances that can be seen.
+
+    As MATLAB leaves it: `reMask` (N, W, H) uint8, (W, H) where there is one instance; `reBBox` (4, N), x1 y1 x2 y2.
+    """
+    import h5py
+
+    instances = [int(i) for i in np.unique(ids) if i]
+    masks = np.stack([ids == i for i in instances]) if instances else np.zeros((0, *ids.shape), bool)  # (N, H, W)
+    boxes = [(x.min() + 1, y.min() + 1, x.max() + 1, y.max() + 1) for y, x in map(np.nonzero, masks)]
+    stored = masks.transpose(0, 2, 1).astype(np.uint8)
+    stored = stored[0] if len(stored) == 1 else stored
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w") as file:
+        file["instance"] = np.array(instances, np.int64)
+        file.create_dataset("reMask", data=stored, compression="gzip" if stored.size else None)
+        file["reBBox"] = np.array(boxes, np.float64).reshape(-1, 4).T
+
+
+def write_tables(part: Path, todo: list[Clip], traps: Sequence[str]) -> dict[str, list[list]]:
+    """The files about all clips; returns `[instance, query, evidence, twin]` of every sentence by video."""
+    videos, rows = [], [["video_id", "instance_id", "query"]]
+    sentences: dict[str, list[list]] = {}
+    for clip in todo:
+        scene, world = clip.scene, clip.world
+        frames, subset = (scene.length, len(scene.annotated)), 0 if world.split == "train" else 1
+        videos.append([clip.name, _label(scene), "0:00", "0:02", world.height, world.width, *frames, subset])
+        rows += [[clip.name, s.instance, s.text] for s in scene.sentences]
+        sentences[clip.name] = [[s.instance, s.text, s.evidence, s.twin] for s in scene.sentences]
+    if "loud_query" in traps:
+        for row, entry in zip(rows[1:3], [e for entries in sentences.values() for e in entries], strict=False):
+            entry[1] = row[2] = f"{row[2].upper()} ,  that one"
+    if "missed_video" in traps:
+        videos.append(["missed_clip", *videos[0][1:]])
+    if "copy_row" in traps:
+        rows.append([rows[1][0], "1 (copy)", rows[1][2]])
+    _write_csv(part / "Release" / "videoset.csv", videos)
+    _write_csv(_annotations(part).parent / "a2d_annotation.txt", rows)
+    missed = "missed_clip\n" if "missed_video" in traps else ""
+    (_annotations(part).parent / "a2d_missed_videos.txt").write_text(missed)
+    return sentences
+
+
+def _annotations(root: Path) -> Path:
+    return root / "text_annotations" / "a2d_annotation_with_instances"
+
+
+def _label(scene: Scene) -> int:
+    """A2D's code of what the first sentence's actor does."""
+    target = next(actor for actor in scene.actors if actor.instance == scene.sentences[0].instance)
+    return 10 * (ACTORS.index(target.kind) + 1) + ACTIONS.index(target.motion.action) + 1
+
+
+def _write_csv(path: Path, rows: list[list]) -> None:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    path.write_text(text.getvalue(), encoding="utf-8")
