@@ -69,7 +69,7 @@ class DataConfig:
     root: str = ""  # the data set's folder; not needed for toy
     size: tuple[int, int] = (320, 320)  # height, width that the model sees (D-2)
     val_split: str = "val"  # scored during training; real A2D has no validation part
-    offset: int = 0  # frames between the current frame and a reference; 0 is the data set's own choice (D-3)
+    offset: int = 6  # frames between the current frame and a reference; 0 is the data set's own choice (D-3)
     flip: Literal["no", "swap", "skip"] = "no"  # mirror half the clips: swap left and right in the sentence, or skip it
     max_words: int = 64  # longest expression, in word pieces
     workers: int = 0  # processes that prepare batches beside the training process
@@ -139,7 +139,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "model.widths": (32, 48, 64),
         "model.norm": "group",
         "data.size": (64, 96),
-        "data.offset": 6,
         "data.flip": "swap",
         "train.steps": 6_000,
         "train.epochs": 0.0,

@@ -24,12 +24,17 @@ def build_dataset(config: DataConfig, split: str, window: int, causal: bool = Fa
     if name == "toy":
         length = config.toy_clips if split == "train" else HELD_OUT
         height, width = config.size
-        return data.ToyWorld(split, length, config.toy_seed, height, width, window, config.offset or 6, causal)
+        return data.ToyWorld(split, length, config.toy_seed, height, width, window, frame_offset(config), causal)
     if name not in DATASETS:
         near = difflib.get_close_matches(name, DATASETS, n=1, cutoff=0.4)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         raise ValueError(f"unknown data set {name!r}{hint}; known: toy, {', '.join(DATASETS)}")
-    home, offset = DATASETS[name]
+    home = DATASETS[name][0]
     if not config.root:
         raise ValueError(f"data.root is missing: give the folder of {home}, or use data.name toy")
-    return getattr(data, home)(config.root, split, window, config.offset or offset, causal)
+    return getattr(data, home)(config.root, split, window, frame_offset(config), causal)
+
+
+def frame_offset(config: DataConfig) -> int:
+    """Frames between the current frame and a reference: as set, or the data set's own choice (D-3)."""
+    return config.offset or DATASETS.get(config.name, DATASETS["a2d"])[1]
