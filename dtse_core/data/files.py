@@ -3,7 +3,8 @@
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,16 +52,56 @@ def read_index_mask(path: Path) -> np.ndarray:
 
     Raises `FileNotFoundError`, or `ValueError` if the file is damaged or of another mode.
     """
+    with _image(path) as image:
+        if image.mode not in ("P", "L", "1"):
+            raise ValueError(f"{path}: an image of mode {image.mode}; masks are palette PNGs (mode P), not colors")
+        return np.asarray(image, dtype=np.uint8)
+
+
+def read_images(paths: Sequence[Path]) -> np.ndarray:
+    """Frames of one size, repeats read once: (n, H, W, 3) uint8 RGB.
+
+    Raises `FileNotFoundError`, or `ValueError` for a damaged image and for one of another size than the first.
+    """
+    frames = {path: _read_rgb(path) for path in dict.fromkeys(paths)}
+    first = paths[0]
+    for path, frame in frames.items():
+        if frame.shape != frames[first].shape:
+            raise ValueError(
+                f"{path} is {frame.shape[:2]}, {first.name} {frames[first].shape[:2]} (height, width); "
+                "the frames of a video are alike: copy them again"
+            )
+    return np.stack([frames[path] for path in paths])
+
+
+def image_shape(path: Path) -> tuple[int, int]:
+    """Height and width of an image, from its head alone. Raises as `read_images` does."""
+    with _image(path) as image:
+        return image.height, image.width
+
+
+def require_shape(path: Path, shape: tuple[int, int], frame: tuple[int, int]) -> None:
+    """Raises `ValueError` unless a mask has its frame's (height, width): it is never resized."""
+    if tuple(shape) != tuple(frame):
+        hint = " (transpose forgotten?)" if tuple(shape) == tuple(frame)[::-1] else ""
+        raise ValueError(f"{path}: the mask is {tuple(shape)}, its frame {tuple(frame)} (height, width){hint}")
+
+
+def _read_rgb(path: Path) -> np.ndarray:
+    with _image(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+@contextmanager
+def _image(path: Path) -> Iterator:
     from PIL import Image
 
     try:
         with Image.open(path) as image:
-            if image.mode not in ("P", "L", "1"):
-                raise ValueError(f"{path}: an image of mode {image.mode}; masks are palette PNGs (mode P), not colors")
-            return np.asarray(image, dtype=np.uint8)
+            yield image
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"no mask {path}; copy it again") from error
-    except OSError as error:
+        raise FileNotFoundError(f"no image {path}; copy it again") from error
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # what Pillow raises for damaged files
         raise ValueError(f"{path} cannot be read as an image: {error}; copy it again") from error
 
 
