@@ -21,7 +21,8 @@ import numpy as np
 
 from .clip import ReferringClip, window_indices
 from .collate import clean_expression
-from .files import read_json, read_rows
+from .files import read_rows, require_shape
+from .toy_listing import read_toy, videos_of
 from .video import frame_files, read_frames, video_length
 
 SUBSETS = {"train": "0", "test": "1"}  # last column of videoset.csv
@@ -56,8 +57,7 @@ class A2DSentences:
         self.clips, self.masks = self.root / "Release" / "clips320H", self.root / "text_annotations"
         self.masks /= "a2d_annotation_with_instances"
         _require_layout(self.root, self.clips, self.masks)
-        toy = self.root / "toy_world.json"
-        splits, labels = read_toy(toy) if toy.is_file() else (None, {})
+        splits, labels = read_toy(self.root / "toy_world.json")
         self.lengths = self._videos(splits)  # frames by video, as videoset.csv gives them
         sentences = self._sentences(genuine=splits is None)
         self._require_files(sorted({video for video, _, _ in sentences}))
@@ -102,15 +102,11 @@ class A2DSentences:
             subsets[row[0]], lengths[row[0]] = row[8], int(row[6])
         if splits is None:
             splits = {name: [v for v, subset in subsets.items() if subset == code] for name, code in SUBSETS.items()}
-        if self.split not in splits:
-            raise ValueError(
-                f"unknown split {self.split!r}; {self.root} has {', '.join(splits)} (A2D-Sentences has train and "
-                "test only, a toy world, recognized by its toy_world.json, has finer ones)"
-            )
-        if unknown := sorted(set(splits[self.split]) - set(subsets)):
+        videos = videos_of(self.split, splits, self.root)
+        if unknown := sorted(set(videos) - set(subsets)):
             raise ValueError(f"{path} lacks {unknown[0]}, which toy_world.json lists; write the toy world anew")
         missed = {row[0].strip() for _, row in read_rows(self.masks.parent / "a2d_missed_videos.txt")}
-        return {video: lengths[video] for video in splits[self.split] if video not in missed}
+        return {video: lengths[video] for video in videos if video not in missed}
 
     def _sentences(self, genuine: bool) -> list[tuple[str, int, str]]:
         """(video, instance, query) of the split, in the order of the file."""
@@ -210,23 +206,8 @@ def read_masks(path: Path, instances: list[int], shape: tuple[int, int]) -> dict
             if len(places):
                 found[instance] = (masks[()] if squeezed else masks[places[0]]).T != 0
     for mask in found.values():
-        if mask.shape != tuple(shape):
-            hint = " (transpose forgotten?)" if mask.shape == tuple(shape)[::-1] else ""
-            raise ValueError(f"{path}: the mask is {mask.shape}, its frame {tuple(shape)} (height, width){hint}")
+        require_shape(path, mask.shape, shape)
     return found
-
-
-def read_toy(path: Path) -> tuple[dict[str, list[str]], dict[tuple[str, int, str], tuple[str, int]]]:
-    """Of `toy_world.json`: videos by split, and (evidence, twin) by (video, instance, query)."""
-    try:
-        toy = read_json(path)
-        return toy["splits"], {
-            (video, instance, clean_expression(query)): (evidence, twin)
-            for video, entries in toy["sentences"].items()
-            for instance, query, evidence, twin in entries
-        }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is damaged; write the toy world anew with data_scripts/make_toy_world.py") from error
 
 
 def _require_layout(root: Path, clips: Path, masks: Path) -> None:
