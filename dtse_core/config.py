@@ -7,7 +7,7 @@ and the command line all make a configuration.
 import dataclasses
 import difflib
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,7 @@ class ModelConfig:
             set(self.vlmg_stages) <= {2, 3, 4, 5} and list(self.vlmg_stages) == sorted(set(self.vlmg_stages)),
             f"model.vlmg_stages is {self.vlmg_stages}; it must be rising stage numbers out of 2 3 4 5",
         )
-        for name, choices in _CHOICES.items():
-            value = getattr(self, name)
-            _require(value in choices, f"model.{name} is {value!r}; it must be one of {', '.join(choices)}")
+        _check_choices(self, "model")
 
 
 @dataclass(frozen=True)
@@ -73,8 +71,14 @@ class DataConfig:
     flip: Literal["no", "swap", "skip"] = "no"  # mirror half the clips: swap left and right in the sentence, or skip it
     max_words: int = 64  # longest expression, in word pieces
     workers: int = 0  # processes that prepare batches beside the training process
+    cache: str = ""  # folder where decoded frames are kept, H * W * 3 bytes each; "": none
+    frames: str = ""  # scored ones: list=FILE as MTTR publishes it (a2d, jhmdb), or all (jhmdb: not three a video)
+    davis_masks: Literal["unsupervised", "2017"] = "unsupervised"  # which annotation of ref_davis
     toy_clips: int = 100_000  # training clips of the in-memory toy world
     toy_seed: int = 0  # which toy world
+
+    def __post_init__(self):
+        _check_choices(self, "data")
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,9 @@ class TrainConfig:
     steps: int = 1_000_000  # optimiser steps
     epochs: float = 15.0  # passes over the training samples; 0 means no such limit
     minutes: float = 0.0  # wall-clock limit over all resumes; 0 means none
-    batch: int = 16  # clips a step
+    batch: int = 16  # clips a step, over all processes
+    accumulate: int = 1  # parts that a process takes its share of a batch in, one after the other: less memory
+    checkpoint_streams: bool = False  # compute the streams' activations again in the backward pass: less memory
     lr: float = 1e-4  # of the new layers
     stream_lr: float = 1e-5  # of both streams
     gate_lr: float = 1e-3  # of VLMG's gates
@@ -101,8 +107,16 @@ class TrainConfig:
     log_every: int = 20  # steps between records of the training loss
     eval_every: int = 2000  # steps between validations; 0 means only at the end
     eval_samples: int = 500  # validation samples used then; 0 means all
-    checkpoint_every: int = 2000  # steps between checkpoints
+    best_by: Literal["mean_iou", "overall_iou", "P@0.5", "AP_mean_precision"] = "mean_iou"  # score that `best` is of
+    patience: int = 0  # stop after so many validations in a row without a better score; 0 never does
+    checkpoint_every: int = 2000  # steps between checkpoints; 0 means none
     keep: int = 2  # newest checkpoints kept
+    tracker: Literal["none", "tensorboard", "wandb"] = "none"  # beside history.jsonl, which is always written
+
+    def __post_init__(self):
+        _check_choices(self, "train")
+        for name in ("batch", "accumulate", "keep"):
+            _require(getattr(self, name) >= 1, f"train.{name} is {getattr(self, name)}; it must be 1 or more")
 
 
 @dataclass(frozen=True)
@@ -115,13 +129,6 @@ class RunConfig:
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
-
-_CHOICES = {
-    "text_levels": ("hierarchical", "last"),
-    "lmdf": ("off", "static", "current_only", "full"),
-    "filtered": ("current", "reference"),
-    "norm": ("batch", "group"),
-}
 
 PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {  # two CPU cores, from scratch
@@ -213,6 +220,13 @@ def from_dict(flat: dict[str, Any]) -> RunConfig:
 def _nearest(name: str, known) -> str:
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
     return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def _check_choices(settings: Any, group: str) -> None:
+    for name, kind in get_type_hints(type(settings)).items():
+        value, choices = getattr(settings, name), get_args(kind)
+        if get_origin(kind) is Literal:
+            _require(value in choices, f"{group}.{name} is {value!r}; it must be one of {', '.join(choices)}")
 
 
 def _require(condition: bool, message: str) -> None:
