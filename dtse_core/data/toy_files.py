@@ -31,3 +31,142 @@ LAYOUTS = {  # by the name that `--layout` and `data.name` take
     "a2d": "toy_a2d",
     "refer_youtube_vos": "toy_refer_youtube_vos",
 }
+MARK = ".dtse-part"  # stands in an unfinished folder until it is renamed
+
+
+class Clip(NamedTuple):
+    """One clip to write: its name on disk and its place in a world."""
+
+    name: str
+    world: ToyWorld
+    k: int
+
+    @property
+    def scene(self) -> Scene:
+        return self.world.scene(self.k)
+
+
+def layout_module(layout: str) -> ModuleType:
+    """The module that writes a layout: `TRAPS`, `rename`, `write_clip` and `write_tables`."""
+    if layout not in LAYOUTS:
+        raise ValueError(f"unknown layout {layout!r}; known: {', '.join(LAYOUTS)}")
+    return importlib.import_module(f".{LAYOUTS[layout]}", __package__)
+
+
+def write_toy(
+    root: str | Path,
+    clips: dict[str, int],
+    layout: str = "a2d",
+    seed: int = 0,
+    height: int = 96,
+    width: int = 144,
+    traps: Sequence[str] = (),
+    workers: int = 1,
+    progress: bool = False,
+) -> bool:
+    """Writes a toy world with `clips[split]` clips a split; returns False if it was already there.
+
+    The same settings give the same bytes, whatever `workers`. `traps` adds what is odd in the genuine files, by the
+    names in the layout's `TRAPS`; `("all",)` is every one. The folder appears when it is complete; another folder's
+    content is never touched.
+    Raises `FileExistsError` for a target that holds something else, `ValueError` for settings that cannot be.
+    """
+    module = layout_module(layout)
+    traps = sorted(module.TRAPS) if list(traps) == ["all"] else sorted(traps)
+    if unknown := [trap for trap in traps if trap not in module.TRAPS]:
+        raise ValueError(f"unknown trap {unknown[0]!r}; {layout} has {', '.join(module.TRAPS)}, or all")
+    if unknown := [split for split in clips if split not in SPLITS]:
+        raise ValueError(f"unknown split {unknown[0]!r}; the toy world has {', '.join(SPLITS)}")
+    if min(clips.values(), default=0) < 0 or not any(clips.values()):
+        raise ValueError(f"clips is {clips}; expected at least one clip, and no negative number")
+    if min(height, width) < 16 or height % 2 or width % 2:
+        raise ValueError(f"frames of {height}x{width} pixels; expected even numbers from 16 on")
+    settings = {"layout": layout, "seed": seed, "clips": clips, "height": height, "width": width, "traps": traps}
+    root = Path(root)
+    if _is_written(root, settings):
+        return False
+    worlds = (ToyWorld(split, count, seed, height, width) for split, count in clips.items())
+    todo = [Clip(world.scene(k).video_id, world, k) for world in worlds for k in range(world.length)]
+    names = module.rename([clip.name for clip in todo], traps)
+    todo = [clip._replace(name=name) for clip, name in zip(todo, names, strict=True)]
+    splits = {split: [clip.name for clip in todo if clip.world.split == split] for split in clips}
+    with _part(root) as part:
+        _write_clips(partial(module.write_clip, part, traps=traps), todo, workers, progress)
+        toy = {"settings": settings, "splits": splits, "sentences": module.write_tables(part, todo, traps)}
+        (part / "toy_world.json").write_text(json.dumps(toy, indent=1) + "\n", encoding="utf-8")
+    return True
+
+
+def clip_frames(clip: Clip) -> tuple[np.ndarray, np.ndarray]:
+    """All frames of a clip: colors (n, H, W, 3) uint8, and ids (n, H, W) uint8, 0 for background."""
+    scene = clip.scene
+    return render(scene, range(scene.length), clip.world.height, clip.world.width)
+
+
+def write_jpegs(folder: Path, frames: np.ndarray, stems: Sequence[str]) -> None:
+    """Frames (n, H, W, 3) uint8 as `<stem>.jpg`."""
+    from PIL import Image
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for stem, frame in zip(stems, frames, strict=True):
+        Image.fromarray(frame).save(folder / f"{stem}.jpg", quality=95)
+
+
+def write_indices(folder: Path, ids: np.ndarray, stems: Sequence[str]) -> None:
+    """Instance maps (n, H, W) uint8 as palette images `<stem>.png`: the index is the id, the color only for the eye."""
+    from PIL import Image
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for stem, one in zip(stems, ids, strict=True):
+        image = Image.fromarray(one)  # mode L; a palette makes it P
+        image.putpalette([(i * step) % 256 for i in range(256) for step in (101, 57, 197)])
+        image.save(folder / f"{stem}.png")
+
+
+def _write_clips(write, todo: list[Clip], workers: int, progress: bool) -> None:
+    from tqdm import tqdm
+
+    bar = partial(tqdm, total=len(todo), unit=" clips", disable=not progress or bars_hidden())
+    if workers <= 1:
+        for _ in bar(map(write, todo)):
+            pass
+        return
+    # Spawned, as a fork may copy a held lock; deaf to Ctrl-C, which the parent answers for all.
+    with ProcessPoolExecutor(workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+        for _ in bar(pool.map(write, todo, chunksize=4)):  # an exception here cancels what has not begun
+            pass
+
+
+def _is_written(root: Path, settings: dict) -> bool:
+    """Is this very world at `root`? Anything else there is an error."""
+    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
+        return False
+    toy = root / "toy_world.json"
+    try:
+        found = json.loads(toy.read_text())["settings"]
+    except (OSError, ValueError, KeyError, TypeError):
+        found = None
+    if found == settings:
+        return True
+    there = f"a toy world with other settings ({found})" if found else "something else"
+    raise FileExistsError(f"{root} already holds {there}; choose another folder, or delete it first")
+
+
+@contextmanager
+def _part(root: Path):
+    """A sibling folder that becomes `root` if all goes well, and vanishes otherwise."""
+    part = root.with_name(root.name + ".part")
+    if part.exists() and not (part / MARK).is_file():
+        raise FileExistsError(f"{part} is in the way and was not left by an interrupted run; move it")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        (part / MARK).touch()
+        yield part
+        (part / MARK).unlink()
+        if root.is_dir():
+            root.rmdir()  # empty, as `_is_written` has seen
+        os.rename(part, root)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
