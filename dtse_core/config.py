@@ -66,6 +66,7 @@ class DataConfig:
     name: str = "toy"  # toy (drawn in memory), a2d, jhmdb, ref_davis, refer_youtube_vos or mevis
     root: str = ""  # the data set's folder; not needed for toy
     size: tuple[int, int] = (320, 320)  # height, width that the model sees (D-2)
+    train_split: str = "train"  # learned from; refer_youtube_vos also has local-train, without what local-val holds
     val_split: str = "val"  # scored during training; real A2D has no validation part
     offset: int = 6  # frames between the current frame and a reference; 0 is the data set's own choice (D-3)
     flip: Literal["no", "swap", "skip"] = "no"  # mirror half the clips: swap left and right in the sentence, or skip it

@@ -78,7 +78,7 @@ def train(config: RunConfig, progress: bool = True, on_log=None) -> Path:
     tokenizer = load_tokenizer(config.model.text)
     collate = partial(collate_clips, tokenizer=tokenizer, size=config.data.size, max_words=config.data.max_words)
     window = config.model.window, config.model.causal
-    training = build_dataset(config.data, "train", *window)
+    training = build_dataset(config.data, config.data.train_split, *window)
     validation = build_dataset(config.data, config.data.val_split, *window)
     model = DTSE(config.model)
     optimizer = torch.optim.AdamW(parameter_groups(model, config), weight_decay=c.weight_decay)
