@@ -202,26 +202,34 @@ def bounding_box(foreground: np.ndarray) -> tuple[slice, slice]:
 
 
 def contour(mask: np.ndarray) -> np.ndarray:
-    """True where a pixel differs from its right, lower or lower-right neighbour inside the frame."""
+    """Marks pixels that differ from their right, lower or lower-right neighbor inside the frame.
+
+    The mask is bool, or of integers that hold one mask in each bit: so is the result.
+    """
     edge = np.zeros_like(mask)
-    edge[:, :-1] |= mask[:, :-1] != mask[:, 1:]
-    edge[:-1] |= mask[:-1] != mask[1:]
-    edge[:-1, :-1] |= mask[:-1, :-1] != mask[1:, 1:]
+    edge[:, :-1] |= mask[:, :-1] ^ mask[:, 1:]
+    edge[:-1] |= mask[:-1] ^ mask[1:]
+    edge[:-1, :-1] |= mask[:-1, :-1] ^ mask[1:, 1:]
     return edge
 
 
 def dilate(points: np.ndarray, radius: int) -> np.ndarray:
-    """Dilation with the disk dx^2 + dy^2 <= radius^2, row by row of the disk, the widest last."""
-    out, wide, half = points.copy(), points.copy(), 0
+    """Dilation with the disk dx^2 + dy^2 <= radius^2, row by row of the disk, the widest last; bits as in `contour`.
+
+    Rows lie one behind the other with `radius` empty pixels between them, so that every shift is one of a flat array.
+    """
+    row = points.shape[1] + radius
+    flat = np.pad(points, [(0, 0), (0, radius)]).ravel()
+    out, wide, half = flat.copy(), flat.copy(), 0
     for dy in range(radius, -1, -1):
         while half < math.isqrt(radius**2 - dy**2):
             half += 1
-            wide[:, half:] |= points[:, :-half]
-            wide[:, :-half] |= points[:, half:]
-        if dy < len(out):
-            out[dy:] |= wide[: len(out) - dy]
-            out[: len(out) - dy] |= wide[dy:]
-    return out
+            wide[half:] |= flat[:-half]
+            wide[:-half] |= flat[half:]
+        if (shift := dy * row) < flat.size:
+            out[shift:] |= wide[: flat.size - shift]
+            out[: flat.size - shift] |= wide[shift:]
+    return out.reshape(-1, row)[:, : points.shape[1]]
 
 
 def mask_pair(mask, target, void=None) -> tuple[np.ndarray, np.ndarray]:
