@@ -1,0 +1,147 @@
+"""Reading archives that come from elsewhere: every member is listed and judged before anything is written."""
+
+import errno
+import lzma
+import re
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, NamedTuple
+
+MAX_BYTES, MAX_FILES = 400 * 2**30, 2_000_000  # several times the largest genuine data set
+MAGIC = ((b"PK\x03\x04", "zip"), (b"PK\x05\x06", "zip"), (b"\x1f\x8b", "gz"), (b"BZh", "bz2"), (b"\xfd7zXZ\0", "xz"))
+DAMAGE = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError)
+DAMAGE += (NotImplementedError, RuntimeError, UnicodeError, struct.error)
+
+
+class Entry(NamedTuple):
+    """A member of an archive, whatever its format."""
+
+    name: str  # as the archive has it
+    kind: str  # file, folder, link or device
+    size: int
+    handle: Any  # what the archive's reader wants back
+
+
+def archive_kind(path: Path) -> str:
+    """`zip`, `tar`, `gz`, `bz2` or `xz`, told from the content, never from the name; empty for anything else."""
+    with open(path, "rb") as file:
+        head = file.read(512)
+    for magic, kind in MAGIC:
+        if head.startswith(magic):
+            return kind
+    return "tar" if head[257:262] == b"ustar" else ""
+
+
+@contextmanager
+def open_archive(path: Path) -> Iterator[tuple[Iterator[Entry], Callable[[Any], IO[bytes]]]]:
+    """The members of an archive and a function that opens one by its handle.
+
+    Raises `ValueError` for what is no archive or damaged, whenever that is noticed while the context is open.
+    """
+    kind = archive_kind(path)
+    if not kind:
+        size = path.stat().st_size
+        raise ValueError(
+            f"{path} is no archive (zip, tar, gz, bz2 or xz; {size} bytes): a saved web page, or cut short? "
+            "download it again"
+        )
+    try:
+        if kind == "zip":
+            with zipfile.ZipFile(path) as archive:
+                yield map(_zip_entry, archive.infolist()), archive.open
+        else:
+            with tarfile.open(path, "r:" if kind == "tar" else f"r:{kind}") as archive:
+                yield map(_tar_entry, archive), archive.extractfile
+    except DAMAGE as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # the disk's fault
+            raise
+        raise ValueError(f"{path} is damaged or cut short ({error}); download it again") from error
+
+
+def _zip_entry(info: zipfile.ZipInfo) -> Entry:
+    mode = stat.S_IFMT(info.external_attr >> 16)
+    if info.flag_bits & 1:
+        raise ValueError(f"{info.filename!r} is encrypted")
+    kind = "link" if mode == stat.S_IFLNK else "file" if mode in (0, stat.S_IFREG) else "device"
+    return Entry(info.orig_filename, "folder" if info.orig_filename.endswith("/") else kind, info.file_size, info)
+
+
+def _tar_entry(info: tarfile.TarInfo) -> Entry:
+    link = "link" if info.issym() or info.islnk() else "device"
+    kind = "file" if info.isreg() else "folder" if info.isdir() else link
+    return Entry(info.name, kind, info.size, info)
+
+
+def list_wanted(archive: Path, entries, places: dict, max_bytes: int, max_files: int) -> tuple[dict, int]:
+    """The files under the folders named in `places`, by path in the root, and the number of the others.
+
+    Raises `ValueError` for the first member, wanted or not, that could do harm: absolute paths, `..`, links, devices,
+    names that stand twice, too many files or bytes.
+    """
+    wanted: dict[PurePosixPath, Entry] = {}
+    total = count = ignored = 0
+    tops: set[str] = set()
+    try:
+        for entry in entries:
+            _refuse_harm(entry)
+            total, count = total + entry.size, count + 1
+            if count > max_files:
+                raise ValueError(f"more than {max_files:,} files")
+            if total > max_bytes:
+                raise ValueError(f"it unpacks to more than {max_bytes / 2**30:,.1f} GiB")
+            parts = PurePosixPath(entry.name).parts
+            if entry.kind != "file" or parts[0] == "__MACOSX" or parts[-1].startswith("._"):
+                continue
+            place = _place(parts, places)
+            tops.add(parts[0])
+            if place is None:
+                ignored += 1
+            elif place in wanted:
+                raise ValueError(f"{entry.name!r} stands in it twice")
+            else:
+                wanted[place] = entry
+        if both := next((p for path in wanted for p in path.parents if p in wanted), None):
+            raise ValueError(f"{wanted[both].name!r} is a file and a folder")
+    except ValueError as error:
+        raise ValueError(f"{archive} is not unpacked: {error}; get it from its official source") from error
+    if not wanted:
+        raise ValueError(
+            f"{archive} holds no {' or '.join(places)}, only {', '.join(sorted(tops)[:5]) or 'nothing'}; "
+            "is it the right archive? else unpack it by hand"
+        )
+    return wanted, ignored
+
+
+def _refuse_harm(entry: Entry) -> None:
+    """Raises `ValueError` for a name or a kind that could reach outside the folder."""
+    name = entry.name
+    if entry.kind in ("link", "device"):
+        raise ValueError(f"{name!r} is a {entry.kind}")
+    if "\0" in name or (entry.kind == "file" and not PurePosixPath(name).parts):
+        raise ValueError(f"{name!r} is no file name")
+    if name.startswith(("/", "\\")) or re.match(r"[A-Za-z]:", name):
+        raise ValueError(f"{name!r} is an absolute path")
+    if ".." in re.split(r"[/\\]", name):
+        raise ValueError(f"{name!r} leads out of its folder")
+    if "\\" in name:
+        raise ValueError(f"{name!r} holds a backslash")
+
+
+def _place(parts: tuple[str, ...], places: dict[str, str]) -> PurePosixPath | None:
+    for k, part in enumerate(parts):
+        if part in places:
+            return PurePosixPath(places[part], *parts[k + 1 :])
+    return None
+
+
+def case_collisions(wanted: dict[PurePosixPath, Entry]) -> list[str]:
+    """Paths, of folders too, that differ in case alone."""
+    seen: dict[str, str] = {}
+    paths = dict.fromkeys(str(p) for path in wanted for p in (*path.parents, path))
+    return [f"{seen[p.casefold()]} and {p}" for p in paths if seen.setdefault(p.casefold(), p) != p]
