@@ -11,23 +11,35 @@ Frames are numbered from 1 on disk: `00030.h5` belongs to decoded frame 29.
 """
 
 import os
+import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
+from .a2d_masks import read_instances, read_masks
 from .clip import ReferringClip, window_indices
 from .collate import clean_expression
-from .files import read_rows, require_shape
+from .files import read_rows
+from .frame_cache import video_frames
+from .sample_lists import listed, read_a2d_list
 from .toy_listing import read_toy, videos_of
-from .video import frame_files, read_frames, video_length
+from .video import frame_files, video_length
 
+NUMBER = re.compile("[0-9]{1,9}")
+ACTORS = ("adult", "baby", "ball", "bird", "car", "cat", "dog")
+ACTIONS = ("climbing", "crawling", "eating", "flying", "jumping", "rolling", "running", "walking", "none")
 SUBSETS = {"train": "0", "test": "1"}  # last column of videoset.csv
 TREE = "Release/videoset.csv, Release/clips320H/ and text_annotations/"
 HINT = "or use the toy world: --data.name toy, or data_scripts/make_toy_world.py --layout a2d"
+
+
+class Video(NamedTuple):
+    """A row of videoset.csv, as far as it is used."""
+
+    subset: str
+    label: str  # what its actor does: 10 * actor + action, each from 1
+    length: int  # frames
 
 
 class Sample(NamedTuple):
@@ -45,23 +57,38 @@ class A2DSentences:
     """Every (sentence, annotated frame) pair in which the instance is annotated, as `ReferringClip`s.
 
     `split` is train or test; a root with `toy_world.json` has its finer splits too. `window` frames, `offset`
-    frames apart, clamped to the clip (D-3). Files are opened when a sample is asked for, so that the data set can
-    be pickled and used by DataLoader workers. Raises `FileNotFoundError` or `ValueError`, naming file and remedy,
-    if the layout is incomplete or malformed.
+    frames apart, clamped to the clip (D-3). `frames`: nothing, or `list=FILE`, the samples that a list such as MTTR's
+    names (`sample_lists`); `cache`: see `frame_cache`. Videos are opened when a sample is asked for, so that the data
+    set can be pickled and used by DataLoader workers. Raises `FileNotFoundError` or `ValueError`, naming file and
+    remedy, if the layout is incomplete or malformed.
     """
 
-    def __init__(self, root: str | Path, split: str = "test", window: int = 3, offset: int = 6, causal: bool = False):
-        self.root, self.split = Path(root), split
+    def __init__(
+        self,
+        root: str | Path,
+        split: str = "test",
+        window: int = 3,
+        offset: int = 6,
+        causal: bool = False,
+        cache: str = "",
+        frames: str = "",
+    ):
+        self.root, self.split, self.frames, self.cache = Path(root), split, frames, cache
         self.window, self.offset, self.causal = window, offset, causal
         self.warned = False
         self.clips, self.masks = self.root / "Release" / "clips320H", self.root / "text_annotations"
         self.masks /= "a2d_annotation_with_instances"
         _require_layout(self.root, self.clips, self.masks)
         splits, labels = read_toy(self.root / "toy_world.json")
-        self.lengths = self._videos(splits)  # frames by video, as videoset.csv gives them
-        sentences = self._sentences(genuine=splits is None)
-        self._require_files(sorted({video for video, _, _ in sentences}))
-        self.samples = list(self._samples(sentences, labels))
+        self.videos = self._choose(read_videos(self.root / "Release" / "videoset.csv"), splits)
+        sentences = read_sentences(self.masks.parent / "a2d_annotation.txt", genuine=splits is None)
+        sentences = [sentence for sentence in sentences if sentence[0] in self.videos]
+        found = list(self._listed()) if frames else sentences
+        self._require_files(sorted({entry[0] for entry in found}))
+        self.samples = [
+            Sample(video, stem, instance, query, *labels.get((video, instance, query), (None, 0)))
+            for video, stem, instance, query in (found if frames else self._annotated(sentences))
+        ]
         if not self.samples:
             raise ValueError(f"A2D-Sentences: no sample in split {split!r} of {self.root}; is the copy complete?")
 
@@ -75,66 +102,46 @@ class A2DSentences:
         length = video_length(path)
         if not 0 <= current < length:
             raise ValueError(f"{annotation} annotates frame {int(stem)}, but {path} holds frames 1 to {length}")
-        if length != self.lengths[video] and not self.warned:
+        if length != self.videos[video].length and not self.warned:
             self.warned = True  # once: it may hold for thousands
             warnings.warn(
-                f"{path} holds {length} frames, videoset.csv says {self.lengths[video]}: masks may be shifted; "
+                f"{path} holds {length} frames, videoset.csv says {self.videos[video].length}: masks may be shifted; "
                 "compare with a fresh copy (further videos are not named)",
                 stacklevel=2,
             )
         indices, slot = window_indices(current, length, self.window, self.offset, self.causal)
-        frames = read_frames(path, indices)
+        frames = video_frames(path, indices, self.cache)
         masks = read_masks(annotation, [instance, twin] if twin else [instance], frames.shape[1:3])
         if instance not in masks:
             raise ValueError(f"{annotation} no longer holds instance {instance}, it holds {read_instances(annotation)}")
         mask, twin_mask = masks[instance], masks.get(twin)
         return ReferringClip(frames, slot, mask, query, video, int(stem), str(instance), evidence, twin_mask)
 
-    def _videos(self, splits: dict[str, list[str]] | None) -> dict[str, int]:
-        """The split's videos and their numbers of frames, videos without sentences left out."""
-        path, subsets, lengths = self.root / "Release" / "videoset.csv", {}, {}
-        for number, row in read_rows(path):
-            if len(row) != 9 or row[8] not in SUBSETS.values() or not row[6].isdecimal():
-                raise ValueError(
-                    f"{path}, line {number}: expected 9 columns, the 7th the number of frames, the last 0 or 1; "
-                    f"found {','.join(row)!r}"
-                )
-            subsets[row[0]], lengths[row[0]] = row[8], int(row[6])
-        if splits is None:
-            splits = {name: [v for v, subset in subsets.items() if subset == code] for name, code in SUBSETS.items()}
-        videos = videos_of(self.split, splits, self.root)
-        if unknown := sorted(set(videos) - set(subsets)):
-            raise ValueError(f"{path} lacks {unknown[0]}, which toy_world.json lists; write the toy world anew")
-        missed = {row[0].strip() for _, row in read_rows(self.masks.parent / "a2d_missed_videos.txt")}
-        return {video: lengths[video] for video in videos if video not in missed}
+    def category(self, video: str) -> str:
+        """What the video's actor does, such as `dog running`; the label itself if it is none of A2D's."""
+        label = self.videos[video].label
+        if not re.fullmatch("[1-7][1-9]", label):
+            return label
+        return f"{ACTORS[int(label[0]) - 1]} {ACTIONS[int(label[1]) - 1]}"
 
-    def _sentences(self, genuine: bool) -> list[tuple[str, int, str]]:
-        """(video, instance, query) of the split, in the order of the file."""
-        path, sentences, skipped = self.masks.parent / "a2d_annotation.txt", {}, []
-        rows = read_rows(path)
-        header = next(rows, (1, []))[1]
-        if [name.strip() for name in header] != ["video_id", "instance_id", "query"]:
-            raise ValueError(f"{path}: expected the header video_id,instance_id,query; found {','.join(header)!r}")
-        for number, row in rows:
-            if len(row) != 3:
-                raise ValueError(f"{path}, line {number}: expected 3 columns, found {len(row)}; is a query not quoted?")
-            video, instance, query = row[0], row[1].strip(), clean_expression(row[2])
-            if not (instance.isascii() and instance.isdigit()):
-                skipped.append(f"{video} {instance!r}")
-            elif not query:
-                raise ValueError(f"{path}, line {number}: the query is empty")
-            elif video in self.lengths:
-                key = (video, int(instance), query)
-                if key in sentences:
-                    warnings.warn(f"{path}, line {number}: repeats {key}; taken once", stacklevel=3)
-                sentences[key] = None
-        if len(skipped) > 1 or (genuine and not skipped):
-            warnings.warn(
-                f"{path}: {len(skipped)} rows without an integer instance were skipped ({', '.join(skipped[:5])}); "
-                "the genuine file has one, '1 (copy)'",
-                stacklevel=3,
+    def _choose(self, videos: dict[str, Video], splits: dict[str, list[str]] | None) -> dict[str, Video]:
+        """The split's videos, those without sentences left out."""
+        if splits is None:
+            splits = {name: [v for v in videos if videos[v].subset == code] for name, code in SUBSETS.items()}
+        chosen = videos_of(self.split, splits, self.root)
+        if unknown := sorted(set(chosen) - set(videos)):
+            raise ValueError(
+                f"{self.root / 'Release' / 'videoset.csv'} lacks {unknown[0]}, which toy_world.json lists; write the "
+                "toy world anew"
             )
-        return list(sentences)
+        missed = {row[0].strip() for _, row in read_rows(self.masks.parent / "a2d_missed_videos.txt")}
+        return {video: videos[video] for video in chosen if video not in missed}
+
+    def _listed(self) -> Iterator[tuple[str, str, int, str]]:
+        """The split's samples among those of a list, which may be for the whole data set."""
+        for _, (video, frame, instance, query) in read_a2d_list(listed(self.frames, "; nothing is every frame")):
+            if video in self.videos:
+                yield video, f"{frame:05d}", instance, query
 
     def _require_files(self, videos: list[str]) -> None:
         present = {entry.name.removesuffix(".mp4") for entry in os.scandir(self.clips)}
@@ -152,23 +159,16 @@ class A2DSentences:
                 f"videos in {self.masks.parent / 'a2d_missed_videos.txt'} to leave them out"
             )
 
-    def _samples(self, sentences: list[tuple[str, int, str]], labels: dict) -> Iterator[Sample]:
+    def _annotated(self, sentences: list[tuple[str, int, str]]) -> Iterator[tuple[str, str, int, str]]:
         """Frames that lack the instance are no samples: they are skipped, not scored as empty."""
         instances: dict[str, dict[str, set[int]]] = {}  # by video and stem
         for video, instance, query in sentences:
             if video not in instances:
-                folder = self.masks / video
-                stems = sorted(
-                    entry.name[:-3]
-                    for entry in os.scandir(folder)
-                    if entry.name.endswith(".h5") and not entry.name.startswith(".")
-                )
-                if odd := [stem for stem in stems if not (stem.isascii() and stem.isdigit())]:
-                    raise ValueError(f"{folder / odd[0]}.h5: annotations are named by their frame, such as 00030.h5")
-                instances[video] = {stem: set(read_instances(folder / f"{stem}.h5")) for stem in stems}
+                files = {stem: self.masks / video / f"{stem}.h5" for stem in annotated_stems(self.masks / video)}
+                instances[video] = {stem: set(read_instances(file)) for stem, file in files.items()}
             for stem, present in instances[video].items():
                 if instance in present:
-                    yield Sample(video, stem, instance, query, *labels.get((video, instance, query), (None, 0)))
+                    yield video, stem, instance, query
 
     def _video_path(self, video: str) -> Path:
         path = self.clips / f"{video}.mp4"
@@ -180,34 +180,58 @@ class A2DSentences:
         return first.parent
 
 
-def read_instances(path: Path) -> list[int]:
-    """The instance numbers that an annotation file holds, in the order of its masks."""
-    with _open(path) as file:
-        return _dataset(file, path, "instance")[()].reshape(-1).astype(int).tolist()
+def read_videos(path: Path) -> dict[str, Video]:
+    """What videoset.csv tells, by video. Raises `ValueError` naming file and line."""
+    videos = {}
+    for number, row in read_rows(path):
+        if len(row) != 9 or row[8] not in SUBSETS.values() or not NUMBER.fullmatch(row[6]):
+            raise ValueError(
+                f"{path}, line {number}: expected 9 columns, the 7th the number of frames, the last 0 or 1; "
+                f"found {','.join(row)[:200]!r}"
+            )
+        videos[row[0]] = Video(row[8], row[1], int(row[6]))
+    return videos
 
 
-def read_masks(path: Path, instances: list[int], shape: tuple[int, int]) -> dict[int, np.ndarray]:
-    """Masks (H, W) bool by instance number, of those instances that the file holds.
+def read_sentences(path: Path, genuine: bool = True) -> list[tuple[str, int, str]]:
+    """(video, instance, query) of the whole data set, in the order of the file.
 
-    `reMask` comes from MATLAB, axes reversed: (N, W, H), squeezed to (W, H) for one instance. `shape` is the
-    frame's (H, W): another size is an error, never a reason to resize.
+    Warns of rows without an integer instance, unless there is the one of the `genuine` file. Raises `ValueError`
+    naming file and line.
     """
-    found = {}
-    with _open(path) as file:
-        ids = _dataset(file, path, "instance")[()].reshape(-1).astype(int)
-        masks = _dataset(file, path, "reMask")
-        squeezed = masks.ndim == 2
-        if masks.ndim not in (2, 3) or (1 if squeezed else len(masks)) != len(ids):
-            raise ValueError(f"{path}: reMask has shape {masks.shape} for {len(ids)} instances; expected (N, W, H)")
-        for instance in instances:
-            places = np.flatnonzero(ids == instance)
-            if len(places) > 1:
-                warnings.warn(f"{path} holds instance {instance} {len(places)} times; the first is taken", stacklevel=2)
-            if len(places):
-                found[instance] = (masks[()] if squeezed else masks[places[0]]).T != 0
-    for mask in found.values():
-        require_shape(path, mask.shape, shape)
-    return found
+    rows, sentences, skipped = read_rows(path), {}, []
+    header = next(rows, (1, []))[1]
+    if [name.strip() for name in header] != ["video_id", "instance_id", "query"]:
+        raise ValueError(f"{path}: expected the header video_id,instance_id,query; found {','.join(header)[:200]!r}")
+    for number, row in rows:
+        if len(row) != 3:
+            raise ValueError(f"{path}, line {number}: expected 3 columns, found {len(row)}; is a query not quoted?")
+        video, instance, query = row[0], row[1].strip(), clean_expression(row[2])
+        if not NUMBER.fullmatch(instance):
+            skipped.append(f"{video} {instance!r}")
+            continue
+        if not query:
+            raise ValueError(f"{path}, line {number}: the query is empty")
+        key = (video, int(instance), query)
+        if key in sentences:
+            warnings.warn(f"{path}, line {number}: repeats {key}; taken once", stacklevel=3)
+        sentences[key] = None
+    if len(skipped) > 1 or (genuine and not skipped):
+        warnings.warn(
+            f"{path}: {len(skipped)} rows without an integer instance were skipped ({', '.join(skipped[:5])}); "
+            "the genuine file has one, '1 (copy)'",
+            stacklevel=3,
+        )
+    return list(sentences)
+
+
+def annotated_stems(folder: Path) -> list[str]:
+    """Names without suffix of a video's annotations: the frames' numbers, from 1, sorted."""
+    names = (entry.name for entry in os.scandir(folder))
+    stems = sorted(name[:-3] for name in names if name.endswith(".h5") and not name.startswith("."))
+    if odd := [stem for stem in stems if not NUMBER.fullmatch(stem)]:
+        raise ValueError(f"{folder / odd[0]}.h5: annotations are named by their frame, such as 00030.h5")
+    return stems
 
 
 def _require_layout(root: Path, clips: Path, masks: Path) -> None:
@@ -219,24 +243,3 @@ def _require_layout(root: Path, clips: Path, masks: Path) -> None:
     needed = clips.parent / "videoset.csv", clips, text / "a2d_annotation.txt", text / "a2d_missed_videos.txt", masks
     if missing := [str(path) for path in needed if not path.exists()]:
         raise FileNotFoundError(f"A2D-Sentences: {', '.join(missing)} missing; {root} must hold {TREE}; {HINT}")
-
-
-@contextmanager
-def _open(path: Path):
-    try:
-        import h5py
-    except ImportError as error:
-        raise ModuleNotFoundError(f"{path} needs the package h5py: pip install 'dtse[data]'") from error
-    try:
-        with h5py.File(path, "r", locking=False) as file:  # locks fail on some mounted drives
-            yield file
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"A2D-Sentences: no annotation {path}; copy it again") from error
-    except OSError as error:
-        raise ValueError(f"{path} is no readable HDF5 file; copy it again") from error
-
-
-def _dataset(file, path: Path, key: str):
-    if key not in file:
-        raise ValueError(f"{path} lacks {key!r}; it holds {', '.join(sorted(file)) or 'nothing'}")
-    return file[key]

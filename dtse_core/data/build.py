@@ -32,7 +32,11 @@ def build_dataset(config: DataConfig, split: str, window: int, causal: bool = Fa
     home = DATASETS[name][0]
     if not config.root:
         raise ValueError(f"data.root is missing: give the folder of {home}, or use data.name toy")
-    return getattr(data, home)(config.root, split, window, frame_offset(config), causal)
+    if config.frames and name not in ("a2d", "jhmdb"):
+        raise ValueError(f"data.frames {config.frames!r} chooses samples of a2d and jhmdb; leave it out for {name}")
+    own = {"gt": config.davis_masks} if name == "ref_davis" else {}
+    own |= {key: value for key in ("cache", "frames") if (value := getattr(config, key))}
+    return getattr(data, home)(config.root, split, window, frame_offset(config), causal, **own)
 
 
 def frame_offset(config: DataConfig) -> int:

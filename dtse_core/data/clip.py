@@ -19,14 +19,17 @@ class ReferringClip:
     expression: str
     video_id: str
     frame_id: int  # the current frame as the data set numbers it
-    instance_id: str
+    instance_id: str  # empty: the data set has one object a video
     evidence: str | None = None  # toy world: appearance, position, relation, action or direction
     twin_mask: np.ndarray | None = None  # toy world: the twin that differs from the target in motion alone
 
     @property
     def sample_id(self) -> str:
-        """`v_<video>_f_<frame>_i_<instance>`: unique with the expression."""
-        return f"v_{self.video_id}_f_{self.frame_id}_i_{self.instance_id}"
+        """`v_<video>_f_<frame>_i_<instance>`, ending with the frame where there are no instances (J-HMDB).
+
+        Unique with the expression.
+        """
+        return f"v_{self.video_id}_f_{self.frame_id}" + (f"_i_{self.instance_id}" if self.instance_id else "")
 
 
 @dataclass(frozen=True)

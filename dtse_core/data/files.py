@@ -26,24 +26,31 @@ def read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     reader = csv.reader(io.StringIO(read_text(path), newline=""), skipinitialspace=True)
     try:
         for row in reader:
+            if any("\n" in field or "\r" in field for field in row):
+                raise ValueError(f"{path}, line {reader.line_num}: a field of several lines; is a quote not closed?")
             if any(field.strip() for field in row):
                 yield reader.line_num, row
     except csv.Error as error:
         raise ValueError(f"{path}, line {reader.line_num}: no CSV ({error}); copy the file again") from error
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file that holds an object. Raises `FileNotFoundError`, or `ValueError` naming line and column."""
+def read_json(path: Path, kind: type = dict) -> Any:
+    """A JSON file that holds an object, or a list where `kind` is list.
+
+    Raises `FileNotFoundError`, or `ValueError` naming line and column.
+    """
+    text = read_text(path)
     try:
-        value = json.loads(read_text(path))
+        value = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(
             f"{path}, line {error.lineno}, column {error.colno}: no JSON ({error.msg}); cut short? copy it again"
         ) from error
-    except RecursionError as error:
-        raise ValueError(f"{path}: JSON nested too deeply; copy the file again") from error
-    if not isinstance(value, dict):
-        raise ValueError(f"{path}: expected a JSON object {{...}}, found {type(value).__name__}")
+    except (RecursionError, ValueError) as error:  # nested too deeply; an integer of thousands of digits
+        raise ValueError(f"{path}: no JSON that can be read ({error}); copy the file again") from error
+    if not isinstance(value, kind):
+        expected = "list [...]" if kind is list else "object {...}"
+        raise ValueError(f"{path}: expected a JSON {expected}, found {type(value).__name__}")
     return value
 
 

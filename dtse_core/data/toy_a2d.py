@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from .a2d import ACTIONS, ACTORS
 from .toy_files import Clip, clip_frames
 from .toy_world import Scene
 from .video import write_video
 
-ACTORS = ("adult", "baby", "ball", "bird", "car", "cat", "dog")  # A2D's label: 10 * actor + action, from 1
-ACTIONS = ("climbing", "crawling", "eating", "flying", "jumping", "rolling", "running", "walking")
 TRAPS = {  # what is odd in the genuine files, by name
     "na_id": "a video whose id is NA",
     "dash_id": "a video whose id begins with -",

@@ -1,0 +1,226 @@
+"""J-HMDB-Sentences in its genuine layout; the toy world written as such is read by the same lines.
+
+    root/jhmdb_annotation.txt                          CSV with header video_id,query
+    root/Rename_Images/<action>/<video>/00001.png      frames, numbered from 1
+    root/puppet_mask/<action>/<video>/puppet_mask.mat  `part_mask` (H, W, T); T may be less than the frames
+    root/toy_world.json                                toy world only: finer splits and evidence
+
+One person a video, so that sentences need no instance. For evaluation only: there is no training part.
+"""
+
+import os
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from .clip import ReferringClip, window_indices
+from .collate import clean_expression
+from .files import read_rows, require_shape
+from .frame_cache import image_frames
+from .sample_lists import listed, read_jhmdb_list
+from .toy_listing import read_toy, videos_of
+
+HOME = "J-HMDB-Sentences"
+TREE = "Rename_Images/, puppet_mask/ and jhmdb_annotation.txt"
+HINT = "or use the toy world: --data.name toy, or data_scripts/make_toy_world.py --layout jhmdb"
+
+
+class Sample(NamedTuple):
+    """A sentence and a frame that is scored."""
+
+    video: str
+    frame: int  # from 1
+    query: str
+    evidence: str | None = None  # toy world: what the sentence needs
+
+
+class JHMDBSentences:
+    """Sentences and the frames in which they are scored, as `ReferringClip`s without an instance.
+
+    `split` is test; a root with `toy_world.json` has its finer splits too. `frames` says which frames are scored:
+    `deterministic` (three a video, in the middles of its thirds), `all`, or `list=FILE`, a JSON list such as MTTR
+    published: `[[video, frame's path, mask's path, total frames, query], ...]`. Numbers made with different choices
+    do not compare. `window` frames, `offset` frames apart, clamped to the frames that have a mask (D-3); `cache`: see
+    `frame_cache`.
+    Raises `FileNotFoundError` or `ValueError`, naming file and remedy, if the layout is incomplete or malformed.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str = "test",
+        window: int = 3,
+        offset: int = 5,
+        causal: bool = False,
+        cache: str = "",
+        frames: str = "deterministic",
+    ):
+        self.root, self.split, self.frames, self.cache = Path(root), split, frames, cache
+        self.window, self.offset, self.causal = window, offset, causal
+        _require_layout(self.root)
+        sentences = read_sentences(self.root / "jhmdb_annotation.txt")
+        splits, labels = read_toy(self.root / "toy_world.json")
+        videos = videos_of(split, splits or {"test": [video for video, _ in sentences]}, self.root)
+        sentences = [(video, query) for video, query in sentences if video in set(videos)]
+        self.actions = self._find({video for video, _ in sentences})
+        self.lengths = {video: self._length(video) for video in self.actions}
+        chosen = self._drawn(sentences) if frames in ("deterministic", "all") else self._listed()
+        self.samples = [s._replace(evidence=labels.get((s.video, 0, s.query), (None, 0))[0]) for s in chosen]
+        if not self.samples:
+            raise ValueError(f"{HOME}: no sample in split {split!r} of {self.root}; is the copy complete?")
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, k: int) -> ReferringClip:
+        video, frame, query, evidence = self.samples[k]
+        indices, slot = window_indices(frame - 1, self.lengths[video], self.window, self.offset, self.causal)
+        folder = self._images(video)
+        frames = image_frames([folder / f"{i + 1:05d}.png" for i in indices], self.cache)
+        mask = read_mask(self._mask(video), frame, frames.shape[1:3])
+        return ReferringClip(frames, slot, mask, query, video, frame, "", evidence)
+
+    def category(self, video: str) -> str:
+        """The action that a video shows, such as `shoot_bow`."""
+        return self.actions[video]
+
+    def _images(self, video: str) -> Path:
+        return self.root / "Rename_Images" / self.actions[video] / video
+
+    def _mask(self, video: str) -> Path:
+        return self.root / "puppet_mask" / self.actions[video] / video / "puppet_mask.mat"
+
+    def _find(self, videos: set[str]) -> dict[str, str]:
+        """The action of each video, which no file tells: its folder is looked for among all actions."""
+        images, found = self.root / "Rename_Images", {}
+        for action in sorted(entry.name for entry in os.scandir(images) if entry.is_dir()):
+            for video in sorted(entry.name for entry in os.scandir(images / action) if entry.name in videos):
+                if video in found:
+                    raise ValueError(
+                        f"{HOME}: {images} holds {video} twice, in {found[video]} and {action}; remove one"
+                    )
+                found[video] = action
+        if missing := sorted(videos - set(found)):
+            raise FileNotFoundError(
+                f"{HOME}: {len(missing)} of {len(videos)} videos are missing: expected {images}/<action>/{missing[0]} "
+                f"(first five: {', '.join(missing[:5])}); copy them, see data_scripts/prepare.py"
+            )
+        return found
+
+    def _length(self, video: str) -> int:
+        """Frames of a video that have a mask: later ones are neither scored nor seen."""
+        length, folder = read_length(self._mask(video)), self._images(video)
+        present = {entry.name for entry in os.scandir(folder)}
+        if missing := [name for k in range(length) if (name := f"{k + 1:05d}.png") not in present]:
+            raise FileNotFoundError(
+                f"{HOME}: {folder} lacks {missing[0]}, one of {len(missing)} missing frames of the {length} that "
+                f"{self._mask(video)} annotates; copy it again"
+            )
+        return length
+
+    def _drawn(self, sentences: list[tuple[str, str]]) -> list[Sample]:
+        return [
+            Sample(video, frame, query)
+            for video, query in sentences
+            for frame in scored_frames(self.lengths[video], every=self.frames == "all")
+        ]
+
+    def _listed(self) -> list[Sample]:
+        """The split's samples among those of a list, which is for the whole data set."""
+        path, chosen = listed(self.frames, ", deterministic, or all"), []
+        for number, (video, action, frame, length, query) in read_jhmdb_list(path):
+            if video not in self.lengths:
+                continue
+            if action != self.actions[video] or length != self.lengths[video] or not 1 <= frame <= length:
+                raise ValueError(
+                    f"{path}, entry {number}: frame {frame} of the {length} of {action}/{video}; {self.root} has "
+                    f"{self.actions[video]}/{video} with {self.lengths[video]} annotated frames: the list was made "
+                    "from another copy; take deterministic frames, or the copy that it belongs to"
+                )
+            chosen.append(Sample(video, frame, query))
+        return chosen
+
+
+def scored_frames(length: int, every: bool = False) -> list[int]:
+    """Numbers, from 1, of the frames scored in a video of `length`: all, or the middles of its thirds.
+
+    >>> scored_frames(15)
+    [3, 8, 13]
+    """
+    if every:
+        return list(range(1, length + 1))
+    return list(dict.fromkeys(1 + (2 * i + 1) * length // 6 for i in range(3)))
+
+
+def read_sentences(path: Path) -> list[tuple[str, str]]:
+    """(video, query) of the whole data set, in the order of the file. Raises `ValueError` naming file and line."""
+    rows, sentences = read_rows(path), {}
+    header = next(rows, (1, []))[1]
+    if [name.strip() for name in header] != ["video_id", "query"]:
+        raise ValueError(f"{path}: expected the header video_id,query; found {','.join(header)!r}")
+    for number, row in rows:
+        if len(row) != 2:
+            raise ValueError(f"{path}, line {number}: expected 2 columns, found {len(row)}; is a query not quoted?")
+        key = row[0], clean_expression(row[1])
+        if not key[0] or not key[1]:
+            raise ValueError(f"{path}, line {number}: video or query is empty")
+        if key in sentences:
+            warnings.warn(f"{path}, line {number}: repeats {key}; taken once", stacklevel=3)
+        sentences[key] = None
+    return list(sentences)
+
+
+def read_length(path: Path) -> int:
+    """T, the number of annotated frames, from the file's head alone; errors as in `read_mask`."""
+    shapes = {name: shape for name, shape, _ in _call("whosmat", path)}
+    return _require_axes(path, shapes.get("part_mask"), shapes)[2]
+
+
+def read_mask(path: Path, frame: int, shape: tuple[int, int]) -> np.ndarray:
+    """The mask (H, W) bool of a frame, numbered from 1; `shape` is the frame's own (H, W).
+
+    Raises `FileNotFoundError`, or `ValueError` naming what the file holds instead of `part_mask` (H, W, T).
+    """
+    content = _call("loadmat", path, variable_names="part_mask")
+    masks = content.get("part_mask")
+    if not isinstance(masks, np.ndarray) or masks.dtype.kind not in "biuf":
+        raise ValueError(f"{path}: part_mask must be an array of numbers (H, W, T); copy the file again")
+    height, width, length = _require_axes(path, masks.shape, content)
+    require_shape(path, (height, width), shape)
+    if frame > length:
+        raise ValueError(f"{path} annotates frames 1 to {length}, no frame {frame}; was it replaced? copy it again")
+    return masks.reshape(height, width, length)[:, :, frame - 1] != 0
+
+
+def _require_axes(path: Path, shape: tuple | None, found) -> tuple[int, int, int]:
+    if shape is None:
+        names = ", ".join(sorted(name for name in found if not name.startswith("__")))
+        raise ValueError(f"{path} lacks 'part_mask'; it holds {names or 'nothing'}; copy it again")
+    shape = (*shape, 1) if len(shape) == 2 else shape  # MATLAB drops a last axis of one
+    if len(shape) != 3 or 0 in shape:
+        raise ValueError(f"{path}: part_mask has shape {shape}; expected (H, W, T), none of them zero")
+    return shape
+
+
+def _call(reader: str, path: Path, **arguments):
+    """scipy's reader of classic MATLAB files, with errors that name file and remedy."""
+    try:
+        from scipy import io
+    except ImportError as error:
+        raise ModuleNotFoundError(f"{path} needs the package scipy: pip install 'dtse[data]'") from error
+    try:
+        return getattr(io, reader)(path, appendmat=False, **arguments)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{HOME}: no mask {path}; copy it again") from error
+    except Exception as error:  # damaged bytes end in errors of many kinds
+        raise ValueError(f"{path} is no readable MATLAB file of version 4 to 7 ({error}); copy it again") from error
+
+
+def _require_layout(root: Path) -> None:
+    if not root.is_dir():
+        raise FileNotFoundError(f"{HOME}: no folder {root}; expected {TREE} in it; {HINT}")
+    needed = (root / name for name in ("Rename_Images", "puppet_mask", "jhmdb_annotation.txt"))
+    if missing := [str(path) for path in needed if not path.exists()]:
+        raise FileNotFoundError(f"{HOME}: {', '.join(missing)} missing; {root} must hold {TREE}; {HINT}")
