@@ -45,7 +45,7 @@ def parse_expressions(table: dict, path: Path, target: Target) -> tuple[list[Ref
                 raise ValueError(f"{here} cannot be the name of a folder; copy the file again")
             text = dict(json_items(said, here)).get("exp")
             if not isinstance(text, str) or not clean_expression(text):
-                raise ValueError(f"{here}: 'exp' is {text!r}; expected a sentence; copy the file again")
+                raise ValueError(f"{here}: 'exp' is {brief(text)}; expected a sentence; copy the file again")
             try:
                 ids = target(said)
             except ValueError as error:
@@ -60,7 +60,7 @@ def parse_expressions(table: dict, path: Path, target: Target) -> tuple[list[Ref
 def parse_frames(stems: Any, where: str) -> tuple[str, ...]:
     """Frame names such as 00005, in order of time."""
     if not isinstance(stems, list) or not all(map(_is_stem, stems)):
-        raise ValueError(f"{where}: 'frames' must list names such as '00005'; found {_short(stems)}")
+        raise ValueError(f"{where}: 'frames' must list names such as '00005'; found {brief(stems)}")
     if len({int(stem) for stem in stems}) < len(stems):
         raise ValueError(f"{where}: 'frames' lists a frame twice; copy the file again")
     return tuple(sorted(stems, key=int))
@@ -134,14 +134,15 @@ def windows_that_show(dataset, visible: Iterable[np.ndarray]) -> np.ndarray:
 def json_items(value: Any, where: str) -> ItemsView[str, Any]:
     """What a JSON object holds; `ValueError` if it is none."""
     if not isinstance(value, dict):
-        raise ValueError(f"{where}: expected a JSON object {{...}}, found {_short(value)}; copy the file again")
+        raise ValueError(f"{where}: expected a JSON object {{...}}, found {brief(value)}; copy the file again")
     return value.items()
+
+
+def brief(value: Any) -> str:
+    """A value from a file as an error shows it, however long it is."""
+    text = "nothing" if value is None else repr(value)
+    return text if len(text) < 60 else f"{text[:57]}..."
 
 
 def _is_stem(stem: Any) -> bool:
     return isinstance(stem, str) and stem.isascii() and stem.isdigit() and len(stem) < 10
-
-
-def _short(value: Any) -> str:
-    text = "nothing" if value is None else repr(value)
-    return text if len(text) < 60 else f"{text[:57]}..."

@@ -17,6 +17,7 @@ import numpy as np
 
 from .clip import ReferringClip, ReferringVideo
 from .expressions import (
+    brief,
     json_items,
     label_videos,
     parse_expressions,
@@ -163,7 +164,7 @@ def read_object(entry: dict) -> tuple[str] | None:
         return None
     number = entry["obj_id"]
     if not (isinstance(number, str) and number.isascii() and number.isdigit() and 0 < int(number[:4]) < 256):
-        raise ValueError(f"'obj_id' is {number!r}; expected a string such as '1'")
+        raise ValueError(f"'obj_id' is {brief(number)}; expected a string such as '1'")
     return (number,)
 
 
@@ -177,6 +178,6 @@ def parse_objects(table: dict, path: Path) -> dict[tuple[str, str], tuple[str, f
             here = f"{where}, object {number!r}"
             category, frames = (dict(json_items(said, here)).get(key) for key in ("category", "frames"))
             if not isinstance(category, str):
-                raise ValueError(f"{here}: 'category' is {category!r}; expected a word; copy the file again")
+                raise ValueError(f"{here}: 'category' is {brief(category)}; expected a word; copy the file again")
             found[video, number] = category, frozenset(parse_frames(frames, here))
     return found

@@ -30,6 +30,7 @@ from .toy_world import SPLITS, Scene, ToyWorld, render
 LAYOUTS = {  # by the name that `--layout` and `data.name` take
     "a2d": "toy_a2d",
     "refer_youtube_vos": "toy_refer_youtube_vos",
+    "mevis": "toy_mevis",
 }
 MARK = ".dtse-part"  # stands in an unfinished folder until it is renamed
 

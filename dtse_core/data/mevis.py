@@ -1,0 +1,156 @@
+"""MeViS in its genuine layout; the toy world written as such is read by the same lines.
+
+    root/{train,valid_u,valid}/meta_expressions.json            see `expressions`; `anno_id`, a list, but in valid
+    root/{train,valid_u,valid}/JPEGImages/<video>/00000.jpg
+    root/{train,valid_u}/mask_dict.json                         {anno_id: [RLE or null, one a frame]}
+    root/toy_world.json                                         toy world only: finer splits, evidence, twins
+
+A sentence may refer to several objects, or to none: the target is the union of its annotations.
+"""
+
+import functools
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .clip import ReferringClip, ReferringVideo
+from .expressions import brief, label_videos, parse_expressions, read_clip, require_folders, windows_that_show
+from .files import image_shape, read_json
+from .rle import decode_rle
+from .toy_listing import read_toy
+
+HOME = "MeViS"
+LABELLED, FOLDERS = ("train", "valid_u"), ("train", "valid_u", "valid")
+TREE = "{train,valid_u,valid}/meta_expressions.json, JPEGImages/<video>/ and, but in valid, mask_dict.json"
+HINT = "or use the toy world: --data.name toy, or data_scripts/make_toy_world.py --layout mevis"
+COUNTS = {  # videos and sentences
+    "v1": {"train": (1662, 23051), "valid_u": (50, 793), "valid": (140, 2236)},
+    "v2": {"train": (1662, 27502), "valid_u": (50, 907), "valid": (140, 2523)},
+}
+
+
+class MeViS:
+    """Sentences over whole videos (`videos`), and windows of frames cut from them as `ReferringClip`s.
+
+    `split` is train, valid_u (scored locally) or valid (scored by the server: no masks); a root with
+    `toy_world.json` has its finer splits too, all labelled. `object_ids` of a video are the names of its masks in
+    mask_dict.json; none is a sentence without a target. `version` is v1, v2 or other, by the file's counts;
+    `labelled` tells whether masks are published: without them `read_target` and `dataset[i]` raise `ValueError`,
+    and everything else works.
+
+    A sample is a window, `offset` frames apart and clamped to the video (D-3), in which the target appears; in the
+    current frame it may be absent, the mask then is empty. A sentence without a target gives no sample.
+    mask_dict.json, hundreds of megabytes, is read when first needed and once a process: a process that forks shares
+    what it has read.
+    Raises `FileNotFoundError` or `ValueError`, naming file and remedy, for an incomplete or malformed layout.
+    """
+
+    def __init__(
+        self, root: str | Path, split: str = "valid_u", window: int = 3, offset: int = 2, causal: bool = False
+    ):
+        self.root, self.split = Path(root), split
+        self.window, self.offset, self.causal = window, offset, causal
+        if not self.root.is_dir():
+            raise FileNotFoundError(f"{HOME}: no folder {self.root}; expected {TREE} in it; {HINT}")
+        splits, labels = read_toy(self.root / "toy_world.json")
+        folders = {name: name for name in FOLDERS}
+        folders |= {name: "train" if name == "train" else "valid_u" for name in splits or {}}
+        if split not in folders:
+            raise ValueError(f"unknown split {split!r} of {HOME}; {self.root} has {', '.join(folders)}")
+        self.folder = self.root / folders[split]
+        path = self.folder / "meta_expressions.json"
+        videos, published = parse_expressions(read_json(path), path, read_annotations)
+        names = {video.video_id for video in videos}
+        self.version = version_of(folders[split], len(names), len(videos))
+        chosen = set((splits or {}).get(split, names))
+        if unknown := sorted(chosen - names):
+            raise ValueError(f"{path} lacks {unknown[0]}, which toy_world.json lists; write the toy world anew")
+        self.videos, self.twins = label_videos([video for video in videos if video.video_id in chosen], labels)
+        if not self.videos:
+            raise ValueError(f"{HOME}: no expression of split {split!r} in {path}; is the copy complete?")
+        require_folders(chosen, self.folder / "JPEGImages", HOME)
+        self._masks = self.folder / "mask_dict.json"
+        self.labelled = published and (folders[split] in LABELLED or self._masks.is_file())
+        if folders[split] in LABELLED and not published:
+            raise ValueError(f"{path}: no 'anno_id', which tells what an expression refers to; copy the file again")
+        if self.labelled and not self._masks.is_file():
+            raise FileNotFoundError(f"{HOME}: {self._masks} is missing: it holds the masks; copy it again")
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, number: int) -> ReferringClip:
+        return read_clip(self, number)
+
+    def frame_paths(self, video: ReferringVideo) -> list[Path]:
+        """The frames' files, in order of time."""
+        return [self.folder / "JPEGImages" / video.video_id / f"{stem}.jpg" for stem in video.frames]
+
+    def read_target(self, video: ReferringVideo, k: int) -> tuple[np.ndarray, None]:
+        """The mask (H, W) bool of frame `k`, all False where the target is absent; no pixel is void."""
+        frame = self.frame_paths(video)[k]
+        mask = np.zeros(image_shape(frame), bool)
+        for number, masks in self._annotations(video).items():
+            if masks[k] is not None:
+                try:
+                    mask |= decode_rle(masks[k], mask.shape)
+                except ValueError as error:
+                    where = f"{self._masks}: annotation {number!r}, frame {video.frames[k]} of {frame.parent}"
+                    raise ValueError(f"{where}: {error}; copy the file again") from None
+        return mask, None
+
+    @cached_property
+    def samples(self) -> np.ndarray:
+        """(n, 2): index in `videos` and number of the current frame of every sample."""
+        return windows_that_show(self, map(self._visible, self.videos))
+
+    def _visible(self, video: ReferringVideo) -> np.ndarray:
+        if not self.labelled:
+            return np.ones(len(video.frames), bool)
+        given = [[one is not None for one in masks] for masks in self._annotations(video).values()]
+        return np.array(given, bool).reshape(-1, len(video.frames)).any(0)
+
+    def _annotations(self, video: ReferringVideo) -> dict[str, list]:
+        if not self.labelled:
+            raise ValueError(
+                f"{HOME}: {self.folder} has no masks, the server keeps them; predictions can still be written; "
+                "score on split valid_u instead"
+            )
+        stat = self._masks.stat()
+        table = _mask_dict(self._masks, stat.st_mtime_ns, stat.st_size)
+        where = f"{self._masks}: video {video.video_id!r}, expression {video.expression_id!r}"
+        return {number: masks_of(table, number, len(video.frames), where) for number in video.object_ids}
+
+
+def read_annotations(entry: dict) -> tuple[str, ...] | None:
+    """What an expression of `meta_expressions.json` refers to: keys of `mask_dict.json`, perhaps none."""
+    if "anno_id" not in entry:
+        return None
+    numbers = entry["anno_id"]
+    if not isinstance(numbers, list) or any(type(number) is not int for number in numbers):
+        raise ValueError(f"'anno_id' is {brief(numbers)}; expected a list of integers")
+    return tuple(dict.fromkeys(map(str, numbers)))
+
+
+def masks_of(table: dict, number: str, length: int, where: str) -> list:
+    """One annotation's RLEs, null where the object is absent. Raises `ValueError` for another number of frames."""
+    if number not in table:
+        raise ValueError(f"{where}: there is no annotation {number!r}; copy the file again")
+    masks = table[number]
+    if not isinstance(masks, list) or len(masks) != length:
+        found = f"{len(masks)} entries" if isinstance(masks, list) else type(masks).__name__
+        raise ValueError(f"{where}: annotation {number!r} must list {length} frames, found {found}; copy it again")
+    return masks
+
+
+def version_of(folder: str, videos: int, sentences: int) -> str:
+    """v1 or v2 if the counts are theirs, else other."""
+    return next((version for version, of in COUNTS.items() if of[folder] == (videos, sentences)), "other")
+
+
+@functools.lru_cache(2)
+def _mask_dict(path: Path, modified: int, size: int) -> dict[str, Any]:
+    """The file once a process, not pickled with the data set; `modified` and `size` only mark its version."""
+    return read_json(path)

@@ -1,0 +1,96 @@
+"""The toy world in the layout of MeViS: `toy_files` calls it, `mevis` reads it.
+
+Training clips lie in train/, all others in valid_u/. Those of split val stand once more in valid/, without masks.
+"""
+
+import json
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+
+from .toy_files import Clip, clip_frames, write_jpegs
+
+TRAPS = {  # what is odd in the genuine files, by name
+    "null_rle": "in the first clip, an object without a mask in the first 15 frames",
+    "overlap": "in the first clip, a sentence with two annotations that overlap",
+    "no_target": "in the first clip, a sentence that refers to nothing",
+    "unsorted": "frames listed in the reverse order",
+}
+HIDDEN = 15  # frames in which an object has no mask
+NOBODY = "the flying baby"
+
+
+def rename(names: list[str], traps: Sequence[str]) -> list[str]:
+    """The clips' names, which are ids already."""
+    return names
+
+
+def write_clip(part: Path, clip: Clip, traps: Sequence[str]) -> None:
+    """One clip's frames, and its masks for `write_tables`."""
+    frames, ids = clip_frames(clip)
+    first = clip.scene.sentences[0].instance
+    if "null_rle" in traps and clip.k == 0:
+        hidden = ids[:HIDDEN] == first
+        frames[:HIDDEN][hidden], ids[:HIDDEN][hidden] = 128, 0  # behind a gray screen of its shape
+    stems = [f"{k:05d}" for k in range(len(frames))]
+    for folder in [_folder(clip)] + ["valid"] * (clip.world.split == "val"):
+        write_jpegs(part / folder / "JPEGImages" / clip.name, frames, stems)
+    masks = {actor.instance: ids == actor.instance for actor in clip.scene.actors}
+    if "overlap" in traps and clip.k == 0:
+        masks[0] = masks[first] & (np.arange(ids.shape[2]) < ids.shape[2] // 2)  # its left half, once more
+    _facts(part, clip).write_text(json.dumps({n: [encode_rle(one) for one in mask] for n, mask in masks.items()}))
+
+
+def encode_rle(mask: np.ndarray) -> dict | None:
+    """A mask (H, W) as compressed COCO RLE; None where it is empty."""
+    from pycocotools.mask import encode
+
+    if not mask.any():
+        return None
+    rle = encode(np.asfortranarray(mask, np.uint8))
+    return {"size": list(mask.shape), "counts": rle["counts"].decode()}
+
+
+def write_tables(part: Path, todo: list[Clip], traps: Sequence[str]) -> dict[str, list[list]]:
+    """The files about all clips; returns `[expression id, sentence, evidence, twin's annotation]` by video."""
+    sentences: dict[str, list[list]] = {}
+    tables = {folder: ({}, {}) for folder in ("train", "valid_u", "valid")}  # expressions and masks
+    ids = count(1)  # annotations are numbered over the whole data set
+    for clip in todo:
+        videos, masks = tables[_folder(clip)]
+        facts = json.loads(_facts(part, clip).read_text())
+        _facts(part, clip).unlink()
+        numbers = {int(instance): next(ids) for instance in facts}
+        masks |= {str(numbers[int(instance)]): rles for instance, rles in facts.items()}
+        said, first = {}, clip.scene.sentences[0].instance
+        for k, s in enumerate(clip.scene.sentences):
+            parts = [s.instance] + [0] * (0 in numbers and s.instance == first)
+            said[str(k)] = {"exp": s.text, "obj_id": [s.instance - 1], "anno_id": [numbers[n] for n in parts]}
+        sentences[clip.name] = [
+            [str(k), s.text, s.evidence, numbers.get(s.twin, 0) if s.twin else 0]
+            for k, s in enumerate(clip.scene.sentences)
+        ]
+        if "no_target" in traps and clip.k == 0:
+            said[str(len(said))] = {"exp": NOBODY, "obj_id": [], "anno_id": []}
+        frames = [f"{k:05d}" for k in range(clip.scene.length)]
+        videos[clip.name] = {"expressions": said, "frames": frames[::-1] if "unsorted" in traps else frames}
+        if clip.world.split == "val":
+            bare = {k: {"exp": one["exp"]} for k, one in said.items()}
+            tables["valid"][0][clip.name] = videos[clip.name] | {"expressions": bare}
+    for folder, (videos, masks) in tables.items():
+        if videos:
+            (part / folder / "meta_expressions.json").write_text(json.dumps({"videos": videos}), encoding="utf-8")
+        if masks:
+            (part / folder / "mask_dict.json").write_text(json.dumps(masks), encoding="utf-8")
+    return sentences
+
+
+def _folder(clip: Clip) -> str:
+    return "train" if clip.world.split == "train" else "valid_u"
+
+
+def _facts(part: Path, clip: Clip) -> Path:
+    """One clip's masks until the tables are written; clips are written by many processes, tables by one."""
+    return part / _folder(clip) / f"{clip.name}.json"
