@@ -89,7 +89,7 @@ def list_wanted(archive: Path, entries, places: dict, max_bytes: int, max_files:
     tops: set[str] = set()
     try:
         for entry in entries:
-            _refuse_harm(entry)
+            refuse_harm(entry)
             total, count = total + entry.size, count + 1
             if count > max_files:
                 raise ValueError(f"more than {max_files:,} files")
@@ -118,7 +118,7 @@ def list_wanted(archive: Path, entries, places: dict, max_bytes: int, max_files:
     return wanted, ignored
 
 
-def _refuse_harm(entry: Entry) -> None:
+def refuse_harm(entry: Entry) -> None:
     """Raises `ValueError` for a name or a kind that could reach outside the folder."""
     name = entry.name
     if entry.kind in ("link", "device"):
