@@ -1,10 +1,6 @@
 """Archives from elsewhere: what could do harm is refused by name, nothing leaves the root, nothing is overwritten."""
 
-import bz2
-import gzip
-import io
 import json
-import lzma
 import os
 import shutil
 import stat
@@ -20,46 +16,10 @@ from hypothesis import strategies as st
 from dtse_core.data.prepare import unpack
 from dtse_core.data.prepare.archives import archive_kind
 from dtse_core.data.prepare.unpack import MARK, PART, extract, is_unfinished
+from tests.packing import PACK, packed, tar_bytes, tree, write, zip_bytes
 
-PACK = {"tar": bytes, "gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
 FILES = {"top/Release/a.csv": b"1,2\n", "top/Release/clips/-x.mp4": b"film", "top/README": b"read me"}
 PLACES = {"Release": "Release"}
-
-
-def tar_bytes(files: dict[str, bytes], *odd: tarfile.TarInfo) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as archive:
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-        for info in odd:
-            archive.addfile(info, io.BytesIO(bytes(info.size)))
-    return out.getvalue()
-
-
-def zip_bytes(files: dict[str, bytes], *odd: zipfile.ZipInfo) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-        for info in odd:
-            archive.writestr(info, b"there")
-    return out.getvalue()
-
-
-def packed(kind: str, files: dict[str, bytes]) -> bytes:
-    return zip_bytes(files) if kind == "zip" else PACK[kind](tar_bytes(files))
-
-
-def tree(root: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
-
-
-def write(path: Path, content: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return path
 
 
 @pytest.fixture

@@ -1,0 +1,218 @@
+"""Downloads against a local server: they resume, compare checksums and never take a web page for a file."""
+
+import hashlib
+import http.server
+import re
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dtse_core.data.prepare import obtain as module
+from dtse_core.data.prepare.download import download
+from dtse_core.data.prepare.obtain import obtain
+from dtse_core.data.prepare.sources import DATASETS
+from tests.packing import packed, tree, write
+
+pytest.importorskip("pooch")
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves `files` with ranges and tags; `cut` breaks the next answer off after so many bytes."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files: dict[str, bytes] = {}
+        self.cut, self.ranges, self.tags, self.asked = 0, True, True, []
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+
+    def url(self, name: str) -> str:
+        return f"http://127.0.0.1:{self.server_port}/{name}"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        server, content = self.server, self.server.files.get(self.path[1:])
+        asked = self.headers.get("Range", "")
+        server.asked.append(asked)
+        if content is None:
+            return self.send_error(404)
+        tag = f'"{hashlib.sha256(content).hexdigest()[:8]}"'
+        start = 0
+        if asked and server.ranges and self.headers.get("If-Range") == tag:
+            start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1])
+            if start >= len(content):
+                return self.send_error(416)
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        if server.tags:
+            self.send_header("ETag", tag)
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        piece, server.cut = content[start:][: server.cut or None], 0
+        self.wfile.write(piece)
+
+
+@pytest.fixture
+def server():
+    made = Server()
+    yield made
+    made.shutdown()
+    made.server_close()
+
+
+CONTENT = bytes(range(256)) * 5000
+
+
+def test_a_download_goes_on_where_it_broke_off(server, tmp_path):
+    server.files["film.zip"], server.cut = CONTENT, 262_144
+    target = tmp_path / "film.zip"
+    with pytest.raises(ValueError, match=r"broke off after 262,144 of 1,280,000 bytes; the same command goes on"):
+        download(server.url("film.zip"), target)
+    assert not target.exists() and (tmp_path / "film.zip.part").stat().st_size == 262_144
+    assert download(server.url("film.zip"), target) == target
+    assert target.read_bytes() == CONTENT and server.asked == ["", "bytes=262144-"]
+    assert [p.name for p in tmp_path.iterdir()] == ["film.zip"]
+    download(server.url("film.zip"), target)
+    assert len(server.asked) == 2  # it is there
+
+
+@pytest.mark.parametrize("change", ["new version", "no ranges", "no tags", "all there"])
+def test_parts_of_different_files_are_never_joined(server, tmp_path, change):
+    server.files["film.zip"], server.cut = CONTENT, 262_144
+    server.tags = change != "no tags"
+    with pytest.raises(ValueError, match="broke off"):
+        download(server.url("film.zip"), tmp_path / "film.zip")
+    if change == "new version":
+        server.files["film.zip"] = CONTENT[::-1]
+    elif change == "all there":
+        (tmp_path / "film.zip.part").write_bytes(CONTENT)
+    server.ranges = change != "no ranges"
+    download(server.url("film.zip"), tmp_path / "film.zip")
+    assert (tmp_path / "film.zip").read_bytes() == server.files["film.zip"]
+
+
+def test_a_wrong_checksum_leaves_nothing_behind(server, tmp_path):
+    server.files["film.zip"] = CONTENT
+    with pytest.raises(ValueError, match="does not match the known hash"):
+        download(server.url("film.zip"), tmp_path / "film.zip", sha256="0" * 64)
+    assert [*tmp_path.iterdir()] == []
+    download(server.url("film.zip"), tmp_path / "film.zip", sha256=hashlib.sha256(CONTENT).hexdigest())
+    assert (tmp_path / "film.zip").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("page", [b"<!DOCTYPE html><p>gone", b"\n<HTML><body>please log in"])
+def test_a_web_page_is_not_taken_for_the_file(server, tmp_path, page):
+    server.files["a2d_annotation.txt"] = page
+    with pytest.raises(ValueError, match=r"is a web page now, not a2d_annotation\.txt"):
+        download(server.url("a2d_annotation.txt"), tmp_path / "a2d_annotation.txt")
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_what_is_gone_is_an_error_of_the_server(server, tmp_path):
+    with pytest.raises(OSError, match="404"):
+        download(server.url("gone.zip"), tmp_path / "gone.zip")
+
+
+@pytest.fixture
+def local(server, monkeypatch):
+    """The data sets with their addresses on the local server, which holds nothing yet."""
+    moved = {
+        name: replace(
+            dataset,
+            sources=tuple(replace(s, url=s.url and server.url(Path(s.url).name)) for s in dataset.sources),
+        )
+        for name, dataset in DATASETS.items()
+    }
+    monkeypatch.setattr(module, "DATASETS", moved)
+    return server
+
+
+def states(steps) -> dict[str, str]:
+    return {step.source.name: step.state for step in steps}
+
+
+def test_a_set_is_fetched_unpacked_and_then_left_alone(local, tmp_path):
+    frames = {"DAVIS/JPEGImages/480p/cow/00000.jpg": b"jpg", "DAVIS/ImageSets/2017/val.txt": b"cow\n"}
+    masks = {"DAVIS/Annotations_unsupervised/480p/cow/00000.png": b"png"}
+    local.files = {
+        "DAVIS-2017-Unsupervised-trainval-480p.zip": packed("zip", frames | masks),
+        "DAVIS-2017_semantics-480p.zip": packed("zip", {"DAVIS/davis_semantics.json": b"{}"}),
+        "davis_text_annotations.zip": packed("zip", {"davis_text_annotations/Davis17_annot1.txt": b'cow 1 "a cow"'}),
+    }
+    root = tmp_path / "ref-davis"
+    first = states(obtain("ref_davis", root))
+    assert [*first.values()] == ["done", "done", "done", "optional"]
+    assert {k: v for k, v in tree(root).items() if not k.endswith(".zip")} == frames | masks | {
+        "DAVIS/davis_semantics.json": b"{}",
+        "davis_text_annotations/Davis17_annot1.txt": b'cow 1 "a cow"',
+    }
+    asked = len(local.asked)
+    assert [*states(obtain("ref_davis", root)).values()] == ["there", "there", "there", "optional"]
+    assert len(local.asked) == asked
+    # the archive that nobody needs is unpacked if it is put there
+    write(tmp_path / "zips" / "DAVIS-2017-trainval-480p.ZIP", packed("zip", frames | {"DAVIS/Annotations/480p/x": b""}))
+    assert [*states(obtain("ref_davis", root, tmp_path / "zips")).values()][-1] == "done"
+    assert (root / "DAVIS/Annotations/480p/x").exists() and len(local.asked) == asked
+
+
+def test_a_converted_root_needs_no_download(local, tmp_path):
+    write(tmp_path / "meta_expressions" / "valid" / "meta_expressions.json", b"{}")
+    assert set(states(obtain("ref_davis", tmp_path)).values()) == {"there"} and local.asked == []
+
+
+def test_what_cannot_be_fetched_is_explained_and_unpacked_once_it_is_put_there(local, tmp_path):
+    local.files = {"a2d_annotation.txt": b"video_id,instance_id,query\n"}
+    root = tmp_path / "a2d"
+    steps = obtain("a2d", root)
+    assert [step.state for step in steps] == ["by hand", "done", "failed", "by hand"]
+    videos, _, missed, masks = (step.text for step in steps)
+    for said in ("CVPR 2015", "A2D_main_1_0.tar.bz", "mttr2021/MTTR/issues/24", "reported unreachable", str(root)):
+        assert said in videos
+    assert "404" in missed and "fetch it with a browser" in missed and "kgavrilyuk.github.io" in masks
+    write(root / "A2D_main_1_0.tar.bz2", packed("bz2", {"Release/videoset.csv": b"", "Release/clips320H/a.mp4": b""}))
+    write(root / "a2d_missed_videos.txt", b"x\n")
+    write(root / "a2d_annotation_with_instances.zip", packed("zip", {"a2d_annotation_with_instances/a/1.h5": b""}))
+    assert [step.state for step in obtain("a2d", root)] == ["done", "there", "done", "done"]
+    assert (root / "text_annotations/a2d_annotation_with_instances/a/1.h5").exists()
+    assert (root / "text_annotations/a2d_missed_videos.txt").read_bytes() == b"x\n"
+    assert {step.state for step in obtain("a2d", root)} == {"there"}
+
+
+def test_an_archive_that_fails_leaves_the_others_alone(local, tmp_path):
+    write(tmp_path / "Rename_Images.tar.gz", b"<html>404")
+    write(tmp_path / "puppet_mask.zip", packed("zip", {"puppet_mask/a/b/puppet_mask.mat": b""}))
+    steps = obtain("jhmdb", tmp_path)
+    assert [step.state for step in steps] == ["failed", "done", "failed"]
+    assert "is no archive" in steps[0].text and "By hand: H. Jhuang" in steps[0].text
+
+
+@pytest.mark.parametrize("name", ["refer_youtube_vos", "mevis"])
+def test_splits_come_out_of_their_archives(local, tmp_path, name):
+    splits = [source.name.removesuffix(".zip") for source in DATASETS[name].sources]
+    for split in splits:
+        inside = {f"{path}/x": b"" for s in DATASETS[name].sources if s.name == f"{split}.zip" for path in s.gives}
+        write(tmp_path / f"{split}.zip", packed("zip", inside))
+    assert {step.state for step in obtain(name, tmp_path)} == {"done"}
+    assert {step.state for step in obtain(name, tmp_path)} == {"there"}
+
+
+def test_every_source_can_be_had_by_link_or_by_hand():
+    for dataset in DATASETS.values():
+        assert dataset.page.startswith("https://") and dataset.paper and dataset.tree
+        for source in dataset.sources:
+            assert bool(source.url) != bool(source.by_hand) and source.gives
+            assert source.url.startswith("https://") or not source.url
+            assert source.places or len(source.gives) == 1
+
+
+def test_wrong_names_are_told(tmp_path):
+    with pytest.raises(ValueError, match="unknown data set 'davis'; known: a2d, jhmdb, ref_davis"):
+        obtain("davis", tmp_path)
+    with pytest.raises(FileNotFoundError, match="--archives is the folder of downloaded archives"):
+        obtain("a2d", tmp_path, tmp_path / "none")
