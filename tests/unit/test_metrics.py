@@ -220,7 +220,7 @@ def submissions(draw):
     return masks, scores, targets, ids
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(submissions())
 def test_coco_map_equals_pycocotools(submitted):
     assert coco_map(*submitted) == pytest.approx(pycocotools_map(*submitted), abs=1e-9)
