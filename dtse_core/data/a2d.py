@@ -78,7 +78,7 @@ class A2DSentences:
         self.warned = False
         self.clips, self.masks = self.root / "Release" / "clips320H", self.root / "text_annotations"
         self.masks /= "a2d_annotation_with_instances"
-        _require_layout(self.root, self.clips, self.masks)
+        require_layout(self.root, self.clips, self.masks)
         splits, labels = read_toy(self.root / "toy_world.json")
         self.videos = self._choose(read_videos(self.root / "Release" / "videoset.csv"), splits)
         sentences = read_sentences(self.masks.parent / "a2d_annotation.txt", genuine=splits is None)
@@ -97,7 +97,7 @@ class A2DSentences:
 
     def __getitem__(self, k: int) -> ReferringClip:
         video, stem, instance, query, evidence, twin = self.samples[k]
-        path, current = self._video_path(video), int(stem) - 1
+        path, current = video_path(self.clips, video), int(stem) - 1
         annotation = self.masks / video / f"{stem}.h5"
         length = video_length(path)
         if not 0 <= current < length:
@@ -170,15 +170,6 @@ class A2DSentences:
                 if instance in present:
                     yield video, stem, instance, query
 
-    def _video_path(self, video: str) -> Path:
-        path = self.clips / f"{video}.mp4"
-        if path.exists() or not (self.clips / video).is_dir():
-            return path
-        first = frame_files(self.clips / video)[0]
-        if first.stem.isdecimal() and int(first.stem) != 1:
-            raise ValueError(f"{first.parent}: extracted frames must be numbered from 1; the first is {first.name}")
-        return first.parent
-
 
 def read_videos(path: Path) -> dict[str, Video]:
     """What videoset.csv tells, by video. Raises `ValueError` naming file and line."""
@@ -234,7 +225,19 @@ def annotated_stems(folder: Path) -> list[str]:
     return stems
 
 
-def _require_layout(root: Path, clips: Path, masks: Path) -> None:
+def video_path(clips: Path, video: str) -> Path:
+    """A video's mp4, or its folder of extracted frames, numbered from 1, where there is no mp4."""
+    path = clips / f"{video}.mp4"
+    if path.exists() or not (clips / video).is_dir():
+        return path
+    first = frame_files(clips / video)[0]
+    if first.stem.isdecimal() and int(first.stem) != 1:
+        raise ValueError(f"{first.parent}: extracted frames must be numbered from 1; the first is {first.name}")
+    return first.parent
+
+
+def require_layout(root: Path, clips: Path, masks: Path) -> None:
+    """Raises `FileNotFoundError` that names what is missing, and a folder that only bears another name."""
     if not root.is_dir():
         raise FileNotFoundError(f"A2D-Sentences: no folder {root}; expected {TREE} in it; {HINT}")
     if not clips.is_dir() and (clips.parent / "CLIPS320").is_dir():
