@@ -1,12 +1,18 @@
 """What a run folder holds, and how it is written so that a cut at any moment loses nothing.
 
-run.json        every setting            history.jsonl   a line per log and validation
-versions.json   packages and git hash    checkpoints/    the newest `keep` states to resume from
+run.json        every setting                     history.jsonl   a line per log and validation
+versions.json   packages, git hash, hardware      checkpoints/    the newest `keep` states to resume from
 best/  final/   weights that `from_pretrained` loads: best in validation, and the last
+dtse/  wandb/   what the tracker writes, if one is chosen
 """
 
+import importlib.util
 import json
+import os
+import platform
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +20,7 @@ import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 
-from .checkpoint import write_json
+from .checkpoint import versions, write_json
 from .config import RunConfig, from_dict, to_dict
 from .model import DTSE
 
@@ -25,16 +31,31 @@ class RunState:
 
     step: int = 0
     seconds: float = 0.0  # of training, over all resumes
-    best: float = -1.0  # highest validation mean IoU
+    best: float = -1.0  # highest validation score
+    stale: int = 0  # validations since then
+
+
+def open_run(out: Path, config: RunConfig) -> None:
+    """Makes the folder and writes down what runs in it, and on what. Errors as in `same_settings`."""
+    out.mkdir(parents=True, exist_ok=True)
+    if (out / "run.json").is_file():
+        same_settings(out, config)
+    write_json(out / "run.json", to_dict(config))
+    write_json(out / "versions.json", versions() | hardware())
+
+
+def hardware() -> dict[str, str | int | list[str]]:
+    """What a run's speed depends on."""
+    gpus = [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())]
+    return {"system": platform.platform(), "machine": platform.machine(), "cores": os.cpu_count() or 0, "gpus": gpus}
 
 
 def save_weights(folder: Path, model: DTSE, tokenizer, config: RunConfig) -> None:
     """A folder that `from_pretrained` loads: weights, both configs, tokenizer. Replaced as a whole."""
-    part = _fresh(folder.with_name(folder.name + ".part"))
-    model.save_pretrained(part)
-    tokenizer.save_pretrained(part)
-    write_json(part / "run.json", to_dict(config) | {"out": Path(config.out).name})
-    _replace(part, folder)
+    with _written_whole(folder) as part:
+        model.save_pretrained(part)
+        tokenizer.save_pretrained(part)
+        write_json(part / "run.json", to_dict(config) | {"out": Path(config.out).name})
 
 
 def checkpoints(out: Path) -> list[Path]:
@@ -43,20 +64,21 @@ def checkpoints(out: Path) -> list[Path]:
 
 
 def save_checkpoint(out: Path, state: RunState, model: DTSE, optimizer, accelerator: Accelerator, keep: int) -> None:
-    """Model, optimiser and position, written beside and renamed, so a cut never leaves half a checkpoint."""
-    folder = out / "checkpoints" / f"step_{state.step:09d}"
-    part = _fresh(folder.with_name(folder.name + ".part"))
-    save_file(model.state_dict(), part / "model.safetensors")
-    scaler = accelerator.scaler.state_dict() if accelerator.scaler else {}
-    torch.save({"optimizer": optimizer.state_dict(), "scaler": scaler}, part / "optimizer.pt")
-    write_json(part / "state.json", vars(state))
-    _replace(part, folder)
+    """Model, optimiser and position; only then the oldest goes."""
+    with _written_whole(out / "checkpoints" / f"step_{state.step:09d}") as part:
+        save_file(model.state_dict(), part / "model.safetensors")
+        scaler = accelerator.scaler.state_dict() if accelerator.scaler else {}
+        torch.save({"optimizer": optimizer.state_dict(), "scaler": scaler}, part / "optimizer.pt")
+        write_json(part / "state.json", vars(state))
     for old in checkpoints(out)[:-keep]:
         shutil.rmtree(old)
 
 
 def load_checkpoint(folder: Path, model: DTSE, optimizer, accelerator: Accelerator) -> RunState:
-    """Restores model and optimiser in place. Reads no pickled code: safetensors, and tensors alone from torch."""
+    """Restores model and optimiser in place. Reads no pickled code: safetensors, and tensors alone from torch.
+
+    Raises `ValueError` if anything in the folder is missing, cut short or of another model.
+    """
     try:
         model.load_state_dict(load_file(folder / "model.safetensors", device=str(accelerator.device)))
         saved = torch.load(folder / "optimizer.pt", map_location=accelerator.device, weights_only=True)
@@ -65,16 +87,73 @@ def load_checkpoint(folder: Path, model: DTSE, optimizer, accelerator: Accelerat
             accelerator.scaler.load_state_dict(saved["scaler"])
         return RunState(**json.loads((folder / "state.json").read_text()))
     except Exception as error:  # each library has its own
-        raise ValueError(f"checkpoint {folder} is damaged; delete it to resume from the one before") from error
+        raise ValueError(f"checkpoint {folder} is damaged ({str(error).strip().splitlines()[0]})") from error
+
+
+def resume(out: Path, model: DTSE, optimizer, accelerator: Accelerator) -> RunState:
+    """Where the newest readable checkpoint stands; at the beginning if the run has none.
+
+    A damaged one is renamed to `step_N.damaged`, and the one before is taken. Raises `ValueError` if all are
+    damaged, or if the processes do not see the same one.
+    """
+    state = None
+    with accelerator.main_process_first():  # it sets the damaged ones aside
+        for folder in reversed(checkpoints(out)):
+            try:
+                state = load_checkpoint(folder, model, optimizer, accelerator)
+                break
+            except ValueError as error:
+                aside = folder.rename(folder.with_name(folder.name + ".damaged"))
+                print(f"{error}; it is set aside as {aside.name}, the one before it is taken", flush=True)
+        if state is None and (damaged := sorted((out / "checkpoints").glob("*.damaged"))):
+            raise ValueError(
+                f"{out} has no checkpoint that can be read, {damaged[-1]} was the newest; "
+                f"delete {out / 'checkpoints'} to begin again at step 0"
+            )
+    state = state or RunState()
+    steps = accelerator.gather(torch.tensor([state.step], device=accelerator.device)).tolist()
+    if len(set(steps)) > 1:
+        raise ValueError(f"{out} must lie on a disk that all machines share; the processes found steps {steps} there")
+    if state.step:
+        accelerator.print(f"resuming {out} at step {state.step}", flush=True)
+    return state
+
+
+def diverged(what: str, out: Path) -> FloatingPointError:
+    """The error of a training that went astray; nothing of it is saved."""
+    good = checkpoints(out)
+    kept = f"the last good checkpoint is {good[-1]}" if good else "there was no checkpoint yet"
+    return FloatingPointError(
+        f"{what}; {kept}: lower train.lr or train.clip, or train without mixed precision, in a new --out"
+    )
+
+
+def all_finite(model: DTSE) -> bool:
+    """Whether every weight is a number."""
+    return bool(torch.stack([torch.isfinite(p).all() for p in model.state_dict().values()]).all())
 
 
 def same_settings(out: Path, config: RunConfig) -> None:
     """Raises `ValueError`, naming what differs, if the run in `out` was started with other settings."""
     old, new = (to_dict(x) for x in (from_dict(json.loads((out / "run.json").read_text())), config))
-    free = ("out", "data.workers", "train.checkpoint_every", "train.keep")  # change nothing in the result
+    # These change nothing in the result.
+    free = ("out", "data.workers", "train.checkpoint_every", "train.keep", "train.checkpoint_streams", "train.tracker")
     changed = [f"{k}: {old[k]} there, {new[k]} now" for k in new if old[k] != new[k] and k not in free]
     if changed:
         raise ValueError(f"{out} holds a run with other settings ({'; '.join(changed)}); choose another --out")
+
+
+def require_tracker(name: str) -> None:
+    """Raises `ImportError` with the remedy if the package behind `train.tracker` is not installed."""
+    if name != "none" and importlib.util.find_spec(name) is None:
+        raise ImportError(f"train.tracker {name} needs a package that is missing: pip install {name}")
+
+
+def start_tracker(accelerator: Accelerator, config: RunConfig) -> None:
+    """Hands the settings to the tracker that `Accelerator(log_with=...)` was given."""
+    plain = {k: v if isinstance(v, bool | int | float | str) else str(v) for k, v in to_dict(config).items()}
+    own = {"wandb": {"name": Path(config.out).name, "dir": config.out}}
+    accelerator.init_trackers("dtse", plain, own)
 
 
 def append_history(out: Path, record: dict) -> None:
@@ -88,18 +167,28 @@ def cut_history(out: Path, step: int) -> None:
     path = out / "history.jsonl"
     lines = path.read_text().splitlines() if path.is_file() else []
     kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
-    path.write_text("".join(line + "\n" for line in kept))
+    part = out / "history.jsonl.part"
+    part.write_text("".join(line + "\n" for line in kept))
+    part.replace(path)
 
 
-def _fresh(folder: Path) -> Path:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder
+@contextmanager
+def _written_whole(folder: Path) -> Iterator[Path]:
+    """An empty folder to write into, which takes the place of `folder` once everything is in it.
 
-
-def _replace(part: Path, folder: Path) -> None:
-    """Puts `part` in the place of `folder`, which is out of the way only between two renames."""
-    old = folder.with_name(folder.name + ".old")
+    `folder` is out of the way only between two renames. Raises `OSError` if something could not be written.
+    """
+    part, old = (folder.with_name(folder.name + end) for end in (".part", ".old"))
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        part.mkdir(parents=True)
+        yield part
+    except Exception as error:  # safetensors and torch each have their own for a full disk
+        shutil.rmtree(part, ignore_errors=True)
+        raise OSError(
+            f"{folder} could not be written ({str(error).strip().splitlines()[0]}); what was saved before is "
+            "untouched: make room on the disk, and the same command resumes"
+        ) from error
     shutil.rmtree(old, ignore_errors=True)
     if folder.is_dir():
         folder.rename(old)

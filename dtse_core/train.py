@@ -3,7 +3,8 @@
     python -m dtse_core.train --preset tiny --data.name a2d --data.root DIR --out RUN --train.minutes 10
 
 The same command on the same run folder resumes; a finished run says so. `accelerate launch
--m dtse_core.train` is the form for several GPUs or machines. `run_folder.py` says what a run folder holds.
+-m dtse_core.train` is the form for several GPUs or machines. `batches.py` chooses the clips of a step, `recipe.py`
+sets the optimiser, `run_folder.py` says what a run folder holds.
 
 Everything random is a function of the seed and the step, so a resumed run is the run that was never stopped.
 """
@@ -11,36 +12,40 @@ Everything random is a function of the seed and the step, so a resumed run is th
 import math
 import shutil
 import time
-from collections.abc import Iterator
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import DistributedDataParallelKwargs, broadcast, gather_object, set_seed
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
-from .checkpoint import versions, write_json
+from .batches import TrainingSamples, batch_order, collate_training, plain_worker_errors
 from .commands import bars_hidden, one_line_errors, parse_run_config
-from .config import RunConfig, to_dict
+from .config import RunConfig
 from .data.build import build_dataset
-from .data.collate import Batch, collate_clips, load_tokenizer
-from .data.transforms import flip_clip, swap_left_right
+from .data.collate import Batch, load_tokenizer
 from .evaluate import evaluate, summarize
 from .losses import segmentation_loss
 from .model import DTSE
+from .recipe import checkpoint_streams, has_idle_parameters, parameter_groups, rate_factor
 from .run_folder import (
     RunState,
+    all_finite,
     append_history,
-    checkpoints,
     cut_history,
-    load_checkpoint,
+    diverged,
+    open_run,
+    require_tracker,
+    resume,
     same_settings,
     save_checkpoint,
     save_weights,
+    start_tracker,
 )
 
 
@@ -55,17 +60,28 @@ def train_step(model: nn.Module, batch: Batch, config: RunConfig) -> tuple[Tenso
     return loss, iou
 
 
+@plain_worker_errors()
 def train(config: RunConfig, progress: bool = True, on_log=None) -> Path:
     """Runs or resumes `config` and returns the folder of the final weights.
 
     `on_log(record)` is called with each record that goes into history.jsonl. Raises `ValueError` if the
-    run folder belongs to other settings, `FloatingPointError` if the loss is no longer finite.
+    run folder belongs to other settings, `FloatingPointError` if loss or weights are no longer finite,
+    `OSError` if a checkpoint cannot be written, `ChildProcessError` if a worker dies.
     """
     c, out = config.train, Path(config.out)
-    accelerator = Accelerator(mixed_precision=c.mixed_precision)
+    require_tracker(c.tracker)
+    accelerator = Accelerator(
+        mixed_precision=c.mixed_precision,
+        log_with=None if c.tracker == "none" else c.tracker,
+        project_dir=out,
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=has_idle_parameters(config.model))],
+    )
     main, device = accelerator.is_main_process, accelerator.device
-    if c.batch % accelerator.num_processes:
-        raise ValueError(f"train.batch {c.batch} must divide evenly among {accelerator.num_processes} processes")
+    rank, processes = accelerator.process_index, accelerator.num_processes
+    if c.batch % (processes * c.accumulate):
+        raise ValueError(
+            f"train.batch {c.batch} must divide evenly among {processes} processes of train.accumulate {c.accumulate}"
+        )
     if (out / "final" / "model.safetensors").is_file():
         same_settings(out, config)
         accelerator.print(f"{out} is finished: its weights are in {out / 'final'}")
@@ -76,41 +92,38 @@ def train(config: RunConfig, progress: bool = True, on_log=None) -> Path:
     if c.threads:
         torch.set_num_threads(c.threads)
     tokenizer = load_tokenizer(config.model.text)
-    collate = partial(collate_clips, tokenizer=tokenizer, size=config.data.size, max_words=config.data.max_words)
     window = config.model.window, config.model.causal
-    training = build_dataset(config.data, config.data.train_split, *window)
+    training = build_dataset(config.data, "train", *window)
     validation = build_dataset(config.data, config.data.val_split, *window)
     model = DTSE(config.model)
+    if c.checkpoint_streams:
+        checkpoint_streams(model)
     optimizer = torch.optim.AdamW(parameter_groups(model, config), weight_decay=c.weight_decay)
     model, optimizer = accelerator.prepare(model, optimizer)
+    bare = accelerator.unwrap_model(model)
     steps = min(c.steps, math.ceil(c.epochs * len(training) / c.batch)) if c.epochs else c.steps
 
     # Where the run stands.
-    state = RunState()
     if main:
-        out.mkdir(parents=True, exist_ok=True)
-        if (out / "run.json").is_file():
-            same_settings(out, config)
-        write_json(out / "run.json", to_dict(config))
-        write_json(out / "versions.json", versions())
+        open_run(out, config)
     accelerator.wait_for_everyone()
-    if newest := checkpoints(out):
-        state = load_checkpoint(newest[-1], accelerator.unwrap_model(model), optimizer, accelerator)
-        accelerator.print(f"resuming {out} at step {state.step}")
+    state = resume(out, bare, optimizer, accelerator)
     if main:
         cut_history(out, state.step)
-    order = batch_order(
-        len(training), c.batch, c.seed, state.step, accelerator.process_index, accelerator.num_processes
-    )
-    loader = DataLoader(
-        TrainingSamples(training, c.seed, config.data.flip),
-        batch_sampler=order,
-        collate_fn=collate,
-        num_workers=config.data.workers,
-        pin_memory=device.type == "cuda",
+    start_tracker(accelerator, config)
+    batches = iter(
+        DataLoader(
+            TrainingSamples(training, c.seed, config.data.flip),
+            batch_sampler=batch_order(len(training), c.batch, c.seed, state.step, rank, processes, c.accumulate),
+            collate_fn=partial(collate_training, tokenizer=tokenizer, data=config.data),
+            num_workers=config.data.workers,
+            pin_memory=device.type == "cuda",
+        )
     )
 
     def log(record: dict) -> None:
+        record = {"step": state.step, "seconds": round(state.seconds, 1), **record}
+        accelerator.log(record, step=state.step)
         if main:
             append_history(out, record)
             if on_log:
@@ -122,107 +135,73 @@ def train(config: RunConfig, progress: bool = True, on_log=None) -> Path:
         disable=not (progress and main) or bars_hidden(),
         bar_format="{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
     )
-    sums, started, before = torch.zeros(3, device=device), time.monotonic(), state.seconds
-    batches = iter(loader)
+    sums, clock, before = torch.zeros(3, device=device), time.monotonic, state.seconds
+    started = logged = clock()
+    waited, last = 0.0, run_share(state, steps, c.minutes) >= 1
     model.train()
-    while (share := run_share(state, steps, c.minutes)) < 1:
-        batch = next(batches).to(device, non_blocking=True)
-        torch.manual_seed(c.seed + 1_000_003 * state.step)  # dropout, the same after a resume
+    while not last:
         for group in optimizer.param_groups:
-            group["lr"] = group["base_lr"] * rate_factor(share, state.step, config)
-
-        with accelerator.autocast():
-            loss, iou = train_step(model, batch, config)
-        accelerator.backward(loss)
+            group["lr"] = group["base_lr"] * rate_factor(run_share(state, steps, c.minutes), state.step, config)
+        torch.manual_seed(c.seed + 1_000_003 * state.step + rank)  # dropout, the same after a resume
+        for part in range(c.accumulate):
+            asked = clock()
+            batch = next(batches).to(device, non_blocking=True)
+            waited += clock() - asked
+            with accelerator.no_sync(model) if part + 1 < c.accumulate else nullcontext():
+                with accelerator.autocast():
+                    loss, iou = train_step(model, batch, config)
+                accelerator.backward(loss / c.accumulate)
+            sums += torch.stack([loss.detach(), iou, torch.ones_like(iou)])
         accelerator.clip_grad_norm_(model.parameters(), c.clip)
         optimizer.step()
         optimizer.zero_grad()
 
         state.step += 1
-        state.seconds = before + time.monotonic() - started
-        sums += torch.stack([loss.detach(), iou, torch.ones_like(iou)])
+        state.seconds = before + clock() - started
+        if c.minutes and processes > 1:  # one clock for all: rates and the end depend on it
+            state.seconds = broadcast(torch.tensor(state.seconds, device=device)).item()
         last = run_share(state, steps, c.minutes) >= 1
-        last = bool(accelerator.gather(torch.tensor([last], device=device)).any()) if c.minutes else last
+        to_log, to_eval, to_save = (
+            last or (every and state.step % every == 0) for every in (c.log_every, c.eval_every, c.checkpoint_every)
+        )
 
-        if state.step % c.log_every == 0 or last:
+        if to_log or to_eval or to_save:
             mean_loss, mean_iou, _ = (accelerator.reduce(sums, "mean") / sums[2]).tolist()
-            sums.zero_()
             if not math.isfinite(mean_loss):
-                raise FloatingPointError(
-                    f"the loss became {mean_loss} before step {state.step}; the last good checkpoint is in "
-                    f"{out / 'checkpoints'}: lower train.lr or train.clip, or train without mixed precision"
-                )
-            record = {"step": state.step, "seconds": round(state.seconds, 1), "loss": mean_loss, "iou": mean_iou}
-            log(record)
+                raise diverged(f"the loss became {mean_loss} before step {state.step}", out)
+            if (to_eval or to_save) and not all_finite(bare):
+                raise diverged(f"weights are no longer finite at step {state.step}", out)
+
+        if to_log:
+            log({"loss": mean_loss, "iou": mean_iou, "wait": round(waited / (clock() - logged), 3)})
             bar.n = min(100 * run_share(state, steps, c.minutes), 100)
             bar.set_postfix(step=state.step, loss=f"{mean_loss:.3f}", iou=f"{mean_iou:.3f}", best=f"{state.best:.3f}")
+            sums.zero_()
+            waited, logged = 0.0, clock()
 
-        if last or (c.eval_every and state.step % c.eval_every == 0):
-            scores = validate(accelerator, model, validation, tokenizer, config)
+        if to_eval:
+            scores = validate(accelerator, bare, validation, tokenizer, config)
             model.train()
-            log({"step": state.step, "seconds": round(state.seconds, 1), **scores})
-            if scores["val_mean_iou"] > state.best:
-                state.best = scores["val_mean_iou"]
-                if main:
-                    save_weights(out / "best", accelerator.unwrap_model(model), tokenizer, config)
+            log(scores)
+            better = scores[f"val_{c.best_by}"] > state.best
+            state.best, state.stale = (scores[f"val_{c.best_by}"], 0) if better else (state.best, state.stale + 1)
+            if better and main:
+                save_weights(out / "best", bare, tokenizer, config)
+            last = last or 0 < c.patience <= state.stale
+            waited, logged = 0.0, clock()
 
-        if not last and c.checkpoint_every and state.step % c.checkpoint_every == 0 and main:
-            save_checkpoint(out, state, accelerator.unwrap_model(model), optimizer, accelerator, c.keep)
+        if to_save and not last and main:
+            save_checkpoint(out, state, bare, optimizer, accelerator, c.keep)
     bar.close()
 
     if main:
-        save_weights(out / "final", accelerator.unwrap_model(model), tokenizer, config)
+        save_weights(out / "final", bare, tokenizer, config)
         shutil.rmtree(out / "checkpoints", ignore_errors=True)  # the run is finished: nothing to resume
     accelerator.wait_for_everyone()
+    for tracker in accelerator.trackers:
+        tracker.finish()
+    accelerator.print(f"final weights: {out / 'final'}")
     return out / "final"
-
-
-class TrainingSamples(Dataset):
-    """Training clips by `(draw, index)`; the coin of a horizontal flip depends on the draw, so that epochs differ."""
-
-    def __init__(self, dataset, seed: int, flip: str):
-        self.dataset, self.seed, self.flip = dataset, seed, flip
-
-    def __getitem__(self, key: tuple[int, int]):
-        draw, index = key
-        clip = self.dataset[index]
-        mirrored = self.flip != "no" and np.random.default_rng([self.seed, draw]).random() < 0.5
-        if self.flip == "skip" and swap_left_right(clip.expression) != clip.expression:
-            mirrored = False  # the sentence names a side: "left behind" would come out wrong
-        return flip_clip(clip) if mirrored else clip
-
-
-def batch_order(
-    samples: int, batch: int, seed: int, start: int = 0, rank: int = 0, processes: int = 1
-) -> Iterator[list[tuple[int, int]]]:
-    """The batches of `(draw, index)` from step `start` on, without end: each epoch is one shuffle of all samples.
-
-    A batch may straddle two epochs. Of every batch a process gets the draws `rank`, `rank + processes`, ...
-    """
-    epoch, shuffled = -1, np.empty(0, int)
-    for step in range(start, 2**62):
-        keys = []
-        for draw in range(step * batch, (step + 1) * batch):
-            if draw // samples != epoch:
-                epoch = draw // samples
-                shuffled = np.random.default_rng([seed, epoch]).permutation(samples)
-            keys.append((draw, int(shuffled[draw % samples])))
-        yield keys[rank::processes]
-
-
-def parameter_groups(model: DTSE, config: RunConfig) -> list[dict]:
-    """Streams, gates and new layers at their own rates (D-14); vectors (norms, biases, gates) do not decay."""
-    c = config.train
-    rates = {"stream": c.stream_lr, "gate": c.gate_lr, "new": c.lr}
-    groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            kind = "stream" if ".visual." in name or ".text." in name else "gate" if ".gate_" in name else "new"
-            groups.setdefault((kind, parameter.ndim > 1), []).append(parameter)
-    return [
-        {"params": members, "lr": rates[kind], "base_lr": rates[kind]} | ({} if decays else {"weight_decay": 0.0})
-        for (kind, decays), members in groups.items()
-    ]
 
 
 def run_share(state: RunState, steps: int, minutes: float) -> float:
@@ -230,41 +209,36 @@ def run_share(state: RunState, steps: int, minutes: float) -> float:
     return max(state.step / max(steps, 1), state.seconds / 60 / minutes if minutes else 0.0)
 
 
-def rate_factor(share: float, step: int, config: RunConfig) -> float:
-    """Learning rate over its base: linear warm-up, then halved at the milestones or a cosine to 0."""
-    c = config.train
-    warm = min(1.0, (step + 1) / c.warmup) if c.warmup else 1.0
-    if c.schedule == "cosine":
-        return warm * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
-    return warm * 0.5 ** sum(share >= milestone for milestone in c.milestones)
+def validate(accelerator: Accelerator, model: DTSE, dataset, tokenizer, config: RunConfig) -> dict[str, float]:
+    """Validation scores with a `val_` prefix, on `eval_samples` samples spread evenly over the data set.
 
-
-def validate(accelerator: Accelerator, model: nn.Module, dataset, tokenizer, config: RunConfig) -> dict[str, float]:
-    """Validation scores with a `val_` prefix, on the first `eval_samples` samples; one process scores them."""
-    scores = torch.zeros(2, device=accelerator.device)
-    if accelerator.is_main_process:
-        count = min(len(dataset), config.train.eval_samples or len(dataset))
+    Each process scores its share; all of them get the scores of the whole.
+    """
+    data, count = config.data, min(len(dataset), config.train.eval_samples or len(dataset))
+    chosen = np.linspace(0, len(dataset) - 1, count).astype(int).tolist()
+    mine = Subset(dataset, chosen[accelerator.process_index :: accelerator.num_processes])
+    samples = []
+    if len(mine):
         samples = evaluate(
-            accelerator.unwrap_model(model).eval(),
-            torch.utils.data.Subset(dataset, np.linspace(0, len(dataset) - 1, count).astype(int).tolist()),
+            model.eval(),
+            mine,
             tokenizer,
-            config.data.size,
+            data.size,
             accelerator.device,
+            workers=data.workers,
             progress=False,
+            max_words=data.max_words,
         )
-        metrics = summarize(samples)["metrics"]
-        scores = torch.tensor([metrics["mean_iou"], metrics["P@0.5"]], device=accelerator.device)
-    accelerator.wait_for_everyone()
-    mean_iou, precision = accelerator.reduce(scores, "sum").tolist()
-    return {"val_mean_iou": mean_iou, "val_P@0.5": precision}
+    metrics = summarize(gather_object(samples))["metrics"]
+    return {f"val_{name}": metrics[name] for name in ("mean_iou", "overall_iou", "P@0.5", "AP_mean_precision")}
 
 
 @one_line_errors
 def main() -> None:
     """Command line: every setting by its dotted name."""
-    config = parse_run_config("python -m dtse_core.train", __doc__)
-    final = train(config)
-    print(f"final weights: {final}")
+    train(parse_run_config("python -m dtse_core.train", __doc__))
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ FLOORS = (
     ("streams", "vlmg", "lmdf", "decoder"),
     ("encoder",),
     ("model",),
-    ("data", "metrics", "video_metrics", "intervals", "published", "losses", "checkpoint", "commands"),
+    ("data", "batches", "metrics", "video_metrics", "intervals", "published", "losses", "checkpoint", "commands", "scoring"),
     ("viz",),
-    ("recipe", "run_folder", "train", "evaluate", "predict"),
+    ("recipe", "run_folder", "cost", "train", "evaluate", "predict"),
     ("notebook", "explore", "report", "runner", "experiments"),
 )
 # Above the model's own floors, neighbours may lean on each other, but never in a circle: training evaluates,

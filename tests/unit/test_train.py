@@ -2,25 +2,26 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
 import time
 from itertools import islice
 
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from dtse_core import DTSE, preset
+from dtse_core.batches import TrainingSamples, batch_order
 from dtse_core.config import override
 from dtse_core.data import ToyWorld
+from dtse_core.data.collate import Batch
 from dtse_core.data.transforms import swap_left_right
-from dtse_core.run_folder import checkpoints
-from dtse_core.train import TrainingSamples, batch_order, parameter_groups, rate_factor, train
+from dtse_core.recipe import checkpoint_streams, has_idle_parameters, parameter_groups, rate_factor
+from dtse_core.run_folder import checkpoints, open_run
+from dtse_core.train import train, train_step
 
 SMALL = {
     "data.size": (32, 48),
@@ -36,6 +37,10 @@ SMALL = {
 
 def small(out, **changes):
     return preset("tiny", out=str(out), **{**SMALL, **changes})
+
+
+def history(out):
+    return [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
 
 
 def weights(folder):
@@ -64,13 +69,15 @@ def test_every_epoch_shows_each_sample_once(samples, batch, epochs):
         assert sorted(i for _, i in draws[epoch * samples : (epoch + 1) * samples]) == list(range(samples))
 
 
-@given(st.integers(4, 30), st.sampled_from([2, 4]))
+@given(st.integers(4, 30), st.sampled_from([1, 2, 4]), st.sampled_from([1, 2]), st.integers(0, 5))
 @settings(max_examples=20, deadline=None)
-def test_processes_share_out_the_batches_of_one(samples, processes):
-    one = next(batch_order(samples, 8, 0))
-    shares = [next(batch_order(samples, 8, 0, 0, rank, processes)) for rank in range(processes)]
-    assert sorted(k for share in shares for k in share) == sorted(one)
-    assert {len(share) for share in shares} == {8 // processes}
+def test_processes_and_their_parts_share_out_the_batches_of_one(samples, processes, parts, start):
+    one = next(batch_order(samples, 8, 0, start))
+    shares = [
+        list(islice(batch_order(samples, 8, 0, start, rank, processes, parts), parts)) for rank in range(processes)
+    ]
+    assert sorted(key for share in shares for part in share for key in part) == sorted(one)
+    assert {len(part) for share in shares for part in share} == {8 // processes // parts}
 
 
 def test_rates_halve_at_the_milestones_of_the_paper_preset():
@@ -106,24 +113,6 @@ def test_two_trainings_give_identical_weights_and_another_seed_does_not(tmp_path
     assert not torch.equal(weights(runs[0])["decoder.heads.3.weight"], weights(runs[2])["decoder.heads.3.weight"])
 
 
-def test_a_killed_training_resumes_to_the_weights_of_one_never_stopped(tmp_path):
-    flags = [f"--{k}={v}" for k, v in {**SMALL, "train.steps": 30}.items() if k != "data.size"]
-    command = [sys.executable, "-m", "dtse_core.train", "--preset=tiny", *flags, "--data.size", "32", "48"]
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
-    process = subprocess.Popen([*command, f"--out={killed}"], stderr=subprocess.DEVNULL)
-    while not checkpoints(killed) and process.poll() is None:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
-    assert not (killed / "final").exists()
-    resumed = subprocess.run([*command, f"--out={killed}"], capture_output=True, text=True)
-    assert resumed.returncode == 0 and "resuming" in resumed.stdout, resumed.stderr
-    final = train(small(whole, **{"train.steps": 30}), False)
-    assert_same_weights(weights(killed / "final"), weights(final))
-    steps = [json.loads(line)["step"] for line in (killed / "history.jsonl").read_text().splitlines()]
-    assert steps == [json.loads(line)["step"] for line in (whole / "history.jsonl").read_text().splitlines()]
-
-
 def test_a_finished_run_says_so_and_is_left_alone(tmp_path, capsys):
     config = small(tmp_path / "run", **{"train.steps": 2})
     final = train(config, False)
@@ -138,24 +127,6 @@ def test_a_run_folder_refuses_other_settings_and_names_them(tmp_path):
     train(config, False)
     with pytest.raises(ValueError, match=r"train.lr: 0.001 there, 0.1 now.*another --out"):
         train(override(config, {"train.lr": 0.1}), False)
-
-
-def test_a_loss_that_is_not_finite_stops_with_the_remedy(tmp_path):
-    config = small(tmp_path / "run", **{"train.lr": 1e30, "train.warmup": 0, "train.clip": 1e30})
-    with pytest.raises(FloatingPointError, match="train.lr"):
-        train(config, False)
-
-
-def test_a_damaged_checkpoint_is_named_with_the_remedy(tmp_path):
-    config = small(tmp_path / "run")
-    train(config, False, on_log=None)
-    out = tmp_path / "run"
-    folder = out / "checkpoints" / "step_000000002"
-    folder.mkdir(parents=True)
-    (folder / "model.safetensors").write_bytes(b"cut short")
-    (out / "final" / "model.safetensors").unlink()
-    with pytest.raises(ValueError, match=r"step_000000002 is damaged; delete it"):
-        train(config, False)
 
 
 def test_only_the_newest_checkpoints_are_kept(tmp_path):
@@ -177,3 +148,168 @@ def test_half_of_the_clips_are_mirrored_save_those_that_the_setting_spares(flip,
     assert len(changed[True]) > 5 and len(changed[False]) > 5
     assert any(changed[True]) == sided and any(changed[False]) == plain
     assert not all(changed[True] + changed[False])
+
+
+def gradients_of(monkeypatch, config) -> list[dict[str, torch.Tensor]]:
+    """The gradients that each step of a training clips."""
+    seen = []
+
+    def note(self, parameters, max_norm):
+        seen.append([p.grad.clone() for p in parameters if p.grad is not None])
+
+    monkeypatch.setattr(Accelerator, "clip_grad_norm_", note)
+    train(config, False)
+    return seen
+
+
+def test_a_batch_in_parts_has_the_gradient_of_the_whole(tmp_path, monkeypatch):
+    one = {"train.steps": 1, "train.mixed_precision": "no"}
+    (whole,) = gradients_of(monkeypatch, small(tmp_path / "whole", **one))
+    (parts,) = gradients_of(monkeypatch, small(tmp_path / "parts", **one, **{"train.accumulate": 4}))
+    assert len(whole) == len(parts)
+    for a, b in zip(whole, parts, strict=True):
+        assert torch.allclose(a, b, rtol=1e-4, atol=1e-6)
+    losses = [history(tmp_path / name)[0]["loss"] for name in ("whole", "parts")]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+
+
+@pytest.mark.parametrize("accumulate", [3, 8])
+def test_a_batch_that_does_not_divide_is_refused(tmp_path, accumulate):
+    with pytest.raises(ValueError, match=f"train.batch 4 must divide evenly among 1 .* train.accumulate {accumulate}"):
+        train(small(tmp_path / "run", **{"train.accumulate": accumulate}), False)
+
+
+def small_batch(config):
+    torch.manual_seed(0)
+    frames = torch.randn(2, config.model.window, 3, *config.data.size)
+    ids = torch.randint(5, 200, (2, 7))
+    return Batch(frames, ids, torch.ones_like(ids), (torch.rand(2, *config.data.size) > 0.5).float(), [])
+
+
+def test_recomputed_streams_have_the_same_gradients_and_keep_far_less(monkeypatch):
+    config = small("unused")
+    model, batch, found, kept = DTSE(config.model).train(), small_batch(small("unused")), [], []
+
+    def pack(x):
+        sizes[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+        return x
+
+    for recomputed in (False, True):
+        if recomputed:
+            checkpoint_streams(model)
+        sizes: dict[int, int] = {}
+        model.zero_grad()
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
+            loss, _ = train_step(model, batch, config)
+            kept.append(sum(sizes.values()))
+        loss.backward()
+        found.append([p.grad.clone() for p in model.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+    assert kept[1] < 0.7 * kept[0]
+
+
+def test_recomputed_streams_refuse_batch_norms_that_would_count_twice():
+    model = DTSE(preset("tiny", **{"model.norm": "batch"}).model)
+    with pytest.raises(ValueError, match="train.checkpoint_streams needs .*model.freeze_batch_norm .*model.norm group"):
+        checkpoint_streams(model)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"model.lmdf": "off"},
+        {"model.lmdf": "static"},
+        {"model.lmdf": "current_only"},
+        {"model.lmdf_language": False},
+        {"model.vision_to_language": False},
+        {"model.language_to_vision": False},
+        {"model.vision_to_language": False, "model.language_to_vision": False},
+        {"model.vlmg_stages": ()},
+        {"model.vlmg_stages": (), "model.lmdf": "off"},
+        {"model.window": 1},
+        {"model.filtered": "reference"},
+        {"model.text_levels": "last"},
+    ],
+)
+def test_parameters_without_a_gradient_are_foreseen(changes):
+    config = small("unused", **changes)
+    model = DTSE(config.model)
+    loss, _ = train_step(model, small_batch(config), config)
+    loss.backward()
+    idle = [name for name, p in model.named_parameters() if p.grad is None]
+    assert bool(idle) <= has_idle_parameters(config.model), f"{idle} get no gradient"
+    assert has_idle_parameters(config.model) <= bool(idle or not config.model.vlmg_stages)
+
+
+def test_patience_ends_a_run_and_best_is_the_best_by_the_chosen_score(tmp_path, monkeypatch):
+    scores = iter([0.1, 0.3, 0.2, 0.25, 0.9])
+
+    def validate(*_):
+        return {"val_mean_iou": 0.5, "val_P@0.5": next(scores)}
+
+    saved = []
+    monkeypatch.setattr("dtse_core.train.validate", validate)
+    monkeypatch.setattr("dtse_core.train.save_weights", lambda folder, *_: saved.append(folder.name))
+    patient = {"train.eval_every": 1, "train.best_by": "P@0.5", "train.patience": 2, "train.log_every": 1}
+    train(small(tmp_path / "run", **patient), False)
+    assert saved == ["best", "best", "final"]
+    assert [r["val_P@0.5"] for r in history(tmp_path / "run") if "val_P@0.5" in r] == [0.1, 0.3, 0.2, 0.25]
+
+
+def test_patience_survives_a_resume(tmp_path, monkeypatch):
+    monkeypatch.setattr("dtse_core.train.validate", lambda *_: {"val_mean_iou": 0.5})
+    patient = small(tmp_path / "run", **{"train.eval_every": 1, "train.patience": 3, "train.checkpoint_every": 1})
+
+    def cut(record):
+        if record["step"] == 3:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        train(patient, False, cut)
+    train(patient, False)
+    assert history(tmp_path / "run")[-1]["step"] == 4  # better at step 1, then three that are not
+
+
+def test_a_record_says_how_long_the_model_waited_for_data(tmp_path, monkeypatch):
+    draw, drawn = ToyWorld.__getitem__, []
+
+    def slow(self, k):
+        drawn.append(k)
+        time.sleep(0.5 if len(drawn) > 8 else 0)
+        return draw(self, k)
+
+    monkeypatch.setattr(ToyWorld, "__getitem__", slow)
+    train(small(tmp_path / "run", **{"train.steps": 4, "train.eval_samples": 1}), False)
+    first, second = [r["wait"] for r in history(tmp_path / "run") if "wait" in r]
+    assert 0 < first < second < 1 and second > 0.3
+
+
+def test_versions_name_the_packages_and_the_machine(tmp_path):
+    open_run(tmp_path / "run", small(tmp_path / "run"))
+    found = json.loads((tmp_path / "run" / "versions.json").read_text())
+    assert found["torch"] == torch.__version__.partition("+")[0] or found["torch"] == torch.__version__
+    assert {"python", "transformers", "accelerate", "numpy", "commit", "system", "machine", "gpus"} <= found.keys()
+    assert found["cores"] == os.cpu_count()
+
+
+def test_a_tracker_that_is_not_installed_is_named_with_the_remedy(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match="train.tracker wandb .* missing: pip install wandb"):
+        train(small(tmp_path / "run", **{"train.tracker": "wandb"}), False)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("train.keep", 0, "train.keep is 0; it must be 1 or more"),
+        ("train.accumulate", 0, "train.accumulate is 0; it must be 1 or more"),
+        ("train.schedule", "cosin", "train.schedule is 'cosin'; it must be one of milestones, cosine"),
+        ("train.best_by", "iou", "train.best_by is 'iou'; it must be one of mean_iou"),
+        ("train.tracker", "tb", "train.tracker is 'tb'; it must be one of none, tensorboard, wandb"),
+    ],
+)
+def test_a_bad_setting_is_named_with_what_is_allowed(key, value, message):
+    with pytest.raises(ValueError, match=message):
+        preset("tiny", **{key: value})
