@@ -1,0 +1,110 @@
+"""The manifest: size and SHA-256 of every file of a copy, kept in the user's cache folder, to notice later changes.
+
+There are no official sums but MeViS's, so that the first good check of a copy sets its own. A line a file:
+{"path", "size", "modified", "sha256"}. A file whose size and time are as noted is not read again, unless asked to.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class Entry(NamedTuple):
+    path: str  # relative to the root, with /
+    size: int
+    modified: int  # nanoseconds
+    sha256: str
+
+
+def cache_folder() -> Path:
+    """`DTSE_CACHE`, or the place where this system keeps caches. Raises `ModuleNotFoundError` without pooch."""
+    if folder := os.environ.get("DTSE_CACHE"):
+        return Path(folder)
+    try:
+        import pooch
+    except ImportError as error:
+        raise ModuleNotFoundError("the cache folder needs the package pooch: pip install 'dtse[data]'") from error
+    return Path(pooch.os_cache("dtse"))
+
+
+def manifest_path(name: str, root: Path) -> Path:
+    """Where the manifest of this copy of a data set lies."""
+    place = hashlib.sha256(str(root.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    return cache_folder() / "manifests" / f"{name}-{place}.jsonl"
+
+
+def files_of(root: Path, parts: Iterable[str]) -> Iterator[str]:
+    """Relative paths of the files under those parts of a root, sorted; dot-files are none."""
+    for part in parts:
+        if (root / part).is_file():
+            yield part
+        for folder, folders, names in os.walk(root / part):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            for name in sorted(names):
+                if not name.startswith("."):
+                    yield Path(folder, name).relative_to(root).as_posix()
+
+
+def read_manifest(path: Path) -> dict[str, Entry]:
+    """Entries by path, of a finished manifest or of what an interrupted run has left; a damaged line is no entry."""
+    found = {}
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                entry = Entry(**json.loads(line))
+            except (ValueError, TypeError):
+                continue
+            found[entry.path] = entry
+    return found
+
+
+def hash_file(root: Path, path: str) -> Entry:
+    """A file's entry."""
+    stat = (root / path).stat()
+    with open(root / path, "rb") as file:
+        return Entry(path, stat.st_size, stat.st_mtime_ns, hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def update(
+    path: Path, root: Path, files: list[str], again: bool, run: Callable[..., Iterable[Any]]
+) -> tuple[list[str], list[str]]:
+    """Notes every file in `<path>.part`; returns those that differ from the finished manifest, and those that are gone.
+
+    `again` reads what seems unchanged, too. `run(function, items)` maps, over processes perhaps. `finish` makes the
+    part the manifest.
+    """
+    part, before = _part(path), read_manifest(path)
+    known = {} if again else before | read_manifest(part)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    todo = [file for file in files if not _is_known(root / file, known.get(file))]
+    noted = {file: known[file] for file in set(files) - set(todo)}
+    with open(part, "w", encoding="utf-8") as out:
+        out.writelines(map(_line, noted.values()))
+        for entry in run(partial(hash_file, root), todo):
+            out.write(_line(entry))
+            out.flush()
+            noted[entry.path] = entry
+    changed = [file for file in files if file in before and before[file].sha256 != noted[file].sha256]
+    return changed, sorted(set(before) - set(files))
+
+
+def finish(path: Path) -> None:
+    """What the last `update` noted becomes the manifest that later checks compare with."""
+    os.replace(_part(path), path)
+
+
+def _is_known(file: Path, entry: Entry | None) -> bool:
+    stat = file.stat()
+    return entry is not None and (entry.size, entry.modified) == (stat.st_size, stat.st_mtime_ns)
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(f"{path.name}.part")
+
+
+def _line(entry: Entry) -> str:
+    return json.dumps(entry._asdict()) + "\n"
