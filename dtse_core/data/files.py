@@ -14,7 +14,7 @@ import numpy as np
 def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
     """A whole text file. Raises `FileNotFoundError`, or `ValueError` naming line and byte that cannot be decoded."""
     try:
-        return _bytes(path).decode(encoding)
+        return read_bytes(path).decode(encoding)
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         name = "UTF-8" if encoding == "utf-8-sig" else encoding
@@ -112,7 +112,8 @@ def _image(path: Path) -> Iterator:
         raise ValueError(f"{path} cannot be read as an image: {error}; copy it again") from error
 
 
-def _bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """A whole file. Raises `FileNotFoundError`, or `ValueError` for a folder."""
     try:
         return path.read_bytes()
     except FileNotFoundError as error:

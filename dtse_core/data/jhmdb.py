@@ -19,6 +19,7 @@ from .clip import ReferringClip, window_indices
 from .collate import clean_expression
 from .files import read_rows, require_shape
 from .frame_cache import image_frames
+from .matlab import array_shape, read_array
 from .sample_lists import listed, read_jhmdb_list
 from .toy_listing import read_toy, videos_of
 
@@ -59,7 +60,7 @@ class JHMDBSentences:
     ):
         self.root, self.split, self.frames, self.cache = Path(root), split, frames, cache
         self.window, self.offset, self.causal = window, offset, causal
-        _require_layout(self.root)
+        require_layout(self.root)
         sentences = read_sentences(self.root / "jhmdb_annotation.txt")
         splits, labels = read_toy(self.root / "toy_world.json")
         videos = videos_of(split, splits or {"test": [video for video, _ in sentences]}, self.root)
@@ -174,8 +175,7 @@ def read_sentences(path: Path) -> list[tuple[str, str]]:
 
 def read_length(path: Path) -> int:
     """T, the number of annotated frames, from the file's head alone; errors as in `read_mask`."""
-    shapes = {name: shape for name, shape, _ in _call("whosmat", path)}
-    return _require_axes(path, shapes.get("part_mask"), shapes)[2]
+    return _axes(path, array_shape(path, "part_mask"))[2]
 
 
 def read_mask(path: Path, frame: int, shape: tuple[int, int]) -> np.ndarray:
@@ -183,42 +183,23 @@ def read_mask(path: Path, frame: int, shape: tuple[int, int]) -> np.ndarray:
 
     Raises `FileNotFoundError`, or `ValueError` naming what the file holds instead of `part_mask` (H, W, T).
     """
-    content = _call("loadmat", path, variable_names="part_mask")
-    masks = content.get("part_mask")
-    if not isinstance(masks, np.ndarray) or masks.dtype.kind not in "biuf":
-        raise ValueError(f"{path}: part_mask must be an array of numbers (H, W, T); copy the file again")
-    height, width, length = _require_axes(path, masks.shape, content)
+    masks = read_array(path, "part_mask")
+    height, width, length = _axes(path, masks.shape)
     require_shape(path, (height, width), shape)
     if frame > length:
         raise ValueError(f"{path} annotates frames 1 to {length}, no frame {frame}; was it replaced? copy it again")
     return masks.reshape(height, width, length)[:, :, frame - 1] != 0
 
 
-def _require_axes(path: Path, shape: tuple | None, found) -> tuple[int, int, int]:
-    if shape is None:
-        names = ", ".join(sorted(name for name in found if not name.startswith("__")))
-        raise ValueError(f"{path} lacks 'part_mask'; it holds {names or 'nothing'}; copy it again")
+def _axes(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
     shape = (*shape, 1) if len(shape) == 2 else shape  # MATLAB drops a last axis of one
     if len(shape) != 3 or 0 in shape:
         raise ValueError(f"{path}: part_mask has shape {shape}; expected (H, W, T), none of them zero")
     return shape
 
 
-def _call(reader: str, path: Path, **arguments):
-    """scipy's reader of classic MATLAB files, with errors that name file and remedy."""
-    try:
-        from scipy import io
-    except ImportError as error:
-        raise ModuleNotFoundError(f"{path} needs the package scipy: pip install 'dtse[data]'") from error
-    try:
-        return getattr(io, reader)(path, appendmat=False, **arguments)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{HOME}: no mask {path}; copy it again") from error
-    except Exception as error:  # damaged bytes end in errors of many kinds
-        raise ValueError(f"{path} is no readable MATLAB file of version 4 to 7 ({error}); copy it again") from error
-
-
-def _require_layout(root: Path) -> None:
+def require_layout(root: Path) -> None:
+    """Raises `FileNotFoundError` that names what is missing."""
     if not root.is_dir():
         raise FileNotFoundError(f"{HOME}: no folder {root}; expected {TREE} in it; {HINT}")
     needed = (root / name for name in ("Rename_Images", "puppet_mask", "jhmdb_annotation.txt"))

@@ -1,14 +1,12 @@
 """The toy world in the layout of A2D-Sentences: mp4, HDF5 and CSV. `toy_files` calls it, `a2d` reads it."""
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from .a2d import ACTIONS, ACTORS
-from .toy_files import Clip, clip_frames
+from .toy_files import Clip, clip_frames, write_csv
 from .toy_world import Scene
 from .video import write_video
 
@@ -71,8 +69,8 @@ def write_tables(part: Path, todo: list[Clip], traps: Sequence[str]) -> dict[str
         videos.append(["missed_clip", *videos[0][1:]])
     if "copy_row" in traps:
         rows.append([rows[1][0], "1 (copy)", rows[1][2]])
-    _write_csv(part / "Release" / "videoset.csv", videos)
-    _write_csv(_annotations(part).parent / "a2d_annotation.txt", rows)
+    write_csv(part / "Release" / "videoset.csv", videos)
+    write_csv(_annotations(part).parent / "a2d_annotation.txt", rows)
     missed = "missed_clip\n" if "missed_video" in traps else ""
     (_annotations(part).parent / "a2d_missed_videos.txt").write_text(missed)
     return sentences
@@ -86,9 +84,3 @@ def _label(scene: Scene) -> int:
     """A2D's code of what the first sentence's actor does."""
     target = next(actor for actor in scene.actors if actor.instance == scene.sentences[0].instance)
     return 10 * (ACTORS.index(target.kind) + 1) + ACTIONS.index(target.motion.action) + 1
-
-
-def _write_csv(path: Path, rows: list[list]) -> None:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    path.write_text(text.getvalue(), encoding="utf-8")

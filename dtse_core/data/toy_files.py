@@ -8,7 +8,9 @@ stands `toy_world.json`, which tells what these cannot: the finer splits, eviden
      "sentences": {video: [[key, sentence, evidence, twin], ...]}}          key: the layout's own; twin 0: none
 """
 
+import csv
 import importlib
+import io
 import json
 import os
 import shutil
@@ -29,6 +31,7 @@ from .toy_world import SPLITS, Scene, ToyWorld, render
 
 LAYOUTS = {  # by the name that `--layout` and `data.name` take
     "a2d": "toy_a2d",
+    "jhmdb": "toy_jhmdb",
     "refer_youtube_vos": "toy_refer_youtube_vos",
     "mevis": "toy_mevis",
 }
@@ -122,6 +125,14 @@ def write_indices(folder: Path, ids: np.ndarray, stems: Sequence[str]) -> None:
         image = Image.fromarray(one)  # mode L; a palette makes it P
         image.putpalette([(i * step) % 256 for i in range(256) for step in (101, 57, 197)])
         image.save(folder / f"{stem}.png")
+
+
+def write_csv(path: Path, rows: list[list]) -> None:
+    """Rows as UTF-8, fields quoted where they must be, lines ending in a line feed."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text.getvalue(), encoding="utf-8")
 
 
 def _write_clips(write, todo: list[Clip], workers: int, progress: bool) -> None:
