@@ -102,21 +102,24 @@ def iou_side(ious, threshold: float) -> np.ndarray:
 
 
 def precision_at(ious, threshold: float, compare: str = ">=") -> float:
-    """P@K: the share of samples whose IoU reaches the threshold.
+    """P@K: the share of samples whose IoU reaches the threshold; arguments as in `hits_at`."""
+    return float(np.mean(hits_at(ious, threshold, compare)))
+
+
+def hits_at(ious, threshold: float, compare: str = ">=") -> np.ndarray:
+    """Which samples reach the threshold, (N,) bool.
 
     `ious` are floats (N,) or counts (N, 2). `compare` is ">=", ">", or "mttr": that family's `>` on
     a float32 IoU with an epsilon, so that ties depend on size; it needs counts.
     """
     if compare == ">=":
-        hits = iou_side(ious, threshold) >= 0
-    elif compare == ">":
-        hits = iou_side(ious, threshold) > 0
-    elif compare == "mttr":
+        return iou_side(ious, threshold) >= 0
+    if compare == ">":
+        return iou_side(ious, threshold) > 0
+    if compare == "mttr":
         intersection, union = overlap(ious).astype(np.float32).T + np.float32(1e-6)
-        hits = (intersection / union).astype(np.float64) > threshold
-    else:
-        raise ValueError(f'compare is {compare!r}; it must be ">=", ">" or "mttr"')
-    return float(np.mean(hits))
+        return (intersection / union).astype(np.float64) > threshold
+    raise ValueError(f'compare is {compare!r}; it must be ">=", ">" or "mttr"')
 
 
 def mean_precision_ap(ious, compare: str = ">=") -> float:

@@ -14,8 +14,8 @@ FLOORS = (
     ("streams", "vlmg", "lmdf", "decoder"),
     ("encoder",),
     ("model",),
-    ("data", "batches", "metrics", "video_metrics", "intervals", "published", "losses", "checkpoint", "commands", "scoring"),
-    ("viz",),
+    ("data", "batches", "metrics", "video_metrics", "intervals", "published", "losses", "checkpoint", "commands"),
+    ("scoring", "viz"),
     ("recipe", "run_folder", "cost", "train", "evaluate", "predict"),
     ("notebook", "explore", "report", "runner", "experiments"),
 )

@@ -1,0 +1,123 @@
+"""How predicted masks lie on disk: what `evaluate --save-masks` writes and `evaluate --masks` scores, from any method.
+
+    refer_youtube_vos   Annotations/<video>/<expression id>/<frame>.png   a mask; Annotations/ may be left out
+    mevis               <video>/<expression id>/<frame>.png               a mask
+    ref_davis           anno_0 ... anno_3/<sequence>/<frame>.png          palette image, index = object id
+    a2d, jhmdb, toy     index.json and the masks that it names, in any place
+
+A folder or a zip. A mask is an image of the frame's size in mode L, P or 1 with two values, 0 and another one.
+
+    index.json: [{"sample_id": "v_<video>_f_<frame>_i_<instance>", "expression", "mask": path, "confidence"}, ...]
+
+One entry a sample. J-HMDB has no instance, its ids end with the frame. The confidence ranks samples in mAP_coco.
+"""
+
+import hashlib
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from ..checkpoint import write_json
+from ..data.clip import ReferringClip, ReferringVideo
+from ..data.prepare.archives import Entry, archive_kind, open_archive, refuse_harm
+from .records import Sample
+
+INDEX = "index.json"
+TOP = {"refer_youtube_vos": "Annotations/"}  # what stands before the videos, by data set
+LARGEST = 2**28  # bytes that a member of a zip may unpack to
+
+
+def expression_folder(video: ReferringVideo) -> str:
+    """Where the masks of a sentence lie."""
+    return f"{video.video_id}/{video.expression_id}/"
+
+
+def sequence_folder(annotator: int, video: ReferringVideo) -> str:
+    """Where the label maps of a Ref-DAVIS17 sequence lie, by the annotator of its sentences."""
+    return f"anno_{annotator}/{video.video_id}/"
+
+
+class MaskWriter:
+    """Writes predicted masks below `folder`, in the layout that `MaskReader` reads."""
+
+    def __init__(self, folder: str | Path, home: str):
+        self.folder, self.top = Path(folder), TOP.get(home, "")
+
+    def write_sample(self, clip: ReferringClip, mask: np.ndarray) -> None:
+        save_mask(self.folder / sample_file(clip.video_id, clip.sample_id, clip.expression), mask)
+
+    def write_index(self, samples: Iterable[Sample]) -> None:
+        """`index.json`, once all samples are written."""
+        entries = []
+        for s in samples:
+            mask = sample_file(s.video_id, s.sample_id, s.expression)
+            entry = {"sample_id": s.sample_id, "expression": s.expression, "mask": mask, "confidence": s.confidence}
+            entries.append(entry)
+        write_json(self.folder / INDEX, entries)
+
+    def write_frame(self, videos: Sequence[ReferringVideo], k: int, masks: np.ndarray) -> None:
+        """The masks (S, H, W) of listed frame `k` for S sentences."""
+        for video, mask in zip(videos, masks, strict=True):
+            save_mask(self.folder / f"{self.top}{expression_folder(video)}{video.frames[k]}.png", mask)
+
+    def write_labels(self, annotator: int, video: ReferringVideo, k: int, labels: np.ndarray) -> None:
+        """A label map (H, W) uint8 of frame `k` of a sequence."""
+        from PIL import Image
+
+        image = Image.fromarray(labels)  # mode L; a palette makes it P
+        image.putpalette([(i * step) % 256 for i in range(256) for step in (101, 57, 197)])
+        _save(image, self.folder / f"{sequence_folder(annotator, video)}{video.frames[k]}.png")
+
+
+def sample_file(video_id: str, sample_id: str, expression: str) -> str:
+    """A name that no other sample has, whichever process writes it: sentences are told apart by a hash."""
+    number = sample_id.removeprefix(f"v_{video_id}_f_").replace("_i_", "_")
+    return f"{video_id}/{number}_{hashlib.sha256(expression.encode()).hexdigest()[:8]}.png"
+
+
+def save_mask(path: Path, mask: np.ndarray) -> None:
+    """One mask (H, W) as a gray PNG, folders made as needed: 255 inside, 0 outside."""
+    from PIL import Image
+
+    _save(Image.fromarray(mask.astype(np.uint8) * 255), path)
+
+
+def decode_image(content: bytes, where: str | Path) -> tuple[str, np.ndarray]:
+    """Mode and values of an image, colors left as they are. Raises `ValueError` if it is damaged."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            return image.mode, np.asarray(image)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # as Pillow finds the damage
+        detail = "empty, 0 bytes" if not content else str(error)
+        raise ValueError(f"{where} cannot be read as an image ({detail}); write it again") from error
+
+
+def is_hidden(name: str) -> bool:
+    """Is it what some systems leave behind: dot-files and `__MACOSX`?"""
+    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+
+
+@contextmanager
+def open_masks(path: Path) -> Iterator[tuple[list[Entry], Callable]]:
+    """The files in a zip and a function that opens one by its handle. Raises `ValueError` for what is no whole zip."""
+    if archive_kind(path) != "zip":
+        raise ValueError(f"{path} is no zip; expected a folder of masks or a zip of it")
+    with open_archive(path) as (entries, open_member):
+        yield [entry for entry in entries if entry.kind != "folder"], open_member
+
+
+def refuse_member(entry: Entry) -> None:
+    """Raises `ValueError` for a member that could do harm, or is too large for a mask."""
+    refuse_harm(entry)
+    if entry.size > LARGEST:
+        raise ValueError(f"{entry.name!r} unpacks to {entry.size:,} bytes, too many for a mask")
+
+
+def _save(image, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)

@@ -1,0 +1,207 @@
+"""Predicted masks read back, from a folder or a zip, whoever wrote them; `mask_files` has their layout."""
+
+import functools
+import hashlib
+import json
+import math
+import os
+import warnings
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from ..data.clip import ReferringClip, ReferringVideo
+from ..data.files import image_shape, require_shape
+from ..data.prepare.archives import DAMAGE
+from .mask_files import (
+    INDEX,
+    TOP,
+    decode_image,
+    expression_folder,
+    is_hidden,
+    open_masks,
+    refuse_member,
+    sequence_folder,
+)
+
+WAY = "python -m dtse_core.evaluate --help tells the layout"
+
+
+class MaskReader:
+    """The predicted masks at `path`, by name. It can be pickled: DataLoader workers open a zip themselves.
+
+    `home` is the data set's name. Raises `FileNotFoundError` or `ValueError`, naming file and remedy, for what is
+    neither a folder nor a zip that can be read without harm.
+    """
+
+    def __init__(self, path: str | Path, home: str):
+        self.path, self.home = Path(path), home
+        if not self.path.exists():
+            raise FileNotFoundError(f"no masks at {self.path}: expected a folder or a zip; {WAY}")
+        names = _zip_names(self.path) if self.path.is_file() else _folder_names(self.path)
+        self.names = frozenset(name for name in names if not is_hidden(name))
+        if not self.names:
+            raise ValueError(f"{self.path} holds no files; give the folder or zip that masks were written to; {WAY}")
+        top = TOP.get(home, "")
+        self.top = top if any(name.startswith(top) for name in self.names) else ""
+        self.absent: set[str] = set()  # MeViS: videos without a mask, which score nothing
+
+    def sample(self, clip: ReferringClip) -> tuple[np.ndarray, float]:
+        """The mask (H, W) bool of a clip and its confidence."""
+        name, confidence = self.index[clip.sample_id, clip.expression]
+        return self.read_mask(name, clip.mask.shape), confidence
+
+    def masks(self, dataset, videos: Sequence[ReferringVideo]) -> Iterator[np.ndarray]:
+        """The masks (S, H, W) bool of S sentences about one video, frame by frame."""
+        for k, path in enumerate(dataset.frame_paths(videos[0])):
+            shape = image_shape(path)
+            if videos[0].video_id in self.absent:
+                yield np.zeros((len(videos), *shape), bool)
+            else:
+                names = (f"{self.top}{expression_folder(v)}{v.frames[k]}.png" for v in videos)
+                yield np.stack([self.read_mask(name, shape) for name in names])
+
+    def labels(self, dataset, videos: Sequence[ReferringVideo]) -> Iterator[np.ndarray]:
+        """The label maps (H, W) uint8 of one annotator's sentences about a sequence, frame by frame."""
+        folder = sequence_folder(dataset.annotator(videos[0]), videos[0])
+        for path, frame in zip(dataset.frame_paths(videos[0]), videos[0].frames, strict=True):
+            yield self.read_labels(f"{folder}{frame}.png", image_shape(path))
+
+    def read_mask(self, name: str, shape: tuple[int, int]) -> np.ndarray:
+        """The mask (H, W) bool of a file; `shape` is its frame's. Errors as in `read_labels`."""
+        values = self.read_labels(name, shape)
+        kinds = np.flatnonzero(np.bincount(values.ravel()))
+        if len(kinds) > 2 or (len(kinds) == 2 and kinds[0]):
+            raise ValueError(
+                f"{self.path / name}: a mask has two values, 0 and another one; found {kinds[:5].tolist()}; threshold "
+                "the probabilities, and write one file for each sentence"
+            )
+        return values != 0
+
+    def read_labels(self, name: str, shape: tuple[int, int]) -> np.ndarray:
+        """The values (H, W) uint8 of a file, as numbers and never as colors.
+
+        Raises `FileNotFoundError`, or `ValueError` for a damaged image, another mode, another size than `shape`.
+        """
+        where = self.path / name
+        if name not in self.names:
+            raise FileNotFoundError(f"{where} is missing: every frame needs a mask, an empty one too; predict it again")
+        mode, values = decode_image(self._bytes(name), where)
+        if mode not in ("P", "L", "1"):
+            raise ValueError(f"{where}: an image of mode {mode}; expected L, P or 1: write masks without colors")
+        require_shape(where, values.shape, shape)
+        return values.astype(np.uint8)
+
+    @cached_property
+    def index(self) -> dict[tuple[str, str], tuple[str, float]]:
+        """Mask's name and confidence by (sample id, expression), from index.json; errors name the entry."""
+        where, index = self.path / INDEX, {}
+        if INDEX not in self.names:
+            raise FileNotFoundError(f"{where} is missing: it tells which mask belongs to which sample; {WAY}")
+        try:
+            entries = json.loads(self._bytes(INDEX).decode("utf-8-sig"))
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{where}: no JSON ({error}); cut short? write it again") from error
+        if not isinstance(entries, list):
+            raise ValueError(f"{where}: expected a JSON list [...], found {type(entries).__name__}")
+        for number, entry in enumerate(entries, 1):
+            key, value = _parse_entry(entry, f"{where}, entry {number}")
+            if key in index:
+                raise ValueError(f'{where}, entry {number}: {key[0]} "{key[1]}" stands twice; it has one mask')
+            index[key] = value
+        return index
+
+    def require_samples(self, keys: Sequence[tuple[str, str]]) -> None:
+        """Raises `ValueError` unless the index has every (sample id, expression); warns of others."""
+        self._compare([f'{one} "{said}"' for one, said in keys], [f'{one} "{said}"' for one, said in self.index])
+
+    def require_videos(self, dataset) -> None:
+        """Raises `FileNotFoundError` unless there are masks for every sentence; warns of others.
+
+        Of MeViS whole videos may be missing, which then score nothing (evaluation protocol, section 8).
+        """
+        if self.home == "ref_davis":
+            wanted = [sequence_folder(dataset.annotator(video), video) for video in dataset.videos]
+        else:
+            wanted = [self.top + expression_folder(video) for video in dataset.videos]
+        depth = wanted[0].count("/")
+        present = {"/".join(name.split("/")[:depth]) + "/" for name in self.names if name.count("/") >= depth}
+        if self.home == "mevis":
+            self.absent = {v.video_id for v in dataset.videos} - {folder.split("/")[0] for folder in present}
+            wanted = [folder for folder in wanted if folder.split("/")[0] not in self.absent]
+        self._compare(wanted, present)
+        if self.absent:
+            some = ", ".join(sorted(self.absent)[:5])
+            warnings.warn(
+                f"{self.path} lacks {len(self.absent)} videos ({some}): they count as J = F = 0", stacklevel=2
+            )
+
+    def sha256(self) -> str:
+        """SHA-256 over names and contents of all files, the same for a folder and for a zip of it."""
+        total = hashlib.sha256()
+        for name in sorted(self.names, key=lambda name: name.removeprefix(self.top)):
+            total.update(f"{name.removeprefix(self.top)}\0".encode("utf-8", "surrogateescape"))
+            total.update(hashlib.sha256(self._bytes(name)).digest())
+        return total.hexdigest()
+
+    def _compare(self, wanted, present) -> None:
+        wanted, present = set(wanted), set(present)
+        if missing := sorted(wanted - present):
+            raise FileNotFoundError(
+                f"{self.path} lacks the masks of {len(missing)} of {len(wanted)}, first five: {', '.join(missing[:5])} "
+                f"(it holds {', '.join(sorted(present)[:3]) or 'others'} ...); is it of this split? {WAY}"
+            )
+        if extra := sorted(present - wanted):
+            warnings.warn(
+                f"{self.path}: {len(extra)} are not of this split and do not count, first five: {', '.join(extra[:5])}",
+                stacklevel=3,
+            )
+
+    def _bytes(self, name: str) -> bytes:
+        if self.path.is_dir():
+            return (self.path / name).read_bytes()
+        try:
+            return _open_zip(self.path, self.path.stat().st_mtime_ns, os.getpid()).read(name)
+        except DAMAGE as error:
+            raise ValueError(f"{self.path / name} is damaged ({error}); write the zip again") from error
+
+
+def _zip_names(path: Path) -> list[str]:
+    with open_masks(path) as (entries, _):
+        names = [entry.name for entry in entries]
+        try:
+            for entry in entries:
+                refuse_member(entry)
+            if len(set(names)) < len(names):
+                raise ValueError(f"{Counter(names).most_common(1)[0][0]!r} stands in it twice")
+        except ValueError as error:
+            raise ValueError(f"{path} is not read: {error}; write the zip again") from error
+    return names
+
+
+def _folder_names(path: Path) -> list[str]:
+    return [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
+
+
+@functools.lru_cache(2)
+def _open_zip(path: Path, modified: int, process: int) -> zipfile.ZipFile:
+    """An open zip for each version and process: a forked one would share the place in the file."""
+    return zipfile.ZipFile(path)
+
+
+def _parse_entry(entry, where: str) -> tuple[tuple[str, str], tuple[str, float]]:
+    try:
+        texts = [entry[key] for key in ("sample_id", "expression", "mask")]
+        confidence = float(entry["confidence"])
+        if not all(isinstance(text, str) for text in texts) or not math.isfinite(confidence):
+            raise ValueError
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise ValueError(
+            f'{where}: expected {{"sample_id": text, "expression": text, "mask": path, "confidence": number}}; '
+            f"found {str(entry)[:200]}"
+        ) from None
+    return (texts[0], texts[1]), (texts[2], confidence)

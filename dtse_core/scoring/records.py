@@ -1,0 +1,141 @@
+"""What is kept of masks once they are compared with the truth: small records, no pixels.
+
+`score_mask` is for data sets of samples (A2D-Sentences, J-HMDB-Sentences, the toy world), `score_expressions` for
+sentences over whole videos (Refer-YouTube-VOS, MeViS), `score_sequence` for Ref-DAVIS17, where the sentences of one
+annotator share a map of labels.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..data.clip import ReferringClip, ReferringVideo
+from ..metrics import overlap, region_similarity
+from ..video_metrics import (
+    VOID,
+    hungarian,
+    id_matched,
+    j_and_f,
+    mean_over_frames,
+    pair_scores,
+    temporal_consistency,
+)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample: integers and probabilities."""
+
+    sample_id: str
+    expression: str
+    intersection: int  # pixels at the original size
+    union: int
+    confidence: float  # mean probability over the predicted mask, 0 if it is empty (D-15)
+    evidence: str | None = None  # toy world: what the sentence needs
+    on_target: float | None = None  # clips with a twin: mean probability on the target,
+    on_twin: float | None = None  # and on the twin that differs in motion alone
+    video_id: str | None = None
+    category: str | None = None  # of the object or the action, where the data set tells
+
+
+@dataclass(frozen=True)
+class VideoScore:
+    """One sentence over a whole video."""
+
+    video_id: str
+    expression_id: str
+    expression: str
+    J: float  # means over the frames that count
+    F: float
+    frames: int  # how many these are
+    consistency: float  # see `temporal_consistency`: of the prediction,
+    true_consistency: float  # and of the truth
+    typical_frame: str  # the one whose J is nearest to the mean
+    evidence: str | None = None
+    category: str | None = None
+    annotator: int | None = None  # Ref-DAVIS17: 0 to 3
+
+
+@dataclass(frozen=True)
+class SequenceScore:
+    """Ref-DAVIS17: J and F of each object of a sequence, labels assigned in whatever way scores best."""
+
+    video_id: str
+    annotator: int
+    hungarian: tuple[tuple[float, float], ...]
+
+
+def score_mask(clip: ReferringClip, mask: np.ndarray, confidence: float, **more) -> Sample:
+    """One clip's sample from its predicted mask (H, W) at the original size; `more` are further fields."""
+    counts = overlap([mask], [clip.mask])[0].tolist()
+    return Sample(clip.sample_id, clip.expression, *counts, confidence, clip.evidence, video_id=clip.video_id, **more)
+
+
+def score_expressions(
+    dataset, videos: Sequence[ReferringVideo], frames: Iterable[np.ndarray], start: str = "all"
+) -> list[VideoScore]:
+    """The scores of S sentences about one video from their masks (S, H, W), which come frame by frame.
+
+    `start`: see `mean_over_frames`. No more than two frames are kept. Raises `ValueError` for masks of another size
+    than the truth, or another number of frames than the data set lists.
+    """
+    named = {video.object_ids: video for video in videos}  # sentences share objects
+    scores, shown, steady, before = [], [], [], None
+    for k, masks in zip(range(len(videos[0].frames)), frames, strict=True):
+        truths = {ids: dataset.read_target(video, k)[0] for ids, video in named.items()}
+        now = masks, np.stack([truths[video.object_ids] for video in videos])  # each (S, H, W)
+        scores.append(j_and_f(*now))
+        shown.append(now[1].any((1, 2)))
+        if before is not None:
+            pairs = [zip(*both, strict=True) for both in zip(before, now, strict=True)]
+            steady.append([[region_similarity(a, b) for a, b in pair] for pair in pairs])
+        before = now
+    steady = np.mean(steady, 0) if steady else np.ones((2, len(videos)))
+    records = []
+    for video, values, visible, kept in zip(videos, np.stack(scores, 1), np.stack(shown, 1), steady.T, strict=True):
+        first = 0 if start == "all" else int(np.argmax(visible))
+        j_f = mean_over_frames(values, visible, start)
+        records.append(_video_score(dataset, video, j_f, values[first:, 0], kept))
+    return records
+
+
+def score_sequence(
+    dataset, videos: Sequence[ReferringVideo], labels: Iterable[np.ndarray]
+) -> list[VideoScore | SequenceScore]:
+    """The scores of one annotator's sentences about a sequence from its label maps (H, W) uint8, frame by frame.
+
+    A sentence is held against its own object (id-matched); the last record is of the other way. Errors as in
+    `pair_scores`.
+    """
+    sequence, annotator, labels = videos[0].video_id, dataset.annotator(videos[0]), list(labels)
+    truths = [dataset.read_indices(sequence, k) for k in range(len(videos[0].frames))]
+    pairs, ids = pair_scores(labels, truths), [int(video.object_ids[0]) for video in videos]
+    records = []
+    for video, number, j_f in zip(videos, ids, id_matched(pairs, ids), strict=True):
+        masks, targets = [label == number for label in labels], [truth == number for truth in truths]
+        voids = [truth == VOID for truth in truths]
+        similarities = [region_similarity(*frame) for frame in zip(masks, targets, voids, strict=True)]
+        kept = temporal_consistency(masks), temporal_consistency(targets)
+        records.append(_video_score(dataset, video, j_f, similarities, kept, annotator))
+    return [*records, SequenceScore(sequence, annotator, tuple(map(tuple, hungarian(pairs).tolist())))]
+
+
+def _video_score(dataset, video, j_f, similarities, kept, annotator=None) -> VideoScore:
+    """`similarities` are J of the frames that count, the last ones of the video."""
+    typical = int(np.argmin(np.abs(np.subtract(similarities, j_f[0]))))
+    return VideoScore(
+        *(video.video_id, video.expression_id, video.expression),
+        *map(float, j_f),
+        len(similarities),
+        *map(float, kept),
+        video.frames[len(video.frames) - len(similarities) + typical],
+        video.evidence,
+        category_of(dataset, video),
+        annotator,
+    )
+
+
+def category_of(dataset, about: str | ReferringVideo) -> str | None:
+    """What kind of thing or action a video or its target is, where the data set tells."""
+    return dataset.category(about) if hasattr(dataset, "category") else None
