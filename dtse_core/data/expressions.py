@@ -16,7 +16,7 @@ import numpy as np
 
 from .clip import ReferringClip, ReferringVideo, window_indices
 from .collate import clean_expression
-from .files import read_images
+from .frame_cache import image_frames
 
 Target = Callable[[dict], tuple[str, ...] | None]  # what an expression refers to; None: not published
 
@@ -92,7 +92,7 @@ def label_videos(videos: list[ReferringVideo], labels: dict) -> tuple[list[Refer
 
 
 def read_clip(dataset, number: int) -> ReferringClip:
-    """Sample `number` of a data set that has `videos`, `samples`, `twins`, `frame_paths` and `read_target`."""
+    """Sample `number` of a data set that has what `ReferYouTubeVOS` has."""
     n, k = (int(i) for i in dataset.samples[number])
     video = dataset.videos[n]
     mask, _ = dataset.read_target(video, k)
@@ -101,7 +101,7 @@ def read_clip(dataset, number: int) -> ReferringClip:
     paths = dataset.frame_paths(video)
     indices, slot = window_indices(k, len(paths), dataset.window, dataset.offset, dataset.causal)
     return ReferringClip(
-        frames=read_images([paths[i] for i in indices]),
+        frames=image_frames([paths[i] for i in indices], dataset.cache),
         current=slot,
         mask=mask,
         expression=video.expression,

@@ -48,9 +48,15 @@ class MeViS:
     """
 
     def __init__(
-        self, root: str | Path, split: str = "valid_u", window: int = 3, offset: int = 2, causal: bool = False
+        self,
+        root: str | Path,
+        split: str = "valid_u",
+        window: int = 3,
+        offset: int = 2,
+        causal: bool = False,
+        cache: str = "",
     ):
-        self.root, self.split = Path(root), split
+        self.root, self.split, self.cache = Path(root), split, cache
         self.window, self.offset, self.causal = window, offset, causal
         if not self.root.is_dir():
             raise FileNotFoundError(f"{HOME}: no folder {self.root}; expected {TREE} in it; {HINT}")

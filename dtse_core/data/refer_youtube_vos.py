@@ -50,8 +50,16 @@ class ReferYouTubeVOS:
     Raises `FileNotFoundError` or `ValueError`, naming file and remedy, for an incomplete or malformed layout.
     """
 
-    def __init__(self, root: str | Path, split: str = "local-val", window: int = 3, offset: int = 1, causal=False):
-        self.root, self.split = Path(root), split
+    def __init__(
+        self,
+        root: str | Path,
+        split: str = "local-val",
+        window: int = 3,
+        offset: int = 1,
+        causal: bool = False,
+        cache: str = "",
+    ):
+        self.root, self.split, self.cache = Path(root), split, cache
         self.window, self.offset, self.causal = window, offset, causal
         if not self.root.is_dir():
             raise FileNotFoundError(f"{HOME}: no folder {self.root}; expected {TREE} in it; {HINT}")
