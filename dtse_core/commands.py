@@ -9,8 +9,13 @@ from typing import Any
 from .config import RunConfig, preset
 
 
-def parse_run_config(prog: str, description: str, arguments: list[str] | None = None) -> RunConfig:
-    """A `RunConfig` from `--preset NAME` and dotted settings such as `--train.lr 1e-4`; `--help` lists all."""
+def parse_run_config(
+    prog: str, description: str, arguments: list[str] | None = None, kind: type[RunConfig] = RunConfig
+) -> RunConfig:
+    """A `RunConfig` from `--preset NAME` and dotted settings such as `--train.lr 1e-4`; `--help` lists all.
+
+    `kind`: a class with further settings beside those of a run.
+    """
     import tyro
 
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -20,7 +25,7 @@ def parse_run_config(prog: str, description: str, arguments: list[str] | None = 
             name = arguments[k + 1]
         elif argument.startswith("--preset="):
             name = argument.partition("=")[2]
-    return tyro.cli(RunConfig, default=preset(name), args=arguments, prog=prog, description=description)
+    return tyro.cli(kind, default=kind(**vars(preset(name))), args=arguments, prog=prog, description=description)
 
 
 def bars_hidden() -> bool:
