@@ -79,15 +79,15 @@ def require_record(result: dict[str, Any]) -> None:
 
 def measured_rows(result: dict[str, Any]) -> list[tuple[dict[str, float], dict[str, str]]]:
     """Metrics in [0, 1] and protocol switches of a result: one row, on Ref-DAVIS17 one for each matching."""
-    data = result["config"]["data"]
-    if data["name"] in ("a2d", "jhmdb"):
-        frames = data.get("frames", "")
+    config = result["config"]
+    if config["data.name"] in ("a2d", "jhmdb"):
+        frames = config.get("data.frames", "")
         switches = {"queries": "top-1", "compare": result.get("compare", "unknown")}
         switches["frames"] = "list" if frames.startswith("list=") else frames or "the data set's own"
         return [(result["metrics"], switches)]
-    if data["name"] != "ref_davis":
+    if config["data.name"] != "ref_davis":
         return [(result["metrics"], {"version": result.get("version", "unknown")})]
-    masks = {"masks": data.get("davis_masks", "unsupervised")}
+    masks = {"masks": config.get("data.davis_masks", "unsupervised")}
     rows = [(result["metrics"], {"matching": "id-matched"} | masks)]
     if "hungarian" in result:
         rows.append((result["hungarian"], {"matching": "hungarian"} | masks))
@@ -151,7 +151,7 @@ def comparison_table(dataset: str, measured: dict[str, Any] | None = None) -> st
     rows, columns = published_results(dataset), COLUMNS[dataset]
     if measured is not None:
         require_record(measured)
-        if (name := measured["config"]["data"]["name"]) != dataset:
+        if (name := measured["config"]["data.name"]) != dataset:
             raise ValueError(f"the result was measured on {name}; the table is that of {dataset}")
     lines = [
         ["method", *columns.values(), "measured - published", "source"],

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from dtse_core.checkpoint import versions
+from dtse_core.config import DataConfig, RunConfig, to_dict
 from dtse_core.published import COLUMNS, comparison_table, published_results, read_published, require_record
 
 ROOT = Path(__file__).parents[2]
@@ -15,7 +17,8 @@ SAMPLES = {"mean_iou": 0.5, "overall_iou": 0.625, "P@0.5": 0.75, "AP_mean_precis
 
 def result(dataset="a2d", metrics=SAMPLES, split="test", compare=">=", **more):
     """What `evaluate` writes, as far as the table reads it."""
-    record = {"config": {"data": {"name": dataset}}, "versions": {"torch": "2"}, "checkpoint_sha256": "0" * 64}
+    config = to_dict(RunConfig(data=DataConfig(name=dataset)))
+    record = {"config": config, "versions": versions(), "checkpoint_sha256": "0" * 64}
     return {"metrics": metrics, "split": split, "compare": compare} | record | more
 
 
@@ -160,7 +163,7 @@ def test_j_hmdb_frames_have_to_be_the_same():
     text = difference(comparison_table("jhmdb", measured), "MTTR w = 8")
     assert text == "mAP_coco: not comparable (choice of frames: list there, the data set's own here)"
     listed = copy.deepcopy(measured)
-    listed["config"]["data"]["frames"] = "list=samples.json"
+    listed["config"]["data.frames"] = "list=samples.json"
     text = difference(comparison_table("jhmdb", listed), "SgMg V-Swin-T")
     assert text.startswith("overall IoU -10.3; mean IoU -21.7; mAP_coco: not comparable (number of masks")
     assert "unknown there, list here" in difference(comparison_table("jhmdb", listed), "VLIDE")
@@ -176,7 +179,7 @@ def test_ref_davis_literature_is_compared_with_hungarian_alone():
     assert list(ours.values()) == ["40.0", "60.0"] and "id-matched" in next(iter(ours))
     assert difference(table, "MLSA") == "J&F +2.1; J +6.2; F -2.0"
     assert "J&F: not comparable (matching of labels and objects: unknown there" in difference(table, "VLIDE")
-    both["config"]["data"]["davis_masks"] = "2017"
+    both["config"]["data.davis_masks"] = "2017"
     assert "+" not in difference(comparison_table("ref_davis", both), "MLSA")
 
 
