@@ -32,6 +32,7 @@ from .toy_world import SPLITS, Scene, ToyWorld, render
 LAYOUTS = {  # by the name that `--layout` and `data.name` take
     "a2d": "toy_a2d",
     "jhmdb": "toy_jhmdb",
+    "ref_davis": "toy_ref_davis",
     "refer_youtube_vos": "toy_refer_youtube_vos",
     "mevis": "toy_mevis",
 }

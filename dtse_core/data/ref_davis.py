@@ -1,0 +1,226 @@
+"""Ref-DAVIS17 in its genuine layout; the toy world written as such is read by the same lines.
+
+    root/DAVIS/JPEGImages/480p/<sequence>/00000.jpg                  numbered from 0
+    root/DAVIS/Annotations_unsupervised/480p/<sequence>/00000.png    palette images, index = object id, 255 void
+    root/DAVIS/Annotations/480p/...                                  the masks of 2017, where asked for
+    root/DAVIS/ImageSets/2017/{train,val}.txt
+    root/DAVIS/davis_semantics.json                                  optional: categories of the objects
+    root/davis_text_annotations/Davis17_annot1.txt ...               see `davis_text`
+    root/toy_world.json                                              toy world only: finer splits, evidence, twins
+
+or as converted to the layout of Refer-YouTube-VOS:
+
+    root/{train,valid}/{JPEGImages,Annotations}/<sequence>/
+    root/{train,valid}/meta.json                                     optional: categories of the objects
+    root/meta_expressions/{train,valid}/meta_expressions.json        expression ids 4 * rank + annotation set
+"""
+
+import os
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from .clip import ReferringClip, ReferringVideo
+from .davis_text import SETS, object_number, read_texts, read_words
+from .expressions import json_items, label_videos, parse_expressions, parse_frames, read_clip, require_folders
+from .files import image_shape, read_index_mask, read_json, require_shape
+from .toy_listing import read_toy, videos_of
+
+HOME = "Ref-DAVIS17"
+MASKS = {"unsupervised": "Annotations_unsupervised", "2017": "Annotations"}
+CONVERTED = {"train": "train", "val": "valid"}  # the names of splits there
+TREE = "DAVIS/{JPEGImages,Annotations_unsupervised}/480p/, DAVIS/ImageSets/2017/ and davis_text_annotations/"
+HINT = "or use the toy world: --data.name toy, or data_scripts/make_toy_world.py --layout ref_davis"
+VOID = 255  # index of pixels that are not scored
+
+
+class RefDAVIS17:
+    """Sentences over whole sequences (`videos`), and windows cut from them as `ReferringClip`s.
+
+    Two annotators each described every object twice, after the first frame and after the full video: four annotation
+    sets, 0 to 3, which `annotator` tells apart. An expression's id is 4 * rank + set, as the converted layout has it;
+    the rank is the object's among those of its sequence, which is not always its id less one.
+    `split` is train or val; a root with `toy_world.json` has its finer splits too. `gt` chooses the masks: those of
+    the unsupervised task (2019, the default of evaluation), or those of 2017; `masks` is their folder, to be printed
+    beside every score. A sample is an expression and a frame that shows its object, the middle or, if `causal`, the
+    last of `window` frames `offset` apart, clamped to the sequence (D-3); `cache`: see `frame_cache`.
+    Raises `FileNotFoundError` or `ValueError`, naming file and remedy, for an incomplete or malformed layout.
+    """
+
+    labelled = True
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str = "val",
+        window: int = 3,
+        offset: int = 2,
+        causal: bool = False,
+        cache: str = "",
+        gt: str = "unsupervised",
+    ):
+        self.root, self.split, self.cache = Path(root), split, cache
+        self.window, self.offset, self.causal = window, offset, causal
+        if gt not in MASKS:
+            raise ValueError(f"{HOME}: unknown masks {gt!r}; gt must be one of {', '.join(MASKS)}")
+        splits, labels = read_toy(self.root / "toy_world.json")
+        converted = (self.root / "meta_expressions").is_dir()
+        videos = self._converted(splits, gt) if converted else self._original(splits, gt)
+        self.videos, self.twins = label_videos(videos, labels)
+        if not self.videos:
+            raise ValueError(f"{HOME}: no expression in split {split!r} of {self.root}; is the copy complete?")
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, number: int) -> ReferringClip:
+        return read_clip(self, number)
+
+    def annotator(self, video: ReferringVideo) -> int:
+        """The annotation set, 0 to 3, that a sentence belongs to: see `davis_text.SETS`."""
+        return int(video.expression_id) % len(SETS)
+
+    def category(self, video: ReferringVideo) -> str | None:
+        """The object's category, such as `dog`; None where no file tells."""
+        return self.categories.get((video.video_id, video.object_ids[0]))
+
+    def frame_paths(self, video: ReferringVideo) -> list[Path]:
+        """The frames' files, in order of time."""
+        return [self.images / video.video_id / f"{stem}.jpg" for stem in video.frames]
+
+    def read_target(self, video: ReferringVideo, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The mask of frame `k` and the pixels that are not scored, both (H, W) bool."""
+        indices = self.read_indices(video.video_id, k)
+        return indices == int(video.object_ids[0]), indices == VOID
+
+    def read_indices(self, sequence: str, k: int) -> np.ndarray:
+        """Frame `k` of a sequence: (H, W) uint8 object ids, 0 background, 255 void."""
+        stem = self.frames[sequence][k]
+        path = self.masks / sequence / f"{stem}.png"
+        indices = read_index_mask(path)
+        require_shape(path, indices.shape, image_shape(self.images / sequence / f"{stem}.jpg"))
+        return indices
+
+    @cached_property
+    def samples(self) -> np.ndarray:
+        """(n, 2) int32: index in `videos` and number of a frame that shows the object. Opens every mask once."""
+        seen = {
+            sequence: np.stack([np.bincount(self.read_indices(sequence, k).ravel(), minlength=256) for k in range(n)])
+            for sequence, n in ((name, len(stems)) for name, stems in self.frames.items())
+        }  # pixels by frame and id
+        shown = [np.flatnonzero(seen[video.video_id][:, int(video.object_ids[0])]) for video in self.videos]
+        return np.concatenate([np.stack([np.full_like(k, n), k], 1) for n, k in enumerate(shown)]).astype(np.int32)
+
+    def _original(self, splits: dict[str, list[str]] | None, gt: str) -> list[ReferringVideo]:
+        davis, texts = self.root / "DAVIS", self.root / "davis_text_annotations"
+        self.images, self.masks = davis / "JPEGImages" / "480p", davis / MASKS[gt] / "480p"
+        sets = {split: davis / "ImageSets" / "2017" / f"{split}.txt" for split in ("train", "val")}
+        self._require(self.images, *sets.values(), *(texts / f"{name}.txt" for name, _ in SETS))
+        listed = {split: read_words(path) for split, path in sets.items()}
+        chosen = videos_of(self.split, splits or listed, self.root)
+        known = [sequence for names in listed.values() for sequence in names]
+        if unknown := sorted(set(chosen) - set(known)):
+            raise ValueError(f"{sets['val']} lacks {unknown[0]}, which toy_world.json lists; write the toy world anew")
+        said = read_texts(texts, set(known))
+        self._list_frames(chosen)
+        semantics = davis / "davis_semantics.json"
+        self.categories = parse_categories(read_json(semantics), semantics) if semantics.is_file() else {}
+        if silent := [sequence for sequence in chosen if sequence not in said]:
+            raise ValueError(
+                f"{HOME}: {texts} holds no expression of {silent[0]}, which {self.split} lists; copy again"
+            )
+        return [
+            ReferringVideo(sequence, str(4 * rank + k), text, self.frames[sequence], (number,))
+            for sequence in chosen
+            for rank, (number, four) in enumerate(said[sequence])
+            for k, text in enumerate(four)
+        ]
+
+    def _converted(self, splits: dict[str, list[str]] | None, gt: str) -> list[ReferringVideo]:
+        if gt != "unsupervised":
+            raise ValueError(f"{HOME}: {self.root} is a converted copy, which has one kind of masks; leave out gt")
+        folders = CONVERTED if splits is None else {split: "train" if split == "train" else "valid" for split in splits}
+        videos_of(self.split, dict.fromkeys(folders, []), self.root)  # does it exist?
+        folder = folders[self.split]
+        self.images, self.masks = (self.root / folder / name for name in ("JPEGImages", "Annotations"))
+        path = self.root / "meta_expressions" / folder / "meta_expressions.json"
+        self._require(path, self.images)
+        videos, _ = parse_expressions(read_json(path), path, lambda said: (object_number(said.get("obj_id")),))
+        if splits:
+            videos = [video for video in videos if video.video_id in splits[self.split]]
+        require_ranks(videos, path)
+        self._list_frames(dict.fromkeys(video.video_id for video in videos))
+        for video in videos:
+            if video.frames != self.frames[video.video_id]:
+                raise ValueError(
+                    f"{path}: {video.video_id} lists {len(video.frames)} frames, {self.images / video.video_id} holds "
+                    f"{len(self.frames[video.video_id])} or others; copy them again"
+                )
+        meta = self.root / folder / "meta.json"
+        self.categories = parse_categories(read_json(meta).get("videos"), meta) if meta.is_file() else {}
+        return videos
+
+    def _require(self, *paths: Path) -> None:
+        if not self.root.is_dir():
+            raise FileNotFoundError(f"{HOME}: no folder {self.root}; expected {TREE} in it; {HINT}")
+        if missing := [str(path) for path in paths if not path.exists()]:
+            raise FileNotFoundError(f"{HOME}: {', '.join(missing)} missing; {self.root} must hold {TREE}; {HINT}")
+
+    def _list_frames(self, sequences) -> None:
+        """Sets `frames`: names without suffix, in order of time, by sequence; images and masks must be the same."""
+        if not self.masks.is_dir():
+            other = [gt for gt, name in MASKS.items() if (self.root / "DAVIS" / name / "480p").is_dir()]
+            hint = f"; there are others: --data.davis-masks {other[0]}" if other else ""
+            raise FileNotFoundError(f"{HOME}: no masks in {self.masks}; copy them{hint}")
+        self.frames = {}
+        for folder in (self.images, self.masks):
+            require_folders(list(sequences), folder, HOME)
+        for sequence in sequences:
+            images, masks = (stems(path / sequence, s) for path, s in ((self.images, ".jpg"), (self.masks, ".png")))
+            if odd := sorted(set(images) ^ set(masks)):
+                raise FileNotFoundError(
+                    f"{HOME}: {len(images)} frames in {self.images / sequence}, {len(masks)} masks in "
+                    f"{self.masks / sequence}; {odd[0]} is in one of them alone; copy both again"
+                )
+            self.frames[sequence] = images
+
+
+def stems(folder: Path, suffix: str) -> tuple[str, ...]:
+    """Names without suffix of a folder's images, in order of their numbers."""
+    names = (entry.name for entry in os.scandir(folder))
+    found = [name.removesuffix(suffix) for name in names if name.endswith(suffix) and not name.startswith(".")]
+    if not found:
+        raise ValueError(f"{folder} holds no {suffix} files; copy it again")
+    return parse_frames(found, str(folder))
+
+
+def require_ranks(videos: list[ReferringVideo], path: Path) -> None:
+    """Raises `ValueError` unless the expression ids of each sequence are 4 * rank + annotation set, none missing."""
+    found: dict[str, dict[str, tuple[str, ...]]] = {}
+    for video in videos:
+        found.setdefault(video.video_id, {})[video.expression_id] = video.object_ids
+    for sequence, objects in found.items():
+        ids = [str(n) for n in range(len(objects))]
+        fours = [ids[n : n + len(SETS)] for n in range(0, len(ids), len(SETS))]
+        if set(ids) != set(objects) or any(len(four) < 4 or len({objects[n] for n in four}) > 1 for four in fours):
+            raise ValueError(
+                f"{path}: the {len(objects)} expressions of {sequence} must have the ids 0, 1, 2 ..., four in a row "
+                f"an object; found {', '.join(sorted(objects))[:200]}; convert the original again"
+            )
+
+
+def parse_categories(table, path: Path) -> dict[tuple[str, str], str]:
+    """Category by (sequence, object id), from `davis_semantics.json` or the videos of the converted `meta.json`."""
+    found = {}
+    for sequence, entry in json_items(table, f"{path}: the sequences"):
+        where = f"{path}: {sequence!r}"
+        objects = dict(json_items(entry, where))
+        for number, said in json_items(objects.get("objects", objects), where):
+            category = said.get("category") if isinstance(said, dict) else said
+            if not isinstance(category, str):
+                raise ValueError(
+                    f"{where}, object {number!r} is {str(said)[:60]!r}; expected a word; copy the file again"
+                )
+            found[sequence, number] = category
+    return found
