@@ -39,7 +39,8 @@ def write_clip(part: Path, clip: Clip, traps: Sequence[str]) -> None:
         write_jpegs(part / folder / "JPEGImages" / clip.name, frames, stems)
     masks = {actor.instance: ids == actor.instance for actor in clip.scene.actors}
     if "overlap" in traps and clip.k == 0:
-        masks[0] = masks[first] & (np.arange(ids.shape[2]) < ids.shape[2] // 2)  # its left half, once more
+        before = masks[first].reshape(len(ids), -1).cumsum(1).reshape(ids.shape)  # its pixels up to here, row by row
+        masks[0] = masks[first] & (2 * before <= before[:, -1:, -1:] + 1)  # its upper half, once more
     _facts(part, clip).write_text(json.dumps({n: [encode_rle(one) for one in mask] for n, mask in masks.items()}))
 
 
