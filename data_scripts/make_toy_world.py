@@ -24,7 +24,7 @@ class Command:
     out: Path
     """Folder to write; it appears when it is complete. The same command again changes nothing."""
     layout: str = "a2d"
-    """Whose layout: a2d (A2D-Sentences: mp4, HDF5, CSV)."""
+    """Whose layout: a2d, jhmdb, ref_davis, refer_youtube_vos or mevis, the names that --data.name takes."""
     seed: int = 0
     """Which world; the same seed gives the same bytes."""
     train: int = 1500
