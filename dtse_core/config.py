@@ -92,9 +92,11 @@ class TrainConfig:
     batch: int = 16  # clips a step, over all processes
     accumulate: int = 1  # parts that a process takes its share of a batch in, one after the other: less memory
     checkpoint_streams: bool = False  # compute the streams' activations again in the backward pass: less memory
+    optimizer: Literal["adamw", "muon"] = "adamw"  # muon: for the inner matrices, where streams learn from scratch
     lr: float = 1e-4  # of the new layers
     stream_lr: float = 1e-5  # of both streams
     gate_lr: float = 1e-3  # of VLMG's gates
+    muon_lr: float = 2e-3  # of the matrices that Muon steps
     weight_decay: float = 5e-4
     clip: float = 0.1  # largest norm of the gradient
     warmup: int = 0  # steps of linear warm-up
@@ -148,8 +150,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "model.norm": "group",
         "data.size": (64, 96),
         "data.flip": "swap",
-        "train.steps": 6_000,
+        "train.steps": 8_000,
         "train.epochs": 0.0,
+        "train.optimizer": "muon",
         "train.lr": 1e-3,
         "train.stream_lr": 1e-3,
         "train.gate_lr": 1e-3,

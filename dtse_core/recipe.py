@@ -11,16 +11,23 @@ from .model import DTSE
 
 
 def parameter_groups(model: DTSE, config: RunConfig) -> list[dict]:
-    """Streams, gates and new layers at their own rates (D-14); vectors (norms, biases, gates) do not decay."""
+    """Streams, gates and new layers at their own rates (D-14); vectors (norms, biases, gates) do not decay.
+
+    With `train.optimizer` muon the matrices between input and output have a group of their own, marked for Muon;
+    embeddings, the visual stem and the heads stay with AdamW, as its author advises.
+    """
     c = config.train
-    rates = {"stream": c.stream_lr, "gate": c.gate_lr, "new": c.lr}
+    rates = {"stream": c.stream_lr, "gate": c.gate_lr, "new": c.lr, "muon": c.muon_lr}
     groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             kind = "stream" if ".visual." in name or ".text." in name else "gate" if ".gate_" in name else "new"
+            inner = parameter.ndim > 1 and not any(outer in name for outer in ("embedd", "heads."))
+            kind = "muon" if c.optimizer == "muon" and inner else kind
             groups.setdefault((kind, parameter.ndim > 1), []).append(parameter)
     return [
-        {"params": members, "lr": rates[kind], "base_lr": rates[kind]} | ({} if decays else {"weight_decay": 0.0})
+        {"params": members, "lr": rates[kind], "base_lr": rates[kind], "muon": kind == "muon"}
+        | ({} if decays else {"weight_decay": 0.0})
         for (kind, decays), members in groups.items()
     ]
 

@@ -66,7 +66,7 @@ def checkpoints(out: Path) -> list[Path]:
 def save_checkpoint(out: Path, state: RunState, model: DTSE, optimizer, accelerator: Accelerator, keep: int) -> None:
     """Model, optimiser and position; only then the oldest goes."""
     with _written_whole(out / "checkpoints" / f"step_{state.step:09d}") as part:
-        save_file(model.state_dict(), part / "model.safetensors")
+        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, part / "model.safetensors")
         scaler = accelerator.scaler.state_dict() if accelerator.scaler else {}
         torch.save({"optimizer": optimizer.state_dict(), "scaler": scaler}, part / "optimizer.pt")
         write_json(part / "state.json", vars(state))

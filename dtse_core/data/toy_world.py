@@ -13,7 +13,7 @@ from .clip import ReferringClip, window_indices
 from .toy_cartoons import CARTOONS, PROP_PALETTES, PROPS, palette
 from .toy_cast import cast
 from .toy_draw import BACKDROPS, Canvas, backdrop
-from .toy_scene import CENTER, EVIDENCE, FPS, HELD_OUT, LENGTH, SPLITS, Actor, Scene, Sentence
+from .toy_scene import CENTER, EVIDENCE, FPS, HELD_OUT, LENGTH, SPLITS, TRAINING_MIX, Actor, Scene, Sentence
 from .toy_words import WORDS, pick
 
 __all__ = ["EVIDENCE", "HELD_OUT", "SPLITS", "WORDS", "Scene", "Sentence", "ToyWorld", "render"]
@@ -28,8 +28,8 @@ class ToyWorld:
     Arguments: `split`: train, val, test, compositional (held-out pairs of words) or twins (motion
     alone). `length`: clips. `seed`: which world, 0 to 2**31 - 1. `height`, `width`: pixels of a frame,
     in the proportion 2 : 3 for which scenes are made. `window`, `offset`, `causal`: see `window_indices`.
-    `twin_share`: share of training scenes with twins; the other splits fix theirs. Raises `ValueError`
-    for an unknown split. `world[i]` gives an `instance_id` that counts from 1 and a 0-based `frame_id`.
+    Training scenes come in the shares of `TRAINING_MIX`, the other splits fix theirs. Raises `ValueError` for an
+    unknown split. `world[i]` gives an `instance_id` that counts from 1 and a 0-based `frame_id`.
     """
 
     def __init__(
@@ -42,7 +42,6 @@ class ToyWorld:
         window: int = 3,
         offset: int = 6,
         causal: bool = False,
-        twin_share: float = 0.5,
     ):
         if split not in SPLITS:
             raise ValueError(f"unknown split {split!r} of the toy world; it must be one of {', '.join(SPLITS)}")
@@ -50,7 +49,7 @@ class ToyWorld:
             raise ValueError(f"seed is {seed}; the toy world needs 0 <= seed < 2**31")
         self.split, self.length, self.seed = split, length, seed
         self.height, self.width = height, width
-        self.window, self.offset, self.causal, self.twin_share = window, offset, causal, twin_share
+        self.window, self.offset, self.causal = window, offset, causal
 
     def __len__(self) -> int:
         return self.length
@@ -103,7 +102,7 @@ class ToyWorld:
         if self.split == "twins":
             return EVIDENCE[3 + k % 2], ()
         if self.split == "train":
-            return pick(rng, EVIDENCE[3:] if rng.random() < self.twin_share else EVIDENCE[:3]), ()
+            return str(rng.choice(EVIDENCE, p=TRAINING_MIX)), ()
         return EVIDENCE[k % 5], ()
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import tensor
 
 from dtse_core.data.clip import window_indices
-from dtse_core.data.toy_scene import CENTER, HELD_OUT, STEPS, Pose
+from dtse_core.data.toy_scene import CENTER, HELD_OUT, STEPS, TRAINING_MIX, Pose
 from dtse_core.data.toy_world import EVIDENCE, SPLITS, WORDS, ToyWorld, render, video_id
 
 MOVING = ("action", "direction")
@@ -258,17 +258,16 @@ def test_held_out_pairs_appear_only_with_the_targets_of_the_compositional_split(
 
 
 def test_kinds_of_evidence_have_their_shares():
-    def count(split, **settings):
-        world = ToyWorld(split=split, length=300, **settings)
+    def count(split):
+        world = ToyWorld(split=split, length=300)
         return Counter(world.scene(k).sentences[0].evidence for k in range(len(world)))
 
     assert count("val") == count("test") == {kind: 60 for kind in EVIDENCE}
     assert count("twins") == {"action": 150, "direction": 150}
-    for share in (0.2, 0.5):
-        train = count("train", twin_share=share)
-        for kind in EVIDENCE:
-            expected = 300 * (share / 2 if kind in MOVING else (1 - share) / 3)
-            assert abs(train[kind] - expected) < 5 * expected**0.5
+    train = count("train")
+    assert sum(TRAINING_MIX) == pytest.approx(1)
+    for kind, share in zip(EVIDENCE, TRAINING_MIX, strict=True):
+        assert abs(train[kind] - 300 * share) < 4 * (300 * share) ** 0.5
 
 
 def test_words_are_exactly_those_that_sentences_use():
