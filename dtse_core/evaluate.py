@@ -1,187 +1,40 @@
-"""Scores a checkpoint on a data set, sample by sample at the original size. Notebook: 09_full_evaluation.
+"""Scores a checkpoint, or masks of any method from a folder or zip, on a data set. Notebook: 09_full_evaluation.
 
     python -m dtse_core.evaluate --checkpoint RUN_OR_NAME --data.name a2d --data.root DIR --split test --json FILE
+    python -m dtse_core.evaluate --masks FOLDER_OR_ZIP --data.name mevis --data.root DIR
+    python -m dtse_core.evaluate --validate FILE.zip --data.name refer_youtube_vos --data.root DIR
 
-The protocol is that of A2D-Sentences: a sample is one (video, annotated frame, sentence). A toy world adds a
-breakdown by the evidence that a sentence needs, and how many same-look twins are told apart.
+Each data set has its protocol: IoU of samples on A2D- and J-HMDB-Sentences, J and F of whole videos on the others. A
+toy world adds a breakdown by the evidence that a sentence needs. `scoring/mask_files.py` has the layout of masks.
+`accelerate launch --num_processes N -m dtse_core.evaluate ...` shares the work; the numbers are those of one process.
 """
 
-import dataclasses
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
-from torch.utils.data import DataLoader
-from tqdm import tqdm
 
+from .answers import ModelAnswers, evaluate, score, score_data_set
+from .batches import plain_worker_errors
 from .checkpoint import checkpoint_folder, checkpoint_sha256, read_run_config, versions, write_json
-from .commands import bars_hidden, one_line_errors
-from .config import DataConfig, to_dict
+from .commands import one_line_errors
+from .config import DataConfig, RunConfig, to_dict
 from .data.baselines import constant_baselines
 from .data.build import build_dataset
-from .data.clip import ReferringClip
-from .data.collate import collate_clips, load_tokenizer
-from .data.toy_world import EVIDENCE
-from .metrics import (
-    P_AT,
-    coco_map,
-    mask_confidence,
-    mean_iou,
-    mean_precision_ap,
-    overall_iou,
-    overlap,
-    precision_at,
-    rank_correlation,
-    resize_logits,
-    sample_ious,
-)
-from .model import DTSE
+from .scoring.mask_files import MaskWriter, folder_for_masks
+from .scoring.mask_reader import MaskReader
+from .scoring.pictures import draw_cases
+from .scoring.records import Sample, category_of, over_videos
+from .scoring.submission import HOMES, validate, write_submission
+from .scoring.summary import intervals, summarize, summarize_videos, twins_accuracy
+from .scoring.tables import LOCAL, format_markdown, format_table
 
-
-@dataclass(frozen=True)
-class Sample:
-    """What is kept of one sample: integers and probabilities, no masks."""
-
-    sample_id: str
-    expression: str
-    intersection: int  # pixels at the original size
-    union: int
-    confidence: float  # mean probability over the predicted mask, 0 if it is empty (D-15)
-    evidence: str | None = None  # toy world: what the sentence needs
-    on_target: float | None = None  # clips with a twin: mean probability on the target,
-    on_twin: float | None = None  # and on the twin that differs in motion alone
-
-
-@torch.inference_mode()
-def evaluate(
-    model,
-    dataset,
-    tokenizer,
-    size: tuple[int, int],
-    device,
-    batch: int = 16,
-    workers: int = 0,
-    progress: bool = True,
-    max_words: int = 64,
-) -> list[Sample]:
-    """Runs `model` on every clip of `dataset`; logits are resized to the original size before the threshold.
-
-    `size` (height, width) is what the model sees. Raises `ValueError` for an empty data set and for a sample
-    that occurs twice, `FloatingPointError` for logits that are not finite.
-    """
-    collate = partial(collate_clips, tokenizer=tokenizer, size=size, max_words=max_words)
-    loader = DataLoader(dataset, batch, num_workers=workers, collate_fn=collate)
-    samples: dict[tuple[str, str], Sample] = {}
-    was_training = model.training
-    model.eval()
-    bar = tqdm(total=len(dataset), unit=" samples", disable=not progress or bars_hidden())
-    try:
-        for one in loader:
-            one = one.to(device)
-            logits = model(one.frames, one.input_ids, one.attention_mask).logits  # (B, H, W)
-            for clip, clip_logits in zip(one.clips, logits, strict=True):
-                sample = score(clip, clip_logits)
-                key = sample.sample_id, sample.expression
-                if key in samples:
-                    raise ValueError(f'sample {key[0]} "{key[1]}" occurs twice: it would count twice in every metric')
-                samples[key] = sample
-            bar.update(len(one.clips))
-    finally:
-        bar.close()
-        model.train(was_training)
-    if not samples:
-        raise ValueError("no samples: the data set is empty")
-    return list(samples.values())
-
-
-def score(clip: ReferringClip, logits: torch.Tensor) -> Sample:
-    """One clip's sample from its logits (H, W) at any size."""
-    logits = resize_logits(logits, *clip.mask.shape)
-    if not torch.isfinite(logits).all():
-        raise FloatingPointError(f'logits of {clip.sample_id} "{clip.expression}" are not finite; training diverged?')
-    mask, probability = (logits > 0).cpu().numpy(), logits.sigmoid().cpu().numpy()
-    on_target = on_twin = None
-    if clip.twin_mask is not None and clip.twin_mask.any():
-        on_target, on_twin = mask_confidence(probability, clip.mask), mask_confidence(probability, clip.twin_mask)
-    return Sample(
-        clip.sample_id,
-        clip.expression,
-        *overlap([mask], [clip.mask])[0].tolist(),
-        mask_confidence(probability, mask),
-        clip.evidence,
-        on_target,
-        on_twin,
-    )
-
-
-def summarize(samples: Sequence[Sample], twins: Sequence[Sample] = (), compare: str = ">=") -> dict:
-    """The result as JSON holds it: metrics in [0, 1], overall and by evidence, and each sample's integers.
-
-    `twins` are the samples of a toy world's `twins` split. What does not apply is absent.
-    """
-    samples = sorted(samples, key=lambda s: (s.sample_id, s.expression))  # equal confidences rank by id in COCO
-    result = {"metrics": _metrics(samples, compare), "compare": compare}
-    if kinds := [kind for kind in EVIDENCE if any(s.evidence == kind for s in samples)]:
-        groups = {kind: [s for s in samples if s.evidence == kind] for kind in kinds}
-        result["by_evidence"] = {k: _metrics(g, compare) | {"count": len(g)} for k, g in groups.items()}
-    if twins:
-        result["twins_accuracy"] = twins_accuracy(twins)
-    correlation = rank_correlation([s.confidence for s in samples], sample_ious(_counts(samples)))
-    if correlation is not None:
-        result["confidence_rank_correlation"] = correlation
-    result["samples"] = [{k: v for k, v in vars(s).items() if v is not None} for s in samples]
-    return result
-
-
-def _counts(samples: Sequence[Sample]) -> np.ndarray:
-    return np.array([(s.intersection, s.union) for s in samples], dtype=np.int64).reshape(-1, 2)
-
-
-def _metrics(samples: Sequence[Sample], compare: str) -> dict[str, float]:
-    counts = _counts(samples)
-    return {
-        "mean_iou": mean_iou(counts),
-        "overall_iou": overall_iou(counts),
-        **{f"P@{k}": precision_at(counts, k, compare) for k in P_AT},
-        "AP_mean_precision": mean_precision_ap(counts, compare),
-        "mAP_coco": coco_map(counts, [s.confidence for s in samples]),
-    }
-
-
-def twins_accuracy(samples: Sequence[Sample]) -> float:
-    """Share of samples with more mean probability on the target than on its twin; ties count half."""
-    gaps = np.array([s.on_target - s.on_twin for s in samples if s.on_twin is not None])
-    if not len(gaps):
-        raise ValueError("no samples with a visible twin: twins_accuracy is undefined")
-    return float(np.mean((np.sign(gaps) + 1) / 2))
-
-
-def format_table(result: dict) -> str:
-    """The result in percent with one decimal: all samples, each kind of evidence, and the baselines."""
-    compare = result["compare"]
-    names = {"mean_iou": "mean IoU", "overall_iou": "overall IoU"}
-    names |= {f"P@{k}": f"P@{k} ({compare})" for k in P_AT}
-    names |= {"AP_mean_precision": "AP (mean P)", "mAP_coco": "mAP_coco (top-1)"}
-    rows = [["", "samples", *names.values()]]
-    groups = {"all": result["metrics"] | {"count": len(result["samples"])}} | result.get("by_evidence", {})
-    for name, metrics in groups.items():
-        rows.append([name, str(metrics["count"]), *(f"{100 * metrics[m]:.1f}" for m in names)])
-    for name, value in result.get("baselines", {}).items():
-        rows.append([f"baseline: {name.replace('_', ' ')}", "", f"{100 * value:.1f}", *[""] * (len(names) - 1)])
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]).rstrip()
-        for row in rows
-    ]
-    if "twins_accuracy" in result:
-        lines.append(f"twins told apart: {100 * result['twins_accuracy']:.1f} (chance 50.0)")
-    return "\n".join(lines)
+__all__ = ["Sample", "evaluate", "format_table", "score", "summarize", "twins_accuracy"]  # what notebooks import
+SCORED = {"ref_davis": "val", "refer_youtube_vos": "local-val", "mevis": "valid_u"}  # splits; of others it is test
 
 
 @dataclass(frozen=True)
@@ -189,11 +42,18 @@ class EvaluateCommand:
     """Score a checkpoint on a data set; settings of the data default to those that it was trained with."""
 
     checkpoint: str = "tiny"  # a run folder, a checkpoint folder, a hub name, or tiny
-    split: str = "test"  # train or test; a toy world also has val, compositional and twins
+    masks: str = ""  # folder or zip of predicted masks to score in place of a checkpoint
+    split: str = ""  # part of the data set; "": the one that is scored: test, val, local-val or valid_u
     json: str = ""  # file for the result; folders are made as needed
+    markdown: str = ""  # file for the result as a page
+    pictures: str = ""  # folder for pictures of the ten worst and the ten best cases
+    save_masks: str = ""  # folder for the predicted masks, as --masks reads them
+    submission: str = ""  # zip for the server of refer_youtube_vos or mevis, split valid
+    validate: str = ""  # zip to check before it is submitted; nothing is scored
     compare: Literal[">=", ">", "mttr"] = ">="  # of P@K and the AP that is their mean
+    first_appearance: bool = False  # refer_youtube_vos, mevis: frames before the target's first one do not count
     baselines: bool = False  # also score everything, nothing, and the largest thing that moves
-    batch: int = 16  # clips at a time
+    batch: int = 16  # clips, or sentences about one video, at a time
     device: str = "auto"  # cpu, cuda, or auto
     data: DataConfig = field(default_factory=DataConfig)
 
@@ -202,48 +62,116 @@ def parse_command(arguments: Sequence[str]) -> EvaluateCommand:
     """The command line over the settings that the checkpoint brings along."""
     import tyro
 
-    name = EvaluateCommand.checkpoint
-    for k, argument in enumerate(arguments):
-        if argument == "--checkpoint" and k + 1 < len(arguments):
-            name = arguments[k + 1]
-        elif argument.startswith("--checkpoint="):
-            name = argument.partition("=")[2]
+    name = _argument(arguments, "--checkpoint") or EvaluateCommand.checkpoint
+    asks_model = not any(_argument(arguments, option) for option in ("--masks", "--validate"))
     default = EvaluateCommand(checkpoint=name)
-    if not {"-h", "--help"} & set(arguments):
-        default = dataclasses.replace(default, data=read_run_config(checkpoint_folder(name)).data)
-    command = tyro.cli(EvaluateCommand, default=default, args=arguments, prog="python -m dtse_core.evaluate")
-    if command.data.name == "toy" and command.data.root != default.data.root:
-        raise ValueError(f"--data.root {command.data.root} is not read by --data.name toy; add --data.name a2d")
-    return command
+    if asks_model and not {"-h", "--help"} & set(arguments):
+        default = replace(default, data=read_run_config(checkpoint_folder(name)).data)
+    c = tyro.cli(EvaluateCommand, default=default, args=arguments, prog="python -m dtse_core.evaluate")
+    if c.data.name == "toy" and c.data.root != default.data.root:
+        raise ValueError(f"--data.root {c.data.root} is not read by --data.name toy; add --data.name a2d")
+    if (c.submission or c.validate) and c.data.name not in HOMES:
+        raise ValueError(f"--data.name {c.data.name} has no submission zips; only {' and '.join(HOMES)} have a server")
+    if c.batch < 1:
+        raise ValueError(f"--batch {c.batch}: at least one at a time")
+    for option in ("json", "markdown", "submission"):
+        if (file := getattr(c, option)) and Path(file).is_dir():
+            raise ValueError(f"--{option} {file} is a folder; name a file in it")
+    return c if c.split else replace(c, split=_usual_split(c))
+
+
+def _argument(arguments: Sequence[str], option: str) -> str:
+    for k, argument in enumerate(arguments):
+        if argument == option and k + 1 < len(arguments):
+            return arguments[k + 1]
+        if argument.startswith(f"{option}="):
+            return argument.partition("=")[2]
+    return ""
+
+
+def _usual_split(c: EvaluateCommand) -> str:
+    if c.submission or c.validate:
+        return "valid"
+    return "test" if (Path(c.data.root) / "toy_world.json").is_file() else SCORED.get(c.data.name, "test")
 
 
 def run_command(c: EvaluateCommand) -> dict:
-    """Loads, scores, and returns the result with where it came from."""
-    folder = checkpoint_folder(c.checkpoint)
+    """Scores, and returns the result with where it came from; empty in all processes of a launch but the first."""
+    from accelerate import PartialState
+
     device = usable_device(c.device)
-    model = DTSE.from_pretrained(folder).to(device)
-    tokenizer = load_tokenizer(str(folder))
-    window = model.config.window, model.config.causal
+    state = PartialState(cpu=device.type == "cpu")
+    first, device = state.is_main_process, state.device if state.num_processes > 1 else device
+    answers = MaskReader(c.masks, c.data.name) if c.masks else ModelAnswers(c.checkpoint, c.data, device, c.batch)
+    dataset = build_dataset(c.data, c.split, *answers.window)
+    require_answers(c, dataset, answers)
+    start = "from-first-appearance" if c.first_appearance else "all"
 
-    def run(dataset) -> list[Sample]:
-        return evaluate(
-            model, dataset, tokenizer, c.data.size, device, c.batch, c.data.workers, max_words=c.data.max_words
-        )
+    def score_all(some, writer=None) -> list:
+        return score_data_set(answers, some, c.batch, c.data.workers, start, writer, state, progress=first)
 
-    dataset = build_dataset(c.data, c.split, *window)
-    samples, twins = run(dataset), ()
-    if has_twins(c.data):
-        twins = samples if c.split == "twins" else run(build_dataset(c.data, "twins", *window))
-    result = summarize(samples, twins, c.compare)
-    if c.baselines:
+    kept = c.save_masks or c.submission or ("" if c.masks else c.pictures)  # where masks are written on the way
+    with plain_worker_errors(), folder_for_masks(kept, bool(c.save_masks), state) as folder:
+        writer = MaskWriter(folder, c.data.name) if folder else None
+        records, twins = score_all(dataset, writer), ()
+        if not c.masks and not over_videos(dataset) and has_twins(c.data):
+            twins = records if c.split == "twins" else score_all(build_dataset(c.data, "twins", *answers.window))
+        if not first:
+            return {}
+        if not over_videos(dataset):
+            records = [replace(record, category=category_of(dataset, record.video_id)) for record in records]
+            if writer:
+                writer.write_index(records)
+            if c.masks:
+                answers.warn_of_others(set(answers.index) - {(s.sample_id, s.expression) for s in records})
+        if c.submission:
+            print(write_submission(folder, Path(c.submission), c.data.name, dataset, progress=True))
+        if c.pictures and records:
+            draw_cases(c.pictures, records, dataset, MaskReader(folder or c.masks, c.data.name), progress=True)
+    return summary_of(c, dataset, records, twins) | record_of(c, dataset, answers)
+
+
+def require_answers(c: EvaluateCommand, dataset, answers: ModelAnswers | MaskReader) -> None:
+    """Raises an error before the work begins if masks or truth are missing."""
+    if over_videos(dataset):
+        if c.masks:
+            answers.require_videos(dataset)
+        if not dataset.labelled and not (c.save_masks or c.submission):
+            dataset.read_target(dataset.videos[0], 0)  # raises, and says what can be done
+
+
+def summary_of(c: EvaluateCommand, dataset, records: list, twins: Sequence[Sample]) -> dict:
+    """The numbers; none for a data set without published masks."""
+    if not records:
+        return {}
+    result = summarize_videos(records) if over_videos(dataset) else summarize(records, twins, c.compare)
+    result["intervals"] = intervals(records, c.compare)
+    if c.baselines and not over_videos(dataset):
         result["baselines"] = constant_baselines(dataset, progress=True)
-    config = dataclasses.replace(read_run_config(folder), data=c.data)
-    return result | {
-        "split": c.split,
-        "config": to_dict(config),
-        "checkpoint_sha256": checkpoint_sha256(folder),
-        "versions": versions(),
-    }
+    return result
+
+
+def record_of(c: EvaluateCommand, dataset, answers: ModelAnswers | MaskReader) -> dict:
+    """What a result must tell of its run: what was scored, on what, by which choices of the protocol."""
+    counts, protocol, more = {"samples": len(dataset)}, {}, {}
+    if over_videos(dataset):
+        counts = {"videos": len({video.video_id for video in dataset.videos}), "sentences": len(dataset.videos)}
+    if c.data.name in HOMES:
+        protocol = {"score": LOCAL, "frames": "from the first appearance on" if c.first_appearance else "all"}
+    elif c.data.name == "ref_davis":
+        protocol = {"masks": str(dataset.masks), "matching": "id-matched, hungarian beside it"}
+    elif c.data.name in ("a2d", "jhmdb"):
+        protocol = {"frames": dataset.frames or "all annotated"}
+    if hasattr(dataset, "version"):
+        protocol["version"] = more["version"] = dataset.version
+    if c.masks:
+        config = {name: value for name, value in to_dict(RunConfig(data=c.data)).items() if name.startswith("data.")}
+        more["masks_sha256"] = answers.sha256()
+    else:
+        config = to_dict(replace(read_run_config(answers.folder), data=c.data))
+        more["checkpoint_sha256"] = checkpoint_sha256(answers.folder)
+    about = {"source": c.masks or c.checkpoint, "split": c.split, "protocol": protocol, "counts": counts}
+    return about | {"config": config} | more | {"versions": versions()}
 
 
 def usable_device(name: str) -> torch.device:
@@ -264,18 +192,39 @@ def has_twins(data: DataConfig) -> bool:
     return bool(json.loads(listing.read_text(encoding="utf-8"))["splits"].get("twins"))
 
 
+def validate_command(c: EvaluateCommand) -> None:
+    """Prints the report on a zip. Raises `ValueError` if it breaks a rule."""
+    report = validate(c.validate, c.data.name, build_dataset(c.data, c.split, window=1), progress=True)
+    print(f"{c.validate} for {c.data.name}, split {c.split}\n{report}")
+    if report.broken:
+        raise ValueError(f"{c.validate} is not valid, it breaks {len(report.broken)} rules; see the list above")
+    print("valid")
+
+
+def show(c: EvaluateCommand, result: dict) -> None:
+    """Prints the table, and writes the files that were asked for."""
+    print(f"{result['source']} on {c.data.root or c.data.name}, split {c.split}")
+    print("\n".join(f"{name}: {value}" for name, value in (result["protocol"] | result["counts"]).items()))
+    print(format_table(result) if "metrics" in result else "no masks to score with: predictions alone")
+    if c.json:
+        write_json(c.json, result)
+    if c.markdown:
+        Path(c.markdown).parent.mkdir(parents=True, exist_ok=True)
+        Path(c.markdown).write_text(format_markdown(result), encoding="utf-8")
+    written = (c.json, c.markdown, c.pictures, c.save_masks, c.submission)
+    print("\n".join(f"written: {path}" for path in written if path))
+
+
 @one_line_errors
 def main() -> None:
     """Command line."""
     command = parse_command(sys.argv[1:])
-    if command.json and Path(command.json).is_dir():
-        raise ValueError(f"--json {command.json} is a folder; name a file in it")
-    result = run_command(command)
-    print(f"{command.checkpoint} on {command.data.root or command.data.name}, split {command.split}")
-    print(format_table(result))
-    if command.json:
-        write_json(command.json, result)
-        print(f"written: {command.json}")
+    if command.validate:
+        validate_command(command)
+    elif result := run_command(command):
+        show(command, result)
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ One entry a sample. J-HMDB has no instance, its ids end with the frame. The conf
 
 import hashlib
 import io
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -95,6 +96,36 @@ def decode_image(content: bytes, where: str | Path) -> tuple[str, np.ndarray]:
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # as Pillow finds the damage
         detail = "empty, 0 bytes" if not content else str(error)
         raise ValueError(f"{where} cannot be read as an image ({detail}); write it again") from error
+
+
+@contextmanager
+def folder_for_masks(target: str, keep: bool, state) -> Iterator[Path | None]:
+    """A folder beside `target` for all processes of `state` (accelerate's) to write masks to; None without a target.
+
+    At the end it becomes `target` if it is to be kept and all has gone well, and vanishes otherwise. Raises
+    `FileExistsError` if that would replace something.
+    """
+    if not target:
+        yield None
+        return
+    place = Path(target)
+    if keep and place.exists() and (not place.is_dir() or any(place.iterdir())):
+        raise FileExistsError(f"{place} exists and is not an empty folder; choose another folder for the masks")
+    part = place.with_name(f"{place.name}.masks.part")
+    state.wait_for_everyone()
+    if state.is_main_process:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+    state.wait_for_everyone()
+    try:
+        yield part
+        if keep and state.is_main_process:
+            if place.is_dir():
+                place.rmdir()  # empty, as was seen
+            part.rename(place)
+    finally:
+        if state.is_main_process:
+            shutil.rmtree(part, ignore_errors=True)
 
 
 def is_hidden(name: str) -> bool:

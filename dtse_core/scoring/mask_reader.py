@@ -8,7 +8,7 @@ import os
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -38,6 +38,8 @@ class MaskReader:
     neither a folder nor a zip that can be read without harm.
     """
 
+    window = 1, False  # frames that a clip needs: its own
+
     def __init__(self, path: str | Path, home: str):
         self.path, self.home = Path(path), home
         if not self.path.exists():
@@ -52,6 +54,11 @@ class MaskReader:
 
     def sample(self, clip: ReferringClip) -> tuple[np.ndarray, float]:
         """The mask (H, W) bool of a clip and its confidence."""
+        if (clip.sample_id, clip.expression) not in self.index:
+            raise FileNotFoundError(
+                f'{self.path / INDEX} has no entry for sample {clip.sample_id} "{clip.expression}" among its '
+                f"{len(self.index)}; is it of this split? {WAY}"
+            )
         name, confidence = self.index[clip.sample_id, clip.expression]
         return self.read_mask(name, clip.mask.shape), confidence
 
@@ -59,17 +66,24 @@ class MaskReader:
         """The masks (S, H, W) bool of S sentences about one video, frame by frame."""
         for k, path in enumerate(dataset.frame_paths(videos[0])):
             shape = image_shape(path)
-            if videos[0].video_id in self.absent:
-                yield np.zeros((len(videos), *shape), bool)
-            else:
-                names = (f"{self.top}{expression_folder(v)}{v.frames[k]}.png" for v in videos)
-                yield np.stack([self.read_mask(name, shape) for name in names])
+            yield np.stack([self.frame_mask(dataset, video, k, shape) for video in videos])
 
     def labels(self, dataset, videos: Sequence[ReferringVideo]) -> Iterator[np.ndarray]:
         """The label maps (H, W) uint8 of one annotator's sentences about a sequence, frame by frame."""
-        folder = sequence_folder(dataset.annotator(videos[0]), videos[0])
-        for path, frame in zip(dataset.frame_paths(videos[0]), videos[0].frames, strict=True):
-            yield self.read_labels(f"{folder}{frame}.png", image_shape(path))
+        for k, path in enumerate(dataset.frame_paths(videos[0])):
+            yield self.frame_labels(dataset, videos[0], k, image_shape(path))
+
+    def frame_mask(self, dataset, video: ReferringVideo, k: int, shape: tuple[int, int]) -> np.ndarray:
+        """The mask (H, W) bool of one sentence in frame `k`."""
+        if self.home == "ref_davis":
+            return self.frame_labels(dataset, video, k, shape) == int(video.object_ids[0])
+        if video.video_id in self.absent:
+            return np.zeros(shape, bool)
+        return self.read_mask(f"{self.top}{expression_folder(video)}{video.frames[k]}.png", shape)
+
+    def frame_labels(self, dataset, video: ReferringVideo, k: int, shape: tuple[int, int]) -> np.ndarray:
+        folder = sequence_folder(dataset.annotator(video), video)
+        return self.read_labels(f"{folder}{video.frames[k]}.png", shape)
 
     def read_mask(self, name: str, shape: tuple[int, int]) -> np.ndarray:
         """The mask (H, W) bool of a file; `shape` is its frame's. Errors as in `read_labels`."""
@@ -115,10 +129,6 @@ class MaskReader:
             index[key] = value
         return index
 
-    def require_samples(self, keys: Sequence[tuple[str, str]]) -> None:
-        """Raises `ValueError` unless the index has every (sample id, expression); warns of others."""
-        self._compare([f'{one} "{said}"' for one, said in keys], [f'{one} "{said}"' for one, said in self.index])
-
     def require_videos(self, dataset) -> None:
         """Raises `FileNotFoundError` unless there are masks for every sentence; warns of others.
 
@@ -133,7 +143,12 @@ class MaskReader:
         if self.home == "mevis":
             self.absent = {v.video_id for v in dataset.videos} - {folder.split("/")[0] for folder in present}
             wanted = [folder for folder in wanted if folder.split("/")[0] not in self.absent]
-        self._compare(wanted, present)
+        if missing := sorted(set(wanted) - present):
+            raise FileNotFoundError(
+                f"{self.path} lacks the masks of {len(missing)} of {len(wanted)}, first five: {', '.join(missing[:5])} "
+                f"(it holds {', '.join(sorted(present)[:3]) or 'others'} ...); is it of this split? {WAY}"
+            )
+        self.warn_of_others(present - set(wanted))
         if self.absent:
             some = ", ".join(sorted(self.absent)[:5])
             warnings.warn(
@@ -148,17 +163,13 @@ class MaskReader:
             total.update(hashlib.sha256(self._bytes(name)).digest())
         return total.hexdigest()
 
-    def _compare(self, wanted, present) -> None:
-        wanted, present = set(wanted), set(present)
-        if missing := sorted(wanted - present):
-            raise FileNotFoundError(
-                f"{self.path} lacks the masks of {len(missing)} of {len(wanted)}, first five: {', '.join(missing[:5])} "
-                f"(it holds {', '.join(sorted(present)[:3]) or 'others'} ...); is it of this split? {WAY}"
-            )
-        if extra := sorted(present - wanted):
+    def warn_of_others(self, others: Collection) -> None:
+        """Warns of masks that belong to nothing in the data set."""
+        if others:
             warnings.warn(
-                f"{self.path}: {len(extra)} are not of this split and do not count, first five: {', '.join(extra[:5])}",
-                stacklevel=3,
+                f"{self.path}: {len(others)} are not of this split and do not count, first five: "
+                f"{', '.join(map(str, sorted(others)[:5]))}",
+                stacklevel=2,
             )
 
     def _bytes(self, name: str) -> bytes:

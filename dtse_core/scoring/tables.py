@@ -33,7 +33,7 @@ def table_rows(result: dict, breakdowns: Sequence[str] = ("by_evidence",)) -> li
         return [name, str(count), *(f"{100 * metrics[m]:.1f}" if m in metrics else "" for m in names)]
 
     annotators = result.get("annotators", [])
-    counts = [sum(row["objects"][k] for row in annotators) for k in (0, 1)] or [len(result["samples"])]
+    counts = [sum(one["objects"][k] for one in annotators) for k in (0, 1)] if annotators else [len(result["samples"])]
     rows = [["", "objects" if annotators else "sentences" if video else "samples", *names.values()]]
     rows.append(row("all, id-matched" if annotators else "all", result["metrics"], counts[0]))
     if ends := result.get("intervals"):

@@ -171,7 +171,7 @@ def test_j_hmdb_frames_have_to_be_the_same():
 
 def test_ref_davis_literature_is_compared_with_hungarian_alone():
     jf = {"J&F": 0.4, "J": 0.5, "F": 0.3}
-    one = result("ref_davis", jf, "valid")
+    one = result("ref_davis", jf, "val")
     assert "hungarian there, id-matched here" in difference(comparison_table("ref_davis", one), "MLSA")
     both = one | {"hungarian": {"J&F": 0.6, "J": 0.6, "F": 0.6}}
     table = comparison_table("ref_davis", both)

@@ -1,0 +1,58 @@
+"""The worst and the best cases as pictures: frame, truth and prediction under the sentence."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from ..commands import bars_hidden
+from ..data.clip import ReferringClip
+from ..data.files import read_images
+from ..viz import show_prediction
+from .mask_reader import MaskReader
+from .records import Sample, VideoScore
+
+CASES = 10  # of either kind
+
+
+def draw_cases(folder: str | Path, records: Sequence, dataset, masks: MaskReader, progress: bool = False) -> int:
+    """Writes `worst_01_<case>.png` ... and `best_01_<case>.png` ... into `folder`; returns how many.
+
+    `records` are in the data set's order. A video is drawn at its typical frame, and ranks by J&F.
+    """
+    import matplotlib.pyplot as plt
+
+    scores = [r for r in records if isinstance(r, Sample | VideoScore)]
+    order = np.argsort([_value(s) for s in scores], kind="stable")
+    names = {f"worst_{place:02}": k for place, k in enumerate(order[:CASES], 1)}
+    names |= {f"best_{place:02}": k for place, k in enumerate(order[::-1][:CASES], 1)}
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, k in tqdm(names.items(), "pictures", disable=not progress or bars_hidden()):
+        clip, mask = _case(scores[k], int(k), dataset, masks)
+        figure = show_prediction(clip, mask)
+        figure.savefig(folder / f"{name}_{clip.sample_id}.png", bbox_inches="tight")
+        plt.close(figure)
+    return len(names)
+
+
+def _value(score: Sample | VideoScore) -> float:
+    if isinstance(score, Sample):
+        return score.intersection / score.union if score.union else 1.0
+    return (score.J + score.F) / 2
+
+
+def _case(score: Sample | VideoScore, k: int, dataset, masks: MaskReader) -> tuple[ReferringClip, np.ndarray]:
+    """The clip and its predicted mask (H, W)."""
+    if isinstance(score, Sample):
+        clip = dataset[k]
+        return clip, masks.sample(clip)[0]
+    key = score.video_id, score.expression_id
+    video = next(v for v in dataset.videos if (v.video_id, v.expression_id) == key)
+    k = video.frames.index(score.typical_frame)
+    frame = read_images([dataset.frame_paths(video)[k]])
+    target, _ = dataset.read_target(video, k)
+    number = int(video.frames[k])
+    clip = ReferringClip(frame, 0, target, video.expression, video.video_id, number, video.expression_id)
+    return clip, masks.frame_mask(dataset, video, k, target.shape)
