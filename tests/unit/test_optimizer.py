@@ -48,15 +48,22 @@ def test_orthogonalizing_keeps_singular_vectors_and_evens_singular_values(shape)
 
 @pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch has Muon from 2.9 on")
 def test_matrices_step_as_in_torchs_own_muon():
-    ours, theirs = layers(), layers()
-    descend(ours, [MuonAdamW(groups(ours), weight_decay=0.1)])
-    muon, rest = groups(theirs)
-    settings = {"lr": 0.01, "weight_decay": 0.1, "adjust_lr_fn": "match_rms_adamw"}
-    descend(theirs, [torch.optim.Muon(muon["params"], **settings), torch.optim.AdamW(rest["params"], 0.01)])
-    start = layers()
-    for a, b, c in zip(ours.parameters(), theirs.parameters(), start.parameters(), strict=True):
-        if a.ndim > 1:  # torch orthogonalizes in bfloat16, which costs some percent
-            assert (a - b).norm() < 0.1 * (b - c).norm()
+    torch.manual_seed(0)
+    start = [torch.randn(shape) for shape in ((8, 12), (30, 8), (30, 8))]
+    ours, theirs = ([nn.Parameter(x.clone()) for x in start] for _ in range(2))
+    settings = {"lr": 0.01, "weight_decay": 0.1}
+    optimizers = (
+        MuonAdamW([{"params": ours, "muon": True}], **settings),
+        torch.optim.Muon(theirs, adjust_lr_fn="match_rms_adamw", **settings),
+    )
+    for _ in range(3):
+        for a, b in zip(ours, theirs, strict=True):
+            a.grad = torch.randn(a.shape)
+            b.grad = a.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    for a, b, c in zip(ours, theirs, start, strict=True):  # torch orthogonalizes in bfloat16
+        assert (a - b).norm() < 0.02 * (b - c).norm()
 
 
 def test_a_convolution_steps_as_the_matrix_that_it_is():
