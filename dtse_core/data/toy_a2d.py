@@ -7,6 +7,7 @@ import numpy as np
 
 from .a2d import ACTIONS, ACTORS
 from .toy_files import Clip, clip_frames, write_csv
+from .toy_scene import CENTER
 from .toy_world import Scene
 from .video import write_video
 
@@ -16,7 +17,13 @@ TRAPS = {  # what is odd in the genuine files, by name
     "missed_video": "a video without sentences, listed as missed",
     "copy_row": "a row whose instance is '1 (copy)'",
     "loud_query": "queries in capitals with double spaces and a comma",
+    "bare_video": "a video in the table that has neither sentences nor annotations, and is not listed as missed",
+    "edge_frames": "in the first clip, annotations of its first and its last frame",
+    "single_instance": "in the first clip, a frame that holds the referent alone, its mask thus (W, H)",
+    "lone_other": "in the first clip, a frame whose only mask is of another instance",
+    "lacking_instance": "in the first clip, a frame that holds every instance but the referent",
 }
+ABSENT = {"bare_clip": "bare_video", "missed_clip": "missed_video"}  # videos that the table alone knows
 
 
 def rename(names: list[str], traps: Sequence[str]) -> list[str]:
@@ -29,8 +36,26 @@ def write_clip(part: Path, clip: Clip, traps: Sequence[str]) -> None:
     """One clip's video and annotations."""
     frames, ids = clip_frames(clip)
     write_video(part / "Release" / "clips320H" / f"{clip.name}.mp4", frames, clip.scene.fps)
-    for frame in clip.scene.annotated:
-        write_annotation(_annotations(part) / clip.name / f"{frame + 1:05d}.h5", ids[frame])
+    for frame, kept in annotated(clip, traps).items():
+        shown = np.where(np.isin(ids[frame], kept), ids[frame], 0)
+        write_annotation(_annotations(part) / clip.name / f"{frame + 1:05d}.h5", shown)
+
+
+def annotated(clip: Clip, traps: Sequence[str]) -> dict[int, list[int]]:
+    """The instances that each annotated frame holds if they can be seen; in the first clip of a split, traps too."""
+    scene, everyone = clip.scene, [actor.instance for actor in clip.scene.actors]
+    target = scene.sentences[0].instance
+    others = [instance for instance in everyone if instance != target]
+    odd = {
+        "edge_frames": {0: everyone, scene.length - 1: everyone},
+        "single_instance": {CENTER + 1: [target]},
+        "lone_other": {CENTER + 2: others[:1]},
+        "lacking_instance": {CENTER - 1: others},
+    }
+    kept = dict.fromkeys(scene.annotated, everyone)
+    for trap in traps if clip.k == 0 else ():
+        kept |= odd.get(trap, {})
+    return kept
 
 
 def write_annotation(path: Path, ids: np.ndarray) -> None:
@@ -58,15 +83,14 @@ def write_tables(part: Path, todo: list[Clip], traps: Sequence[str]) -> dict[str
     sentences: dict[str, list[list]] = {}
     for clip in todo:
         scene, world = clip.scene, clip.world
-        frames, subset = (scene.length, len(scene.annotated)), 0 if world.split == "train" else 1
+        frames, subset = (scene.length, len(annotated(clip, traps))), 0 if world.split == "train" else 1
         videos.append([clip.name, _label(scene), "0:00", "0:02", world.height, world.width, *frames, subset])
         rows += [[clip.name, s.instance, s.text] for s in scene.sentences]
         sentences[clip.name] = [[s.instance, s.text, s.evidence, s.twin] for s in scene.sentences]
     if "loud_query" in traps:
         for row, entry in zip(rows[1:3], [e for entries in sentences.values() for e in entries], strict=False):
             entry[1] = row[2] = f"{row[2].upper()} ,  that one"
-    if "missed_video" in traps:
-        videos.append(["missed_clip", *videos[0][1:]])
+    videos += [[name, *videos[0][1:]] for name, trap in ABSENT.items() if trap in traps]
     if "copy_row" in traps:
         rows.append([rows[1][0], "1 (copy)", rows[1][2]])
     write_csv(part / "Release" / "videoset.csv", videos)

@@ -1,20 +1,32 @@
 """The A2D-Sentences loader on a tree built by hand, one trap of the genuine files after the other."""
 
+import json
 import pickle
 import shutil
 import warnings
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from dtse_core.data import A2DSentences
-from dtse_core.data.a2d import read_masks
+from dtse_core.config import DataConfig
+from dtse_core.data import A2DSentences, ToyWorld
+from dtse_core.data.a2d import read_sentences, read_videos
+from dtse_core.data.a2d_masks import read_instances, read_masks
+from dtse_core.data.build import build_dataset
+from dtse_core.data.collate import clean_expression
+from dtse_core.data.sample_lists import read_a2d_list
+from dtse_core.data.toy_a2d import TRAPS, write_annotation
+from dtse_core.data.toy_files import write_toy
+from dtse_core.data.toy_world import render
 from dtse_core.data.video import write_video
 
 h5py = pytest.importorskip("h5py")
 H, W, LENGTH = 32, 48, 20
+FUZZ = settings(max_examples=2000, deadline=None, derandomize=True, database=None)
 NOTES = "text_annotations"
 
 
@@ -140,12 +152,56 @@ def test_sample_ids_follow_the_evaluation_protocol(root):
     assert clip.evidence is None and clip.twin_mask is None
 
 
-def test_the_data_set_survives_pickling_and_workers(root):
-    dataset = A2DSentences(root, "test", window=1)
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_the_data_set_survives_pickling_and_workers(pristine, method):
+    dataset = A2DSentences(pristine, "test", window=1)
     again = pickle.loads(pickle.dumps(dataset))
     assert np.array_equal(again[0].mask, dataset[0].mask)
-    loader = DataLoader(dataset, batch_size=None, num_workers=2, collate_fn=lambda clip: clip.sample_id, timeout=60)
-    assert list(loader) == ["v_NA_f_5_i_1", "v_NA_f_5_i_2", "v_NA_f_9_i_2", "v__under_f_10_i_1"]
+    clips = list(
+        DataLoader(dataset, None, num_workers=2 if method == "fork" else 1, multiprocessing_context=method, timeout=120)
+    )
+    assert [c.sample_id for c in clips] == ["v_NA_f_5_i_1", "v_NA_f_5_i_2", "v_NA_f_9_i_2", "v__under_f_10_i_1"]
+    for clip, own in zip(clips, map(dataset.__getitem__, range(4)), strict=True):
+        assert np.array_equal(clip.frames, own.frames) and np.array_equal(clip.mask, own.mask)
+
+
+def test_a_published_list_chooses_the_samples(root, tmp_path):
+    path = tmp_path / "list.json"
+    path.write_text(json.dumps([["The  BIRD", "NA", 9, 2], ["a dog", "-dashed", 1, 1], ["a thing", "_under", 10, 1]]))
+    dataset = A2DSentences(root, "test", frames=f"list={path}")
+    assert keys(dataset) == [("NA", 9, 2, "the bird"), ("_under", 10, 1, "a thing")]  # the third is of train
+    assert np.array_equal(dataset[0].mask, C) and dataset[0].frame_id == 9
+    built = build_dataset(DataConfig(name="a2d", root=str(root), frames=f"list={path}"), "train", 3)
+    assert keys(built) == [("-dashed", 1, 1, "a dog")]
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        (["the bird", "NA", 9], r"entry 1: expected \[query, video, frame, instance\]"),
+        (["the bird", "NA", "9", 2], "entry 1: expected"),
+        ([" ", "NA", 9, 2], "entry 1: expected"),
+        (["the bird", "NA", 9, True], "entry 1: expected"),
+        (["the bird", "NA", 10, 2], r"no annotation .*NA/00010\.h5; copy it again"),
+        (["the bird", "NA", 9, 1], r"00009\.h5 no longer holds instance 1, it holds \[2\]"),
+    ],
+)
+def test_a_list_that_does_not_fit_is_named(root, tmp_path, entry, said):
+    (tmp_path / "list.json").write_text(json.dumps([entry]))
+    with pytest.raises((ValueError, FileNotFoundError), match=said):
+        A2DSentences(root, "test", frames=f"list={tmp_path / 'list.json'}")[0]
+    with pytest.raises(
+        ValueError, match="unknown choice of frames 'all'; expected list= .*; nothing is every annotated"
+    ):
+        A2DSentences(root, "test", frames="all")
+
+
+def test_categories_are_what_the_actor_does(root):
+    table = root / "Release" / "videoset.csv"
+    table.write_text(table.read_text().replace("NA,11,", "NA,78,").replace("_under,11,", "_under,80,"))
+    dataset = A2DSentences(root, "test")
+    assert dataset.category("NA") == "dog walking" and dataset.category("_under") == "80"
+    assert A2DSentences(root, "train").category("plain") == "adult climbing"
 
 
 def test_the_genuine_file_with_one_odd_row_gives_no_warning(root):
@@ -268,6 +324,13 @@ def test_a_renamed_clip_folder_is_recognized_but_not_renamed(root):
         (f"{NOTES}/a2d_annotation.txt", b"video_id,instance_id,query\nplain,3, \n", "line 2: the query is empty"),
         (f"{NOTES}/a2d_annotation.txt", b"video_id,instance_id,query\nplain,3,caf\xe9\n", "line 2: byte 0xe9 is not"),
         (f"{NOTES}/a2d_annotation.txt", b"video_id,instance_id,query\n", "no sample in split 'train'"),
+        (f"{NOTES}/a2d_annotation.txt", b"", "expected the header video_id,instance_id,query; found ''"),
+        (
+            f"{NOTES}/a2d_annotation.txt",
+            b'video_id,instance_id,query\nplain,3,"a\nb,1,c\n',
+            "line 3: a field of several",
+        ),
+        ("Release/videoset.csv", b"", "no sample in split 'train'"),
     ],
 )
 def test_malformed_tables_are_named_by_file_and_line(root, file, text, said):
@@ -283,6 +346,12 @@ def test_malformed_tables_are_named_by_file_and_line(root, file, text, said):
         (None, "no readable HDF5 file"),
         ({"instance": [3]}, "lacks 'reMask'; it holds instance"),
         ({"reMask": B.T}, "lacks 'instance'; it holds reMask"),
+        ({"instance": [3], "reMask": "text"}, "'reMask' is no array of numbers"),
+        ({"instance/deeper": [3], "reMask": B.T}, "'instance' is no array of numbers"),
+        ({"instance": [2.5], "reMask": B.T}, "instance 2.5 is no integer"),
+        ({"instance": [np.nan], "reMask": B.T}, "instance nan is no integer"),
+        ({"instance": np.zeros(2000), "reMask": B.T}, "2000 instances in one frame"),
+        ({"instance": [3, 4], "reMask": B.T}, r"reMask has shape \(48, 32\) for 2 instances"),
     ],
 )
 def test_malformed_annotations_are_named(root, content, said):
@@ -341,3 +410,129 @@ def test_without_h5py_the_error_names_the_extra(root, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "h5py", None)
     with pytest.raises(ModuleNotFoundError, match=r"needs the package h5py: pip install 'dtse\[data\]'"):
         A2DSentences(root)
+
+
+# ------------------------------------------------------------------------------------ the toy world
+
+
+@pytest.mark.parametrize("traps", [(), ("all",), *((trap,) for trap in TRAPS)], ids=lambda t: "-".join(t) or "none")
+def test_every_trap_is_read_as_it_was_drawn(tmp_path, traps):
+    root, on = tmp_path / "a2d", TRAPS if traps == ("all",) else traps
+    write_toy(root, {"train": 2}, "a2d", seed=7, height=32, width=48, traps=traps)
+    dataset, world = A2DSentences(root, "train", window=1), ToyWorld("train", 2, 7, 32, 48)
+    names = json.loads((root / "toy_world.json").read_text())["splits"]["train"]
+    assert ("NA" in names) == ("na_id" in on) and any(n[0] == "-" for n in names) == ("dash_id" in on)
+    assert set(dataset.videos) == set(names)
+    expected = set()
+    for k, name in enumerate(names):
+        scene = world.scene(k)
+        ids, target = render(scene, range(scene.length), 32, 48)[1], scene.sentences[0].instance
+        frames = set(scene.annotated)
+        if k == 0 and "edge_frames" in on:
+            frames |= {0, 24}
+        frames |= {13} if k == 0 and "single_instance" in on else set()
+        frames |= {14} if k == 0 and "lone_other" in on else set()
+        frames |= {11} if k == 0 and "lacking_instance" in on else set()
+        odd = {
+            13: lambda i, t=target: i == t,
+            14: lambda i, t=target: i == min({1, 2} - {t}),
+            11: lambda i, t=target: i != t,
+        }
+        for frame in frames:
+            held = set(np.unique(ids[frame])) - {0}
+            held = (
+                {i for i in held if odd[frame](i)} if k == 0 and frame in odd and frame not in scene.annotated else held
+            )
+            path = dataset.masks / name / f"{frame + 1:05d}.h5"
+            assert set(read_instances(path)) == held
+            with h5py.File(path) as file:
+                assert file["reMask"].ndim == (2 if len(held) == 1 else 3)
+            expected |= {(name, frame, s.instance) for s in scene.sentences if s.instance in held}
+    assert {(s.video, int(s.stem) - 1, s.instance) for s in dataset.samples} == expected
+    for i, sample in enumerate(dataset.samples):
+        ids = render(world.scene(names.index(sample.video)), [int(sample.stem) - 1], 32, 48)[1][0]
+        assert np.array_equal(dataset[i].mask, ids == sample.instance) and sample.evidence
+        assert sample.query == clean_expression(sample.query)
+    assert any("that one" in s.query for s in dataset.samples) == ("loud_query" in on)
+    (root / "toy_world.json").unlink()  # now it is what the genuine data is
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error" if "copy_row" in on else "ignore")
+        again = A2DSentences(root, "train")
+    assert [s[:4] for s in again.samples] == [s[:4] for s in dataset.samples]
+    assert ("bare_clip" in again.videos) == ("bare_video" in on) and "missed_clip" not in again.videos
+
+
+# ------------------------------------------------------------------------------------ damaged files
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    return tmp_path_factory.mktemp("fuzz")
+
+
+def clear_or_right(read, path):
+    """Reads a file that may be damaged: a result, or an error that names the file."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return read(path)
+    except (ValueError, FileNotFoundError) as error:
+        assert str(path) in str(error), error
+        return None
+
+
+csv_text = st.binary(max_size=60) | st.text('ab,,"\n\r\0 10é', max_size=60).map(str.encode)
+
+
+@FUZZ
+@given(text=csv_text, good=st.booleans())
+def test_any_bytes_are_a_table_of_videos_or_a_clear_error(shared, text, good):
+    path = shared / "videoset.csv"
+    path.write_bytes(b"NA,11,0,0,32,48,20,3,1\n" * good + text)
+    found = clear_or_right(read_videos, path)
+    assert found is None or all(video.subset in "01" and video.length >= 0 for video in found.values())
+    assert not good or text.strip(b"\n") or found == {"NA": ("1", "11", 20)}
+
+
+@FUZZ
+@given(text=csv_text, good=st.booleans())
+def test_any_bytes_are_sentences_or_a_clear_error(shared, text, good):
+    path = shared / "a2d_annotation.txt"
+    path.write_bytes(b"video_id,instance_id,query\n" * good + text)
+    for _, instance, query in clear_or_right(read_sentences, path) or []:
+        assert instance >= 0 and query == clean_expression(query) != ""
+
+
+scalar = st.none() | st.booleans() | st.integers(-2, 30) | st.floats() | st.text("a b", max_size=3)
+
+
+@FUZZ
+@given(
+    value=st.lists(
+        st.lists(scalar, max_size=5) | st.tuples(st.just("q"), st.just("v"), scalar, scalar) | scalar, max_size=3
+    )
+)
+def test_any_json_is_a_list_or_a_clear_error(shared, value):
+    path = shared / "list.json"
+    path.write_text(json.dumps(value))
+    found = clear_or_right(lambda p: list(read_a2d_list(p)), path)
+    assert found is None or [[q, *rest] for _, (*rest, q) in found] == [[clean_expression(e[0]), *e[1:]] for e in value]
+
+
+@FUZZ
+@given(
+    changes=st.lists(st.tuples(st.integers(0, 9999), st.integers(0, 255)), min_size=1, max_size=3),
+    cut=st.none() | st.integers(0, 9999),
+)
+def test_damaged_annotations_are_read_or_a_clear_error(shared, changes, cut):
+    path = shared / "damaged.h5"
+    if not (shared / "good.h5").exists():
+        write_annotation(shared / "good.h5", A[:, :] * np.uint8(1) + C * np.uint8(2))
+    data = bytearray((shared / "good.h5").read_bytes())
+    used = np.flatnonzero(np.frombuffer(bytes(data), np.uint8))  # most of the file is zeros that nobody reads
+    for place, value in changes:
+        data[used[place % len(used)]] = value
+    path.write_bytes(data[:cut])
+    clear_or_right(read_instances, path)
+    masks = clear_or_right(lambda p: read_masks(p, [1, 2], (H, W)), path)
+    assert masks is None or all(mask.shape == (H, W) and mask.dtype == bool for mask in masks.values())
