@@ -1,10 +1,12 @@
 """Refer-YouTube-VOS in its genuine layout; the toy world written as such is read by the same lines.
 
-root/meta_expressions/{train,valid,test}/meta_expressions.json   see `expressions`; `obj_id` in train alone
-root/{train,valid,test}/JPEGImages/<video>/00000.jpg 00005.jpg   every fifth frame of 30 a second
-root/train/Annotations/<video>/<same stem>.png                   palette images, index = object id
-root/train/meta.json                                             optional: category and frames of each object
-root/toy_world.json                                              toy world only: finer splits, evidence, twins
+    root/meta_expressions/{train,valid,test}/meta_expressions.json   see `expressions`; `obj_id` in train alone
+    root/{train,valid,test}/JPEGImages/<video>/00000.jpg 00005.jpg   every fifth frame of 30 a second
+    root/train/Annotations/<video>/<same stem>.png                   palette images, index = object id
+    root/train/meta.json                                             optional: category and frames of each object
+    root/toy_world.json                                              toy world only: finer splits, evidence, twins
+
+Expression ids have gaps, and valid is what the valid file lists and the test file does not.
 """
 
 import hashlib
