@@ -49,27 +49,30 @@ def survey(root: Path, findings: Findings, genuine: bool, deep: bool) -> list[Jo
     sentences = read_sentences(notes / "a2d_annotation.txt", genuine)
     rows = list(read_rows(notes / "a2d_annotation.txt"))
     missed = {row[0].strip() for _, row in read_rows(notes / "a2d_missed_videos.txt")}
+    if not videos:
+        raise ValueError(f"{root / 'Release' / 'videoset.csv'} lists no video; copy it again")
     told = {video: length for video, (_, _, length) in videos.items() if video not in missed}
+    instances: dict[str, set[int]] = {}
+    for video, instance, _ in sentences:
+        instances.setdefault(video, set()).add(instance)
+    jobs = [Job(video, told[video], frozenset(instances[video])) for video in told if video in instances]
     findings.counts += Counter(
         {
             "videos in videoset.csv": len(videos),
             "sentences": len(rows) - 1 if genuine else len(sentences),
             "videos without sentences": len(missed),
-            "training videos": sum(videos[video].subset == "0" for video in told),
-            "test videos": sum(videos[video].subset == "1" for video in told),
+            "training videos": sum(videos[job.video].subset == "0" for job in jobs),
+            "test videos": sum(videos[job.video].subset == "1" for job in jobs),
             "folders of masks": sum(path.is_dir() for path in masks.iterdir()),
         }
     )
-    instances: dict[str, set[int]] = {}
-    for video, instance, _ in sentences:
-        instances.setdefault(video, set()).add(instance)
     if unknown := sorted(set(instances) - set(videos)):
         findings.notes.append(f"{len(unknown)} videos have sentences but no row in videoset.csv: {unknown[:5]}")
     if silent := sorted(set(told) - set(instances)):
         findings.notes.append(
             f"{len(silent)} videos have no sentence and are not listed as missed; they are not used: {silent[:5]}"
         )
-    return [Job(video, told[video], frozenset(instances[video])) for video in told if video in instances]
+    return jobs
 
 
 def check_one(root: Path, deep: bool, job: Job) -> Findings:

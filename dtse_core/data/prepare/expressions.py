@@ -36,14 +36,16 @@ def listed_videos(path: Path, target: Callable, split: str, findings: Findings) 
     }
 
 
-def check_frames(folder: Path, stems: tuple[str, ...], deep: bool, findings: Findings) -> tuple[int, int]:
+def check_frames(
+    folder: Path, stems: tuple[str, ...], deep: bool, findings: Findings, suffix: str = ".jpg"
+) -> tuple[int, int]:
     """All frames are there and of one size; one of them, or all, can be decoded. Returns the size (H, W).
 
     Raises `FileNotFoundError` or `ValueError`.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is missing: the frames of a listed video; copy it")
-    paths = [folder / f"{stem}.jpg" for stem in stems]
+    paths = [folder / f"{stem}{suffix}" for stem in stems]
     if absent := [path for path in paths if not path.is_file()]:
         raise FileNotFoundError(f"{absent[0]} is missing, one of {len(absent)} of {len(paths)} frames; copy them")
     middle = paths[len(paths) // 2]

@@ -5,8 +5,8 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from ..files import read_images
 from ..jhmdb import read_length, read_mask, read_sentences, require_layout
+from .expressions import check_frames
 from .findings import Expected, Findings
 
 PARTS = ("Rename_Images", "puppet_mask", "jhmdb_annotation.txt")
@@ -53,17 +53,12 @@ def check_one(root: Path, deep: bool, job: Job) -> Findings:
     mask = root / "puppet_mask" / job.action / job.video / "puppet_mask.mat"
     with findings.collecting():
         length = read_length(mask)
-        present = {entry.name for entry in os.scandir(folder)}
-        names = [f"{k + 1:05d}.png" for k in range(length)]
-        if absent := [name for name in names if name not in present]:
-            raise FileNotFoundError(
-                f"{folder} lacks {absent[0]}, one of {len(absent)} missing frames of the {length} that {mask} annotates"
-            )
-        frames = read_images([folder / name for name in (names if deep else names[length // 2 :][:1])])
-        findings.counts["decoded frames"] += len(frames)
+        stems = tuple(f"{k + 1:05d}" for k in range(length))  # later frames do not exist for anyone
+        shape = check_frames(folder, stems, deep, findings, ".png")
         for frame in range(1, length + 1) if deep else (length,):
-            read_mask(mask, frame, frames.shape[1:3])
+            read_mask(mask, frame, shape)
             findings.counts["masks read"] += 1
-        if further := sum(name.endswith(".png") and not name.startswith(".") for name in present) - length:
-            findings.counts["frames without a mask"] += further
+        named = (entry.name for entry in os.scandir(folder))
+        further = sum(name.endswith(".png") and not name.startswith(".") for name in named) - length
+        findings.counts["frames without a mask"] += further
     return findings
