@@ -95,6 +95,41 @@ def test_one_changed_operator_fails_and_the_fixer_mends_it(place, name, source, 
         assert parity.compare(*folders) == []
 
 
+LONG = "class Box:\n    def __init__(self, h, w):\n        self.h, self.w = h, w\n\n" + BOX.partition("\n")[2]
+FIRST = "class Box:\n    def __init__(self, h, w):\n        self.h, self.w = h, w"
+SECOND = 'class Box(Box):\n    """More of it."""\n\n' + BOX.partition("\n")[2]
+
+
+def test_a_long_class_goes_on_in_a_second_cell_and_the_fixer_mends_the_cell_that_differs(place):
+    folders = place(("Box", FIRST), ("Box", SECOND))
+    (folders[1] / "shapes.py").write_text(
+        PACKAGE.partition("class Box")[0] + LONG + "\n\n    def new(self):\n        pass\n"
+    )
+    assert "differs from" in parity.compare(*folders)[0]
+    assert "rewritten" in parity.compare(*folders, write=True)[0]
+    assert parity.compare(*folders) == []
+    one, two = (c.source for c in nbformat.read(folders[0] / "04_x.ipynb", as_version=4).cells)
+    assert one == FIRST and two.startswith("class Box(Box):\n    def side") and two.endswith("pass")
+    space = {"area": None}
+    exec(one + "\n" + two, space)
+    assert space["Box"](3, 4).side(1) == 4
+
+
+@pytest.mark.parametrize(
+    ("second", "words"),
+    [
+        (SECOND.replace(">=", ">"), "differs from"),
+        (SECOND.replace("(Box)", ""), "must begin with `class Box(Box):`"),
+        (SECOND.replace("(Box)", "(object)"), "must begin with `class Box(Box):`"),
+        (SECOND.replace("class Box(Box)", "class Other(Box)"), "must hold exactly the definition of Box"),
+    ],
+)
+def test_a_class_in_two_cells_must_go_on_with_itself(place, second, words):
+    folders = place(("Box", FIRST), ("Box", second))
+    (folders[1] / "shapes.py").write_text(LONG + "\n")
+    assert words in parity.compare(*folders)[0]
+
+
 def test_the_fixer_leaves_equal_cells_alone_and_copies_decorators_and_comments(place):
     folders = place(("Box", BOX), ("area", "def area(): pass"))
     parity.compare(*folders, write=True)
