@@ -121,22 +121,30 @@ class LMDF(nn.Module):
         filtered: str = "current",
     ):
         super().__init__()
-        self.mode, self.language, self.filtered, self.dilations = mode, language, filtered, dilations
-        m, R, taps = filtered_width, len(dilations), filter_size**2
+        self.mode, self.language = mode, language
+        self.filtered, self.dilations = filtered, dilations
         self.references = window - 1
+        m, K, R = filtered_width, filter_size, len(dilations)
         self.reduce = CBR(channels, outputs, 1, norm)
         if mode == "off":
             return
         self.to_filtered = nn.Conv2d(outputs, m, 1)
         self.fuse = CBR(m * (R + 1), outputs, 1, norm)
         if mode == "static":
+            pad = K // 2
             self.static = nn.ModuleList(
-                nn.Conv2d(m, m, filter_size, padding=r * (filter_size // 2), dilation=r, groups=m, bias=False)
-                for r in dilations
+                nn.Conv2d(m, m, K, padding=r * pad, dilation=r, groups=m, bias=False) for r in dilations
             )
             return
+        self._add_temporal_path(outputs, text_width, window, width, bins, norm)
+        self.to_filters = nn.Conv2d(width, R * m * K**2, 1)
+
+    def _add_temporal_path(
+        self, outputs: int, text_width: int, window: int, width: int, bins: tuple[int, ...], norm: str
+    ) -> None:
+        """What makes the language-guided spatial-temporal feature `Y` of which the filters are generated."""
         self.P = nn.Conv2d(outputs, width, 1)
-        if language:
+        if self.language:
             self.gate = nn.Conv2d(width, width, 3, padding=1)
             self.W_s = nn.Linear(text_width, width)
             self.W_y = nn.Linear(text_width, width)
@@ -144,7 +152,6 @@ class LMDF(nn.Module):
         self.pool = PyramidPool(bins)  # R
         self.q, self.k, self.v = (nn.Linear(width, width, bias=False) for _ in range(3))
         self.mix = CBR(2 * width, width, 3, norm)
-        self.to_filters = nn.Conv2d(width, R * m * taps, 1)
 
     def forward(self, F: Tensor, s: Tensor, current: int) -> Tensor:
         B, T = F.shape[:2]
