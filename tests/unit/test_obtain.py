@@ -119,6 +119,14 @@ def test_what_is_gone_is_an_error_of_the_server(server, tmp_path):
         download(server.url("gone.zip"), tmp_path / "gone.zip")
 
 
+def test_a_server_that_is_away_is_told_in_a_line(server, tmp_path):
+    url = server.url("film.zip")
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(OSError, match=r"film\.zip cannot be reached \(ConnectionError\); is this machine online\?$"):
+        download(url, tmp_path / "film.zip")
+
+
 @pytest.fixture
 def local(server, monkeypatch):
     """The data sets with their addresses on the local server, which holds nothing yet."""

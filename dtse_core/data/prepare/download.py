@@ -15,7 +15,7 @@ def download(url: str, target: Path, sha256: str = "", progress: bool = False) -
     """Fetches `url` to `target`, which appears when it is complete; what is there already is not fetched again.
 
     An interrupted download leaves `<name>.part` and goes on from there, if the server still has the same version.
-    Raises `OSError` (of requests) if the server cannot be reached or refuses, `ValueError` for a wrong checksum, for
+    Raises `OSError` if the server cannot be reached or refuses, `ValueError` for a wrong checksum, for
     fewer bytes than promised, and for a web page in place of the file; `ModuleNotFoundError` without pooch.
     """
     try:
@@ -49,9 +49,13 @@ def _fetch(url: str, part: Path, progress: bool) -> None:
     headers = {"Accept-Encoding": "identity"}  # compressed on the way, lengths would not agree
     if done:
         headers |= {"Range": f"bytes={done}-", "If-Range": _tag(part).read_text(encoding="utf-8")}
-    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
+    try:
+        answer = requests.get(url, headers=headers, stream=True, timeout=TIMEOUT)
+    except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
+        raise OSError(f"{url} cannot be reached ({type(error).__name__}); is this machine online?") from error
+    with answer:
         goes_on = answer.headers.get("Content-Range", "").startswith(f"bytes {done}-")
-        if answer.status_code == 416 or (answer.status_code == 206 and not goes_on):
+        if done and (answer.status_code == 416 or (answer.status_code == 206 and not goes_on)):
             _tag(part).unlink(missing_ok=True)  # the rest is of something else: from the start
             return _fetch(url, part, progress)
         answer.raise_for_status()

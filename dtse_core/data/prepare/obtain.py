@@ -3,6 +3,7 @@
 A second run does nothing that the first has done.
 """
 
+import os
 import shutil
 from fnmatch import fnmatch
 from pathlib import Path
@@ -57,7 +58,7 @@ def _step(dataset: DataSet, source: Source, root: Path, folder: Path, progress: 
         if not source.places:
             return _single_file(source, root, folder, progress)
     except (ValueError, OSError) as error:
-        return Step(source, "failed", f"{' '.join(str(error).split())}. {_by_hand(dataset, source, folder)}")
+        return Step(source, "failed", f"{' '.join(str(error).split())}. By hand: {_by_hand(dataset, source, folder)}")
     return Step(source, "optional" if source.optional else "by hand", _by_hand(dataset, source, folder))
 
 
@@ -77,7 +78,9 @@ def _single_file(source: Source, root: Path, folder: Path, progress: bool) -> St
     target = root / source.gives[0]
     target.parent.mkdir(parents=True, exist_ok=True)
     if (folder / source.name).is_file():
-        shutil.copyfile(folder / source.name, target)
+        part = target.with_name(f"{target.name}.part")
+        shutil.copyfile(folder / source.name, part)
+        os.replace(part, target)
         return Step(source, "done", f"{folder / source.name} copied to {source.gives[0]}")
     download(source.url, target, progress=progress)
     return Step(source, "done", f"fetched to {source.gives[0]}")
@@ -99,4 +102,4 @@ def _by_hand(dataset: DataSet, source: Source, folder: Path) -> str:
     where = source.by_hand or f"fetch it with a browser: {source.url}"
     if source.dead:
         where += f" ({source.dead})"
-    return f"By hand: {where}. Page: {dataset.page}. Save it as {folder / source.name}, then run this command again"
+    return f"{where}. Page: {dataset.page}. Save it as {folder / source.name}, then run this command again"
