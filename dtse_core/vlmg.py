@@ -71,15 +71,19 @@ class VLMG(nn.Module):
             self.gate_L = nn.Parameter(torch.full((text_width,), gate_init))
         self.language_to_vision, self.vision_to_language = language_to_vision, vision_to_language
 
+    def project(self, V: Tensor, L: Tensor) -> tuple[Tensor, Tensor]:
+        """Pixels m `(B, HW, d)`, which know their place and the sentence, and words t `(B, N, d)`."""
+        place = self.W_s(coordinates(*V.shape[2:], like=V).flatten(1).mT)  # (HW, d)
+        place = place + self.W_g(L[:, :1])  # (B, HW, d)
+        W_v = self.W_v.weight.flatten(1).mT.expand(len(V), -1, -1)  # (B, C, d)
+        m = self.norm_m(torch.baddbmm(place, _tokens(V), W_v))  # (B, HW, d)
+        return m, self.norm_t(self.W_l(L))
+
     def forward(
         self, V: Tensor, L: Tensor, word_mask: Tensor, return_maps: bool = False
     ) -> tuple[Tensor, Tensor, VLMGMaps | None]:
-        B, size, scale = len(V), V.shape[2:], self.W_q.out_features**-0.5
-        place = self.W_s(coordinates(*size, like=V).flatten(1).mT) + self.W_g(L[:, :1])  # (B, HW, d)
-        W_v = self.W_v.weight.flatten(1).mT.expand(B, -1, -1)  # (B, C, d)
-        m = self.norm_m(torch.baddbmm(place, _tokens(V), W_v))  # (B, HW, d)
-        t = self.norm_t(self.W_l(L))  # (B, N, d)
-
+        size, scale = V.shape[2:], self.W_q.out_features**-0.5
+        m, t = self.project(V, L)  # (B, HW, d), (B, N, d)
         a = m @ (scale * t @ self.W_q.weight).mT  # (B, HW, N)
         a = a.masked_fill(word_mask[:, None] == 0, float("-inf")).softmax(-1)  # (B, HW, N)
         e = a @ t  # (B, HW, d)
@@ -94,7 +98,7 @@ class VLMG(nn.Module):
         f = F.relu(self.fuse_norm(_map(f, size)))  # (B, d, H, W)
 
         if self.language_to_vision:
-            W_f = (self.gate_V[:, None] * self.W_f.weight.flatten(1)).expand(B, -1, -1)  # (B, C, d)
+            W_f = (self.gate_V[:, None] * self.W_f.weight.flatten(1)).expand(len(V), -1, -1)  # (B, C, d)
             V = torch.baddbmm(V.flatten(2), W_f, f.flatten(2)).unflatten(2, size)  # (B, C, H, W)
         if self.vision_to_language:
             L = L + self.gate_L * self.read(L, self.pool(f))  # (B, N, D)
