@@ -109,7 +109,8 @@ def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float, qual
     """Writes (H, W, 3) uint8 RGB frames as H.264 (yuv420p), one at a time; `path` appears when it is complete.
 
     The format stores even sizes only: an odd one is padded by repeating its last row or column. `quality` is
-    x264's CRF, 0 to 51, smaller is better. The same frames give the same bytes: one thread, no time stamps.
+    x264's CRF, 0 to 51, smaller is better. The same frames give the same bytes: one thread, no time stamps, and no
+    look-ahead, which takes in memory that nobody has written.
     """
     path = Path(path)
     if path.suffix.lower() not in CONTAINERS:
@@ -127,7 +128,8 @@ def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float, qual
                     shape = frame.shape
                     stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(65535))
                     stream.height, stream.width = shape[0] + shape[0] % 2, shape[1] + shape[1] % 2
-                    stream.pix_fmt, stream.options = "yuv420p", {"crf": str(quality), "preset": "veryfast"}
+                    stream.pix_fmt = "yuv420p"
+                    stream.options = {"crf": str(quality), "preset": "veryfast", "rc-lookahead": "0"}
                     stream.codec_context.thread_count = 1
                     stream.codec_context.colorspace = 5  # BT.601: what the conversion from RGB uses
                 if frame.shape != shape:

@@ -17,7 +17,7 @@ from dtse_core.data import A2DSentences, ToyWorld
 from dtse_core.data.clip import window_indices
 from dtse_core.data.collate import clean_expression
 from dtse_core.data.toy_a2d import write_annotation
-from dtse_core.data.toy_files import MARK, write_toy
+from dtse_core.data.toy_files import LAYOUTS, MARK, layout_module, write_toy
 from dtse_core.data.toy_world import EVIDENCE, render
 from dtse_core.data.video import video_info
 
@@ -135,6 +135,17 @@ def test_the_same_settings_give_the_same_bytes_whatever_the_workers(tmp_path):
     assert not set(files(tmp_path / "other").values()) & set(files(tmp_path / "one").values()) - {
         hashlib.sha256(b"").hexdigest()  # no missed videos
     }
+
+
+@pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout != "a2d"])
+def test_every_layout_gives_the_same_bytes_and_knows_its_traps(tmp_path, layout):
+    for name in ("one", "two"):
+        assert write_toy(tmp_path / name, SMALL, layout, height=32, width=48, traps=["all"])
+    assert files(tmp_path / "one") == files(tmp_path / "two")
+    toy = json.loads((tmp_path / "one" / "toy_world.json").read_text())
+    assert toy["settings"]["traps"] == sorted(layout_module(layout).TRAPS) and set(toy["splits"]) == set(SMALL)
+    with pytest.raises(ValueError, match=f"unknown trap 'pit'; {layout} has .*, or all"):
+        write_toy(tmp_path / "three", SMALL, layout, traps=["pit"])
 
 
 def test_writing_again_changes_nothing_and_other_settings_are_refused(tmp_path):

@@ -12,6 +12,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from dtse_core.data import video
+from dtse_core.data.toy_world import ToyWorld, render
 from dtse_core.data.video import iterate_frames, read_frames, video_fps, video_info, video_length, write_video
 
 av = pytest.importorskip("av")
@@ -221,6 +222,16 @@ def test_the_same_frames_give_the_same_bytes_and_keep_their_rate(tmp_path):
     with av.open(str(paths[0])) as file:
         stream = file.streams.video[0]
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+
+
+def test_the_bytes_do_not_depend_on_what_lies_in_memory(tmp_path):
+    world, seen = ToyWorld("train", 1, seed=5, height=64, width=96), set()
+    frames, rng = render(world.scene(0), range(25), 64, 96)[0], np.random.default_rng(0)
+    for n in range(6):
+        litter = [rng.bytes(int(rng.integers(1000, 90000))) for _ in range(50)]  # frees the one before
+        assert litter
+        seen.add(write_video(tmp_path / f"{n}.mp4", frames, 12).read_bytes())
+    assert len(seen) == 1
 
 
 def test_a_video_appears_complete_or_not_at_all(tmp_path):
