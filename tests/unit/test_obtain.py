@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from dtse_core.data.prepare import obtain as module
+from dtse_core.data.prepare import unpack
 from dtse_core.data.prepare.download import download
 from dtse_core.data.prepare.obtain import obtain
 from dtse_core.data.prepare.sources import DATASETS
@@ -198,6 +199,22 @@ def test_an_archive_that_fails_leaves_the_others_alone(local, tmp_path):
     steps = obtain("jhmdb", tmp_path)
     assert [step.state for step in steps] == ["failed", "done", "failed"]
     assert "is no archive" in steps[0].text and "By hand: H. Jhuang" in steps[0].text
+
+
+def test_a_folder_that_came_in_halfway_is_not_taken_for_the_whole(local, tmp_path, monkeypatch):
+    masks = {"puppet_mask/a/b/puppet_mask.mat": b"1", "puppet_mask/a/c/puppet_mask.mat": b"2"}
+    write(tmp_path / "puppet_mask.zip", packed("zip", masks))
+
+    def move_one(source, target):
+        write(target / "puppet_mask/a/b/puppet_mask.mat", b"1")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(unpack, "_merge", move_one)
+        obtain("jhmdb", tmp_path)
+    assert states(obtain("jhmdb", tmp_path))["puppet_mask.zip"] == "done"
+    assert {name: content for name, content in tree(tmp_path).items() if name.endswith(".mat")} == masks
+    assert states(obtain("jhmdb", tmp_path))["puppet_mask.zip"] == "there"
 
 
 @pytest.mark.parametrize("name", ["refer_youtube_vos", "mevis"])
