@@ -1,4 +1,4 @@
-"""Speed and memory of the model, two sides at a time: `python benchmarks/bench.py NAME [--json]`.
+"""Speed and memory, two sides at a time: `python benchmarks/bench.py NAME [--json]`.
 
 NAME is one of the functions in `BENCHMARKS`, or `all`. The two sides of a comparison take turns in one process, so
 that whatever else the machine does falls on both; the ratio is the median over pairs. README.md beside this file
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from measure import compare, measured, peak_bytes, peak_resident_bytes
+from scoring import decode, metrics
 
 from dtse_core.config import preset
 from dtse_core.lmdf import dynamic_filter
@@ -228,7 +229,7 @@ def noise(frames: int) -> Iterator[np.ndarray]:
         yield generator.integers(0, 256, (240, 320, 3), dtype=np.uint8)
 
 
-BENCHMARKS = {f.__name__: f for f in (overhead, streaming, prefix, filter, train_step, memory, bf16)}
+BENCHMARKS = {f.__name__: f for f in (overhead, streaming, prefix, filter, train_step, memory, bf16, metrics, decode)}
 
 
 def main() -> None:

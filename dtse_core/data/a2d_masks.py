@@ -57,9 +57,10 @@ def _numbers(file, path: Path, key: str):
 
     if key not in file:
         raise ValueError(f"{path} lacks {key!r}; it holds {', '.join(sorted(file)) or 'nothing'}")
-    if not isinstance(file[key], h5py.Dataset) or file[key].dtype.kind not in "biuf" or file[key].shape is None:
+    array = file[key]  # once: h5py looks it up each time
+    if not isinstance(array, h5py.Dataset) or array.dtype.kind not in "biuf" or array.shape is None:
         raise ValueError(f"{path}: {key!r} is no array of numbers; copy it again")
-    return file[key]
+    return array
 
 
 @contextmanager

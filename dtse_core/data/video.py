@@ -85,7 +85,7 @@ def read_frames(path: str | Path, indices: Iterable[int], backend: str = "auto")
             frames = _read_decord(path, wanted) if backend == "auto" and info.decord else _read_pyav(path, wanted)
         except ValueError:  # decord's FFmpeg is old: it knows no AV1, for example
             frames = _read_pyav(path, wanted)
-    return np.stack(frames)[np.searchsorted(wanted, indices)]
+    return np.stack([frames[k] for k in np.searchsorted(wanted, indices)])
 
 
 def iterate_frames(video: str | Path | np.ndarray | Iterable[np.ndarray]) -> Iterator[np.ndarray]:

@@ -89,3 +89,26 @@ def test_a_benchmark_prints_one_json_object(bench, monkeypatch, capsys):
 def test_every_benchmark_stands_in_the_readme(bench):
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert set(bench.BENCHMARKS) <= set(re.findall(r"`(\w+)`", text))
+
+
+def test_scored_masks_are_disturbed_and_have_contours_of_their_size(bench):
+    import scoring
+
+    lengths = []
+    for cell in (240, 60):
+        targets, masks = scoring.blobs(2, cell)
+        assert targets.shape == masks.shape == (2, 480, 854) and targets.dtype == bool
+        assert 0 < (targets != masks).mean() < 0.2
+        lengths.append(sum(scoring.contour(target).sum() for target in targets))
+    assert 0 < 2 * lengths[0] < lengths[1]
+
+
+def test_both_sides_of_decode_read_the_same_frames(bench, toy_a2d_root):
+    import numpy as np
+    import scoring
+
+    from dtse_core.data.video import read_frames
+
+    dataset = scoring.A2DSentences(toy_a2d_root)
+    for k in (0, len(dataset) - 1):
+        assert np.array_equal(dataset[k].frames, read_frames(*scoring.window_of(dataset, dataset.samples[k])))

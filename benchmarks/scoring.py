@@ -1,0 +1,86 @@
+"""Two benchmarks of what surrounds the model: scoring masks, and reading clips."""
+
+import functools
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from measure import compare
+
+from dtse_core.data import A2DSentences
+from dtse_core.data.clip import window_indices
+from dtse_core.data.toy_files import write_toy
+from dtse_core.metrics import contour
+from dtse_core.video_metrics import j_and_f
+
+
+def metrics() -> list[dict]:
+    """J and F of 1,000 masks of 480 x 854, vos-benchmark's evaluator over ours."""
+    import cv2
+    from vos_benchmark.evaluator import Evaluator
+
+    cv2.setNumThreads(1)
+
+    def theirs(masks: np.ndarray, targets: np.ndarray, turns: int):
+        for _ in range(turns):
+            evaluator = Evaluator()
+            for mask, target in zip(masks.view(np.uint8), targets.view(np.uint8), strict=True):
+                evaluator.feed_frame(mask, target)
+        return [values[1] / 100 for values in evaluator.conclude()]
+
+    def ours(masks: np.ndarray, targets: np.ndarray, turns: int):
+        for _ in range(turns):
+            scores = j_and_f(masks, targets)
+        return scores.mean(axis=0)
+
+    results = []
+    for part, cell in (("large objects", 240), ("small objects everywhere", 60)):
+        targets, masks = blobs(50, cell)
+        assert np.allclose(ours(masks, targets, 1), theirs(masks, targets, 1), rtol=0, atol=1e-6)
+        sides = {o.__name__: functools.partial(o, masks, targets, 20) for o in (theirs, ours)}
+        length = round(float(np.mean([np.count_nonzero(contour(target)) for target in targets])))
+        about = {"masks": 1000, "frame": [480, 854], "contour_pixels": length}
+        results.append(compare("metrics", ">= 3", sides, part=part, **about))
+    return results
+
+
+def blobs(frames: int, cell: int) -> tuple[np.ndarray, np.ndarray]:
+    """Smooth masks about `cell` pixels across, and the same ones slightly disturbed: (frames, 480, 854) bool each."""
+    torch.manual_seed(0)
+    coarse = torch.randn(2, frames, 480 // cell + 2, 854 // cell + 2)
+    smooth, disturbance = F.interpolate(coarse, (480, 854), mode="bicubic")
+    return (smooth > 0.6).numpy(), (smooth + 0.15 * disturbance > 0.6).numpy()
+
+
+def decode() -> list[dict]:
+    """Toy A2D clips through the loader, masks included: frames a second over those of bare decord for the same."""
+    import decord
+
+    decord.logging.set_level(decord.logging.QUIET)
+    results = []
+    for size, bound in (((320, 480), ">= 0.8"), ((96, 144), None)):  # as high as A2D's clips; the toy world's default
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder) / "a2d"
+            write_toy(root, {"test": 4}, height=size[0], width=size[1])
+            dataset = A2DSentences(root)
+            asked = [window_of(dataset, sample) for sample in dataset.samples]
+
+            def bare(asked=asked):
+                return [decord.VideoReader(path, num_threads=1).get_batch(window).asnumpy() for path, window in asked]
+
+            def loader(dataset=dataset):
+                return [dataset[k].frames for k in range(len(dataset))]
+
+            assert all(np.array_equal(a, b) for a, b in zip(loader(), bare(), strict=True))
+            about = {"part": f"{size[0]} x {size[1]}", "frames": sum(len(window) for _, window in asked)}
+            results.append(compare("decode", bound, {"decord": bare, "loader": loader}, **about))
+    return results
+
+
+def window_of(dataset: A2DSentences, sample) -> tuple[str, list[int]]:
+    """The file that a sample's frames come from, and their indices."""
+    length = dataset.videos[sample.video].length
+    indices, _ = window_indices(int(sample.stem) - 1, length, dataset.window, dataset.offset)
+    return str(dataset.clips / f"{sample.video}.mp4"), indices
