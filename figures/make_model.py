@@ -1,0 +1,154 @@
+"""Draws three diagrams: LMDF, the decoder, and the whole model with its shapes.
+
+python -m figures.make_model              writes figures/lmdf.svg, decoder.svg and model.svg
+
+As make_encoder.py does: transparent ground, ink of a middle tone, and a PNG on white attached to each notebook.
+"""
+
+import io
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from PIL import Image
+
+from dtse_core.viz import GUIDANCE, LANGUAGE, MASK, TIME, VISION, use_style
+
+from . import make_encoder
+from .make_encoder import INK, arrow, attach, canvas
+
+PLAIN = "#5b6b7a"
+NOTEBOOKS = {"lmdf": "06_lmdf", "decoder": "07_decoder_and_loss", "model": "01_the_map"}
+
+
+def box(ax, x: float, y: float, text: str, color: str, width: float = 1.4, height: float = 0.8) -> tuple:
+    """As in make_encoder.py; the text is black on the hue of time."""
+    sides = make_encoder.box(ax, x, y, text, color, width, height)
+    if color == TIME:
+        ax.texts[-1].set_color("black")
+    return sides
+
+
+def note(ax, x: float, y: float, text: str, ha: str = "center") -> None:
+    """A word beside the boxes."""
+    ax.text(x, y, text, color=INK, fontsize=7.5, ha=ha, va="center", linespacing=1.25)
+
+
+def draw_lmdf(ax) -> None:
+    """From three frames and a sentence to the updated feature of the current frame."""
+    rows = {"$F_{cur}$": 5.6, "$F_{ref1}$": 4.2, "$F_{ref2}$": 2.8}
+    gated = []
+    for name, y in rows.items():
+        F = box(ax, 0.6, y, name, VISION, 1.0)
+        X = box(ax, 2.1, y, name.replace("F", "X"), VISION, 1.0)
+        G = box(ax, 3.9, y, name.replace("F", "G"), TIME, 1.0)
+        arrow(ax, F[1], X[0])
+        arrow(ax, X[1], G[0])
+        gated.append((X, G))
+    s = box(ax, 3.9, 1.4, "s", LANGUAGE, 1.0)
+    arrow(ax, s[3], gated[2][1][2])
+    note(ax, 4.05, 2.1, "opens the gates", "left")
+    near = box(ax, 6.4, 5.2, "l: what changed,\nhere", TIME, 2.0)
+    far = box(ax, 6.4, 3.2, "y: where it went,\nanywhere", TIME, 2.0)
+    for _, G in gated:
+        arrow(ax, G[1], near[0])
+        arrow(ax, G[1], far[0])
+    Y = box(ax, 8.6, 4.2, "Y", GUIDANCE, 1.0)
+    arrow(ax, near[1], Y[0])
+    arrow(ax, far[1], Y[0])
+    arrow(ax, s[1], Y[2], bend="across")
+    k = box(ax, 10.4, 4.2, "a filter for\neach position", GUIDANCE, 1.7)
+    arrow(ax, Y[1], k[0])
+    Z = [box(ax, 12.5, y, f"$Z_{r}$", TIME, 0.9) for y, r in ((5.2, 1), (4.2, 3), (3.2, 5))]
+    for one in Z:
+        arrow(ax, k[1], one[0])
+    U = box(ax, 14.3, 4.2, "U", VISION, 0.9)
+    for one in Z:
+        arrow(ax, one[1], U[0])
+    X = gated[0][0]
+    ax.plot([X[3][0], X[3][0], 14.3, 14.3], [X[3][1], 6.5, 6.5, 4.6], color=INK, lw=1.1)
+    ax.plot([12.5, 12.5], [6.5, 5.6], color=INK, lw=1.1)
+    note(ax, 8.4, 6.72, "the current frame's feature is filtered, and goes on; the result is added to it")
+    note(ax, 12.5, 2.4, "rates 1, 3, 5")
+
+
+def draw_decoder(ax) -> None:
+    """Top-down: four maps to four answers, each held against the mask."""
+    columns = (("$U_5$", "$D_5$", "H/16"), ("$U_4$", "$D_4$", "H/16"), ("$U_3$", "$D_3$", "H/8"),
+               ("Res2", "$D_2$", "H/4"))  # fmt: skip
+    before = None
+    for k, (name, level, size) in enumerate(columns):
+        x, side = 1.3 + 2.9 * k, (0.8, 0.8, 1.05, 1.4)[k]
+        U = box(ax, x, 4.4, name, VISION if k == 3 else TIME, side, side)
+        D = box(ax, x, 2.4, level, PLAIN, side, side)
+        head = box(ax, x, 0.6, "head", MASK, 0.9, 0.6)
+        arrow(ax, U[2], D[3])
+        arrow(ax, D[2], head[3])
+        note(ax, x + side / 2 + 0.12, 4.4, size, "left")
+        if before:
+            arrow(ax, before[1], D[0], "" if k == 1 else "up ×2", (0.0, 0.22))
+        before = D
+        if k < 3:
+            note(ax, x, 0.05, "for the loss")
+    note(ax, 1.3 + 8.7, 0.05, "for the loss, and the answer")
+
+
+def draw_model(ax) -> None:
+    """The whole model, a shape at each arrow."""
+    frames = box(ax, 0.9, 5.2, "frames\n(B, T, 3, H, W)", VISION, 1.7)
+    words = box(ax, 0.9, 1.6, "input_ids\n(B, N)", LANGUAGE, 1.7)
+    last_V, last_L = frames, words
+    low = None
+    for k, (stage, size) in enumerate(((2, "H/4"), (3, "H/8"), (4, "H/16"), (5, "H/16"))):
+        x = 3.1 + 1.9 * k
+        V = box(ax, x, 5.2, f"Res{stage}\n{size}", VISION, 1.3)
+        L = box(ax, x, 1.6, f"group {stage - 2}\n(N, D)" if k else "embed\n(N, D)", LANGUAGE, 1.3)
+        arrow(ax, last_V[1], V[0])
+        arrow(ax, last_L[1], L[0])
+        if k:
+            G = box(ax, x, 3.4, "VLMG", GUIDANCE, 1.3)
+            arrow(ax, V[2], G[3], style="<|-|>")
+            arrow(ax, L[3], G[2], style="<|-|>")
+            top = box(ax, x, 6.9, f"LMDF\n(c, {size})", TIME, 1.3)
+            arrow(ax, V[3], top[2])
+        low, last_V, last_L = low or V, V, L
+    decoder = box(ax, 11.3, 6.9, "decoder", PLAIN, 1.5)
+    logits = box(ax, 13.4, 6.9, "logits\n(B, H, W)", MASK, 1.5)
+    arrow(ax, top[1], decoder[0])
+    arrow(ax, decoder[1], logits[0])
+    for k in (0, 1):  # the two earlier LMDFs, and Res2, go to the decoder as well
+        x = 5.0 + 1.9 * k
+        ax.plot([x, x], [7.3, 7.75], color=INK, lw=1.1)
+    ax.plot([3.1, 3.1, 11.3], [5.6, 7.75, 7.75], color=INK, lw=1.1)
+    arrow(ax, (11.3, 7.75), decoder[3])
+    note(ax, 11.3, 3.4, "T frames go through the encoder;\nLMDF makes them one:\nthe current frame")
+
+
+DIAGRAMS = {  # name: (drawing, width, bottom, top)
+    "lmdf": (draw_lmdf, 15.0, 0.8, 7.0),
+    "decoder": (draw_decoder, 11.6, -0.2, 5.3),
+    "model": (draw_model, 14.3, 1.0, 8.0),
+}
+
+
+def draw(name: str, folder: Path) -> bytes:
+    """Writes NAME.svg into `folder`; returns the same picture as a PNG on white."""
+    use_style()
+    plt.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "dtse"}
+    function, width, bottom, top = DIAGRAMS[name]
+    figure, ax = canvas(width, top - bottom)
+    ax.set_ylim(bottom, top)
+    function(ax)
+    figure.savefig(folder / f"{name}.svg", transparent=True, metadata={"Date": None})
+    picture, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(picture)
+    plt.close(figure)
+    Image.open(picture).convert("RGB").quantize(64).save(small, "PNG", optimize=True)
+    return small.getvalue()
+
+
+if __name__ == "__main__":
+    here = Path(__file__).resolve().parent
+    for name, stem in NOTEBOOKS.items():
+        picture = draw(name, here)
+        if (notebook := here.parent / f"notebooks/{stem}.ipynb").is_file():
+            attach(picture, name, notebook)
