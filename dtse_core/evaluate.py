@@ -72,6 +72,9 @@ def parse_command(arguments: Sequence[str]) -> EvaluateCommand:
         raise ValueError(f"--data.root {c.data.root} is not read by --data.name toy; add --data.name a2d")
     if (c.submission or c.validate) and c.data.name not in HOMES:
         raise ValueError(f"--data.name {c.data.name} has no submission zips; only {' and '.join(HOMES)} have a server")
+    for option, fits in (("baselines", c.data.name not in SCORED), ("first_appearance", c.data.name in HOMES)):
+        if getattr(c, option) and not fits:
+            raise ValueError(f"--{option.replace('_', '-')} means nothing on --data.name {c.data.name}; leave it out")
     if c.batch < 1:
         raise ValueError(f"--batch {c.batch}: at least one at a time")
     for option in ("json", "markdown", "submission"):
@@ -185,9 +188,9 @@ def usable_device(name: str) -> torch.device:
 
 
 def has_twins(data: DataConfig) -> bool:
-    """Whether the data set is a toy world with clips in its `twins` split."""
+    """Whether the data set is a toy world with clips in its `twins` split, in a layout that can tell twins."""
     listing = Path(data.root) / "toy_world.json"
-    if data.name == "toy" or not listing.is_file():
+    if data.name != "a2d" or not listing.is_file():
         return data.name == "toy"
     return bool(json.loads(listing.read_text(encoding="utf-8"))["splits"].get("twins"))
 

@@ -29,6 +29,7 @@ from .data.transforms import resize_frames
 from .data.video import iterate_frames, video_fps, write_video
 from .metrics import mask_confidence, resize_logits
 from .model import DTSE, FrameMemory, join_frames, select_frame
+from .scoring.mask_files import save_mask
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 BATCH = 4  # frames of a file that go through the model together: half the time of `tiny`, no loss at `paper` size
@@ -191,13 +192,6 @@ def check_frame(frame: np.ndarray, index: int) -> np.ndarray:
     if not np.isfinite(frame).all() or frame.min() < 0 or frame.max() > 1:
         raise ValueError(f"frame {index} holds NaN, infinite values or values outside [0, 1]")
     return np.round(frame * 255).astype(np.uint8)
-
-
-def save_mask(path: Path, mask: np.ndarray) -> None:
-    """One mask as a grey PNG: 255 inside, 0 outside."""
-    from PIL import Image
-
-    Image.fromarray(mask.astype(np.uint8) * 255).save(path)
 
 
 def write_prediction(steps: Iterable[Step], expressions: Sequence[str], out: Path, fps: float) -> np.ndarray:

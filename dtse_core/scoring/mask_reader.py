@@ -13,7 +13,9 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
+from ..commands import bars_hidden
 from ..data.clip import ReferringClip, ReferringVideo
 from ..data.files import image_shape, require_shape
 from ..data.prepare.archives import DAMAGE
@@ -158,7 +160,8 @@ class MaskReader:
     def sha256(self) -> str:
         """SHA-256 over names and contents of all files, the same for a folder and for a zip of it."""
         total = hashlib.sha256()
-        for name in sorted(self.names, key=lambda name: name.removeprefix(self.top)):
+        names = sorted(self.names, key=lambda name: name.removeprefix(self.top))
+        for name in tqdm(names, "hashing", unit=" files", leave=False, disable=bars_hidden()):
             total.update(f"{name.removeprefix(self.top)}\0".encode("utf-8", "surrogateescape"))
             total.update(hashlib.sha256(self._bytes(name)).digest())
         return total.hexdigest()

@@ -10,8 +10,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
+from dtse_core import answers
 from dtse_core import evaluate as module
 from dtse_core.checkpoint import checkpoint_sha256, write_json
 from dtse_core.config import from_dict, preset, to_dict
@@ -19,10 +21,18 @@ from dtse_core.data import build
 from dtse_core.data.baselines import constant_baselines, largest_moving
 from dtse_core.data.clip import ReferringClip
 from dtse_core.data.collate import load_tokenizer
+from dtse_core.data.toy_files import write_toy
 from dtse_core.evaluate import Sample, evaluate, format_table, has_twins, main, parse_command, summarize
 from dtse_core.metrics import P_AT
 from dtse_core.model import DTSE
+from dtse_core.predict import Step
+from dtse_core.scoring import pictures
+from dtse_core.scoring.mask_files import MaskWriter
+from dtse_core.scoring.mask_reader import MaskReader
+from dtse_core.scoring.records import score_mask
 from dtse_core.viz import EVIDENCE
+from tests.packing import zip_bytes
+from tests.small_videos import Truth
 
 SIZE = (16, 24)
 METRICS = {"mean_iou", "overall_iou", "AP_mean_precision", "mAP_coco", *(f"P@{k}" for k in P_AT)}
@@ -339,7 +349,7 @@ def test_a_root_without_toy_listing_has_neither_evidence_nor_twins(monkeypatch, 
         (root / name).symlink_to(toy_a2d_root / name)
     blank = Constant(torch.full((4, 6), 1.0))
     blank.config = preset("tiny").model
-    monkeypatch.setattr(module.DTSE, "from_pretrained", lambda folder: blank)
+    monkeypatch.setattr(answers.DTSE, "from_pretrained", lambda folder: blank)
     options = ["--checkpoint", checkpoint, "--data.name", "a2d", "--data.root", root, "--split", "train"]
     with pytest.warns(UserWarning, match="integer instance"):  # the genuine file has an odd row
         command(monkeypatch, *options, "--json", file)
@@ -352,7 +362,7 @@ def test_a_root_without_toy_listing_has_neither_evidence_nor_twins(monkeypatch, 
 def test_the_toy_world_in_memory_is_the_default(monkeypatch, capsys, checkpoint):
     calls = []
     monkeypatch.setattr(build, "HELD_OUT", 5)
-    monkeypatch.setattr(module, "evaluate", lambda *a, **k: calls.append(len(a[1])) or evaluate(*a, **k))
+    monkeypatch.setattr(answers, "evaluate", lambda *a, **k: calls.append(len(a[1])) or evaluate(*a, **k))
     command(monkeypatch, "--checkpoint", checkpoint, "--split", "twins", "--compare", ">")
     out = capsys.readouterr().out
     assert calls == [5]  # the split is scored once, though it is also the one for twins_accuracy
@@ -401,8 +411,9 @@ def test_help_needs_no_checkpoint_and_explains_every_option(monkeypatch, capsys)
         command(monkeypatch, "--checkpoint", "nowhere", "--help")
     assert stop.value.code == 0
     out = capsys.readouterr().out
-    options = {"checkpoint": "a run folder", "split": "train or test", "json": "file for the result"}
-    options |= {"compare": "of P@K", "baselines": "also score everything", "batch": "clips at a time"}
+    options = {"checkpoint": "a run folder", "split": "part of the data set", "json": "file for the result"}
+    options |= {"masks": "folder or zip", "validate": "zip to check", "submission": "for the server"}
+    options |= {"compare": "of P@K", "baselines": "also score everything", "batch": "sentences about one video"}
     options |= {"device": "cpu, cuda, or auto", "data.name": "drawn in memory", "data.root": "the data set's folder"}
     for option, words in options.items():
         assert f"--{option}" in out
@@ -424,3 +435,207 @@ def test_only_toy_worlds_with_such_clips_have_twins(tmp_path, toy_a2d_root):
     assert not has_twins(dataclasses.replace(data, name="a2d", root=str(tmp_path)))
     write_json(tmp_path / "toy_world.json", {"splits": {"test": ["a"], "twins": []}})
     assert not has_twins(dataclasses.replace(data, name="a2d", root=str(tmp_path)))
+
+
+# Every data set, from masks and from a checkpoint
+
+VIDEO_SETS = ("ref_davis", "refer_youtube_vos", "mevis")
+
+
+@pytest.fixture(scope="module")
+def root_of(tmp_path_factory):
+    """The root of a toy world of a few small clips, by layout: read it, never write to it."""
+    roots = {}
+
+    def root_of(layout):
+        if layout not in roots:
+            roots[layout] = tmp_path_factory.mktemp("world") / layout
+            write_toy(roots[layout], {"val": 1, "test": 1, "twins": 1}, layout, seed=1, height=32, width=48)
+        return roots[layout]
+
+    return root_of
+
+
+def data_set(name, root, split="test"):
+    return build.build_dataset(dataclasses.replace(preset("tiny").data, name=name, root=str(root)), split, window=1)
+
+
+def write_truth(folder, name, dataset):
+    """Right masks, as `--save-masks` writes them."""
+    writer = MaskWriter(folder, name)
+    if name in VIDEO_SETS:
+        answers.score_data_set(Truth(), dataset, 16, writer=writer, progress=False)
+        return folder
+    clips = [dataset[k] for k in range(len(dataset))]
+    for clip in clips:
+        writer.write_sample(clip, clip.mask)
+    writer.write_index([score_mask(clip, clip.mask, 1.0) for clip in clips])
+    return folder
+
+
+def bright(self, frames, expressions, batch=1):
+    """In the place of a model: the bright parts of a frame, moved a little for each further sentence."""
+    for k, frame in enumerate(frames):
+        maps = np.stack([np.roll(frame[..., 0] / 255, s, axis=1) for s in range(len(expressions))])
+        yield Step(k, frame, maps > 0.5, maps.astype(np.float32), np.zeros(len(maps)))
+
+
+def options_for(name, root, *more):
+    return ["--data.name", name, "--data.root", root, *more]
+
+
+@pytest.mark.parametrize("name", ["a2d", "jhmdb", *VIDEO_SETS])
+def test_perfect_masks_score_one_without_any_model(monkeypatch, capsys, tmp_path, root_of, name):
+    monkeypatch.setattr(answers.DTSE, "from_pretrained", None)
+    root, masks = root_of(name), tmp_path / "masks"
+    dataset = data_set(name, root)
+    write_truth(masks, name, dataset)
+    file = tmp_path / "r.json"
+    command(monkeypatch, *options_for(name, root, "--masks", masks, "--json", file))
+    result, out = json.loads(file.read_text()), capsys.readouterr().out
+    steady = {"temporal_consistency", "temporal_consistency_truth"}
+    assert set(result["metrics"]) == ({"J", "F", "J&F"} | steady if name in VIDEO_SETS else METRICS)
+    assert {value for key, value in result["metrics"].items() if key not in steady} == {1}
+    assert result["by_evidence"] and "100.0" in out and "split test" in out
+    assert len(result["masks_sha256"]) == 64 and result["config"]["data.name"] == name
+    assert ("local J&F" in out) == (name in VIDEO_SETS[1:])
+    assert ("frames: deterministic" in out) == (name == "jhmdb")
+    assert ("Annotations_unsupervised" in out) == (name == "ref_davis")
+    if name == "ref_davis":
+        assert result["hungarian"]["J&F"] == 1 and len(result["annotators"]) == 4
+        assert result["annotators"][0]["objects"][0] * 4 == len(result["samples"]) == len(dataset.videos)
+    else:
+        of_videos = {"videos": 1, "sentences": len(dataset.videos)} if name in VIDEO_SETS else {"samples": len(dataset)}
+        assert result["counts"] == of_videos
+    assert result["by_category"] if name != "mevis" else "by_category" not in result
+
+
+def test_swapped_labels_are_forgiven_by_hungarian_matching_alone(monkeypatch, tmp_path, root_of):
+    root, file = root_of("ref_davis"), tmp_path / "r.json"
+    write_truth(tmp_path / "masks", "ref_davis", data_set("ref_davis", root))
+    for path in (tmp_path / "masks").rglob("*.png"):
+        with Image.open(path) as image:
+            labels = np.asarray(image)
+        numbers = np.array([0, 2, 3, 1, 4, 5, 6, 7], np.uint8)
+        Image.fromarray(numbers[labels]).save(path)  # gray: the index alone counts
+    command(monkeypatch, *options_for("ref_davis", root, "--masks", tmp_path / "masks", "--json", file))
+    result = json.loads(file.read_text())
+    assert result["metrics"]["J"] < 0.01 and result["hungarian"]["J&F"] == 1
+
+
+@pytest.mark.parametrize("name", ["a2d", "jhmdb", *VIDEO_SETS])
+def test_a_checkpoint_and_the_masks_that_it_saves_score_alike(monkeypatch, tmp_path, checkpoint, root_of, name):
+    monkeypatch.setattr(answers.ReferringVideoPredictor, "stream", bright)
+    root, masks = root_of(name), tmp_path / "masks"
+    files = [tmp_path / f"{k}.json" for k in range(2)]
+    options = options_for(name, root, "--split", "test")
+    command(monkeypatch, *options, "--checkpoint", checkpoint, "--save-masks", masks, "--json", files[0])
+    command(monkeypatch, *options, "--masks", masks, "--json", files[1])
+    one, other = (json.loads(file.read_text()) for file in files)
+    for result in (one, other):
+        for sample in result["samples"]:  # probabilities of twins are not in masks
+            sample.pop("on_target", None), sample.pop("on_twin", None)
+    own = {"source", "config", "checkpoint_sha256", "masks_sha256", "twins_accuracy", "versions"}
+    assert {k: v for k, v in one.items() if k not in own} == {k: v for k, v in other.items() if k not in own}
+    assert ("twins_accuracy" in one) == (name == "a2d")
+    assert 0 < one["metrics"].get("J", 0.5) < 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["0.json", "1.json", "masks"]
+
+
+def test_the_models_masks_of_a_video_are_those_of_the_predictor(tmp_path, checkpoint):
+    write_toy(tmp_path, {"test": 1}, "refer_youtube_vos", height=32, width=48, traps=("short_clip",))
+    dataset, data = data_set("refer_youtube_vos", tmp_path), preset("tiny").data
+    model = answers.ModelAnswers(str(checkpoint), data, torch.device("cpu"), 4)
+    group = dataset.videos[:2]
+    frames = np.stack([np.asarray(Image.open(path)) for path in dataset.frame_paths(group[0])])
+    alone = [model.predictor.segment(frames, video.expression).masks for video in group]
+    assert np.mean(list(model.masks(dataset, group)) == np.stack(alone, 1)) > 0.999
+
+
+# Submissions
+
+
+def test_submissions_are_valid_and_the_same_from_checkpoint_and_from_masks(
+    monkeypatch, capsys, tmp_path, checkpoint, root_of
+):
+    monkeypatch.setattr(answers.ReferringVideoPredictor, "stream", bright)
+    options = options_for("refer_youtube_vos", root_of("refer_youtube_vos"))
+    saved, files = tmp_path / "masks", [tmp_path / "a.zip", tmp_path / "b.zip"]
+    command(monkeypatch, *options, "--checkpoint", checkpoint, "--submission", files[0], "--save-masks", saved)
+    command(monkeypatch, *options, "--masks", saved, "--split", "valid", "--submission", files[1])
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert "predictions alone" in capsys.readouterr().out
+    command(monkeypatch, *options, "--validate", files[0])
+    assert capsys.readouterr().out.endswith("valid\n")
+    files[1].write_bytes(zip_bytes({"Annotations/a/0/00000.png": b"x"}))
+    with pytest.raises(SystemExit) as stop:
+        command(monkeypatch, *options, "--validate", files[1])
+    out, error = capsys.readouterr()
+    assert stop.value.code == 1 and "video missing: 1" in out and "is not valid, it breaks 2 rules" in error
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--split", "valid", "--masks", "MASKS"], "score on split valid_u instead"),
+        (["--masks", "MASKS/nowhere"], "no masks at"),
+        (["--masks", "MASKS"], "lacks the masks of"),
+        (["--submission", "MASKS"], "is a folder"),
+        (["--validate", "nowhere.zip"], "no zip at nowhere.zip"),
+        (["--masks", "MASKS", "--save-masks", "MASKS"], "is not an empty folder"),
+        (["--data.name", "a2d", "--submission", "a.zip"], "a2d has no submission zips"),
+        (["--masks", "MASKS", "--baselines"], "--baselines means nothing on --data.name mevis"),
+        (["--masks", "MASKS", "--data.name", "a2d", "--first-appearance"], "means nothing on --data.name a2d"),
+        (["--masks", "DAMAGED", "--data.workers", "1"], "00003.png cannot be read as an image"),
+        (["--data.name", "a2d", "--validate", "a.zip"], "only refer_youtube_vos and mevis have a server"),
+    ],
+)
+def test_mistakes_with_masks_end_in_one_line(monkeypatch, capsys, tmp_path, root_of, options, words):
+    write_truth(tmp_path / "masks", "mevis", data_set("mevis", root_of("mevis")))
+    if words == "lacks the masks of":
+        for folder in (tmp_path / "masks").glob("*/*"):
+            folder.rename(folder.with_name("99"))
+            break
+    if "valid" in options:
+        write_truth(tmp_path / "masks", "mevis", data_set("mevis", root_of("mevis"), "val"))
+    if "DAMAGED" in options:
+        next((tmp_path / "masks").rglob("00003.png")).write_bytes(b"")
+    options = [o.replace("MASKS", str(tmp_path / "masks")).replace("DAMAGED", str(tmp_path / "masks")) for o in options]
+    with pytest.raises(SystemExit) as stop:
+        command(monkeypatch, *options_for("mevis", root_of("mevis")), *options)
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert stop.value.code == 1 and error.startswith("error: ") and words in error
+
+
+# Pages, pictures, processes
+
+
+def test_a_page_and_pictures_of_the_worst_and_best_cases(monkeypatch, tmp_path, root_of):
+    assert pictures.CASES == 10
+    monkeypatch.setattr(pictures, "CASES", 2)  # drawing takes time
+    for name in ("jhmdb", "ref_davis"):
+        masks = write_truth(tmp_path / name, name, data_set(name, root_of(name)))
+        more = ["--pictures", tmp_path / f"{name}_pictures", "--markdown", tmp_path / "pages" / f"{name}.md"]
+        command(monkeypatch, *options_for(name, root_of(name), "--masks", masks, *more))
+        drawn = sorted((tmp_path / f"{name}_pictures").iterdir())
+        assert [path.name.split("_v_")[0] for path in drawn] == ["best_01", "best_02", "worst_01", "worst_02"]
+        with Image.open(drawn[0]) as image:
+            assert len(image.convert("RGB").getcolors(2**20)) > 50
+        assert "| all" in (tmp_path / "pages" / f"{name}.md").read_text()
+
+
+def test_two_processes_give_the_result_of_one(monkeypatch, tmp_path, checkpoint, root_of):
+    arguments = options_for("a2d", root_of("a2d"), "--checkpoint", checkpoint, "--batch", "2")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as the launcher has it: sums depend on it in the last digit
+    command(monkeypatch, *arguments, "--json", tmp_path / "one.json", "--save-masks", tmp_path / "one")
+    torch.set_num_threads(threads)
+    launch = "accelerate.commands.launch --num_processes 2 --num_machines 1 --cpu --mixed_precision no"
+    launch = [sys.executable, "-m", *launch.split(), "--dynamo_backend", "no", "-m", "dtse_core.evaluate"]
+    arguments = [*map(str, arguments), "--json", str(tmp_path / "two.json"), "--save-masks", str(tmp_path / "two")]
+    done = subprocess.run([*launch, *arguments], capture_output=True, text=True, timeout=580)
+    assert done.returncode == 0, done.stderr
+    one, two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two"))
+    assert {k: v for k, v in one.items() if k != "versions"} == {k: v for k, v in two.items() if k != "versions"}
+    hashes = [MaskReader(tmp_path / name, "a2d").sha256() for name in ("one", "two")]
+    assert hashes[0] == hashes[1] and done.stdout.count("split test") == 1
