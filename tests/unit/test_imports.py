@@ -27,7 +27,7 @@ FLOORS = (
         "commands",
     ),
     ("scoring", "viz"),
-    ("recipe", "run_folder", "cost", "train", "evaluate", "predict"),
+    ("recipe", "run_folder", "speed", "cost", "train", "answers", "evaluate", "predict"),
     ("notebook", "explore", "report", "runner", "experiments"),
 )
 # Above the model's own floors, neighbours may lean on each other, but never in a circle: training evaluates,
