@@ -1,5 +1,6 @@
 """Which clips a training step sees: a function of the seed and the step, for any number of processes."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -58,14 +59,19 @@ def plain_worker_errors() -> Iterator[None]:
     """Says in one sentence what went wrong in a process that prepares batches."""
     try:
         yield
-    except (ValueError, OSError) as error:
-        if not str(error).startswith("Caught"):
-            raise
-        raise ValueError(str(error).strip().splitlines()[-1].partition(": ")[2]) from error  # the rest is its traceback
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+    except (ValueError, OSError, RuntimeError, EOFError) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        broken = isinstance(error, ConnectionError | EOFError) or "pin memory thread" in lines[0]
+        if broken:  # the pipe from a worker; the signal that says why follows, sooner or later
+            try:
+                time.sleep(10)
+            except RuntimeError as death:
+                lines = str(death).strip().splitlines()
+        elif lines[0].startswith("Caught"):  # the worker's own error, with a traceback
+            raise ValueError(lines[-1].partition(": ")[2]) from error
+        elif "DataLoader worker" not in lines[0]:
             raise
         raise ChildProcessError(
-            f"a process that prepares batches died ({str(error).strip().splitlines()[0]}), most often for want of "
-            "memory: the same command resumes; --data.workers may be lower"
+            f"a process that prepares batches died ({lines[0]}), most often for want of memory: "
+            "the same command resumes; --data.workers may be lower"
         ) from error

@@ -74,20 +74,17 @@ def save_checkpoint(out: Path, state: RunState, model: DTSE, optimizer, accelera
         shutil.rmtree(old)
 
 
-def load_checkpoint(folder: Path, model: DTSE, optimizer, accelerator: Accelerator) -> RunState:
-    """Restores model and optimiser in place. Reads no pickled code: safetensors, and tensors alone from torch.
+def read_checkpoint(folder: Path) -> tuple[RunState, dict, dict]:
+    """State, weights, and what the optimiser remembers. Reads no pickled code: safetensors, and tensors from torch.
 
-    Raises `ValueError` if anything in the folder is missing, cut short or of another model.
+    Raises `ValueError` if anything in the folder is missing or cut short.
     """
     try:
-        model.load_state_dict(load_file(folder / "model.safetensors", device=str(accelerator.device)))
-        saved = torch.load(folder / "optimizer.pt", map_location=accelerator.device, weights_only=True)
-        optimizer.load_state_dict(saved["optimizer"])
-        if accelerator.scaler and saved["scaler"]:
-            accelerator.scaler.load_state_dict(saved["scaler"])
-        return RunState(**json.loads((folder / "state.json").read_text()))
+        state = RunState(**json.loads((folder / "state.json").read_text()))
+        saved = torch.load(folder / "optimizer.pt", map_location="cpu", weights_only=True)
+        return state, load_file(folder / "model.safetensors"), saved
     except Exception as error:  # each library has its own
-        raise ValueError(f"checkpoint {folder} is damaged ({str(error).strip().splitlines()[0]})") from error
+        raise ValueError(f"checkpoint {folder} is damaged ({_first_line(error)})") from error
 
 
 def resume(out: Path, model: DTSE, optimizer, accelerator: Accelerator) -> RunState:
@@ -96,27 +93,38 @@ def resume(out: Path, model: DTSE, optimizer, accelerator: Accelerator) -> RunSt
     A damaged one is renamed to `step_N.damaged`, and the one before is taken. Raises `ValueError` if all are
     damaged, or if the processes do not see the same one.
     """
-    state = None
     with accelerator.main_process_first():  # it sets the damaged ones aside
-        for folder in reversed(checkpoints(out)):
-            try:
-                state = load_checkpoint(folder, model, optimizer, accelerator)
-                break
-            except ValueError as error:
-                aside = folder.rename(folder.with_name(folder.name + ".damaged"))
-                print(f"{error}; it is set aside as {aside.name}, the one before it is taken", flush=True)
-        if state is None and (damaged := sorted((out / "checkpoints").glob("*.damaged"))):
-            raise ValueError(
-                f"{out} has no checkpoint that can be read, {damaged[-1]} was the newest; "
-                f"delete {out / 'checkpoints'} to begin again at step 0"
-            )
-    state = state or RunState()
+        found = _newest_readable(out)
+    state = RunState()
+    if found:
+        state, weights, saved = found
+        model.load_state_dict(weights)
+        optimizer.load_state_dict(saved["optimizer"])
+        if accelerator.scaler and saved["scaler"]:
+            accelerator.scaler.load_state_dict(saved["scaler"])
     steps = accelerator.gather(torch.tensor([state.step], device=accelerator.device)).tolist()
     if len(set(steps)) > 1:
         raise ValueError(f"{out} must lie on a disk that all machines share; the processes found steps {steps} there")
     if state.step:
         accelerator.print(f"resuming {out} at step {state.step}", flush=True)
     return state
+
+
+def _newest_readable(out: Path) -> tuple[RunState, dict, dict] | None:
+    for folder in reversed(checkpoints(out)):
+        try:
+            return read_checkpoint(folder)
+        except ValueError as error:
+            aside = folder.with_name(folder.name + ".damaged")
+            shutil.rmtree(aside, ignore_errors=True)
+            folder.rename(aside)
+            print(f"{error}; it is set aside as {aside.name}, the one before it is taken", flush=True)
+    if damaged := sorted((out / "checkpoints").glob("*.damaged")):
+        raise ValueError(
+            f"{out} has no checkpoint that can be read, {damaged[-1]} was the newest; "
+            f"delete {out / 'checkpoints'} to begin again at step 0"
+        )
+    return None
 
 
 def diverged(what: str, out: Path) -> FloatingPointError:
@@ -185,8 +193,10 @@ def _written_whole(folder: Path) -> Iterator[Path]:
         yield part
     except Exception as error:  # safetensors and torch each have their own for a full disk
         shutil.rmtree(part, ignore_errors=True)
+        if "DataLoader worker" in str(error):
+            raise  # a worker's death interrupts whatever is being done
         raise OSError(
-            f"{folder} could not be written ({str(error).strip().splitlines()[0]}); what was saved before is "
+            f"{folder} could not be written ({_first_line(error)}); what was saved before is "
             "untouched: make room on the disk, and the same command resumes"
         ) from error
     shutil.rmtree(old, ignore_errors=True)
@@ -194,3 +204,7 @@ def _written_whole(folder: Path) -> Iterator[Path]:
         folder.rename(old)
     part.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

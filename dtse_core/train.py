@@ -12,6 +12,7 @@ Everything random is a function of the seed and the step, so a resumed run is th
 import math
 import shutil
 import time
+import warnings
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -94,12 +95,15 @@ def train(config: RunConfig, progress: bool = True, on_log=None) -> Path:
         torch.set_num_threads(c.threads)
     tokenizer = load_tokenizer(config.model.text)
     window = config.model.window, config.model.causal
-    training = build_dataset(config.data, "train", *window)
+    training = build_dataset(config.data, config.data.train_split, *window)
     validation = build_dataset(config.data, config.data.val_split, *window)
+    if not len(training):
+        raise ValueError(f"no clip to train on: split {config.data.train_split} of {config.data.name} is empty")
     model = DTSE(config.model).to(memory_format=torch.channels_last)  # convolutions run a tenth faster so
     if c.checkpoint_streams:
         checkpoint_streams(model)
     optimizer = MuonAdamW(parameter_groups(model, config), weight_decay=c.weight_decay)
+    warnings.filterwarnings("ignore", "Grad strides do not match")  # of 1x1 convolutions, which have no layout
     model, optimizer = accelerator.prepare(model, optimizer)
     bare = accelerator.unwrap_model(model)
     steps = min(c.steps, math.ceil(c.epochs * len(training) / c.batch)) if c.epochs else c.steps

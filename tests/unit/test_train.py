@@ -1,9 +1,12 @@
 """The training loop: order of samples, rates, exact repetition and resume, refusals."""
 
+import importlib.util
 import json
 import os
+import re
 import time
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +18,7 @@ from safetensors.torch import load_file
 
 from dtse_core import DTSE, preset
 from dtse_core.batches import TrainingSamples, batch_order
-from dtse_core.config import override
+from dtse_core.config import RunConfig, override, to_dict
 from dtse_core.data import ToyWorld
 from dtse_core.data.collate import Batch
 from dtse_core.data.transforms import swap_left_right
@@ -94,7 +97,9 @@ def test_warm_up_rises_to_one_and_the_cosine_ends_at_zero():
 
 
 def test_every_parameter_is_in_one_group_at_its_rate():
-    config = preset("tiny", **{"train.lr": 3.0, "train.stream_lr": 2.0, "train.gate_lr": 1.0})
+    config = preset(
+        "tiny", **{"train.optimizer": "adamw", "train.lr": 3.0, "train.stream_lr": 2.0, "train.gate_lr": 1.0}
+    )
     model = DTSE(config.model)
     groups = parameter_groups(model, config)
     rate = {id(p): g["lr"] for g in groups for p in g["params"]}
@@ -313,3 +318,20 @@ def test_a_tracker_that_is_not_installed_is_named_with_the_remedy(tmp_path, monk
 def test_a_bad_setting_is_named_with_what_is_allowed(key, value, message):
     with pytest.raises(ValueError, match=message):
         preset("tiny", **{key: value})
+
+
+def test_the_training_page_names_every_training_setting_and_no_other():
+    text = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    named, known = set(re.findall(r"\b(?:train|data|model)\.[a-z]\w*", text)), set(to_dict(RunConfig()))
+    commands = {word for word in re.findall(r"dtse_core\.\w+", text)}
+    assert named <= known, f"no such setting: {named - known}"
+    assert {key for key in known if key.startswith("train.")} <= named
+    assert all(importlib.util.find_spec(command) for command in commands)
+
+
+def test_training_clips_come_from_the_chosen_split(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("dtse_core.train.build_dataset", lambda data, split, *_: asked.append(split) or [])
+    with pytest.raises(ValueError, match="no clip to train on: split twins of toy is empty"):
+        train(small(tmp_path / "run", **{"data.train_split": "twins", "data.val_split": "test"}), False)
+    assert asked == ["twins", "test"]

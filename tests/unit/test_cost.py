@@ -1,0 +1,191 @@
+"""The cost model against what is counted and measured: parameters, operations, memory."""
+
+import functools
+import gc
+import multiprocessing
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from dtse_core import DTSE, cost, preset
+from dtse_core.cost import Cost, CostCommand, build_model, count_cost, describe, empty_batch
+from dtse_core.optimizer import MuonAdamW
+from dtse_core.recipe import checkpoint_streams, parameter_groups
+from dtse_core.speed import SHEETS, Speed, Tally, measure_speed
+from dtse_core.train import train_step
+
+ZYGOTE = multiprocessing.get_context("forkserver")  # a clean process without the seconds of importing everything
+ZYGOTE.set_forkserver_preload(["dtse_core.train"])
+CONFIGS = {
+    "tiny": preset("tiny", **{"train.batch": 8}),
+    "tiny in parts": preset("tiny", **{"train.batch": 8, "train.accumulate": 2, "train.checkpoint_streams": True}),
+    "paper, reduced": preset(
+        "paper",
+        **{
+            "model.visual": "microsoft/resnet-50",
+            "model.text": "tiny-bert",
+            "data.size": (128, 128),
+            "train.batch": 2,
+        },
+    ),
+}
+counted = functools.cache(lambda name: count_cost(CONFIGS[name]))
+
+
+def make_step(config):
+    """A real training step of `config`, and what counts the bytes of weights and moments."""
+    model = build_model(config).to(memory_format=torch.channels_last)  # as training does
+    if config.train.checkpoint_streams:
+        checkpoint_streams(model)
+    optimizer = MuonAdamW(parameter_groups(model, config))
+
+    def step():
+        for _ in range(config.train.accumulate):
+            batch = empty_batch(config, config.train.batch // config.train.accumulate)
+            loss, _ = train_step(model, batch, config)
+            loss.backward()
+            del loss, batch
+        optimizer.step()
+        optimizer.zero_grad()
+
+    def held():
+        moments = [x for state in optimizer.state.values() for x in state.values() if x.ndim]
+        return sum(x.numel() * 4 for x in (*model.parameters(), *moments))
+
+    return step, held
+
+
+def resident_growth(name, answer):
+    """Sends how far the memory of this process grows beyond what it was before the model."""
+
+    def status(key):
+        with open("/proc/self/status") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith(key))
+
+    torch.set_num_threads(1)
+    gc.collect()
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")  # the peak starts again from here
+    before = status("VmRSS")
+    step, _ = make_step(CONFIGS[name])
+    step(), step()
+    answer.send(status("VmHWM") - before)
+
+
+@pytest.mark.parametrize("name", ["tiny", "paper, reduced"])
+def test_memory_of_a_process_is_foretold_within_a_fifth(name):
+    here, there = ZYGOTE.Pipe(duplex=False)
+    process = ZYGOTE.Process(target=resident_growth, args=(name, there))
+    process.start()
+    measured = here.recv()
+    process.join()
+    assert counted(name).needed(gpu=False) == pytest.approx(measured, rel=0.2)
+
+
+@pytest.mark.parametrize("name", ["tiny", "tiny in parts"])
+def test_peak_is_that_of_the_allocator_within_a_twentieth(name, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+    from measure import peak_bytes
+
+    step, held = make_step(CONFIGS[name])
+    step()  # the moments begin to exist
+    assert counted(name).peak == pytest.approx(held() + peak_bytes(step), rel=0.05)
+    assert counted(name).weights + counted(name).optimizer == pytest.approx(held(), rel=0.01)
+
+
+def test_parameters_and_operations_are_those_of_the_real_model():
+    config = CONFIGS["tiny"]
+    model, found = DTSE(config.model).train(), counted("tiny")
+    assert found.parameters == sum(p.numel() for p in model.parameters()) == found.trained
+    assert found.gradients == 4 * found.parameters and found.weights == pytest.approx(found.gradients, rel=0.01)
+    with FlopCounterMode(display=False) as counter:
+        train_step(model, empty_batch(config, 2), config)[0].backward()
+    ours = (found.work["matmul"] + found.work["conv"]) / config.train.batch
+    assert ours == pytest.approx(counter.get_total_flops() / 2, rel=0.02)  # what words cost per batch is the rest
+
+
+def test_recomputing_in_parts_takes_less_memory_and_more_work():
+    whole, parts = counted("tiny"), counted("tiny in parts")
+    assert parts.activations < 0.5 * whole.activations and parts.peak < whole.peak
+    assert parts.work["conv"] > 1.1 * whole.work["conv"]
+
+
+def test_frozen_batch_norms_are_not_trained():
+    found = counted("paper, reduced")
+    norms = [m for m in build_model(CONFIGS["paper, reduced"]).encoder.visual.modules() if hasattr(m, "running_mean")]
+    assert found.parameters - found.trained == sum(2 * m.num_features for m in norms) > 0
+
+
+def test_the_tally_counts_products_bytes_and_what_is_held():
+    with FakeTensorMode(), Tally() as tally:
+        a, b = torch.ones(4, 8), torch.ones(8, 3)
+        assert tally.held == 4 * (32 + 24)
+        tally.work.clear()
+        c = a @ b
+        assert tally.work == Counter(operators=1, matmul=2 * 4 * 8 * 3)
+        d = c.view(12)[2:].unflatten(0, (2, 5))
+        assert tally.work["operators"] == 1, "views cost nothing"
+        assert tally.held == 4 * (32 + 24 + 12)
+        e = d + 1
+        assert tally.work["memory"] == 4 * (10 + 10) and tally.held == 4 * (32 + 24 + 12 + 10)
+        del a, c, e
+        assert tally.held == 4 * (24 + 12), "a view holds what it looks at"
+        del d
+        assert tally.held == 4 * 24 and tally.peak == 4 * (32 + 24 + 12 + 10)
+
+
+def test_the_time_of_a_step_adds_each_kind_of_work_at_its_speed():
+    made = cost_of(100, Counter(matmul=10, conv=20, memory=30, operators=4))
+    assert made.seconds(Speed(matmul=5, conv=10, memory=10, start=0.5)) == 2 + 2 + 3 + 2
+
+
+def test_speeds_are_measured_here_or_refused(monkeypatch):
+    monkeypatch.setattr("dtse_core.speed._fastest", lambda run, device: run() or 2.0)
+    speed = measure_speed("cpu")
+    assert speed.matmul == 3 * 2 * 2400 * 256 * 256 / 2, "forward, and the gradients of both factors"
+    assert speed.conv == 3 * 2 * 12 * 1600 * 64 * 64 * 9 / 2
+    assert speed.memory > 0 and 0 < speed.start < 1
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="no GPU can be used here; --device may also be cpu or one of t4"):
+        measure_speed("cuda")
+
+
+def test_every_data_sheet_can_be_chosen_and_half_precision_is_faster():
+    assert {*SHEETS, "cpu", "cuda"} == set(CostCommand.__annotations__["device"].__args__)
+    assert all(half.conv > single.conv for single, half in SHEETS.values())
+
+
+def cost_of(clips, work=None):
+    """A cost of 1 GB, and 1 GB more for each clip."""
+    billion = 10**9
+    return Cost(10**6, 10**6, billion, 0, 0, clips * billion, (1 + clips) * billion, billion, work or Counter())
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "said"),
+    [
+        (20, "fits in 20 GB"),
+        (12, "does not fit in 12 GB; it does with --train.accumulate 2 --train.checkpoint_streams False"),
+        (3.5, "does not fit in 3.5 GB; it does with --train.accumulate 16 --train.checkpoint_streams False"),
+        (2, "does not fit in 2 GB; nor in parts of one clip: take a smaller data.size, or mixed precision"),
+    ],
+)
+def test_the_command_says_whether_it_fits_and_what_would(gigabytes, said, monkeypatch, capsys):
+    monkeypatch.setattr(cost, "count_cost", lambda c, n, gpu: cost_of(c.train.batch // n // c.train.accumulate))
+    arguments = ["cost", "--preset", "paper", "--device", "t4", "--memory-gb", str(gigabytes)]
+    monkeypatch.setattr(sys, "argv", arguments)
+    cost.main()
+    out = capsys.readouterr().out
+    assert out.splitlines()[-1].removeprefix("verdict").strip() == said
+    assert "16 clips of 3 frames, 320 x 320" in out and "an estimate from its data sheet" in out
+
+
+def test_a_batch_that_does_not_divide_is_refused():
+    with pytest.raises(ValueError, match="train.batch 8 does not divide among 3 processes of 1 parts"):
+        count_cost(CONFIGS["tiny"], 3)
+    assert describe.__doc__
