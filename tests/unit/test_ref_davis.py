@@ -138,7 +138,8 @@ def test_every_object_has_four_expressions_numbered_by_rank_and_set(pristine):
 
 @pytest.mark.parametrize("gt", ["unsupervised", "2017"])
 def test_targets_and_void_are_read_by_index_not_color(pristine, gt):
-    dataset = build_dataset(DataConfig(name="ref_davis", root=str(pristine), davis_masks=gt, offset=0), "val", 3)
+    with pytest.warns(UserWarning, match="mistyped names repaired"):
+        dataset = build_dataset(DataConfig(name="ref_davis", root=str(pristine), davis_masks=gt, offset=0), "val", 3)
     assert dataset.offset == 2
     for video in dataset.videos:
         for k in range(LENGTH):
@@ -382,6 +383,10 @@ def test_what_was_drawn_is_what_the_loader_reads(tmp_path, traps):
                 ids[:15][ids[:15] == scene.sentences[0].instance] = 0
             videos = [video for video in dataset.videos if video.video_id == name]
             assert len(videos) == 4 * len({instance for instance, _ in said})
+            for instance in {instance for instance, _ in said}:  # four, the scene's own in turn
+                own = [clean_expression(s.text) for s in scene.sentences if s.instance == instance]
+                four = [v.expression for v in videos if instance_of(int(v.object_ids[0]), on) == instance]
+                assert [text.removesuffix(" near the café") for text in four] == [own[k % len(own)] for k in range(4)]
             for video in videos:
                 number = int(video.object_ids[0])
                 instance, text = instance_of(number, on), video.expression.removesuffix(" near the café")
