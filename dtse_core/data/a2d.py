@@ -139,7 +139,8 @@ class A2DSentences:
 
     def _listed(self) -> Iterator[tuple[str, str, int, str]]:
         """The split's samples among those of a list, which may be for the whole data set."""
-        for _, (video, frame, instance, query) in read_a2d_list(listed(self.frames, "; nothing is every annotated frame")):
+        path = listed(self.frames, "; nothing is every annotated frame")
+        for _, (video, frame, instance, query) in read_a2d_list(path):
             if video in self.videos:
                 yield video, f"{frame:05d}", instance, query
 
