@@ -73,13 +73,13 @@ def number_grids(grids: dict[str, np.ndarray], signed: bool = False) -> "Figure"
     grids = {title: np.asarray(grid, float) for title, grid in grids.items()}
     most = max(max(np.abs(grid).max() for grid in grids.values()), 1e-9)
     widths = [grid.shape[1] for grid in grids.values()]
-    cell = min(0.5, 7.4 / sum(widths))
-    size = cell * sum(widths) + 0.25 * len(grids), cell * max(len(grid) for grid in grids.values()) + 0.3
+    cell = min(0.5, (7.6 - 0.25 * len(grids)) / sum(widths))
+    size = cell * sum(widths) + 0.2 * len(grids), cell * max(len(grid) for grid in grids.values()) + 0.3
     figure, axes = plt.subplots(1, len(grids), figsize=size, width_ratios=widths, squeeze=False)
     for ax, (title, grid) in zip(axes[0], grids.items(), strict=True):
         ax.imshow(grid, cmap="RdBu_r" if signed else "Greys", vmin=-1.5 * most if signed else 0, vmax=1.5 * most)
         for (i, j), value in np.ndenumerate(grid):
-            ax.text(j, i, f"{value:.3g}", ha="center", va="center", fontsize=8)
+            ax.text(j, i, f"{value:.2g}", ha="center", va="center", fontsize=8)
         ax.set(title=title, xticks=[], yticks=[])
     return figure
 
