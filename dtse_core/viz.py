@@ -73,8 +73,9 @@ def number_grids(grids: dict[str, np.ndarray], signed: bool = False) -> "Figure"
     grids = {title: np.asarray(grid, float) for title, grid in grids.items()}
     most = max(max(np.abs(grid).max() for grid in grids.values()), 1e-9)
     widths = [grid.shape[1] for grid in grids.values()]
-    cell = min(0.5, (7.6 - 0.25 * len(grids)) / sum(widths))
-    size = cell * sum(widths) + 0.2 * len(grids), cell * max(len(grid) for grid in grids.values()) + 0.3
+    rows = max(len(grid) for grid in grids.values())
+    cell = min(0.5, 2.9 / rows, (7.6 - 0.25 * len(grids)) / sum(widths))  # inches
+    size = cell * sum(widths) + 0.2 * len(grids), cell * rows + 0.3
     figure, axes = plt.subplots(1, len(grids), figsize=size, width_ratios=widths, squeeze=False)
     for ax, (title, grid) in zip(axes[0], grids.items(), strict=True):
         ax.imshow(grid, cmap="RdBu_r" if signed else "Greys", vmin=-1.5 * most if signed else 0, vmax=1.5 * most)
