@@ -1,0 +1,40 @@
+"""The checkpoint in the package is the one that its card describes, and scores what the card says."""
+
+import re
+
+import pytest
+import torch
+
+from dtse_core import DTSE
+from dtse_core.checkpoint import checkpoint_folder, checkpoint_sha256, read_run_config
+from dtse_core.config import preset, to_dict
+from dtse_core.data import ToyWorld
+from dtse_core.data.collate import load_tokenizer
+from dtse_core.evaluate import evaluate, summarize, twins_accuracy
+
+TINY = checkpoint_folder("tiny")
+CARD = (TINY / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_card_names_these_very_weights_and_they_are_small():
+    assert re.search(r"SHA-256 of `model.safetensors`: `(\w{64})`", CARD)[1] == checkpoint_sha256(TINY)
+    assert sum(file.stat().st_size for file in TINY.iterdir()) < 12e6
+
+
+def test_the_preset_is_the_recipe_that_made_them():
+    made, now = to_dict(read_run_config(TINY)), to_dict(preset("tiny"))
+    assert {key: value for key, value in made.items() if key != "out"} == {k: v for k, v in now.items() if k != "out"}
+
+
+def test_scoring_again_gives_the_card_s_figures():
+    said = re.search(
+        r"first (\d+) of these clips: mean IoU (0\.\d+), P@0\.5 (0\.\d+|1\.0+), (0\.\d+|1\.0+) of (\d+) twins", CARD
+    )
+    model, tokenizer, size = DTSE.from_pretrained(TINY), load_tokenizer(str(TINY)), preset("tiny").data.size
+    world = ToyWorld("test", int(said[1]), height=size[0], width=size[1])
+    samples = evaluate(model, world, tokenizer, size, torch.device("cpu"), progress=False)
+    metrics = summarize(samples)["metrics"]
+    assert metrics["mean_iou"] == pytest.approx(float(said[2]), abs=0.002)
+    assert metrics["P@0.5"] == pytest.approx(float(said[3]), abs=0.02)
+    assert twins_accuracy(samples) == pytest.approx(float(said[4]), abs=0.03)
+    assert sum(sample.on_twin is not None for sample in samples) == int(said[5])
