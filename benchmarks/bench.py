@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from measure import compare, measured, peak_bytes, peak_resident_bytes
 from scoring import decode, metrics
+from training import outside_the_model, two_processes
 
 from dtse_core.config import preset
 from dtse_core.lmdf import dynamic_filter
@@ -124,6 +125,12 @@ def bf16() -> list[dict]:
 
 
 def train_step() -> list[dict]:
+    """What a step of the `tiny` training spends on anything but the model, two processes over one, and the step of the
+    whole `paper` model over one of its bare backbones."""
+    return [outside_the_model(), two_processes(16, ">= 1.6"), two_processes(8, None), whole_step()]
+
+
+def whole_step() -> dict:
     """A training step (forward, backward, AdamW) of the whole model over one of the bare backbones."""
     run = Streaming()
     model, encoder = run.model.train(), run.model.encoder
@@ -146,7 +153,7 @@ def train_step() -> list[dict]:
         loss.backward()
         optimizers[name].step()
 
-    return [compare("train_step", None, {"whole": whole, "backbones": backbones}, **paper(batch=1))]
+    return compare("train_step", None, {"whole": whole, "backbones": backbones}, **paper(batch=1))
 
 
 def paper(**about) -> dict:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.utils import DistributedDataParallelKwargs, broadcast, gather_object, set_seed
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
@@ -205,7 +205,6 @@ def train(config: RunConfig, progress: bool = True, on_log=None) -> Path:
     accelerator.wait_for_everyone()
     for tracker in accelerator.trackers:
         tracker.finish()
-    accelerator.print(f"final weights: {out / 'final'}")
     return out / "final"
 
 
@@ -241,7 +240,8 @@ def validate(accelerator: Accelerator, model: DTSE, dataset, tokenizer, config: 
 @one_line_errors
 def main() -> None:
     """Command line: every setting by its dotted name."""
-    train(parse_run_config("python -m dtse_core.train", __doc__))
+    final = train(parse_run_config("python -m dtse_core.train", __doc__))
+    PartialState().print(f"final weights: {final}")
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
