@@ -156,9 +156,11 @@ def summary_of(c: EvaluateCommand, dataset, records: list, twins: Sequence[Sampl
 
 def record_of(c: EvaluateCommand, dataset, answers: ModelAnswers | MaskReader) -> dict:
     """What a result must tell of its run: what was scored, on what, by which choices of the protocol."""
-    counts, protocol, more = {"samples": len(dataset)}, {}, {}
-    if over_videos(dataset):
+    protocol, more = {}, {}
+    if over_videos(dataset):  # whose samples, which are for training, take long to find
         counts = {"videos": len({video.video_id for video in dataset.videos}), "sentences": len(dataset.videos)}
+    else:
+        counts = {"samples": len(dataset)}
     if c.data.name in HOMES:
         protocol = {"score": LOCAL, "frames": "from the first appearance on" if c.first_appearance else "all"}
     elif c.data.name == "ref_davis":

@@ -490,6 +490,8 @@ def test_perfect_masks_score_one_without_any_model(monkeypatch, capsys, tmp_path
     root, masks = root_of(name), tmp_path / "masks"
     dataset = data_set(name, root)
     write_truth(masks, name, dataset)
+    if name in VIDEO_SETS:
+        monkeypatch.setattr(type(dataset), "samples", None)  # to find the windows takes long, and nobody asks for them
     file = tmp_path / "r.json"
     command(monkeypatch, *options_for(name, root, "--masks", masks, "--json", file))
     result, out = json.loads(file.read_text()), capsys.readouterr().out

@@ -139,6 +139,16 @@ def test_void_does_not_count(davis):
     assert result["metrics"]["J"] == result["hungarian"]["J"] == 1
 
 
+def test_the_typical_frame_is_the_one_nearest_to_the_mean(davis):
+    class Late(Truth):
+        def labels(self, dataset, videos):
+            for k, labels in enumerate(super().labels(dataset, videos)):
+                yield labels if k else np.zeros_like(labels)
+
+    scores = [r for r in answer(davis, Late()) if isinstance(r, VideoScore)]
+    assert all(abs(r.J - 2 / 3) < 1e-12 and r.typical_frame == "00005" for r in scores)
+
+
 def test_sentences_of_an_annotator_stay_together(davis, videos):
     assert [[int(v.expression_id) % 4 for v in group] for group in groups(davis, 1)] == [
         *([k, k] for k in range(4)),
