@@ -146,14 +146,15 @@ def describe(command: CostCommand) -> str:
     if command.device in SHEETS:
         speed, source = SHEETS[command.device][half is not None], "an estimate from its data sheet"
     else:
-        threads = f", {torch.get_num_threads()} threads" if command.device == "cpu" else ""
+        threads = f", threads: {torch.get_num_threads()}" if command.device == "cpu" else ""
         speed, source = measure_speed(command.device, half), f"from operators measured here{threads}"
     need = cost.needed(gpu)
     fits = need <= command.memory_gb * GB
     height, width = command.data.size
+    precision = "single precision" if half is None else c.mixed_precision
     remedy = "" if fits else f"; {advice(command)}"
     rows = [
-        ("step", f"{c.batch} clips of {command.model.window} frames, {height} x {width}, {c.mixed_precision} half"),
+        ("step", f"{c.batch} clips of {command.model.window} frames, {height} x {width}, {precision}"),
         ("at once", f"{c.batch // command.processes // c.accumulate} clips a device"),
         ("parameters", f"{cost.parameters / 1e6:.1f} million, {cost.trained / 1e6:.1f} trained"),
         ("weights", f"{cost.weights / GB:.2f} GB"),
