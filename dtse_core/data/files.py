@@ -108,7 +108,9 @@ def _image(path: Path) -> Iterator:
             yield image
     except FileNotFoundError as error:
         raise FileNotFoundError(f"no image {path}; copy it again") from error
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # what Pillow raises for damaged files
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # as Pillow finds the damage
+        if str(path) in str(error):
+            raise  # not Pillow's: it names the file
         raise ValueError(f"{path} cannot be read as an image: {error}; copy it again") from error
 
 

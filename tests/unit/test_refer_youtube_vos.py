@@ -582,3 +582,11 @@ def spoiled_image(pristine, tmp_path_factory):
     folder = tmp_path_factory.mktemp("spoiled")
     found = {"png": "Annotations/NA/00000.png", "jpg": "JPEGImages/NA/00000.jpg"}
     return {kind: ((pristine / "train" / name).read_bytes(), folder / f"0.{kind}") for kind, name in found.items()}
+
+
+def test_a_header_chunk_that_is_cut_short_names_the_file(tmp_path):
+    path = tmp_path / "cut.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00\x00\x05IHDR" + b"\x00" * 30)
+    for read in (read_index_mask, lambda path: read_images([path])):
+        with pytest.raises(ValueError, match=r"cut\.png cannot be read as an image"):
+            read(path)
