@@ -109,7 +109,7 @@ def _image(path: Path) -> Iterator:
     except FileNotFoundError as error:
         raise FileNotFoundError(f"no image {path}; copy it again") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # as Pillow finds the damage
-        if str(path) in str(error):
+        if type(error) is ValueError and str(path) in str(error):
             raise  # not Pillow's: it names the file
         raise ValueError(f"{path} cannot be read as an image: {error}; copy it again") from error
 
