@@ -22,7 +22,7 @@ def parameter_groups(model: DTSE, config: RunConfig) -> list[dict]:
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             kind = "stream" if ".visual." in name or ".text." in name else "gate" if ".gate_" in name else "new"
-            inner = parameter.ndim > 1 and not any(outer in name for outer in ("embedd", "heads."))
+            inner = parameter.ndim > 1 and not any(outer in name for outer in ("embed", "heads."))
             kind = "muon" if c.optimizer == "muon" and inner else kind
             groups.setdefault((kind, parameter.ndim > 1), []).append(parameter)
     return [
