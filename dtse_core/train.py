@@ -13,6 +13,7 @@ import math
 import shutil
 import time
 import warnings
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,7 @@ from tqdm import tqdm
 
 from .batches import TrainingSamples, batch_order, collate_training, plain_worker_errors
 from .commands import bars_hidden, one_line_errors, parse_run_config
-from .config import RunConfig
+from .config import ModelConfig, RunConfig
 from .data.build import build_dataset
 from .data.collate import Batch, load_tokenizer
 from .evaluate import evaluate, summarize
@@ -63,11 +64,14 @@ def train_step(model: nn.Module, batch: Batch, config: RunConfig) -> tuple[Tenso
 
 
 @plain_worker_errors()
-def train(config: RunConfig, progress: bool = True, on_log=None) -> Path:
+def train(
+    config: RunConfig, progress: bool = True, on_log=None, make_model: Callable[[ModelConfig], nn.Module] = DTSE
+) -> Path:
     """Runs or resumes `config` and returns the folder of the final weights.
 
-    `on_log(record)` is called with each record that goes into history.jsonl. Raises `ValueError` if the
-    run folder belongs to other settings, `FloatingPointError` if loss or weights are no longer finite,
+    `on_log(record)` is called with each record that goes into history.jsonl. `make_model` is a class that answers as
+    DTSE does and, being a `PyTorchModelHubMixin` too, saves itself: one of benchmarks/baselines. Raises `ValueError`
+    if the run folder belongs to other settings, `FloatingPointError` if loss or weights are no longer finite,
     `OSError` if a checkpoint cannot be written, `ChildProcessError` if a worker dies.
     """
     c, out = config.train, Path(config.out)
@@ -99,7 +103,7 @@ def train(config: RunConfig, progress: bool = True, on_log=None) -> Path:
     validation = build_dataset(config.data, config.data.val_split, *window)
     if not len(training):
         raise ValueError(f"no clip to train on: split {config.data.train_split} of {config.data.name} is empty")
-    model = DTSE(config.model).to(memory_format=torch.channels_last)  # convolutions run a tenth faster so
+    model = make_model(config.model).to(memory_format=torch.channels_last)  # convolutions run a tenth faster so
     if c.checkpoint_streams:
         checkpoint_streams(model)
     optimizer = MuonAdamW(parameter_groups(model, config), weight_decay=c.weight_decay)

@@ -12,16 +12,18 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from huggingface_hub import PyTorchModelHubMixin
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from dtse_core import DTSE, preset
 from dtse_core.batches import TrainingSamples, batch_order
-from dtse_core.config import RunConfig, override, to_dict
+from dtse_core.config import ModelConfig, RunConfig, override, to_dict
 from dtse_core.data import ToyWorld
 from dtse_core.data.collate import Batch
 from dtse_core.data.transforms import swap_left_right
+from dtse_core.model import DTSEOutput
 from dtse_core.recipe import checkpoint_streams, has_idle_parameters, parameter_groups, rate_factor
 from dtse_core.run_folder import checkpoints, open_run
 from dtse_core.train import train, train_step
@@ -296,6 +298,35 @@ def test_versions_name_the_packages_and_the_machine(tmp_path):
     assert found["torch"] == torch.__version__.partition("+")[0] or found["torch"] == torch.__version__
     assert {"python", "transformers", "accelerate", "numpy", "commit", "system", "machine", "gpus"} <= found.keys()
     assert found["cores"] == os.cpu_count()
+
+
+class Pixels(torch.nn.Module, PyTorchModelHubMixin):
+    """A model of another kind: it looks at the colors of the current frame alone."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.config, self.color = config, torch.nn.Conv2d(3, 1, 1)
+
+    def forward(self, frames, input_ids, attention_mask):
+        return DTSEOutput(self.color(frames[:, frames.shape[1] // 2])[:, 0], (), {})
+
+
+def test_a_model_of_another_class_is_trained_resumed_and_saved_in_the_same_way(tmp_path):
+    def cut(record):
+        if record["step"] == 4:
+            raise InterruptedError
+
+    whole = train(small(tmp_path / "whole"), False, make_model=Pixels)
+    with pytest.raises(InterruptedError):
+        train(small(tmp_path / "cut"), False, cut, Pixels)
+    assert [f.name for f in checkpoints(tmp_path / "cut")] == ["step_000000002"]
+    final = train(small(tmp_path / "cut"), False, make_model=Pixels)
+    loaded, kept = Pixels.from_pretrained(final), weights(whole)
+    assert loaded.config == small("unused").model
+    assert kept.keys() == {"color.weight", "color.bias"}
+    assert_same_weights(loaded.state_dict(), kept)
+    torch.manual_seed(0)
+    assert not torch.equal(kept["color.weight"], Pixels(loaded.config).color.weight)
 
 
 def test_a_tracker_that_is_not_installed_is_named_with_the_remedy(tmp_path, monkeypatch):
