@@ -176,14 +176,14 @@ def _scan(path: Path, modified: int, size: int) -> VideoInfo:
             if not container.streams.video:
                 raise ValueError(f"{path} holds no video stream; give a video file or a folder of frames")
             stream = container.streams.video[0]
-            packets = [p for p in container.demux(stream) if p.size]
-            corrupt, promised = sum(p.is_corrupt for p in packets), stream.frames
-            if not packets or corrupt or len(packets) < promised:
+            marks = [(p.is_corrupt, p.is_discard, p.is_keyframe) for p in container.demux(stream) if p.size]
+            corrupt, promised = sum(mark[0] for mark in marks), stream.frames
+            if not marks or corrupt or len(marks) < promised:
                 raise ValueError(
-                    f"{path} is cut short: {len(packets) - corrupt} of {promised or 'its'} frames are there; "
+                    f"{path} is cut short: {len(marks) - corrupt} of {promised or 'its'} frames are there; "
                     "copy or download it again"
                 )
-            shown, whole = sum(not p.is_discard for p in packets), packets[0].is_keyframe
+            shown, whole = sum(not mark[1] for mark in marks), marks[0][2]
             fps, bits = float(stream.average_rate or FOLDER_FPS), stream.format.components[0].bits
         with av.open(str(path)) as container:
             first = next(container.decode(video=0), None)
@@ -193,7 +193,7 @@ def _scan(path: Path, modified: int, size: int) -> VideoInfo:
     except av.FFmpegError as error:
         raise _damaged(path, 0) from error
     length = shown if whole else sum(1 for _ in _decode(path))
-    decord = whole and shown == len(packets) and bits == 8 and find_spec("decord") is not None
+    decord = whole and shown == len(marks) and bits == 8 and find_spec("decord") is not None
     return VideoInfo(length, fps, *shape, decord)
 
 
