@@ -7,13 +7,13 @@ on the sentence alone once for the whole video. Only the frames that a window ca
 memory does not grow with the video's length. Where nobody waits for the first mask, a few frames go together.
 """
 
-import shutil
+import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import torch
@@ -24,56 +24,16 @@ from .commands import bars_hidden, one_line_errors
 from .config import DataConfig
 from .data.build import frame_offset
 from .data.clip import window_indices
-from .data.collate import load_tokenizer, tokenize
+from .data.collate import clean_expression, load_tokenizer, tokenize
 from .data.transforms import resize_frames
-from .data.video import iterate_frames, video_fps, write_video
+from .data.video import iterate_frames, video_fps, video_info
+from .export import Segmentation, Step, Video, write_prediction
 from .metrics import mask_confidence, resize_logits
 from .model import DTSE, FrameMemory, join_frames, select_frame
-from .scoring.mask_files import save_mask
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 BATCH = 4  # frames of a file that go through the model together: half the time of `tiny`, no loss at `paper` size
-Video = str | Path | np.ndarray | Sequence[np.ndarray]
-
-
-class Step(NamedTuple):
-    """One frame of a stream, for S expressions."""
-
-    index: int
-    frame: np.ndarray  # (H, W, 3) uint8, as it came in
-    masks: np.ndarray  # (S, H, W) bool
-    probabilities: np.ndarray  # (S, H, W) float32
-    confidence: np.ndarray  # (S,) mean probability over the mask, 0 if it is empty (D-15)
-
-
-@dataclass(frozen=True)
-class Segmentation:
-    """What `segment` returns for one expression."""
-
-    expression: str
-    masks: np.ndarray  # (T, H, W) bool
-    confidence: np.ndarray  # (T,) in [0, 1]
-    video: Video  # where the frames came from; read again to draw the overlay
-    fps: float
-
-    def save(self, path: str | Path) -> Path:
-        """Writes the video with the mask drawn on it: `.mp4`, or `.gif` for short clips."""
-        from .viz import overlay, save_gif
-
-        frames = (overlay(f, m) for f, m in zip(iterate_frames(self.video), self.masks, strict=True))
-        if Path(path).suffix == ".gif":
-            save_gif(path, list(frames), caption=self.expression, fps=self.fps)
-        else:
-            write_video(path, frames, self.fps)
-        return Path(path)
-
-    def save_masks(self, folder: str | Path) -> Path:
-        """Writes `00000.png`, `00001.png` ..., 255 inside the mask and 0 outside."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        for k, mask in enumerate(self.masks):
-            save_mask(folder / f"{k:05d}.png", mask)
-        return folder
+LARGEST = 2**30  # bytes of masks that `segment` holds; beyond it `stream` is the way
 
 
 class ReferringVideoPredictor:
@@ -106,11 +66,13 @@ class ReferringVideoPredictor:
         """Masks for every frame; a list of expressions gives a list of results.
 
         `video` is a video file, a folder of frames, or frames `(T, H, W, 3)` uint8. Raises `ValueError` for
-        frames or expressions that cannot be used, `FileNotFoundError` for a missing file.
+        frames or expressions that cannot be used and for a file whose masks would take more than 1 GiB,
+        `FileNotFoundError` for a missing file.
         """
         from tqdm import tqdm
 
         expressions = [expression] if isinstance(expression, str) else list(expression)
+        refuse_long(video, len(expressions))
         steps = tqdm(
             self.stream(iterate_frames(video), expressions), unit=" frames", disable=not progress or bars_hidden()
         )
@@ -127,6 +89,7 @@ class ReferringVideoPredictor:
         `batch` frames are read and answered together, which saves time but delays the first of them.
         """
         expressions = [expression] if isinstance(expression, str) else list(expression)
+        refuse_unknown(expressions, self.tokenizer)
         ids, word_mask = (x.to(self.device) for x in tokenize(expressions, self.tokenizer, self.data.max_words))
         L = self.model.encoder.read_sentence(ids, word_mask)  # (S, N, D)
         window = self.model.config.window if self.model.uses_references else 1
@@ -180,6 +143,36 @@ class ReferringVideoPredictor:
             yield Step(t, frame, masks, probabilities, confidence)
 
 
+def refuse_long(video: Video, expressions: int) -> None:
+    """Raises `ValueError` for a video file whose masks would fill the memory."""
+    if isinstance(video, str | Path):
+        info = video_info(video)
+        size = expressions * info.length * info.height * info.width
+        if size > LARGEST:
+            raise ValueError(
+                f"{video}: {size / 2**30:.0f} GiB of masks for {info.length} frames of {info.width} x {info.height}; "
+                "use stream(), which gives one frame at a time, or python -m dtse_core.predict, which writes files"
+            )
+
+
+def unknown_words(expression: str, tokenizer) -> list[str]:
+    """The words of a sentence that the tokenizer does not have, in order: it can only spell them, or not even that."""
+
+    def known(word: str) -> bool:
+        pieces = [p.removeprefix("##") for p in tokenizer.tokenize(word)]
+        return tokenizer.unk_token not in pieces and (len(word) == 1 or max(map(len, pieces), default=0) > 1)
+
+    return [word for word in clean_expression(expression).split() if not known(word)]
+
+
+def refuse_unknown(expressions: Sequence[str], tokenizer) -> None:
+    """Raises `ValueError` for a sentence of which the model knows no word at all: its answer would mean nothing."""
+    for text in expressions:
+        words = clean_expression(text).split()
+        if words and len(unknown_words(text, tokenizer)) == len(words):
+            raise ValueError(f"the model knows no word of {text[:60]!r}; say it in words that it was trained with")
+
+
 def check_frame(frame: np.ndarray, index: int) -> np.ndarray:
     """A frame as `(H, W, 3)` uint8; floats in [0, 1] are converted. Raises `ValueError` naming the frame."""
     frame = np.asarray(frame)
@@ -194,53 +187,6 @@ def check_frame(frame: np.ndarray, index: int) -> np.ndarray:
     return np.round(frame * 255).astype(np.uint8)
 
 
-def write_prediction(steps: Iterable[Step], expressions: Sequence[str], out: Path, fps: float) -> np.ndarray:
-    """Writes a stream as it comes, and returns the mean confidence and mean area of each expression, `(S, 2)`.
-
-    `out` ending in `.mp4` gets the overlay of all expressions. Any other `out` becomes a folder that holds
-    `overlay.mp4` and, per expression, a folder `0`, `1` ... of mask PNGs beside `expressions.txt`. It appears when it
-    is complete; a cut run leaves nothing that looks finished.
-    """
-    from .viz import MASK_COLORS, overlay
-
-    if out.suffix == ".mp4":
-        folder, video = None, out
-    else:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise FileExistsError(f"{out} exists and is not an empty folder; choose another --out")
-        folder = out.with_name(out.name + ".part")
-        video = folder / "overlay.mp4"
-        shutil.rmtree(folder, ignore_errors=True)
-        for k in range(len(expressions)):
-            (folder / str(k)).mkdir(parents=True)
-        (folder / "expressions.txt").write_text("".join(f"{k} {e}\n" for k, e in enumerate(expressions)))
-    sums, count = np.zeros((len(expressions), 2)), 0
-
-    def drawn() -> Iterator[np.ndarray]:
-        nonlocal sums, count
-        for step in steps:
-            frame = step.frame
-            for k, mask in enumerate(step.masks):
-                frame = overlay(frame, mask, MASK_COLORS[k % len(MASK_COLORS)])
-                if folder:
-                    save_mask(folder / str(k) / f"{step.index:05d}.png", mask)
-            sums += np.stack([step.confidence, step.masks.mean((1, 2))], 1)
-            count += 1
-            yield frame
-
-    try:
-        write_video(video, drawn(), fps)
-        if folder:
-            if out.is_dir():
-                out.rmdir()
-            folder.rename(out)
-    except BaseException:
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return sums / count
-
-
 @dataclass(frozen=True)
 class PredictCommand:
     """Mark what a sentence describes in every frame of a video."""
@@ -248,7 +194,7 @@ class PredictCommand:
     video: str  # video file, or folder of frames
     expressions: tuple[str, ...]  # one sentence or several, each in quotes
     checkpoint: str = "tiny"  # a run folder, a checkpoint folder, a hub name, or tiny
-    out: str = "prediction.mp4"  # overlay video (.mp4), or a folder for masks and overlay
+    out: str = "prediction.mp4"  # overlay (.mp4 or .gif), or a folder for masks, overlay, GIF and confidences
     device: str = "auto"  # cpu, cuda, or auto
     precision: Literal["fp32", "bf16"] = "fp32"  # bf16 is faster where the processor computes with it
 
@@ -263,6 +209,9 @@ def main() -> None:
     if not command.expressions:
         raise ValueError('no expression given; put one in quotes after the video, such as "the dog on the left"')
     predictor = ReferringVideoPredictor.from_pretrained(command.checkpoint, command.device, command.precision)
+    for expression in command.expressions:
+        if unknown := unknown_words(expression, predictor.tokenizer):
+            print(f"note: the model does not know {', '.join(unknown[:5])} in {expression[:60]!r}", file=sys.stderr)
     steps = predictor.stream(iterate_frames(command.video), command.expressions, BATCH)
     steps = tqdm(steps, unit=" frames", disable=bars_hidden())
     table = write_prediction(steps, command.expressions, Path(command.out), video_fps(command.video))

@@ -54,6 +54,29 @@ def overlay(frame: np.ndarray, mask: np.ndarray, color: str = MASK, alpha: float
     return out
 
 
+def overlay_all(frame: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:
+    """`frame` (H, W, 3) uint8 with S masks (H, W) drawn on it, each in a color of its own, those of `MASK_COLORS`."""
+    for k, mask in enumerate(masks):
+        frame = overlay(frame, mask, MASK_COLORS[k % len(MASK_COLORS)])
+    return frame
+
+
+def legend(expressions: Sequence[str], width: int) -> np.ndarray:
+    """A white strip (h, `width`, 3) uint8 that tells which color `overlay_all` gives to which expression."""
+    font = ImageFont.load_default(size=max(10, width // 24))
+    step, indent = round(font.size * 1.3), round(font.size * 1.5)
+    texts = [_wrap(e, font, width - indent - 6) or [""] for e in expressions]
+    image = Image.new("RGB", (width, step * sum(map(len, texts)) + 10), "white")
+    draw, y = ImageDraw.Draw(image), 5
+    for k, text in enumerate(texts):
+        box = (6, y + 2, indent - 2, y + indent - 6)
+        draw.rectangle(box, fill=MASK_COLORS[k % len(MASK_COLORS)], outline="black")
+        for line in text:
+            draw.text((indent + 4, y), line, fill="black", font=font)
+            y += step
+    return np.asarray(image)
+
+
 def film_strip(frames, masks=None, titles: Sequence[str] | None = None, columns: int = 6) -> "Figure":
     """Frames side by side, `columns` a row: `frames` T x (H, W, 3) uint8, `masks` T x (H, W) or None for none."""
     masks, titles = _per_frame(masks, len(frames), "masks"), _per_frame(titles, len(frames), "titles")

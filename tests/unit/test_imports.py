@@ -27,8 +27,8 @@ FLOORS = (
         "commands",
     ),
     ("scoring", "viz"),
-    ("recipe", "run_folder", "speed", "cost", "train", "answers", "evaluate", "predict"),
-    ("notebook", "explore", "report", "runner", "experiments"),
+    ("recipe", "run_folder", "speed", "cost", "train", "answers", "evaluate", "predict", "export"),
+    ("notebook", "player", "explore", "report", "runner", "experiments"),
 )
 # Above the model's own floors, neighbours may lean on each other, but never in a circle: training evaluates,
 # the runner makes a report. Below, none knows another.

@@ -1,0 +1,170 @@
+"""What a prediction is, and the files that are made of it: masks, overlay video, small GIF, table of confidences.
+
+`write_prediction` writes a stream as it comes, so that the memory does not grow with the video's length.
+Notebook: 12_your_own_video.
+"""
+
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from .data.video import iterate_frames, write_video
+from .scoring.mask_files import save_mask
+from .viz import legend, overlay, overlay_all, save_gif
+
+Video = str | Path | np.ndarray | Sequence[np.ndarray]
+GIF_BYTES = 1_500_000  # most that a small GIF takes
+TABLE = "confidence.csv"
+
+
+class Step(NamedTuple):
+    """One frame of a stream, for S expressions."""
+
+    index: int
+    frame: np.ndarray  # (H, W, 3) uint8, as it came in
+    masks: np.ndarray  # (S, H, W) bool
+    probabilities: np.ndarray  # (S, H, W) float32
+    confidence: np.ndarray  # (S,) mean probability over the mask, 0 if it is empty (D-15)
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What `segment` returns for one expression."""
+
+    expression: str
+    masks: np.ndarray  # (T, H, W) bool
+    confidence: np.ndarray  # (T,) in [0, 1]
+    video: Video  # where the frames came from; read again to draw the overlay
+    fps: float
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the video with the mask drawn on it: `.mp4`, or `.gif` for short clips."""
+        frames = (overlay(f, m) for f, m in zip(iterate_frames(self.video), self.masks, strict=True))
+        if Path(path).suffix == ".gif":
+            save_gif(path, list(frames), caption=self.expression, fps=self.fps)
+        else:
+            write_video(path, frames, self.fps)
+        return Path(path)
+
+    def save_masks(self, folder: str | Path) -> Path:
+        """Writes `00000.png`, `00001.png` ..., 255 inside the mask and 0 outside."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for k, mask in enumerate(self.masks):
+            save_mask(folder / f"{k:05d}.png", mask)
+        return folder
+
+
+class Preview:
+    """Small overlays of at most `most` frames of a stream, evenly spaced: of each, each second, each fourth ..."""
+
+    def __init__(self, most: int = 100, width: int = 384):
+        self.most, self.width = most, width
+        self.frames: list[np.ndarray] = []
+        self.every, self.seen = 1, 0
+
+    def add(self, frame: np.ndarray, masks: np.ndarray) -> None:
+        """The stream's next frame (H, W, 3) and its masks (S, H, W)."""
+        if self.seen % self.every == 0:
+            height, width = frame.shape[:2]
+            size = width, height
+            if width > self.width:
+                size = self.width, max(1, round(height * self.width / width))
+            small = np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BILINEAR))
+            grown = [Image.fromarray(m.astype(np.uint8) * 255).resize(size, Image.Resampling.BILINEAR) for m in masks]
+            self.frames.append(overlay_all(small, [np.asarray(m) > 127 for m in grown]))
+            if len(self.frames) > self.most:
+                self.frames, self.every = self.frames[::2], 2 * self.every
+        self.seen += 1
+
+    def save(self, path: str | Path, expressions: Sequence[str], fps: float, limit: int = GIF_BYTES) -> Path:
+        """Writes a looping GIF of at most `limit` bytes, the expressions below; `fps` is the stream's.
+
+        What does not fit is made narrower, and at 64 pixels loses every second frame.
+        """
+        frames, fps, width = self.frames, fps / self.every, min(self.width, 2 * self.frames[0].shape[1])
+        while True:
+            strip = legend(expressions, width)
+            height = max(1, round(width * frames[0].shape[0] / frames[0].shape[1]))
+            pages = [np.concatenate([np.asarray(Image.fromarray(f).resize((width, height))), strip]) for f in frames]
+            size = save_gif(path, pages, fps=fps, width=width).stat().st_size
+            if size <= limit or (width <= 64 and len(frames) == 1):
+                return Path(path)
+            if width > 64:
+                width = max(64, int(0.95 * width * (limit / size) ** 0.5))
+            else:
+                frames, fps = frames[::2], fps / 2
+
+
+def write_prediction(steps: Iterable[Step], expressions: Sequence[str], out: str | Path, fps: float) -> np.ndarray:
+    """Writes a stream as it comes, and returns the mean confidence and mean area of each expression, `(S, 2)`.
+
+    `out` ending in `.mp4` or `.gif` gets the overlay of all expressions. Any other `out` becomes a folder that holds
+    `overlay.mp4`, `overlay.gif` of at most 1.5 MB, `confidence.csv` with a row for each frame and expression, and per
+    expression a folder `0`, `1` ... of mask PNGs beside `expressions.txt`. It appears when it is complete; a cut run
+    leaves nothing that looks finished. Raises `FileExistsError` for a folder that is not empty.
+    """
+    out = Path(out)
+    folder = None if out.suffix in (".mp4", ".gif") else _new_folder(out, len(expressions))
+    preview, rows = Preview(), []
+
+    def drawn() -> Iterator[np.ndarray]:
+        for step in steps:
+            areas = step.masks.mean((1, 2))
+            rows.extend((step.index, k, c, a) for k, (c, a) in enumerate(zip(step.confidence, areas, strict=True)))
+            if out.suffix != ".mp4":
+                preview.add(step.frame, step.masks)
+            if folder:
+                for k, mask in enumerate(step.masks):
+                    save_mask(folder / str(k) / f"{step.index:05d}.png", mask)
+            yield overlay_all(step.frame, step.masks)
+
+    try:
+        if out.suffix == ".gif":
+            for _ in drawn():
+                pass
+        else:
+            write_video(folder / "overlay.mp4" if folder else out, drawn(), fps)
+        if out.suffix != ".mp4":
+            preview.save(folder / "overlay.gif" if folder else out, expressions, fps)
+        if folder:
+            lines = [f"{k} {' '.join(e.split())}\n" for k, e in enumerate(expressions)]
+            (folder / "expressions.txt").write_text("".join(lines), encoding="utf-8")
+            head = "frame,expression,confidence,area"
+            np.savetxt(folder / TABLE, rows, ["%d", "%d", "%.6f", "%.6f"], ",", header=head, comments="")
+            if out.is_dir():
+                out.rmdir()
+            folder.rename(out)
+    except BaseException:
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return np.array(rows)[:, 2:].reshape(-1, len(expressions), 2).mean(0)
+
+
+def read_confidence(folder: str | Path) -> np.ndarray:
+    """Confidence and area of each frame and expression, `(T, S, 2)`, from a folder that `write_prediction` wrote.
+
+    Area is the share of the frame that the mask covers. Raises `FileNotFoundError` if there is no such folder.
+    """
+    file = Path(folder) / TABLE
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} is missing; expected a folder that python -m dtse_core.predict --out wrote")
+    rows = np.loadtxt(file, delimiter=",", skiprows=1, ndmin=2)
+    return rows[:, 2:].reshape(-1, int(rows[:, 1].max()) + 1, 2)
+
+
+def _new_folder(out: Path, count: int) -> Path:
+    """A folder beside `out` to work in, with one for the masks of each expression."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise FileExistsError(f"{out} exists and is not an empty folder; choose another --out")
+    folder = out.with_name(out.name + ".part")
+    shutil.rmtree(folder, ignore_errors=True)
+    for k in range(count):
+        (folder / str(k)).mkdir(parents=True)
+    return folder
