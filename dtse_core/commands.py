@@ -1,12 +1,14 @@
-"""What the three commands share: settings parsed from the command line, and errors of one line."""
+"""What the commands share: settings parsed from the command line or a text, and errors of one line."""
 
+import ast
 import functools
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
-from .config import RunConfig, preset
+from .config import RunConfig, override, preset, to_dict
 
 
 def parse_run_config(
@@ -26,6 +28,28 @@ def parse_run_config(
         elif argument.startswith("--preset="):
             name = argument.partition("=")[2]
     return tyro.cli(kind, default=kind(**vars(preset(name))), args=arguments, prog=prog, description=description)
+
+
+def with_settings(config: RunConfig, text: str) -> RunConfig:
+    """`config` with the dotted settings of one text, separated by spaces: `model.lmdf=off model.vlmg_stages=4,5`.
+
+    Raises `ValueError` for an unknown setting and for a value of another type.
+    """
+    known, settings = to_dict(config), {}
+    for part in text.split():
+        name, equals, value = part.partition("=")
+        if not equals:
+            raise ValueError(f"{part!r} is no setting; write name=value, several of them separated by spaces")
+        old = known.get(name)
+        if not isinstance(old, str) and old is not None:  # an unknown name is told by `override`
+            with suppress(ValueError, SyntaxError):  # what is no literal stays a text, which the check refuses
+                value = ast.literal_eval({"true": "True", "false": "False", "": "()"}.get(value, value))
+            if isinstance(old, tuple) and type(value) is int:
+                value = (value,)
+            if type(value) is not type(old) and not (type(old) is float and type(value) is int):
+                raise ValueError(f"{name} must be of type {type(old).__name__}, not {value!r}")
+        settings[name] = value
+    return override(config, settings)
 
 
 def bars_hidden() -> bool:

@@ -81,6 +81,17 @@ data: {data_root or "toy world, drawn in memory"}"""
     return Setup(profile, seed, where, data_root, config, own)
 
 
+def record(config: RunConfig, **results: Any) -> None:
+    """Hands a run's results, and the configuration that it really used, to the runner; prints the plain numbers.
+
+    `results` are numbers, texts, and lists and dictionaries of them. They leave the notebook in an output's
+    metadata, as what `setup` resolved does. A second call adds to the first.
+    """
+    shown = [f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in results.items() if np.isscalar(v)]
+    note = {"config": to_dict(config), "recorded": results}
+    _show({"text/plain": "recorded: " + " · ".join(shown or results)}, {"dtse": note})
+
+
 def seed_everything(seed: int, deterministic: bool = False) -> None:
     """Seeds Python, NumPy and torch. `deterministic` is strict on the CPU and only warns where there is a
     GPU, for which some backward passes have no deterministic form."""

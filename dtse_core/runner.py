@@ -40,6 +40,7 @@ class Result:
     asked: dict[str, Any] = field(default_factory=dict)  # parameters by which the run differs from the file
     used: dict[str, Any] = field(default_factory=dict)  # all parameters, as the notebook's setup got them
     config: dict[str, Any] = field(default_factory=dict)  # the resolved configuration
+    recorded: dict[str, Any] = field(default_factory=dict)  # what the notebook handed to record()
     versions: dict[str, str] = field(default_factory=dict)
     commit: str = ""  # of the repository that holds the notebook; "-dirty" where it was changed
 
@@ -90,11 +91,8 @@ def run_notebook(
     return result
 
 
-def check_parameters(path: Path, parameters: dict[str, Any]) -> dict[str, Any]:
-    """`parameters` in the types of the notebook's own literals; texts, as a command line gives them, are read.
-
-    Raises `ValueError` for a name that the notebook does not have and for a value of another type.
-    """
+def parameters_of(path: Path) -> dict[str, Any]:
+    """Names and literals of the notebook's parameters cell; empty if it has none."""
     import nbformat
 
     if not path.is_file():
@@ -106,6 +104,16 @@ def check_parameters(path: Path, parameters: dict[str, Any]) -> dict[str, Any]:
             known[node.targets[0].id] = ast.literal_eval(node.value)
         except (AttributeError, ValueError):
             raise ValueError(f"{path.name}: `{ast.unparse(node)}` is no parameter; write NAME = literal") from None
+    return known
+
+
+def check_parameters(path: Path, parameters: dict[str, Any], known: dict[str, Any] | None = None) -> dict[str, Any]:
+    """`parameters` in the types of the notebook's own literals; texts, as a command line gives them, are read.
+
+    `known` is what `parameters_of` read, for a caller who checks many. Raises `ValueError` for a name that the
+    notebook does not have and for a value of another type.
+    """
+    known = parameters_of(path) if known is None else known
     typed = {}
     for name, value in parameters.items():
         if name not in known:
@@ -206,8 +214,9 @@ def _read_outputs(executed: Any, result: Result) -> None:
     """Takes claims and the resolved set-up out of the outputs, and holds what was asked against what was used."""
     for output in (o for c in executed.cells if c.cell_type == "code" for o in c.outputs):
         if "dtse" in output.get("metadata", {}):
-            note = output.metadata["dtse"]
-            result.used, result.config = dict(note["parameters"]), dict(note["config"])
+            note = output.metadata["dtse"]  # of setup() or record()
+            result.used, result.config = dict(note.get("parameters", result.used)), dict(note["config"])
+            result.recorded |= note.get("recorded", {})
         if found := re.search(r"This notebook checked (\d+) claims?\.", output.get("text", "")):
             result.claims = int(found[1])
     wrong = {n: result.used.get(n) for n, v in result.asked.items() if result.used.get(n) != v}
