@@ -37,7 +37,7 @@ class MuonAdamW(torch.optim.AdamW):
                     state["step"], state["exp_avg"] = torch.zeros(()), torch.zeros_like(p)
                 state["step"] += 1
                 average = state["exp_avg"].lerp_(p.grad, 1 - MOMENTUM)
-                direction = p.grad.lerp(average, MOMENTUM).flatten(1)  # (n, m)
+                direction = p.grad.lerp_(average, MOMENTUM).flatten(1)  # (n, m)
                 alike.setdefault(direction.shape, []).append((p, direction))
                 p.grad = None  # AdamW has nothing left to do here
         for shape, pairs in alike.items():
@@ -55,5 +55,6 @@ def orthogonalize(X: Tensor) -> Tensor:
     X = X / (torch.linalg.matrix_norm(X, keepdim=True) + 1e-7)
     for _ in range(ROUNDS):
         A = X @ X.mT  # (b, n, n)
-        X = a * X + (b * A + c * A @ A) @ X
+        A = torch.baddbmm(A, A, A, beta=b, alpha=c)  # b A + c A A
+        X = torch.baddbmm(X, A, X, beta=a)
     return X.mT if tall else X
