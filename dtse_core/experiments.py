@@ -100,7 +100,10 @@ def _cluster(workers: int, scheduler: str) -> Iterator[Any]:
         with Client(scheduler, timeout=10) as client:
             yield client
         return
-    ours = {"distributed.scheduler.allowed-failures": 0, "distributed.admin.log-length": 0}  # the second try is ours
+    ours = {
+        "distributed.scheduler.allowed-failures": 0,  # the second attempt is ours
+        "distributed.deploy.lost-worker-timeout": "1 hour",  # the cluster gives up a worker that restarts slowly
+    }
     with (
         dask.config.set(ours),
         LocalCluster(
