@@ -1,0 +1,367 @@
+"""Baselines of the study: each keeps its idea, answers as DTSE does, and learns."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.baselines import BASELINES
+from benchmarks.baselines.common import JoinFrames, whole_window, with_place
+from benchmarks.baselines.cross_modal_self_attention import PairAttention
+from benchmarks.baselines.sentence_filters import apply_filters
+from benchmarks.baselines.temporal_duplex import frame_changes
+from dtse_core import DTSE, preset
+from dtse_core.config import ModelConfig
+from dtse_core.data.collate import Batch
+from dtse_core.optimizer import MuonAdamW
+from dtse_core.recipe import parameter_groups
+from dtse_core.train import train_step
+
+FOLDER = Path(__file__).resolve().parents[2] / "benchmarks" / "baselines"
+each = pytest.mark.parametrize("name", BASELINES)
+
+
+def small(**changes) -> ModelConfig:
+    return preset("tiny", **{f"model.{key}": value for key, value in changes.items()}).model
+
+
+def make(name: str, **changes) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return BASELINES[name](small(**changes)).eval()
+
+
+@pytest.fixture
+def inputs():
+    """Frames (2, 3, 3, 32, 48), word pieces (2, 6) and their mask, the second sentence shorter by two."""
+    rng = torch.Generator().manual_seed(1)
+    frames, ids = torch.randn(2, 3, 3, 32, 48, generator=rng), torch.randint(5, 200, (2, 6), generator=rng)
+    word_mask = torch.ones_like(ids)
+    word_mask[1, 4:] = 0
+    return frames, ids, word_mask
+
+
+def parameters(model: torch.nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+@each
+@pytest.mark.parametrize("window", [1, 3, 5])
+def test_logits_have_the_size_of_the_frames_for_any_window(name, window, inputs):
+    _, ids, word_mask = inputs
+    with torch.no_grad():
+        out = make(name, window=window)(torch.randn(2, window, 3, 32, 48), ids, word_mask)
+    assert out.logits.shape == (2, 32, 48) and out.aux_logits and out.maps == {}
+    assert all(aux.ndim == 3 and len(aux) == 2 for aux in out.aux_logits)
+
+
+@each
+def test_a_short_window_is_completed_with_the_current_frame(name, inputs):
+    frames, ids, word_mask = inputs
+    model = make(name)
+    with torch.no_grad():
+        alone = model(frames[:, :1], ids, word_mask).logits
+        repeated = model(frames[:, :1].expand(-1, 3, -1, -1, -1), ids, word_mask).logits
+    assert torch.allclose(alone, repeated, atol=1e-5)
+
+
+@each
+def test_padding_changes_nothing(name, inputs):
+    frames, ids, word_mask = inputs
+    model = make(name)
+    padded, longer = torch.nn.functional.pad(ids, (0, 3), value=7), torch.nn.functional.pad(word_mask, (0, 3))
+    with torch.no_grad():
+        assert torch.allclose(model(frames, ids, word_mask).logits, model(frames, padded, longer).logits, atol=1e-5)
+
+
+@each
+def test_another_sentence_gives_another_mask(name, inputs):
+    frames, ids, word_mask = inputs
+    model = make(name)
+    with torch.no_grad():
+        one, other = (model(frames[:1], ids[k : k + 1], word_mask[:1]).logits for k in (0, 1))
+    assert (one - other).abs().max() > 1e-4
+
+
+@each
+def test_every_frame_matters_and_their_order_too(name, inputs):
+    frames, ids, word_mask = inputs
+    model = make(name)
+    if name == "cross_modal_self_attention":  # its marks of frames are learned, and begin alike
+        for attend in model.attend.values():
+            torch.nn.init.normal_(attend.frame_embedding)
+    with torch.no_grad():
+        logits = model(frames, ids, word_mask).logits
+        for t in range(3):
+            changed = frames.clone()
+            changed[:, t] += 1
+            assert (model(changed, ids, word_mask).logits - logits).abs().max() > 1e-5, f"frame {t} means nothing"
+        assert (model(frames.flip(1), ids, word_mask).logits - logits).abs().max() > 1e-5
+
+
+@each
+def test_clips_of_a_batch_do_not_meet(name, inputs):
+    frames, ids, word_mask = inputs
+    model = make(name)
+    with torch.no_grad():
+        together = model(frames, ids, word_mask).logits
+        alone = torch.cat([model(*(x[k : k + 1] for x in (frames, ids, word_mask))).logits for k in (0, 1)])
+    assert torch.allclose(together, alone, atol=1e-4)
+
+
+@each
+def test_gradients_reach_every_parameter_of_both_streams_and_of_the_idea(name, inputs):
+    frames, ids, word_mask = inputs
+    model = make(name)
+    out = model(frames, ids, word_mask)
+    (out.logits.square().mean() + sum(aux.square().mean() for aux in out.aux_logits)).backward()
+    idle = [key for key, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not idle, f"{idle} learn nothing"
+
+
+@each
+def test_a_short_training_on_one_clip_lowers_the_loss_by_more_than_half(name):
+    config = preset("tiny", **{"train.dice_weight": 0.0})
+    torch.manual_seed(0)
+    model = BASELINES[name](config.model)
+    masks = torch.zeros(1, 32, 48)
+    masks[:, 8:20, 10:30] = 1
+    ids = torch.tensor([[2, 20, 30, 3]])
+    batch = Batch(torch.randn(1, 3, 3, 32, 48), ids, torch.ones_like(ids), masks, [])
+    optimizer, losses = MuonAdamW(parameter_groups(model, config)), []
+    for _ in range(25):
+        loss, _ = train_step(model, batch, config)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+
+
+@each
+def test_streams_learn_at_the_rate_of_streams(name):
+    config = preset("tiny", **{"train.optimizer": "adamw", "train.lr": 3.0, "train.stream_lr": 2.0})
+    model = BASELINES[name](config.model)
+    rates = {id(p): group["lr"] for group in parameter_groups(model, config) for p in group["params"]}
+    streams = {id(p) for key, p in model.named_parameters() if ".resnet." in key or ".bert." in key}
+    assert {rates[key] for key in streams} == {2.0} and {rates[key] for key in rates if key not in streams} == {3.0}
+
+
+def table() -> dict[str, int]:
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    return {name: int(n.replace(",", "")) for name, n in re.findall(r"^\| `(\w+)` \| ([\d,]+) \|", text, re.M)}
+
+
+def test_the_table_of_parameters_is_that_of_the_models():
+    models = {"dtse": DTSE, **BASELINES}
+    assert table() == {name: parameters(model(small())) for name, model in models.items()}
+
+
+@each
+def test_a_baseline_is_about_as_large_as_dtse_and_says_so(name):
+    count = table()[name]
+    assert f"Parameters at `tiny`: {count:,}" in BASELINES[name].__doc__
+    assert 0.75 < count / table()["dtse"] < 1.1
+    assert "Source:" in BASELINES[name].__doc__ and "Simplified:" in BASELINES[name].__doc__
+
+
+# ------------------------------------------------------------------------- what makes each idea what it is
+
+
+def visual_features(model, frames, ids, word_mask) -> list[torch.Tensor]:
+    """What leaves each stage of the visual stream."""
+    seen = []
+    hooks = [
+        stage.register_forward_hook(lambda _, __, out: seen.append(out.detach()))
+        for stage in model.encoder.visual.resnet.encoder.stages
+    ]
+    with torch.no_grad():
+        model(frames, ids, word_mask)
+    for hook in hooks:
+        hook.remove()
+    return seen
+
+
+def last_words(model, frames, ids, word_mask) -> torch.Tensor:
+    """What leaves the last layer of the text stream."""
+    seen = []
+    layer = model.encoder.text.bert.encoder.layer[-1]
+    hook = layer.register_forward_hook(lambda _, __, out: seen.append(out[0] if isinstance(out, tuple) else out))
+    with torch.no_grad():
+        model(frames, ids, word_mask)
+    hook.remove()
+    return seen[-1]
+
+
+GUIDED = {"one_way_fusion": (4, 5), "temporal_duplex": (4, 5)}  # stages that see what the sentence changed
+
+
+@each
+def test_the_sentence_reaches_the_visual_stream_in_fusing_encoders_alone(name, inputs):
+    frames, ids, word_mask = inputs
+    model = make(name)
+    one = visual_features(model, frames, ids, word_mask)
+    other = visual_features(model, frames, ids.flip(0), word_mask.flip(0))
+    changed = [n for n, a, b in zip((2, 3, 4, 5), one, other, strict=True) if not torch.equal(a, b)]
+    assert changed == list(GUIDED.get(name, ()))
+
+
+@each
+def test_words_never_see_pixels_inside_the_text_stream(name, inputs):
+    frames, ids, word_mask = inputs
+    model = make(name)
+    assert torch.equal(last_words(model, frames, ids, word_mask), last_words(model, frames + 1, ids, word_mask))
+
+
+def test_dtse_differs_from_every_baseline_in_that_its_words_see_pixels(inputs):
+    frames, ids, word_mask = inputs
+    torch.manual_seed(0)
+    model = DTSE(small()).eval()
+    assert not torch.equal(last_words(model, frames, ids, word_mask), last_words(model, frames + 1, ids, word_mask))
+
+
+def test_late_concat_knows_the_sentence_by_its_mean_alone(inputs):
+    frames, ids, word_mask = inputs
+    model = make("late_concat")
+    with torch.no_grad():
+        before = model(frames, ids, word_mask).logits
+        read = model.encoder.read
+        model.encoder.read = lambda *a: (torch.full_like(read(*a)[0], float("nan")), read(*a)[1])
+        assert torch.equal(model(frames, ids, word_mask).logits, before)
+
+
+def test_filters_answer_as_a_loop_over_positions_does():
+    V, filters = torch.randn(2, 5, 3, 4), torch.randn(2, 5)
+    expected = torch.empty(2, 3, 4)
+    for b in range(2):
+        for i in range(3):
+            for j in range(4):
+                expected[b, i, j] = sum(V[b, c, i, j] * filters[b, c] for c in range(5))
+    assert torch.allclose(apply_filters(V, filters), expected, atol=1e-6)
+
+
+def test_the_sentence_of_sentence_filters_is_in_the_filters_alone(inputs):
+    frames, ids, word_mask = inputs
+    model = make("sentence_filters")
+    maps = []
+    model.decoder.register_forward_hook(lambda _, __, out: maps.append(out))
+    with torch.no_grad():
+        for head in model.filter_heads:
+            torch.nn.init.zeros_(head.weight)  # filters of the bias: the same for any sentence
+        one, other = (model(frames[:1], ids[k : k + 1], word_mask[:1]).logits for k in (0, 1))
+    assert torch.equal(one, other)
+    assert [x.shape[1] for x in maps[0]] == [64, 64, 48, 32] and all(map(torch.equal, *maps))
+
+
+def test_pair_attention_is_softmax_attention_over_pixel_and_word_pairs():
+    torch.manual_seed(0)
+    attend, T, (h, w), N, d = PairAttention(5, 4, 6, window=3), 3, (2, 3), 4, 6
+    torch.nn.init.normal_(attend.frame_embedding)
+    V, L = torch.randn(1, T, 5, h, w), torch.randn(1, N, 4)
+    word_mask = torch.tensor([[1, 1, 1, 0]])
+    with torch.no_grad():
+        found = attend(V, L, word_mask, current=1)[0]  # (d, h, w)
+        place = with_place(V[0])  # (T, C + 8, h, w)
+        pair = {
+            (t, i, j, n): torch.cat([place[t, :, i, j] + attend.frame_embedding[t], L[0, n]])
+            for t in range(T)
+            for i in range(h)
+            for j in range(w)
+            for n in range(3)
+        }  # the fourth word is padding
+
+        def project(pairs, x):
+            return torch.cat([pairs.of_pixel.weight, pairs.of_word.weight], 1) @ x + pairs.of_pixel.bias
+
+        asked, told = ({key: project(p, x).chunk(2) for key, x in pair.items()} for p in (attend.asks, attend.tells))
+        for i in range(h):
+            for j in range(w):
+                total = torch.zeros(d)
+                for n in range(3):
+                    q, x = asked[1, i, j, n]
+                    share = torch.stack([q @ k / d**0.5 for k, _ in told.values()]).softmax(0)
+                    total += x + attend.output(sum(a * v for a, (_, v) in zip(share, told.values(), strict=True)))
+                assert torch.allclose(found[:, i, j], total / 3, atol=1e-5)
+
+
+def test_one_way_fusion_reads_the_whole_sentence_before_the_first_insertion(inputs):
+    """No layer of text runs after a pixel was seen."""
+    order, model = [], make("one_way_fusion")
+    model.encoder.text.bert.encoder.layer[-1].register_forward_hook(lambda *_: order.append("words"))
+    for n, guide in model.guide.items():
+        guide.register_forward_hook(lambda *_, n=n: order.append(n))
+    with torch.no_grad():
+        model(*inputs)
+    assert order == ["words", "3", "4", "5"]
+
+
+def test_motion_reaches_appearance_over_the_words_alone(inputs):
+    frames, ids, word_mask = inputs
+    model = make("temporal_duplex")
+    for bridge in (*model.to_appearance.values(), *model.to_motion.values()):
+        torch.nn.init.zeros_(bridge.value.weight)  # words carry nothing of the other branch
+    moved = frames.clone()
+    moved[:, 0] += 1
+    one, other = (visual_features(model, x, ids, word_mask) for x in (frames, moved))
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(one, other, strict=True))
+    for bridge in model.to_appearance.values():
+        torch.nn.init.normal_(bridge.value.weight)
+    one, other = (visual_features(model, x, ids, word_mask) for x in (frames, moved))
+    assert (one[3] - other[3]).abs().max() > 1e-2
+
+
+def test_changes_are_later_minus_earlier():
+    frames = torch.tensor([3.0, 5.0, 9.0]).view(1, 3, 1, 1, 1).expand(1, 3, 3, 2, 2)
+    assert frame_changes(frames, 1)[0, :, 0, 0, 0].tolist() == [2.0, 4.0]
+    assert frame_changes(frames, 2)[0, :, 0, 0, 0].tolist() == [6.0, 4.0]
+    assert frame_changes(frames[:, :1], 0).shape == (1, 1, 3, 2, 2) and not frame_changes(frames[:, :1], 0).any()
+
+
+def test_the_transformer_s_mask_is_the_mean_of_the_queries_masks_by_their_scores():
+    model = make("query_transformer")
+    Q, D2 = torch.randn(2, 10, 64), torch.randn(2, 32, 3, 4)
+    with torch.no_grad():
+        masks = torch.stack(
+            [
+                (model.kernel_heads(Q)[:, q, :-1, None, None] * D2).sum(1) + model.kernel_heads(Q)[:, q, -1, None, None]
+                for q in range(10)
+            ],
+            1,
+        )  # (B, queries, h, w)
+        expected = (model.score_heads(Q).softmax(1)[..., None] * masks).sum(1)  # (B, h, w)
+        assert torch.allclose(model.draw(Q, D2), expected, atol=1e-5)
+
+
+def test_words_and_pixels_of_all_frames_are_one_sequence_in_the_transformer(inputs):
+    model, lengths = make("query_transformer"), []
+    model.reads[0].register_forward_hook(lambda _, args, __: lengths.append(args[0].shape[1]))
+    with torch.no_grad():
+        model(*inputs)
+    assert lengths == [3 * (32 // 16) * (48 // 16) + 6]
+
+
+def test_joined_frames_of_a_still_clip_are_a_function_of_one_frame():
+    torch.manual_seed(0)
+    join = JoinFrames(4, 8, small())
+    still = torch.randn(2, 1, 4, 6, 6).expand(-1, 3, -1, -1, -1)
+    with torch.no_grad():
+        join.change[0].weight[:, 8:] = torch.randn(8, 16, 3, 3)  # weights of the changes
+        one = join(still, 1)
+        join.change[0].weight[:, 8:] = 0
+        assert torch.allclose(join(still, 1), one, atol=1e-6)
+
+
+def test_the_current_frame_keeps_its_place_in_a_completed_window():
+    frames, expected = (
+        torch.arange(5.0).view(1, 5, 1, 1, 1),
+        {
+            (False, 1): [0, 0, 0, 0, 0],
+            (False, 3): [1, 0, 1, 2, 1],
+            (False, 5): [0, 1, 2, 3, 4],
+            (True, 1): [0, 0, 0, 0, 0],
+            (True, 3): [2, 2, 0, 1, 2],
+        },
+    )
+    for (causal, given), window in expected.items():
+        found, index = whole_window(frames[:, :given], small(window=5, causal=causal))
+        assert index == (4 if causal else 2) and found.flatten().tolist() == window
