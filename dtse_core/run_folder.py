@@ -166,7 +166,8 @@ def start_tracker(accelerator: Accelerator, config: RunConfig) -> None:
 
 def append_history(out: Path, record: dict) -> None:
     """Adds one line to `history.jsonl`."""
-    with open(out / "history.jsonl", "a") as file:
+    path = out / "history.jsonl"
+    with _room_for(path), open(path, "a") as file:
         file.write(json.dumps(record) + "\n")
 
 
@@ -176,34 +177,48 @@ def cut_history(out: Path, step: int) -> None:
     lines = path.read_text().splitlines() if path.is_file() else []
     kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
     part = out / "history.jsonl.part"
-    part.write_text("".join(line + "\n" for line in kept))
-    part.replace(path)
+    with _room_for(path):
+        part.write_text("".join(line + "\n" for line in kept))
+        part.replace(path)
 
 
 @contextmanager
 def _written_whole(folder: Path) -> Iterator[Path]:
-    """An empty folder to write into, which takes the place of `folder` once everything is in it.
+    """An empty folder to write into, which takes the place of `folder` once everything in it is on the disk.
 
     `folder` is out of the way only between two renames. Raises `OSError` if something could not be written.
     """
     part, old = (folder.with_name(folder.name + end) for end in (".part", ".old"))
     shutil.rmtree(part, ignore_errors=True)
     try:
-        part.mkdir(parents=True)
-        yield part
-    except Exception as error:  # safetensors and torch each have their own for a full disk
+        with _room_for(folder):
+            part.mkdir(parents=True)
+            yield part
+            for path in part.iterdir():  # or a power cut could leave the new name with nothing behind it
+                with open(path, "r+b") as file:
+                    os.fsync(file.fileno())
+    except Exception:
         shutil.rmtree(part, ignore_errors=True)
-        if "DataLoader worker" in str(error):
-            raise  # a worker's death interrupts whatever is being done
-        raise OSError(
-            f"{folder} could not be written ({_first_line(error)}); what was saved before is "
-            "untouched: make room on the disk, and the same command resumes"
-        ) from error
+        raise
     shutil.rmtree(old, ignore_errors=True)
     if folder.is_dir():
         folder.rename(old)
     part.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def _room_for(path: Path) -> Iterator[None]:
+    """Says in one sentence what a full disk kept from being written."""
+    try:
+        yield
+    except Exception as error:  # safetensors and torch each have their own for a full disk
+        if "DataLoader worker" in str(error):
+            raise  # a worker's death interrupts whatever is being done
+        raise OSError(
+            f"{path} could not be written ({_first_line(error)}); what was saved before is "
+            "untouched: make room on the disk, and the same command resumes"
+        ) from error
 
 
 def _first_line(error: Exception) -> str:

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator, PartialState
+from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs, broadcast, gather_object, set_seed
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
@@ -76,6 +77,7 @@ def train(
     """
     c, out = config.train, Path(config.out)
     require_tracker(c.tracker)
+    AcceleratorState._reset_state()  # an earlier training of this process may have had another precision
     accelerator = Accelerator(
         mixed_precision=c.mixed_precision,
         log_with=None if c.tracker == "none" else c.tracker,

@@ -4,14 +4,18 @@ import importlib.util
 import json
 import os
 import re
+import sys
 import time
+from importlib.machinery import ModuleSpec
 from itertools import islice
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.utils import LoggerType
 from huggingface_hub import PyTorchModelHubMixin
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,9 +23,10 @@ from safetensors.torch import load_file
 
 from dtse_core import DTSE, preset
 from dtse_core.batches import TrainingSamples, batch_order
+from dtse_core.checkpoint import read_run_config
 from dtse_core.config import ModelConfig, RunConfig, override, to_dict
 from dtse_core.data import ToyWorld
-from dtse_core.data.collate import Batch
+from dtse_core.data.collate import Batch, load_tokenizer
 from dtse_core.data.transforms import swap_left_right
 from dtse_core.model import DTSEOutput
 from dtse_core.recipe import checkpoint_streams, has_idle_parameters, parameter_groups, rate_factor
@@ -327,6 +332,64 @@ def test_a_model_of_another_class_is_trained_resumed_and_saved_in_the_same_way(t
     assert_same_weights(loaded.state_dict(), kept)
     torch.manual_seed(0)
     assert not torch.equal(kept["color.weight"], Pixels(loaded.config).color.weight)
+
+
+def test_a_finished_folder_holds_what_the_training_page_lists(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    section = page.partition("## What a run folder holds")[2].partition("\n## ")[0]
+    listed = set(re.findall(r"^\| `([\w.]+)/?` \|", section, re.MULTILINE))
+    config, ever = small(tmp_path / "run", **{"train.steps": 3}), set()
+    final = train(config, False, lambda _: ever.update(f.name for f in (tmp_path / "run").iterdir()))
+    left = {f.name for f in final.parent.iterdir()}
+    assert ever | left == listed and left == listed - {"checkpoints"}
+    assert read_run_config(final) == override(config, {"out": "run"})
+    assert DTSE.from_pretrained(final).config.window == 3 and len(load_tokenizer(final)) > 100
+
+
+def test_half_precision_computes_in_16_bits_and_keeps_weights_in_32(tmp_path):
+    losses = []
+    for precision in ("no", "bf16"):
+        config = small(tmp_path / precision, **{"train.steps": 2, "train.mixed_precision": precision})
+        assert all(w.dtype == torch.float32 for w in weights(train(config, False)).values())
+        losses.append(history(tmp_path / precision)[0]["loss"])
+    assert losses[0] != losses[1] and losses[0] == pytest.approx(losses[1], rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "wandb"])
+def test_a_tracker_gets_the_settings_and_all_that_the_history_gets(tmp_path, monkeypatch, name):
+    """Through accelerate's own adapters, down to a stand-in for the package, which need not be installed."""
+    got, told, ended = {}, {}, []
+
+    class Writer:  # of both packages
+        def __init__(self, *_, **__): ...
+
+        def log(self, values, step):
+            got.update({(step, key): value for key, value in values.items()})
+
+        def add_scalar(self, key, value, global_step):
+            got[global_step, key] = value
+
+        def add_hparams(self, values, metric_dict):
+            told.update(values)
+
+        def flush(self): ...
+
+        def finish(self):
+            ended.append(name)
+
+        close = finish
+
+    package, board = ModuleType(name), ModuleType("torch.utils.tensorboard")
+    package.__spec__ = ModuleSpec(name, None)
+    package.init, board.SummaryWriter = Writer, Writer
+    package.config = SimpleNamespace(update=lambda values, **_: told.update(values))
+    monkeypatch.setitem(sys.modules, name, package)
+    monkeypatch.setitem(sys.modules, board.__name__, board)
+    monkeypatch.setattr("accelerate.tracking._available_trackers", [LoggerType(name)])
+    train(small(tmp_path / "run", **{"train.steps": 4, "train.tracker": name}), False)
+    assert got == {(r["step"], key): value for r in history(tmp_path / "run") for key, value in r.items()}
+    assert told.keys() == to_dict(RunConfig()).keys() and told["train.tracker"] == name and told["train.steps"] == 4
+    assert ended == [name]
 
 
 def test_a_tracker_that_is_not_installed_is_named_with_the_remedy(tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ import resource
 import shutil
 import signal
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -95,20 +96,43 @@ def test_ten_kills_at_random_moments_change_nothing(tmp_path):
     assert [json.loads(line)["step"] for line in lines] == [*range(1, steps + 1), steps]
 
 
-def test_a_full_disk_stops_with_one_line_and_costs_no_checkpoint(tmp_path, whole):
+@pytest.mark.parametrize(("file", "full_after"), [("step_000000004", 4), ("history.jsonl", 3)])
+def test_a_full_disk_stops_with_one_line_and_costs_no_checkpoint(tmp_path, whole, file, full_after):
     out, free = tmp_path / "run", resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def fill(record):
-        if record["step"] == 4:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, free[1]))  # files cannot grow beyond this
+        if record["step"] == full_after:  # files cannot grow beyond this: a line of the history is cut in the middle
+            room = 200_000 if file.startswith("step") else (out / "history.jsonl").stat().st_size + 20
+            resource.setrlimit(resource.RLIMIT_FSIZE, (room, free[1]))
 
     try:
-        with pytest.raises(OSError, match=r"step_000000004 could not be written .*make room on the disk"):
+        with pytest.raises(OSError, match=rf"{file} could not be written .*make room on the disk, .*command resumes"):
             train.train(config(out, 8), False, fill)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, free)
     assert [f.name for f in (out / "checkpoints").iterdir()] == ["step_000000002"]
     assert same(weights(train.train(config(out, 8), False)), whole)
+    lines = (out / "history.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [*range(1, 9), 8]
+
+
+def test_a_checkpoint_has_reached_the_disk_before_it_takes_its_name(tmp_path, monkeypatch):
+    synced, sync, rename = set(), os.fsync, Path.rename
+
+    def note(descriptor):
+        synced.add(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        sync(descriptor)
+
+    def check(self, target):
+        assert synced >= {file.name for file in self.iterdir()}
+        renamed.append(target.name)
+        return rename(self, target)
+
+    renamed = []
+    monkeypatch.setattr(os, "fsync", note)
+    monkeypatch.setattr(Path, "rename", check)
+    train.train(config(tmp_path / "run", 3), False)
+    assert renamed == ["step_000000002", "best", "final"]
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "optimizer.pt", "state.json"])
