@@ -23,9 +23,9 @@ from hygiene import RULES, Page, faults  # noqa: E402
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
-def test_there_are_notebooks_and_all_are_in_the_table():
+def test_there_are_notebooks_and_all_lessons_are_in_the_table():
     assert NOTEBOOKS, "no notebooks found"
-    assert {p.stem for p in NOTEBOOKS} <= {row["name"] for row in heads.lessons()}
+    assert {p.stem for p in NOTEBOOKS} - {"experiment"} <= {row["name"] for row in heads.lessons()}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -201,6 +201,16 @@ def test_addresses_and_links_are_no_private_paths():
     notebook = sample()
     notebook.cells[1].source = "<https://x.org/home/a> ![alt](../figures/tmp/x.png) runs/tmp/x and 3 /opt"
     assert faults(Page("04_x", notebook, 1)) == []
+
+
+def test_a_notebook_that_is_no_lesson_is_free_in_its_parts_but_not_in_its_outputs():
+    notebook = sample()
+    drop(notebook, "goals")
+    drop(notebook, "exercise")
+    assert faults(Page("experiment", notebook, 1)) == []
+    assert faults(Page("04_x", notebook, 1)) != []
+    output("toy", new_output("stream", name="stderr", text="warning"))(notebook)
+    assert [f.rpartition("[")[2] for f in faults(Page("experiment", notebook, 1))] == ["clean_outputs]"]
 
 
 def test_notebooks_about_results_need_no_toy():

@@ -12,7 +12,7 @@ from PIL import Image
 from figures.make_roadmap import ARROWS, BOXES, LIT, attach, draw_roadmap
 
 ROOT = Path(__file__).resolve().parents[2]
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 
 
 def maps(path: Path) -> list[tuple[str, bytes]]:
