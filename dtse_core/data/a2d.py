@@ -40,6 +40,7 @@ class Video(NamedTuple):
     subset: str
     label: str  # what its actor does: 10 * actor + action, each from 1
     length: int  # frames
+    annotated: int  # of them
 
 
 class Sample(NamedTuple):
@@ -176,12 +177,12 @@ def read_videos(path: Path) -> dict[str, Video]:
     """What videoset.csv tells, by video. Raises `ValueError` naming file and line."""
     videos = {}
     for number, row in read_rows(path):
-        if len(row) != 9 or row[8] not in SUBSETS.values() or not NUMBER.fullmatch(row[6]):
+        if len(row) != 9 or row[8] not in SUBSETS.values() or not all(map(NUMBER.fullmatch, row[6:8])):
             raise ValueError(
-                f"{path}, line {number}: expected 9 columns, the 7th the number of frames, the last 0 or 1; "
+                f"{path}, line {number}: expected 9 columns, the 7th and 8th numbers of frames, the last 0 or 1; "
                 f"found {','.join(row)[:200]!r}"
             )
-        videos[row[0]] = Video(row[8], row[1], int(row[6]))
+        videos[row[0]] = Video(row[8], row[1], int(row[6]), int(row[7]))
     return videos
 
 
@@ -218,11 +219,13 @@ def read_sentences(path: Path, genuine: bool = True) -> list[tuple[str, int, str
 
 
 def annotated_stems(folder: Path) -> list[str]:
-    """Names without suffix of a video's annotations: the frames' numbers, from 1, sorted."""
+    """Names without suffix of a video's annotations: the frames' numbers, from 1, sorted; at least one."""
     names = (entry.name for entry in os.scandir(folder))
     stems = sorted(name[:-3] for name in names if name.endswith(".h5") and not name.startswith("."))
     if odd := [stem for stem in stems if not NUMBER.fullmatch(stem)]:
         raise ValueError(f"{folder / odd[0]}.h5: annotations are named by their frame, such as 00030.h5")
+    if not stems:
+        raise FileNotFoundError(f"A2D-Sentences: {folder} holds no annotation, such as 00030.h5; copy it again")
     return stems
 
 

@@ -18,7 +18,9 @@ def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         name = "UTF-8" if encoding == "utf-8-sig" else encoding
-        raise ValueError(f"{path}, line {line}: byte {error.object[error.start]:#04x} is not {name}") from error
+        raise ValueError(
+            f"{path}, line {line}: byte {error.object[error.start]:#04x} is not {name}; copy it again"
+        ) from error
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:

@@ -318,7 +318,8 @@ def test_a_renamed_clip_folder_is_recognized_but_not_renamed(root):
     [
         ("Release/videoset.csv", b"plain,11,0:00,0:02,32,48,20,3\n", r"line 1: expected 9 columns"),
         ("Release/videoset.csv", b"a,1,0,0,32,48,20,3,0\nb,1,0,0,32,48,20,3,2\n", r"line 2: .*the last 0 or 1"),
-        ("Release/videoset.csv", b"a,1,0,0,32,48,many,3,0\n", r"line 1: .*the 7th the number of frames"),
+        ("Release/videoset.csv", b"a,1,0,0,32,48,many,3,0\n", r"line 1: .*the 7th and 8th numbers of frames"),
+        ("Release/videoset.csv", b"a,1,0,0,32,48,20,,0\n", r"line 1: .*the 7th and 8th numbers of frames"),
         (f"{NOTES}/a2d_annotation.txt", b"plain,3,a ball\n", "expected the header video_id,instance_id,query"),
         (f"{NOTES}/a2d_annotation.txt", b"video_id,instance_id,query\nplain,3,a ball, red\n", "line 2: expected 3"),
         (f"{NOTES}/a2d_annotation.txt", b"video_id,instance_id,query\nplain,3, \n", "line 2: the query is empty"),
@@ -364,6 +365,12 @@ def test_malformed_annotations_are_named(root, content, said):
     with pytest.raises(ValueError, match=said) as error:
         A2DSentences(root, "train")[3]
     assert str(path) in str(error.value)
+
+
+def test_a_video_without_any_annotation_is_no_silent_loss(root):
+    (root / NOTES / "a2d_annotation_with_instances" / "plain" / "00007.h5").unlink()
+    with pytest.raises(FileNotFoundError, match=r"with_instances/plain holds no annotation, such as .*copy it again"):
+        A2DSentences(root, "train")
 
 
 @pytest.mark.parametrize(("frame", "said"), [(21, "annotates frame 21, .* holds frames 1 to 20"), (0, "frame 0, ")])
@@ -491,7 +498,7 @@ def test_any_bytes_are_a_table_of_videos_or_a_clear_error(shared, text, good):
     path.write_bytes(b"NA,11,0,0,32,48,20,3,1\n" * good + text)
     found = clear_or_right(read_videos, path)
     assert found is None or all(video.subset in "01" and video.length >= 0 for video in found.values())
-    assert not good or text.strip(b"\n") or found == {"NA": ("1", "11", 20)}
+    assert not good or text.strip(b"\n") or found == {"NA": ("1", "11", 20, 3)}
 
 
 @FUZZ

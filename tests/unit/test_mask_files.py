@@ -303,7 +303,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=2000, deadline=None)
 @given(value=st.lists(st.dictionaries(st.sampled_from([*ENTRY]), json_values, max_size=4) | json_values, max_size=3))
 def test_any_index_is_read_or_explained(tmp_path_factory, value):
     folder = tmp_path_factory.mktemp("fuzz", numbered=True)

@@ -201,6 +201,24 @@ def test_an_archive_that_fails_leaves_the_others_alone(local, tmp_path):
     assert "is no archive" in steps[0].text and "By hand: H. Jhuang" in steps[0].text
 
 
+ARCHIVES = [(name, k) for name, dataset in DATASETS.items() for k, s in enumerate(dataset.sources) if s.places]
+
+
+@pytest.mark.parametrize(("name", "k"), ARCHIVES, ids=[f"{name}-{k}" for name, k in ARCHIVES])
+def test_a_hostile_archive_of_any_data_set_is_refused_whole(local, tmp_path, name, k):
+    source, root, archives = DATASETS[name].sources[k], tmp_path / "root", tmp_path / "archives"
+    good = {f"{folder}/a": b"good" for folder in source.places}
+    for member, said in (("../up", "leads out of its folder"), ("/tmp/up", "is an absolute path")):
+        write(archives / source.name, packed("zip", good | {member: b"bad"}))
+        step = obtain(name, root, archives)[k]
+        assert step.state == "failed" and f"is not unpacked: '{member}' {said}" in step.text
+        assert "get it from its official source. By hand: " in step.text
+        assert tree(root) == {} and sorted(path.name for path in tmp_path.iterdir()) == ["archives", "root"]
+    whole = packed("gz", good)
+    write(archives / source.name, whole[: len(whole) // 2])
+    assert "is damaged or cut short" in obtain(name, root, archives)[k].text and tree(root) == {}
+
+
 def test_a_folder_that_came_in_halfway_is_not_taken_for_the_whole(local, tmp_path, monkeypatch):
     masks = {"puppet_mask/a/b/puppet_mask.mat": b"1", "puppet_mask/a/c/puppet_mask.mat": b"2"}
     write(tmp_path / "puppet_mask.zip", packed("zip", masks))

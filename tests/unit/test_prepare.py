@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from dtse_core.data.prepare import mevis
@@ -18,6 +20,7 @@ from dtse_core.data.prepare.check import GOOD, INCOMPLETE, MALFORMED, check
 from dtse_core.data.prepare.findings import Expected, Findings, compare
 from dtse_core.data.prepare.manifest import manifest_path, read_manifest
 from dtse_core.data.toy_files import LAYOUTS, write_toy
+from tests.spoil import spoiled, spoiled_bytes
 
 SCRIPT = Path(__file__).parents[2] / "data_scripts" / "prepare.py"
 CLIPS = {"train": 2, "val": 1, "test": 1}
@@ -109,6 +112,14 @@ def turn_image(path: Path) -> None:
     turned.save(path)
 
 
+def colors(path: Path) -> None:
+    """Of the masks of a folder, the one that is decoded even without --deep, with colors in place of indices."""
+    files = sorted(path.parent.glob(f"*{path.suffix}"))
+    with Image.open(files[len(files) // 2]) as image:
+        colored = image.convert("RGB")
+    colored.save(files[len(files) // 2])
+
+
 def change_h5(path: Path, change) -> None:
     import h5py
 
@@ -161,6 +172,7 @@ FAULTS = {  # layout, file, what is done to it, exit code, what is said
         (MP4, text, 2, r"\.mp4 cannot be decoded"),
         (MASKS, shutil.rmtree, 1, "a2d_annotation_with_instances missing"),
         (f"{MASKS}/*", shutil.rmtree, 1, "is missing: the masks of a video with sentences"),
+        (f"{MASKS}/*", lambda p: [file.unlink() for file in p.iterdir()], 1, "holds no annotation, such as 00030.h5"),
         (H5, empty, 2, r"\.h5 is no readable HDF5 file"),
         (H5, cut, 2, r"\.h5 is no readable HDF5 file"),
         (H5, text, 2, r"\.h5 is no readable HDF5 file"),
@@ -219,6 +231,7 @@ FAULTS = {  # layout, file, what is done to it, exit code, what is said
         (JPG, cut_middle, 2, "cannot be read as an image"),
         (JPG, text, 2, "cannot be read as an image"),
         (JPG, turn_image, 2, r"is \(48, 32\), .* \(32, 48\) \(height, width\)"),
+        (INDEX, colors, 2, r"mode RGB; masks are palette PNGs \(mode P\), not colors"),
         ("train/Annotations/*", shutil.rmtree, 1, "is missing: the masks of a listed video"),
         (INDEX, Path.unlink, 1, r"00000\.png is missing, one of 1 of 25 masks"),
         (INDEX, empty, 2, "cannot be read as an image"),
@@ -247,6 +260,7 @@ FAULTS = {  # layout, file, what is done to it, exit code, what is said
         (DPNG, cut_middle, 2, "cannot be read as an image"),
         (DPNG, text, 2, "cannot be read as an image"),
         (DPNG, turn_image, 2, "transpose forgotten"),
+        (DPNG, colors, 2, r"mode RGB; masks are palette PNGs \(mode P\), not colors"),
     ],
     "mevis": [
         (MLIST, Path.unlink, 1, r"train/meta_expressions\.json is missing"),
@@ -263,6 +277,8 @@ FAULTS = {  # layout, file, what is done to it, exit code, what is said
         ("train/JPEGImages/*", shutil.rmtree, 1, "is missing: the frames of a listed video"),
         (JPG, Path.unlink, 1, r"00000\.jpg is missing, one of 1 of 25 frames"),
         (JPG, empty, 2, "cannot be read as an image"),
+        (JPG, cut_middle, 2, "cannot be read as an image"),
+        (JPG, turn_image, 2, r"is \(48, 32\), .* \(32, 48\) \(height, width\)"),
         (RLES, Path.unlink, 1, r"mask_dict\.json is missing"),
         (RLES, empty, 2, r"mask_dict\.json, line 1, column 1: no JSON"),
         (RLES, cut, 2, r"mask_dict\.json, .*cut short"),
@@ -409,6 +425,32 @@ def test_a_broken_copy_sets_no_standard_and_an_interrupted_manifest_goes_on(spoi
     monkeypatch.setattr(module, "hash_file", lambda root, path: hashed.append(path) or honest(root, path))
     assert check("jhmdb", root).code == GOOD
     assert hashed == [path.relative_to(root).as_posix()] and manifest.exists() and not part.exists()
+
+
+ENTRY = {"path": "a/b", "size": 3, "modified": 4, "sha256": "0f"}
+
+
+@settings(max_examples=2000, deadline=None, derandomize=True, database=None)
+@given(st.integers(0, 2**64), st.booleans())
+def test_a_damaged_manifest_keeps_its_whole_lines(manifest_file, seed, in_bytes):
+    lines = [json.dumps(ENTRY), json.dumps(spoiled(ENTRY, seed)), json.dumps(ENTRY | {"path": "c"})]
+    text = "\n".join(lines).encode()
+    manifest_file.write_bytes(spoiled_bytes(text, seed) if in_bytes else text)
+    found = read_manifest(manifest_file)
+    assert all(isinstance(path, str) and entry.path == path for path, entry in found.items())
+    assert in_bytes or found["c"] == ("c", 3, 4, "0f")
+
+
+@pytest.fixture(scope="module")
+def manifest_file(tmp_path_factory):
+    return tmp_path_factory.mktemp("fuzz") / "manifest.jsonl"
+
+
+def test_an_annotation_fewer_than_the_table_says_is_noted(spoil):
+    root = spoil("a2d")
+    path, count = next((p, n) for p in sorted(root.glob(H5)) if (n := len([*p.parent.iterdir()])) > 1)
+    path.unlink()
+    assert f"{path.parent} holds {count - 1} annotations, videoset.csv says {count}" in check("a2d", root).notes
 
 
 def test_files_that_went_are_noted(spoil):

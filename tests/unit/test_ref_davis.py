@@ -17,7 +17,7 @@ from dtse_core.data import RefDAVIS17
 from dtse_core.data.build import build_dataset
 from dtse_core.data.clip import ReferringVideo, window_indices
 from dtse_core.data.collate import clean_expression
-from dtse_core.data.davis_text import REPAIRS, SETS, read_expressions
+from dtse_core.data.davis_text import REPAIRS, SETS, read_expressions, read_words
 from dtse_core.data.ref_davis import parse_categories, require_ranks
 from dtse_core.data.toy_files import write_toy
 from dtse_core.data.toy_ref_davis import TRAPS
@@ -455,6 +455,19 @@ def test_any_bytes_are_expressions_or_a_clear_error(shared, text, k):
             assert sequence in ("a", "b", "ab")
             assert all(1 <= int(number) <= 254 and words == clean_expression(words) != "" for number, words in said)
         assert sum(map(len, found.values())) == sum(bool(line.strip()) for line in text.decode(SETS[k][1]).split("\n"))
+
+
+@FUZZ
+@given(text=st.binary(max_size=20) | st.text("ab \n\r\0é", max_size=20).map(str.encode))
+def test_any_bytes_are_a_list_of_sequences_or_a_clear_error(shared, text):
+    path = shared / "val.txt"
+    path.write_bytes(text)
+    try:
+        found = read_words(path)
+    except ValueError as error:
+        assert str(path) in str(error) and "copy it again" in str(error)
+    else:
+        assert found == text.decode("utf-8-sig").split() and len(set(found)) == len(found)
 
 
 @FUZZ

@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from ..a2d import annotated_stems, read_sentences, read_videos, require_layout, video_path
+from ..a2d import Video, annotated_stems, read_sentences, read_videos, require_layout, video_path
 from ..a2d_masks import read_instances, read_masks
 from ..files import read_rows
 from ..video import iterate_frames, read_frames, video_info
@@ -25,7 +25,7 @@ class Job(NamedTuple):
     """What one process checks at a time."""
 
     video: str
-    length: int  # frames, as the table says
+    told: Video  # what the table says
     instances: frozenset[int]  # of its sentences
 
 
@@ -51,7 +51,7 @@ def survey(root: Path, findings: Findings, genuine: bool, deep: bool) -> list[Jo
     missed = {row[0].strip() for _, row in read_rows(notes / "a2d_missed_videos.txt")}
     if not videos:
         raise ValueError(f"{root / 'Release' / 'videoset.csv'} lists no video; copy it again")
-    told = {video: length for video, (_, _, length) in videos.items() if video not in missed}
+    told = {video: row for video, row in videos.items() if video not in missed}
     instances: dict[str, set[int]] = {}
     for video, instance, _ in sentences:
         instances.setdefault(video, set()).add(instance)
@@ -82,12 +82,14 @@ def check_one(root: Path, deep: bool, job: Job) -> Findings:
     with findings.collecting():
         path = video_path(root / "Release" / "clips320H", job.video)
         info = video_info(path)
-        if info.length != job.length:
-            findings.notes.append(f"{path} holds {info.length} frames, videoset.csv says {job.length}: masks may shift")
+        if info.length != (length := job.told.length):
+            findings.notes.append(f"{path} holds {info.length} frames, videoset.csv says {length}: masks may shift")
     with findings.collecting():
         if not folder.is_dir():
             raise FileNotFoundError(f"{folder} is missing: the masks of a video with sentences; copy it")
         annotated = annotated_stems(folder)
+        if len(annotated) != (count := job.told.annotated):
+            findings.notes.append(f"{folder} holds {len(annotated)} annotations, videoset.csv says {count}")
     seen: set[int] = set()
     for stem in annotated:
         with findings.collecting():

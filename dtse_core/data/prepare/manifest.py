@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,11 +55,10 @@ def read_manifest(path: Path) -> dict[str, Entry]:
     found = {}
     if path.is_file():
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
+            with suppress(ValueError, TypeError, RecursionError):
                 entry = Entry(**json.loads(line))
-            except (ValueError, TypeError):
-                continue
-            found[entry.path] = entry
+                if isinstance(entry.path, str):
+                    found[entry.path] = entry
     return found
 
 
