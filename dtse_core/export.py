@@ -129,7 +129,7 @@ def write_prediction(steps: Iterable[Step], expressions: Sequence[str], out: str
             for _ in drawn():
                 pass
         else:
-            write_video(folder / "overlay.mp4" if folder else out, drawn(), fps)
+            write_video(folder / "overlay.mp4" if folder else out, drawn(), fps, quality=23)
         if out.suffix != ".mp4":
             preview.save(folder / "overlay.gif" if folder else out, expressions, fps)
         if folder:

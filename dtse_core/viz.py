@@ -155,6 +155,24 @@ def plot_history(history: str | Path | Sequence[dict]) -> "Figure":
     return figure
 
 
+def plot_confidence(course: np.ndarray, expressions: Sequence[str], fps: float) -> "Figure":
+    """Confidence and area of S masks over time: `course` (T, S, 2), both in [0, 1]."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(8, 2.6))
+    seconds = np.arange(len(course)) / fps
+    for k, expression in enumerate(expressions):
+        line = {"color": MASK_COLORS[k % len(MASK_COLORS)], "linestyle": ("-", "--", "-.", ":")[k % 4], "lw": 2}
+        axes[0].plot(seconds, course[:, k, 0], label=expression, **line)
+        axes[1].plot(seconds, 100 * course[:, k, 1], **line)
+    axes[0].set(title="confidence", xlabel="seconds", ylim=(0, 1.05))
+    axes[1].set(title="% of the frame", xlabel="seconds", ylim=(0, None))
+    for ax in axes:
+        ax.grid(axis="y")
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
 def metric_bars(results: dict[str, dict[str, float]], keys: Sequence[str] | None = None) -> "Figure":
     """Grouped bars in percent, `{run: {metric: value}}`; `keys` picks and orders the metrics."""
     keys = list(next(iter(results.values()))) if keys is None else list(keys)

@@ -1,0 +1,132 @@
+"""Files made of a prediction: nothing lost, a GIF that stays small, memory that does not grow with the video."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from dtse_core.data.video import read_frames, video_info, write_video
+from dtse_core.export import GIF_BYTES, Preview, Step, read_confidence, write_prediction
+from dtse_core.viz import MASK_COLORS, legend, overlay, overlay_all
+
+
+def make_steps(count, size=(20, 30), sentences=2, seed=0):
+    rng = np.random.default_rng(seed)
+    for t in range(count):
+        p = rng.random((sentences, *size), dtype=np.float32)
+        frame = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+        yield Step(t, frame, p > 0.5, p, p.mean((1, 2)))
+
+
+def test_a_folder_holds_masks_film_gif_sentences_and_confidences(tmp_path):
+    means = write_prediction(make_steps(7), ["a dog", "two\nlines"], tmp_path / "out", 5)
+    steps = list(make_steps(7))
+    assert sorted(f.name for f in (tmp_path / "out").iterdir()) == [
+        *("0", "1", "confidence.csv", "expressions.txt", "overlay.gif", "overlay.mp4")
+    ]
+    for k in range(2):
+        files = sorted((tmp_path / "out" / str(k)).iterdir())
+        assert [f.name for f in files] == [f"{t:05d}.png" for t in range(7)]
+        for file, step in zip(files, steps, strict=True):
+            assert np.array_equal(np.asarray(Image.open(file)), step.masks[k] * np.uint8(255))
+    info = video_info(tmp_path / "out" / "overlay.mp4")
+    assert (info.length, info.height, info.width, info.fps) == (7, 20, 30, 5)
+    assert (tmp_path / "out" / "expressions.txt").read_text() == "0 a dog\n1 two lines\n"
+    course = read_confidence(tmp_path / "out")
+    expected = [np.stack([s.confidence, s.masks.mean((1, 2))], 1) for s in steps]
+    np.testing.assert_allclose(course, expected, atol=1e-6)
+    np.testing.assert_allclose(means, np.mean(expected, 0), atol=1e-6)
+
+
+def test_confidences_of_a_single_frame_and_sentence_have_their_axes(tmp_path):
+    write_prediction(make_steps(1, sentences=1), ["a"], tmp_path / "out", 5)
+    assert read_confidence(tmp_path / "out").shape == (1, 1, 2)
+    with pytest.raises(FileNotFoundError, match="confidence.csv is missing"):
+        read_confidence(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["out.gif", "out.mp4"])
+def test_a_single_file_is_all_that_is_written_when_it_is_asked_for(name, tmp_path):
+    write_prediction(make_steps(5), ["a", "b"], tmp_path / name, 10)
+    assert [f.name for f in tmp_path.iterdir()] == [name]
+    if name == "out.gif":
+        with Image.open(tmp_path / name) as gif:
+            assert gif.n_frames == 5
+    else:
+        assert len(read_frames(tmp_path / name, range(5))) == 5
+
+
+@pytest.mark.parametrize("size", [(216, 384), (40, 1500)], ids=str)
+def test_the_gif_of_frames_that_do_not_compress_stays_below_the_limit(size, tmp_path):
+    write_prediction(make_steps(30, size), ["a"], tmp_path / "out.gif", 25)
+    assert 30_000 < (tmp_path / "out.gif").stat().st_size <= GIF_BYTES
+
+
+def test_a_gif_that_no_width_makes_fit_loses_frames_and_keeps_its_duration(tmp_path):
+    preview = Preview()
+    for step in make_steps(16, (64, 64)):
+        preview.add(step.frame, step.masks)
+    preview.save(tmp_path / "a.gif", ["a"], fps=10, limit=30_000)
+    with Image.open(tmp_path / "a.gif") as gif:
+        assert gif.width == 64 and 1 < gif.n_frames < 16
+        assert gif.n_frames * gif.info["duration"] == 1600
+
+
+@settings(max_examples=60, deadline=None)
+@given(count=st.integers(1, 300), most=st.integers(2, 20))
+def test_a_preview_of_any_stream_is_evenly_spaced_and_bounded(count, most):
+    preview = Preview(most)
+    for t in range(count):
+        preview.add(np.full((1, 1, 3), t % 256, np.uint8), np.zeros((1, 1, 1), bool))
+        assert len(preview.frames) <= most
+    kept = [int(f[0, 0, 0]) for f in preview.frames]
+    assert kept == [t % 256 for t in range(0, count, preview.every)]
+    assert preview.every == 1 or len(kept) >= most // 2  # no thinner than need be
+
+
+def test_all_masks_are_drawn_in_colors_of_their_own_and_the_legend_tells_them():
+    frame, masks = np.zeros((8, 8, 3), np.uint8), np.zeros((2, 8, 8), bool)
+    masks[0, 1:3, 1:3] = masks[1, 5:7, 5:7] = True
+    drawn = overlay_all(frame, masks)
+    one = overlay(frame, masks[0], MASK_COLORS[0])
+    assert np.array_equal(drawn[:4, :4], one[:4, :4])
+    assert not np.array_equal(drawn[5, 5], drawn[1, 1]) and not frame.any()
+    strip = legend(["a", "b"], 200)
+    assert strip.shape[1] == 200 and (strip[:, -1] == 255).all()
+    for color in MASK_COLORS[:2]:
+        rgb = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
+        assert (strip == rgb).all(-1).any()
+    assert len(legend(["many words " * 20], 200)) > len(legend(["a"], 200))
+
+
+CLIP = """
+import resource, sys
+import numpy as np, torch
+from dtse_core import DTSE, ReferringVideoPredictor, preset
+from dtse_core.data.collate import load_tokenizer
+from dtse_core.data.video import iterate_frames, video_fps
+from dtse_core.export import write_prediction
+config = preset("tiny", **{"data.size": (32, 48), "data.offset": 1, "model.lmdf": "off"})
+predictor = ReferringVideoPredictor(DTSE(config.model), load_tokenizer(config.model.text), config.data, "cpu")
+steps = predictor.stream(iterate_frames(sys.argv[1]), ["the dog"], 4)
+write_prediction(steps, ["the dog"], sys.argv[2], video_fps(sys.argv[1]))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+def test_a_long_video_takes_the_memory_of_a_short_one(tmp_path):
+    frames = np.random.default_rng(0).integers(0, 256, (8, 144, 256, 3), dtype=np.uint8)
+    peaks = []
+    for count in (60, 600):  # as frames and masks in memory, the second is 90 MB larger
+        clip = write_video(tmp_path / f"{count}.mp4", (frames[t % 8] for t in range(count)), 25)
+        command = [sys.executable, "-c", CLIP, clip, tmp_path / str(count)]
+        done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        assert done.returncode == 0, done.stderr
+        peaks.append(int(done.stdout) / 1024)  # MB
+    assert peaks[1] < peaks[0] + 40, peaks

@@ -1,0 +1,111 @@
+"""The film in a page, the button that saves, and the upload of either ipywidgets."""
+
+import base64
+import re
+
+import numpy as np
+import pytest
+
+from dtse_core import DTSE, ReferringVideoPredictor, player, preset
+from dtse_core.data.collate import load_tokenizer
+from dtse_core.data.video import video_length, write_video
+from dtse_core.export import write_prediction
+from dtse_core.player import ask, keep, play, save_button, uploads
+from tests.unit.test_export import make_steps
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_prediction(make_steps(3), ["a <dog>", "b"], tmp_path / "prediction", 5)
+    return tmp_path / "prediction"
+
+
+@pytest.fixture
+def front_end(monkeypatch):
+    monkeypatch.setenv("DTSE_HEADLESS", "0")
+
+
+@pytest.mark.parametrize(("name", "media"), [("overlay.mp4", "video/mp4"), ("overlay.gif", "image/gif")])
+def test_the_page_holds_the_film_whole_with_its_sentences(name, media, folder):
+    page = play(folder / name, ["a <dog>", "b"]).data
+    code = re.search(rf'src="data:{media};base64,([^"]+)"', page)[1]
+    assert base64.b64decode(code) == (folder / name).read_bytes()
+    assert "a &lt;dog&gt;" in page and "<dog>" not in page
+
+
+def test_a_large_film_is_named_and_left_out(folder, monkeypatch):
+    monkeypatch.setattr(player, "LARGEST", 10)
+    assert "base64" not in (page := play(folder / "overlay.mp4").data) and "overlay.mp4 has" in page
+
+
+def test_files_are_kept_in_place_of_an_earlier_prediction_alone(folder, tmp_path):
+    names = keep(folder, tmp_path / "new" / "out")
+    assert names == [
+        *(f"{tmp_path}/new/out/{n}" for n in ("confidence.csv", "expressions.txt", "overlay.gif", "overlay.mp4")),
+        *(f"{tmp_path}/new/out/{k}/ 3 masks" for k in (0, 1)),
+    ]
+    write_prediction(make_steps(2, sentences=1), ["c"], tmp_path / "second", 5)
+    keep(tmp_path / "second", tmp_path / "new" / "out")
+    kept = {str(f.relative_to(tmp_path / "new/out")) for f in (tmp_path / "new/out").rglob("*.png")}
+    assert kept == {"0/00000.png", "0/00001.png"}
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    with pytest.raises(FileExistsError, match="mine holds other files"):
+        keep(folder, tmp_path / "mine")
+    assert [f.name for f in (tmp_path / "mine").iterdir()] == ["letter.txt"]
+
+
+def test_the_button_saves_when_it_is_pressed_and_not_before(folder, tmp_path, front_end):
+    button, said = save_button(folder, tmp_path / "out").children
+    assert button.description == "Save" and not (tmp_path / "out").exists()
+    button.click()
+    assert (tmp_path / "out" / "overlay.gif").is_file() and not button.disabled
+
+
+def test_an_error_is_told_below_the_button_in_one_line(folder, tmp_path, front_end, capsys):
+    (tmp_path / "out").write_text("no folder")
+    save_button(folder, tmp_path / "out").children[0].click()
+    assert capsys.readouterr().out.endswith(f"error: {tmp_path / 'out'} holds other files; choose another OUT\n")
+
+
+def test_without_a_front_end_it_saves_at_once(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DTSE_HEADLESS", "1")
+    assert save_button(folder, tmp_path / "out") is None
+    assert f"{tmp_path}/out/overlay.mp4" in capsys.readouterr().out and (tmp_path / "out/0/00002.png").is_file()
+
+
+def test_uploads_of_ipywidgets_7_and_8_are_read_alike():
+    seven = {"a.mp4": {"metadata": {"name": "a.mp4", "size": 3}, "content": b"abc"}}
+    eight = ({"name": "a.mp4", "type": "video/mp4", "size": 3, "content": memoryview(b"abc")},)
+    assert uploads(seven) == uploads(eight) == {"a.mp4": b"abc"}
+    assert uploads({}) == uploads(()) == {}
+
+
+def test_the_panel_segments_an_upload(tmp_path, front_end, monkeypatch, capsys):
+    import IPython.display
+
+    config = preset("tiny", **{"data.size": (32, 48)})
+    predictor = ReferringVideoPredictor(DTSE(config.model), load_tokenizer(config.model.text), config.data, "cpu")
+    shown = []
+    monkeypatch.setattr(IPython.display, "display", lambda *objects: shown.extend(objects))
+    panel = ask(predictor, tmp_path / "out", ["the dog"])
+    chosen, text, segment = panel.children
+    segment.children[0].click()
+    assert capsys.readouterr().out.endswith("error: choose a video first\n")
+    clip = write_video(tmp_path / "clip.mp4", np.zeros((3, 20, 30, 3), np.uint8), 5)
+    chosen.set_trait("value", ({"name": "../clip.mp4", "type": "", "size": 1, "content": clip.read_bytes()},))
+    text.value = "the dog\n\nthe ball\n"
+    segment.children[0].click()
+    film, button = shown
+    assert "the ball" in film.data and "video/mp4" in film.data
+    button.children[0].click()
+    assert video_length(tmp_path / "out" / "overlay.mp4") == 3
+    assert [f.name for f in sorted((tmp_path / "out").iterdir())][:2] == ["0", "1"]
+    chosen.set_trait("value", ({"name": "a.mp4", "type": "", "size": 1, "content": b"no video"},))
+    segment.children[0].click()
+    assert "error: " in (said := capsys.readouterr().out) and "cannot be decoded" in said
+
+
+def test_the_panel_stays_away_without_a_front_end(monkeypatch, tmp_path):
+    monkeypatch.setenv("DTSE_HEADLESS", "1")
+    assert ask(None, tmp_path) is None
