@@ -91,6 +91,7 @@ class TrainConfig:
     minutes: float = 0.0  # wall-clock limit over all resumes; 0 means none
     batch: int = 16  # clips a step, over all processes
     accumulate: int = 1  # parts that a process takes its share of a batch in, one after the other: less memory
+    freeze: tuple[str, ...] = ()  # weights that do not learn, by how their names begin: encoder.text
     checkpoint_streams: bool = False  # compute the streams' activations again in the backward pass: less memory
     optimizer: Literal["adamw", "muon"] = "adamw"  # muon: for the inner matrices, where streams learn from scratch
     lr: float = 1e-4  # of the new layers

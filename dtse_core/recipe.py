@@ -13,10 +13,17 @@ from .model import DTSE
 def parameter_groups(model: DTSE, config: RunConfig) -> list[dict]:
     """Streams, gates and new layers at their own rates (D-14); vectors (norms, biases, gates) do not decay.
 
+    What `train.freeze` names is frozen here and in no group. Raises `ValueError` if it names nothing.
+
     With `train.optimizer` muon the matrices between input and output have a group of their own, marked for Muon;
     embeddings, the visual stem and the heads stay with AdamW, as its author advises.
     """
     c = config.train
+    for start in c.freeze:
+        frozen = [p.requires_grad_(False) for name, p in model.named_parameters() if name.startswith(start)]
+        if not frozen:
+            known = ", ".join(name for name, _ in model.encoder.named_children())
+            raise ValueError(f"train.freeze {start!r} is the beginning of no weight's name; encoder. has {known}")
     rates = {"stream": c.stream_lr, "gate": c.gate_lr, "new": c.lr, "muon": c.muon_lr}
     groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():

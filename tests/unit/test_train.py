@@ -117,6 +117,20 @@ def test_every_parameter_is_in_one_group_at_its_rate():
     assert rate[id(model.encoder.vlmg["4"].W_v.weight)] == rate[id(model.decoder.heads[0].weight)] == 3.0
 
 
+def test_what_is_frozen_stays_and_the_rest_learns(tmp_path):
+    config = small(tmp_path / "run", **{"train.freeze": ("encoder.text", "encoder.visual.resnet.embedder")})
+    torch.manual_seed(config.train.seed)
+    before, after = DTSE(config.model).state_dict(), weights(train(config, False))
+    same = {name for name in before if torch.equal(before[name], after[name])}
+    assert same == {name for name in before if name.startswith(config.train.freeze)} and len(same) > 50
+
+
+def test_a_part_to_freeze_that_does_not_exist_is_refused():
+    config = preset("tiny", **{"train.freeze": ("text",)})
+    with pytest.raises(ValueError, match="train.freeze 'text' is the beginning of no weight's name; .*visual, text"):
+        parameter_groups(DTSE(config.model), config)
+
+
 def test_two_trainings_give_identical_weights_and_another_seed_does_not(tmp_path):
     runs = [
         train(small(tmp_path / name, **{"train.seed": seed}), False) for name, seed in (("a", 0), ("b", 0), ("c", 1))
