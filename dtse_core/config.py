@@ -72,7 +72,7 @@ class DataConfig:
     flip: Literal["no", "swap", "skip"] = "no"  # mirror half the clips: swap left and right in the sentence, or skip it
     max_words: int = 64  # longest expression, in word pieces
     workers: int = 0  # processes that prepare batches beside the training process
-    cache: str = ""  # folder where decoded frames are kept, H * W * 3 bytes each; "": none
+    cache: str = ""  # folder where decoded frames and drawn toy clips are kept, H * W * 3 bytes a frame; "": none
     frames: str = ""  # scored ones: list=FILE as MTTR publishes it (a2d, jhmdb), or all (jhmdb: not three a video)
     davis_masks: Literal["unsupervised", "2017"] = "unsupervised"  # which annotation of ref_davis
     toy_clips: int = 100_000  # training clips of the in-memory toy world

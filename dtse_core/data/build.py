@@ -4,6 +4,7 @@ import difflib
 
 from .. import data
 from ..config import DataConfig
+from .toy_cache import KeptToyWorld
 
 HELD_OUT = 500  # clips in each split of the in-memory toy world that is not for training
 DATASETS = {  # by name: the class, and frames between the current frame and a reference (D-3)
@@ -24,7 +25,8 @@ def build_dataset(config: DataConfig, split: str, window: int, causal: bool = Fa
     if name == "toy":
         length = config.toy_clips if split == "train" else HELD_OUT
         height, width = config.size
-        return data.ToyWorld(split, length, config.toy_seed, height, width, window, frame_offset(config), causal)
+        world = split, length, config.toy_seed, height, width, window, frame_offset(config), causal
+        return KeptToyWorld(config.cache, *world) if config.cache else data.ToyWorld(*world)
     if name not in DATASETS:
         near = difflib.get_close_matches(name, DATASETS, n=1, cutoff=0.4)
         hint = f" (did you mean {near[0]!r}?)" if near else ""

@@ -1,0 +1,56 @@
+"""Toy clips kept as files: whoever asks second reads what the first one drew.
+
+One `.npz` a clip, uncompressed, in a folder whose name says of which world it is. Files appear whole, so that several
+processes can fill and read one folder (`data.cache`).
+"""
+
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from .clip import ReferringClip
+from .toy_world import ToyWorld
+
+VERSION = 1  # of what is kept: raise it when a toy world is drawn in another way
+
+
+class KeptToyWorld(ToyWorld):
+    """A `ToyWorld` whose clips are drawn once and kept below the folder `cache`; arguments as there."""
+
+    def __init__(self, cache: str | Path, *arguments, **named):
+        super().__init__(*arguments, **named)
+        window = f"{self.window}_{self.offset}{'_causal' if self.causal else ''}"
+        name = f"toy_{self.seed}_{self.split}_{self.height}x{self.width}_{window}_v{VERSION}"
+        self.folder = Path(cache).expanduser() / name
+
+    def __getitem__(self, k: int) -> ReferringClip:
+        if not 0 <= k < self.length:
+            return super().__getitem__(k)  # which says so
+        file = self.folder / f"{k // 1000:03d}" / f"{k:06d}.npz"
+        clip = _load(file)
+        if clip is None:
+            clip = super().__getitem__(k)
+            _store(file, clip)
+        return clip
+
+
+def _load(file: Path) -> ReferringClip | None:
+    """A kept clip; None if there is none, or what is there is no clip."""
+    try:
+        with np.load(file, allow_pickle=False) as kept:
+            return ReferringClip(**{name: value if value.ndim else value.item() for name, value in kept.items()})
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _store(file: Path, clip: ReferringClip) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as out:
+            np.savez(out, **{name: value for name, value in vars(clip).items() if value is not None})
+        os.replace(part, file)
+    finally:
+        part.unlink(missing_ok=True)

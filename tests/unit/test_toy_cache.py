@@ -1,0 +1,82 @@
+"""Toy clips kept as files are the clips that were drawn."""
+
+import numpy as np
+import pytest
+
+from dtse_core.config import DataConfig
+from dtse_core.data import ToyWorld
+from dtse_core.data.build import build_dataset
+from dtse_core.data.toy_cache import KeptToyWorld
+
+SIZE = {"height": 32, "width": 48}
+
+
+def assert_same_clips(one, other):
+    assert vars(one).keys() == vars(other).keys()
+    for name, value in vars(one).items():
+        if isinstance(value, np.ndarray):
+            assert value.dtype == getattr(other, name).dtype and np.array_equal(value, getattr(other, name)), name
+        else:
+            assert type(value) is type(getattr(other, name)) and value == getattr(other, name), name
+
+
+@pytest.fixture
+def no_drawing(monkeypatch):
+    """After a call of it, nothing can be drawn."""
+
+    def refuse(*_):
+        raise AssertionError("drawn again")
+
+    return lambda: monkeypatch.setattr(ToyWorld, "__getitem__", refuse)
+
+
+@pytest.mark.parametrize("split", ["test", "twins"])
+def test_a_clip_is_drawn_once_and_read_the_same(split, tmp_path, no_drawing):
+    drawn = [ToyWorld(split, 5, **SIZE)[k] for k in range(5)]
+    world = KeptToyWorld(tmp_path, split, 5, **SIZE)
+    first = [world[k] for k in range(5)]
+    no_drawing()
+    second = [KeptToyWorld(tmp_path, split, 5, **SIZE)[k] for k in range(5)]
+    for one, two, three in zip(drawn, first, second, strict=True):
+        assert_same_clips(one, two)
+        assert_same_clips(one, three)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": 1}, {"window": 1}, {"offset": 3}, {"causal": True}, {"height": 48, "width": 72}, {"split": "val"}],
+    ids=str,
+)
+def test_another_world_reads_other_files(change, tmp_path):
+    settings = {"split": "train", "length": 1, **SIZE}
+    KeptToyWorld(tmp_path, **settings)[0]
+    assert_same_clips(KeptToyWorld(tmp_path, **settings | change)[0], ToyWorld(**settings | change)[0])
+
+
+def test_a_longer_world_shares_the_files_of_a_shorter_one(tmp_path, no_drawing):
+    KeptToyWorld(tmp_path, "train", 1, **SIZE)[0]
+    no_drawing()
+    KeptToyWorld(tmp_path, "train", 9, **SIZE)[0]
+
+
+def test_a_damaged_file_is_drawn_anew(tmp_path, no_drawing):
+    world = KeptToyWorld(tmp_path, "test", 1, **SIZE)
+    whole = world[0]
+    (file,) = tmp_path.rglob("*.npz")
+    for cut in (0, 100, len(file.read_bytes()) // 2):
+        file.write_bytes(file.read_bytes()[:cut])
+        assert_same_clips(world[0], whole)
+    no_drawing()
+    assert_same_clips(world[0], whole)
+
+
+def test_a_clip_that_does_not_exist_is_refused_as_without_a_cache(tmp_path):
+    with pytest.raises(IndexError, match="scene 3 of a toy world of 3 clips"):
+        KeptToyWorld(tmp_path, "test", 3, **SIZE)[3]
+
+
+def test_data_cache_keeps_the_toy_world_s_clips(tmp_path):
+    with_cache = build_dataset(DataConfig(name="toy", size=(32, 48), cache=str(tmp_path)), "val", 3)
+    without = build_dataset(DataConfig(name="toy", size=(32, 48)), "val", 3)
+    assert_same_clips(with_cache[4], without[4])
+    assert len(list(tmp_path.rglob("*.npz"))) == 1 and len(with_cache) == len(without)
