@@ -2,6 +2,7 @@
 
 import base64
 import re
+from datetime import datetime
 
 import numpy as np
 import pytest
@@ -93,7 +94,8 @@ def test_the_panel_segments_an_upload(tmp_path, front_end, monkeypatch, capsys):
     segment.children[0].click()
     assert capsys.readouterr().out.endswith("error: choose a video first\n")
     clip = write_video(tmp_path / "clip.mp4", np.zeros((3, 20, 30, 3), np.uint8), 5)
-    chosen.set_trait("value", ({"name": "../clip.mp4", "type": "", "size": 1, "content": clip.read_bytes()},))
+    file = {"type": "", "size": 1, "last_modified": datetime(2026, 1, 1)}
+    chosen.set_trait("value", (file | {"name": "../clip.mp4", "content": clip.read_bytes()},))
     text.value = "the dog\n\nthe ball\n"
     segment.children[0].click()
     film, button = shown
@@ -101,7 +103,7 @@ def test_the_panel_segments_an_upload(tmp_path, front_end, monkeypatch, capsys):
     button.children[0].click()
     assert video_length(tmp_path / "out" / "overlay.mp4") == 3
     assert [f.name for f in sorted((tmp_path / "out").iterdir())][:2] == ["0", "1"]
-    chosen.set_trait("value", ({"name": "a.mp4", "type": "", "size": 1, "content": b"no video"},))
+    chosen.set_trait("value", (file | {"name": "a.mp4", "content": b"no video"},))
     segment.children[0].click()
     assert "error: " in (said := capsys.readouterr().out) and "cannot be decoded" in said
 

@@ -193,21 +193,58 @@ def test_the_command_writes_masks_for_each_sentence(tmp_path, real_clips, monkey
     assert video_length(out / "overlay.mp4") == 3
 
 
+def test_words_that_can_only_be_spelt_are_named(predictor, minilm):
+    assert predict.unknown_words("The zebra, a \N{DOG FACE} and a dog!", predictor.tokenizer) == [
+        "zebra,",
+        "\N{DOG FACE}",
+    ]
+    assert predict.unknown_words("the zebra near the fire engine", load_tokenizer(minilm)) == []
+
+
+def test_a_sentence_of_unknown_words_alone_is_refused_and_a_mixed_one_is_noted(
+    predictor, video, tmp_path, real_clips, monkeypatch, capsys
+):
+    with pytest.raises(ValueError, match="the model knows no word of 'zebra'"):
+        next(predictor.stream(iter(video), ["ball", "zebra"]))
+    clip = write_video(tmp_path / "clip.mp4", video[:2], 30)
+    run_command(monkeypatch, clip, "the zebra", f"--out={tmp_path / 'out.mp4'}")
+    assert "note: the model does not know zebra in 'the zebra'" in capsys.readouterr().err
+
+
+def test_masks_that_would_fill_the_memory_are_refused_before_the_work_begins(predictor, tmp_path, monkeypatch):
+    clip = write_video(tmp_path / "clip.mp4", np.zeros((4, 20, 30, 3), np.uint8), 30)
+    monkeypatch.setattr(predict, "LARGEST", 2 * 4 * 20 * 30)
+    assert len(predictor.segment(clip, SENTENCES)) == 2
+    with pytest.raises(ValueError, match=r"clip.mp4: .* of masks for 4 frames of 30 x 20; use stream\(\)"):
+        predictor.segment(clip, [*SENTENCES, "the dog"])
+
+
+def test_a_frame_of_4k_goes_through_at_its_own_size(predictor):
+    frames = (np.zeros((2160, 3840, 3), np.uint8) for _ in range(2))
+    for step in predictor.stream(frames, "ball"):
+        assert step.masks.shape == (1, 2160, 3840)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["missing.mp4", "ball"], "missing.mp4"),
         (["{clip}", ""], "empty"),
-        (["{clip}", "ball " * 100], "word pieces"),
+        (["{clip}", "ball " * 300], "expression of 302 word pieces, the limit is 64"),
+        (["{clip}", "\N{DOG FACE}"], "the model knows no word of"),
+        (["{letter}", "ball"], "letter.mp4 cannot be decoded (frame 0): no video"),
+        (["{hollow}", "ball"], "hollow holds no frames"),
         (["{clip}", "ball", "--checkpoint=nowhere"], "nowhere"),
         (["{clip}"], "no expression"),
     ],
 )
 def test_the_command_answers_bad_input_with_one_line(arguments, message, tmp_path, real_clips, monkeypatch, capsys):
-    arguments = [a.format(clip=real_clips["carphone_pristine"]) for a in arguments]
+    places = {"clip": real_clips["carphone_pristine"], "letter": tmp_path / "letter.mp4", "hollow": tmp_path / "hollow"}
+    places["letter"].write_text("no video at all")
+    places["hollow"].mkdir()
     with pytest.raises(SystemExit) as stop:
-        run_command(monkeypatch, *arguments, f"--out={tmp_path / 'out.mp4'}")
+        run_command(monkeypatch, *(a.format(**places) for a in arguments), f"--out={tmp_path / 'out.mp4'}")
     error = capsys.readouterr().err.strip()
     assert stop.value.code == 1 and message in error.splitlines()[-1]
     assert error.splitlines()[-1].startswith("error: ") and "Traceback" not in error
-    assert list(tmp_path.iterdir()) == []
+    assert {f.name for f in tmp_path.iterdir()} == {"letter.mp4", "hollow"}
