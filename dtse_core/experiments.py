@@ -1,8 +1,8 @@
 """Grids of notebook runs: run them, gather what they recorded, compare. Notebook: 11_ablations.
 
     python -m dtse_core.experiments run GRID --out DIR        # what is done is skipped; the same command resumes
-    python -m dtse_core.experiments collect GRID --out DIR    # runs.parquet, runs.csv, clips.parquet
-    python -m dtse_core.experiments report GRID --out DIR     # report.html, report.md
+    python -m dtse_core.experiments collect GRID --out DIR    # tables of runs, clips and curves: Parquet and CSV
+    python -m dtse_core.experiments report GRID --out DIR     # report.html and report.md
 
 `grid.py` says what a grid file holds. Each run has its folder DIR/runs/NAME with the executed notebook, its page and
 `result.json`. Runs go to a local Dask cluster of two processes with one thread each, or to any other by its address;
@@ -10,20 +10,28 @@ then DIR must lie on a disk that all its machines share.
 """
 
 import argparse
+import json
 import logging
 import sys
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from .commands import bars_hidden, one_line_errors
+from .comparison import all_differences, sentence, summary_rows, with_scores
 from .grid import Grid, Run, carry_out, read_grid, read_result
+from .notebook import nearest
+from .report import comparison_page
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ATTEMPTS = 2  # a run that crashed is tried once more
+PROVENANCE = ("error", "attempt", "claims", "seconds", "cpu_seconds", "peak_memory", "commit")
 
 
 def run_grid(grid: Grid, out: Path, workers: int = 2, scheduler: str = "") -> list[str]:
@@ -56,7 +64,7 @@ def run_grid(grid: Grid, out: Path, workers: int = 2, scheduler: str = "") -> li
             if again:
                 waiting.append((run, attempt + 1))
             elif not record["ok"]:
-                failed.append(f"{run.name} {_differs(run, grid)}: {record['error']}")
+                failed.append(f"{run.name} {grid.differs(run)}: {record['error']}")
             table.row(run, record, again)
     return failed
 
@@ -79,12 +87,6 @@ def _record(future, run: Run, out: Path) -> dict[str, Any]:
     error = future.exception()
     died = type(error).__name__ == "KilledWorker"
     return {"ok": False, "error": "its worker died" if died else f"{type(error).__name__}: {error}"}
-
-
-def _differs(run: Run, grid: Grid) -> str:
-    """The parameters by which a run differs from others of its grid."""
-    own = [n for n, v in run.parameters.items() if any(r.parameters[n] != v for r in grid.runs)]
-    return " ".join(f"{name}={run.parameters[name]}" for name in own)
 
 
 @contextmanager
@@ -118,6 +120,67 @@ def _cluster(workers: int, scheduler: str) -> Iterator[Any]:
         yield client
 
 
+def collect(grid: Grid, out: Path) -> "dict[str, pd.DataFrame]":
+    """The grid's results as tables: `runs` (a row for each run of the grid, done or not), `clips`, `curves`."""
+    import pandas as pd
+
+    runs, clips, curves = [], [], []
+    for run in grid.runs:
+        record = read_result(_folder(run, out)) or {}
+        recorded = record.get("recorded", {}) if record.get("ok") else {}
+        state = "not run" if not record else "ok" if record["ok"] else "failed"
+        variant = grid.differs(run, without=("SEED",)) or "all"
+        row = {"run": run.name, "state": state, "variant": variant, "group": "", "budget": "steps", **run.labels}
+        row |= run.parameters | {name: record.get(name) for name in PROVENANCE}
+        row |= {name: json.dumps(record.get(name, {}), sort_keys=True) for name in ("used", "config", "versions")}
+        runs.append(row | dict(_plain(recorded)))
+        curves += [{"run": run.name, **point} for point in recorded.get("curves", [])]
+        for split, columns in recorded.get("clips", {}).items():
+            clips.append(pd.DataFrame(columns).assign(run=run.name, split=split))
+    tables = {"runs": pd.DataFrame(runs), "curves": pd.DataFrame(curves)}
+    return tables | {"clips": with_scores(pd.concat(clips, ignore_index=True)) if clips else pd.DataFrame()}
+
+
+def _plain(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Numbers and texts of nested dictionaries under dotted names."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _plain(value, f"{prefix}{name}.")
+        elif isinstance(value, int | float | str):
+            yield f"{prefix}{name}", value
+
+
+def write_tables(tables: "dict[str, pd.DataFrame]", folder: Path) -> list[Path]:
+    """Each table as Parquet, that of the runs as CSV, too; complete files, or those that were there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, table in tables.items():
+        for suffix in (".parquet", ".csv") if name == "runs" else (".parquet",):
+            path = folder / f"{name}{suffix}"
+            part = path.with_name(f".{path.name}.part")
+            table.to_parquet(part) if suffix == ".parquet" else table.to_csv(part, index=False)
+            part.replace(path)
+            written.append(path)
+    return written
+
+
+def write_report(tables: "dict[str, pd.DataFrame]", folder: Path, reference: str, title: str) -> list[Path]:
+    """The comparison as Markdown and as a page: means over seeds, and what the paired intervals support."""
+    runs = tables["runs"]
+    if reference not in set(runs["variant"]):
+        raise ValueError(f"no variant {reference!r}{nearest(reference, runs['variant'])} in the grid")
+    head, *rows = summary_rows(runs)
+    lines = ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]
+    said = [sentence(d) for d in all_differences(runs, tables["clips"], reference)] if len(tables["clips"]) else []
+    done = f"{(runs['state'] == 'ok').sum()} of {len(runs)} runs."
+    text = "\n".join([f"# {title}", "", done, "", *lines, "", *(f"- {s}" for s in said), ""])
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / "report.md", folder / "report.html"]
+    paths[0].write_text(text, encoding="utf-8")
+    paths[1].write_text(comparison_page(title, done, [head, *rows], said), encoding="utf-8")
+    return paths
+
+
 class _Table:
     """A line for each run that ends, above a bar."""
 
@@ -138,7 +201,7 @@ class _Table:
         iou = record.get("recorded", {}).get("metrics", {}).get("mean_iou")
         shown = f"{iou:8.3f}" if iou is not None else f"{'-':>8}"
         line = f"{run.name}  {state:6}  {record.get('seconds', 0):7.1f}  {memory:5.0f}  {shown}"
-        tqdm.write(f"{line}  {_differs(run, self.grid)}")
+        tqdm.write(f"{line}  {self.grid.differs(run)}")
         if not record["ok"]:
             tqdm.write(f"    {record['error']}")
         sys.stdout.flush()
@@ -163,7 +226,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     run = commands.choices["run"]
     run.add_argument("--workers", type=int, default=2, help="processes of the local cluster, one thread each")
     run.add_argument("--scheduler", default="", metavar="ADDRESS", help="a Dask scheduler instead, tcp://HOST:PORT")
-    commands.choices["report"].add_argument("--against", default="", help="variant that the others are compared with")
+    for name in ("collect", "report"):
+        commands.choices[name].add_argument("--to", type=Path, help="folder of the files; default: that of the runs")
+    against = "variant that the others are compared with; default: the grid's first"
+    commands.choices["report"].add_argument("--against", default="", help=against)
     options = parser.parse_args(arguments)
     options.out = options.out or Path("runs") / options.grid.stem
     if options.command == "run" and options.workers < 1:
@@ -180,6 +246,15 @@ def main() -> None:
         failed = run_grid(grid, options.out, options.workers, options.scheduler)
         print("".join(f"FAILED {line}\n" for line in failed), end="", file=sys.stderr)
         sys.exit(1 if failed else 0)
+    tables = collect(grid, options.out)
+    states = tables["runs"]["state"].value_counts()
+    print(", ".join(f"{count} {state}" for state, count in states.items()))
+    if options.command == "collect":
+        written = write_tables(tables, options.to or options.out)
+    else:
+        against = options.against or tables["runs"]["variant"].iloc[0]
+        written = write_report(tables, options.to or options.out, against, options.grid.stem)
+    print("\n".join(f"written: {path}" for path in written))
 
 
 if __name__ == "__main__":

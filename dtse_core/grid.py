@@ -13,7 +13,7 @@
     SETTINGS = ["model.lmdf=off", ""]
 
     [[blocks]]                        # optional: several grids, each with what stands above and with its own
-    labels = { variant = "no LMDF" }  # columns of the collected table; they change nothing in the run
+    labels = { variant = "no LMDF" }  # names in the results; also group, and budget: steps or seconds
     values = { SETTINGS = "model.lmdf=off" }
 
 TOML or JSON. A run is named by the hash of its notebook's name and all its parameters: the same run asked for
@@ -38,6 +38,7 @@ from .runner import check_parameters, parameters_of, run_notebook
 
 MOST_RUNS = 5000
 BLOCK_KEYS = {"seeds": list, "values": dict, "zips": list, "labels": dict}
+LABELS = {"variant": str, "group": str, "budget": str}
 GRID_KEYS = {**BLOCK_KEYS, "notebook": str, "minutes": int | float, "blocks": list}
 RESULT = "result.json"  # in a run's folder; written last, so that a run without it did not end
 
@@ -48,7 +49,7 @@ class Run:
 
     name: str
     parameters: dict[str, Any]
-    labels: dict[str, Any]
+    labels: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,11 @@ class Grid:
     notebook: Path
     minutes: float
     runs: tuple[Run, ...]
+
+    def differs(self, run: Run, without: tuple[str, ...] = ()) -> str:
+        """The parameters by which a run differs from others of its grid, as text."""
+        own = [n for n, v in run.parameters.items() if any(r.parameters[n] != v for r in self.runs)]
+        return " ".join(f"{name}={run.parameters[name]}" for name in own if name not in without)
 
 
 def read_grid(path: str | Path) -> Grid:
@@ -77,6 +83,8 @@ def read_grid(path: str | Path) -> Grid:
     _require_keys(asked, GRID_KEYS, path.name)
     for block in asked.get("blocks", []):
         _require_keys(block, BLOCK_KEYS, f"{path.name}, a block")
+    for table in (asked, *asked.get("blocks", [])):
+        _require_keys(table.get("labels", {}), LABELS, f"{path.name}, labels")
     blocks = [_merge(asked, block) for block in asked.get("blocks") or [{}]]
     count = sum(math.prod(len(axis) for axis in _axes(block, path.name)) for block in blocks)
     if not 1 <= count <= MOST_RUNS:

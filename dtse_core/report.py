@@ -75,6 +75,26 @@ def write_index(folder: Path) -> Path:
     return index
 
 
+def comparison_page(title: str, about: str, rows: list[list[str]], sentences: list[str]) -> str:
+    """A page with a table, its head first, and sentences below it."""
+    head, *body = ([html.escape(cell) for cell in row] for row in rows)
+    lines = ["".join(f"<td{_number(k)}>{c}</td>" for k, c in enumerate(row)) for row in body]
+    said = "".join(f"<li>{html.escape(s)}</li>" for s in sentences)
+    return f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{html.escape(title)}</title><style>{_STYLE} body {{ max-width: 76rem; }}</style></head><body>
+<h1>{html.escape(title)}</h1>
+<p>{html.escape(about)}</p>
+<table><thead><tr>{"".join(f"<th{_number(k)}>{c}</th>" for k, c in enumerate(head))}</tr></thead>
+<tbody>{"".join(f"<tr>{line}</tr>" for line in lines)}</tbody></table>
+<ul>{said}</ul></body></html>
+"""
+
+
+def _number(column: int) -> str:
+    return ' class="number"' if column else ""
+
+
 def table(results: list[Any]) -> str:
     """Notebook, seconds, claims and state, a line each, with the sums."""
     rows = [("notebook", "seconds", "claims", "")]
