@@ -7,6 +7,7 @@ import ast
 import base64
 import difflib
 import re
+import statistics
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,21 @@ ORDER = ("head", "goals", "roadmap", "parameters", "bootstrap", "idea", "exercis
 BODY = ("idea", "toy", "define", "sketch", "check", "real", "explore")  # repeats between idea and exercise
 OTHER = ("nbval-ignore-output", "nbval-check-output", "figure")
 SHARED = ("PROFILE", "SEED", "DEVICE", "DATA_ROOT")
+MARK = re.compile(r"\[(?:A|L|D-\d+)(?:, (?:A|L|D-\d+))*\](?![\[(\]])")  # with no link behind it
+REGISTER = "#what-the-abstract-fixes-and-what-we-chose"  # a heading of the README
+ABSTRACT = (  # arXiv 2203.15969, whole; "VLGM" is spelt so there
+    "Referring video segmentation aims to segment the corresponding video object described by the language "
+    "expression. To address this task, we first design a two-stream encoder to extract CNN-based visual features and "
+    "transformer-based linguistic features hierarchically, and a vision-language mutual guidance (VLMG) module is "
+    "inserted into the encoder multiple times to promote the hierarchical and progressive fusion of multi-modal "
+    "features. Compared with the existing multi-modal fusion methods, this two-stream encoder takes into account the "
+    "multi-granularity linguistic context, and realizes the deep interleaving between modalities with the help of "
+    "VLGM. In order to promote the temporal alignment between frames, we further propose a language-guided "
+    "multi-scale dynamic filtering (LMDF) module to strengthen the temporal coherence, which uses the "
+    "language-guided spatial-temporal features to generate a set of position-specific dynamic filters to more "
+    "flexibly and effectively update the feature of current frame. Extensive experiments on four datasets verify the "
+    "effectiveness of the proposed model."
+)
 PRIVATE = re.compile(r"(?<![\w.:/>-])/(?:home|root|Users|tmp|work|mnt|opt|var|usr|private)/\w|\b[A-Z]:\\{1,2}\w")
 
 
@@ -149,8 +165,12 @@ def within_budget(page: Page) -> Iterator[str]:
     if page.size > 300_000:
         yield f"the file has {page.size / 1000:.0f} KB; at most 300"
     prose = sum(c.cell_type == "markdown" for c in page.cells)
-    if page.number is not None and page.number <= 7 and prose < 1.3 * len(page.code):
-        yield f"{prose} markdown cells for {len(page.code)} code cells; at least 1.3 for one"
+    built = page.number is not None and page.number <= 7  # a lesson that builds a piece
+    if built and not 1.3 <= prose / len(page.code) <= 2.2:
+        yield f"{prose} markdown cells for {len(page.code)} code cells; at least 1.3 and at most 2.2 for one"
+    median = statistics.median(len(cell.source.splitlines()) for _, cell in page.code)
+    if built and median > 8:
+        yield f"half of the code cells have more than {median:g} lines; at most 8"
     for k, cell in page.code:
         lines = cell.source.splitlines()
         limit = 6 if "bootstrap" in tags(cell) else 40
@@ -186,6 +206,50 @@ def executed_once_in_order(page: Page) -> Iterator[str]:
     for k, cell in page.code:
         if not cell.source.strip():
             yield f"cell {k}: empty"
+        if _checks_something(cell) and "✓ " not in _printed(cell):
+            yield f"cell {k}: checks a claim, but its output has no ✓ (make notebooks)"
+    ticks = {line for _, c in page.code for line in _printed(c).splitlines() if line.startswith("✓ ")}
+    counted = [int(n) for _, c in page.code for n in re.findall(r"This notebook checked (\d+) claim", _printed(c))]
+    if counted != [len(ticks)] and page.number is not None:
+        yield f"the outputs hold {len(ticks)} checked claims, the last cell counts {counted} (make notebooks)"
+
+
+def _printed(cell: Any) -> str:
+    return "".join("".join(o.text) for o in cell.outputs if o.output_type == "stream")
+
+
+def _checks_something(cell: Any) -> bool:
+    """Whether the cell calls check() itself, outside of a function that it only defines."""
+    waiting: list[ast.AST] = [tree(cell) or ast.Module([], [])]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "check":
+            return True
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Lambda):
+            waiting += ast.iter_child_nodes(node)
+    return False
+
+
+def marked_and_quoted(page: Page) -> Iterator[str]:
+    """Each mark leads to the register, and nothing but the abstract is quoted as the paper (00 to 07)."""
+    if page.number is None or page.number > 7:
+        return
+    quoted = False
+    for k, cell in enumerate(page.cells):
+        if cell.cell_type != "markdown":
+            continue
+        prose = re.sub(r"```.*?```|`[^`]*`|\$\$.*?\$\$", "", cell.source, flags=re.DOTALL)
+        for found in MARK.findall(prose):
+            yield f"cell {k}: {found} leads nowhere; write [{found}][register]"
+        if "][register]" in prose and not re.search(rf"^\[register\]: https://\S+{REGISTER}$", prose, re.MULTILINE):
+            yield f"cell {k}: the line `[register]: ADDRESS{REGISTER}` is missing"
+        for line in re.findall(r"^> (?!\*)(.+)$", cell.source, re.MULTILINE):
+            for part in (part.strip(" .") for part in line.split("[…]")):
+                quoted = quoted or part in ABSTRACT
+                if part not in ABSTRACT:
+                    yield f"cell {k}: quotes what the abstract does not say: {part[:50]}..."
+    if not quoted:
+        yield "no sentence of the abstract is quoted"
 
 
 def nothing_skipped(page: Page) -> Iterator[str]:
@@ -245,6 +309,7 @@ RULES = (
     within_budget,
     a_sentence_before_code,
     executed_once_in_order,
+    marked_and_quoted,
     nothing_skipped,
     no_closing_semicolon,
     clean_outputs,

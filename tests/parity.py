@@ -6,10 +6,12 @@ A class too long for one cell goes on in later ones, each tagged alike and begin
 """
 
 import ast
+import io
 import re
 import shutil
 import subprocess
 import sys
+import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,12 +129,22 @@ def _texts(source: Source, cells: list) -> list[str]:
 
 
 def _narrow(text: str) -> str:
-    """The text formatted for a notebook: 80 columns."""
+    """The text formatted for a notebook: 80 columns. A comment that does not fit beside its line goes above it."""
     ruff = shutil.which("ruff", path=str(Path(sys.executable).parent)) or shutil.which("ruff")
     if ruff is None:
         return text
+    lines, starts = text.splitlines(), {n.lineno for n in ast.walk(ast.parse(text)) if isinstance(n, ast.stmt)}
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    for token in reversed([t for t in tokens if t.type == tokenize.COMMENT]):
+        row, column = token.start
+        line = lines[row - 1]
+        if row in starts and len(line) > 80 and line[:column].strip():
+            indent = line[: len(line) - len(line.lstrip())]
+            lines[row - 1 : row] = [indent + token.string, line[:column].rstrip()]
     command = [ruff, "format", "--isolated", "--line-length", "80", "-"]
-    return subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout.strip()
+    command += ["--config", "format.skip-magic-trailing-comma=true"]
+    done = subprocess.run(command, input="\n".join(lines), capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 if __name__ == "__main__":

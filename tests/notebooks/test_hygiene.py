@@ -61,6 +61,19 @@ from dtse_core.notebook import check, claims_checked, setup
 
 run = setup(profile=PROFILE, seed=SEED, device=DEVICE, data_root=DATA_ROOT, steps=STEPS)"""
 
+QUOTE = """\
+> Extensive experiments on four datasets verify the effectiveness […] of the proposed model.
+>
+> *The paper, [arXiv 2203.15969](https://arxiv.org/abs/2203.15969)*"""
+LINE = "[register]: https://x.org/y#what-the-abstract-fixes-and-what-we-chose"
+MARKED = f"By hand [[D-3]][register].\n\n{LINE}"
+TICK = "✓ yes\n"
+COUNT = "This notebook checked 1 claim.\n"
+
+
+def said(text: str) -> list[nbformat.NotebookNode]:
+    return [new_output("stream", name="stdout", text=text)]
+
 
 def png(width: int = 300, noise: bool = False) -> str:
     file = io.BytesIO()
@@ -76,12 +89,24 @@ def sample() -> nbformat.NotebookNode:
     rows = [
         *[("head", text("# 04")), ("goals", text("You will")), ("roadmap", text("![the model](map.svg)"))],
         *[("parameters", code(PARAMETERS)), ("bootstrap", code(BOOTSTRAP.replace("data_root", "\n    data_root")))],
-        *[("idea", text("Why.")), ("toy", text("By hand.")), ("toy", code("1 + STEPS")), ("", text("Now the class."))],
-        *[("define:VLMG", code("class VLMG:\n    pass")), ("check", code('check(True, "yes")'))],
+        *[
+            ("idea", text(QUOTE)),
+            ("toy", text("By hand [[D-3]][register].\n\n" + LINE)),
+            ("toy", code("1 + STEPS")),
+            ("", text("Now the class.")),
+        ],
+        *[
+            ("define:VLMG", code("class VLMG:\n    pass")),
+            ("check", code('check(True, "yes")', outputs=said("✓ yes\n"))),
+        ],
         *[("", text("On the clip.")), ("real", code("plot()", outputs=figure)), ("", text("See."))],
         *[("exercise", text("One.")), ("exercise", code("def f():\n    return None"))],
         *[("exercise", text("Two.")), ("exercise", code("def g():\n    return None"))],
-        *[("summary", text("What we saw.")), ("", text("Next.")), ("assertions", code("claims_checked()"))],
+        *[
+            ("summary", text("What we saw.")),
+            ("", text("Next.")),
+            ("assertions", code("claims_checked()", outputs=said(COUNT))),
+        ],
     ]
     notebook = new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
     count = 0
@@ -126,6 +151,23 @@ def output(tag: str, *outputs):
     return lambda n: cell(n, tag).update(outputs=list(outputs))
 
 
+def text(tag: str, old: str, new: str):
+    """As `replace`, in the first prose cell of that tag."""
+
+    def change(n):
+        found = cell(n, tag, "markdown")
+        assert old in found.source
+        found.source = found.source.replace(old, new)
+
+    return change
+
+
+def longer(n) -> None:
+    for c in n.cells:
+        if c.cell_type == "code" and "bootstrap" not in c.metadata.tags:
+            c.source += "\n1" * (9 - len(c.source.splitlines()))
+
+
 SLIPS = [
     ("tags_in_order", "no cell is tagged goals", lambda n: drop(n, "goals")),
     ("tags_in_order", "unknown tag parameter (did you mean parameters?)", lambda n: n.cells[5].metadata.update(tags=["idea", "parameter"])),  # noqa: E501
@@ -149,6 +191,8 @@ SLIPS = [
     ("parameters_plain_and_read", "calls setup() 0 times", replace("bootstrap", "run = setup(", "run = set_up(")),
     ("parameters_plain_and_read", "no cell after set-up reads the parameter STEPS", replace("toy", "STEPS", "20")),
     ("within_budget", "1 markdown cells for", lambda n: n.update(cells=[c for c in n.cells if c.cell_type == "code" or "head" in c.metadata.tags])),  # noqa: E501
+    ("within_budget", "at most 2.2 for one", lambda n: n.cells.extend([new_markdown_cell("x", metadata={"tags": []})] * 20)),  # noqa: E501
+    ("within_budget", "more than 9 lines; at most 8", longer),
     ("within_budget", "41 lines; at most 40", replace("real", "plot()", "\n".join(["plot()"] * 41))),
     ("within_budget", "7 lines; at most 6", replace("bootstrap", "run =", "1\n2\n3\nrun =")),
     ("within_budget", "81 columns; at most 80", replace("real", "plot()", "x" * 81)),
@@ -158,8 +202,18 @@ SLIPS = [
     ("a_sentence_before_code", "without a sentence", lambda n: n.cells.pop(11)),
     ("executed_once_in_order", "expected 1 to", lambda n: cell(n, "real").update(execution_count=None)),
     ("executed_once_in_order", "expected 1 to", lambda n: cell(n, "real").update(execution_count=99)),
-    ("executed_once_in_order", "compares nothing", lambda n: cell(n, "check").metadata.tags.append("nbval-check-output")),  # noqa: E501
+    ("executed_once_in_order", "compares nothing", lambda n: cell(n, "toy").metadata.tags.append("nbval-check-output")),  # noqa: E501
     ("executed_once_in_order", "empty", replace("real", "plot()", " ")),
+    ("executed_once_in_order", "checks a claim, but its output has no ✓", output("check", *said("yes\n"))),
+    ("executed_once_in_order", "hold 1 checked claims, the last cell counts [2]", output("assertions", *said(COUNT.replace("1", "2")))),  # noqa: E501
+    ("executed_once_in_order", "hold 1 checked claims, the last cell counts []", output("assertions")),
+    ("executed_once_in_order", "hold 2 checked claims, the last cell counts [1]", output("toy", *said("✓ no\n"))),
+    ("marked_and_quoted", "[D-3] leads nowhere", text("toy", "[[D-3]][register]", "[D-3]")),
+    ("marked_and_quoted", "[A, D-3] leads nowhere", text("toy", "[[D-3]][register]", "[A, D-3]")),
+    ("marked_and_quoted", "the line `[register]: ADDRESS#what", text("toy", LINE, "")),
+    ("marked_and_quoted", "the line `[register]: ADDRESS#what", text("toy", "#what", "#how")),
+    ("marked_and_quoted", "what the abstract does not say: Extensive studies", text("idea", "experiments", "studies")),
+    ("marked_and_quoted", "no sentence of the abstract is quoted", text("idea", "> E", "E")),
     ("nothing_skipped", "is skipped by nbval", lambda n: cell(n, "real").metadata.tags.append("nbval-skip")),
     ("nothing_skipped", "is skipped by nbval", replace("real", "plot()", "# NBVAL_SKIP\nplot()")),
     ("nothing_skipped", "use a tag", replace("real", "plot()", "# NBVAL_IGNORE_OUTPUT\nplot()")),
