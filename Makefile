@@ -22,7 +22,7 @@ export DTSE_HEADLESS := 1
 export HF_HUB_OFFLINE ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: tutorial test test-compat lint lock notebooks heads bench help clean
+.PHONY: tutorial test test-browser test-compat gallery lint lock notebooks heads bench help clean
 
 tutorial: $(READY) ## run every notebook; pages and a table under runs/tutorial/
 	$(PY) data_scripts/make_toy_world.py --layout a2d --out $(TOY) --train 100 --test 25
@@ -46,6 +46,17 @@ $(COMPAT)/.ready: requirements.lock requirements-testdata.lock pyproject.toml
 	$(COMPAT)/bin/python -m pip install --quiet --no-deps -r requirements-testdata.lock
 	$(COMPAT)/bin/python -m pip install --quiet --no-deps -e .
 	@touch $@
+
+# The site is as new as what it shows; a warning is an error, and leaves no front page behind.
+SITE := runs/gallery/index.html
+gallery: $(SITE) ## all executed notebooks, figures, API and register as a site; open runs/gallery/index.html
+$(SITE): $(READY) README.md $(wildcard docs/*.* notebooks/*.ipynb notebooks/lessons.toml figures/*.* dtse_core/*.py dtse_core/*/*.py)
+	rm -rf runs/gallery docs/api
+	$(VENV)/bin/sphinx-build --fail-on-warning --keep-going --fresh-env -c docs -d runs/gallery_cache . runs/gallery
+
+test-browser: $(SITE) ## the site and two notebooks in a real browser; needs Chromium, pictures under runs/browser/
+	@command -v chromium >/dev/null || { echo "make test-browser needs Chromium: apt-get install chromium"; exit 1; }
+	$(PY) -m pytest tests/browser
 
 lint: $(READY) ## ruff and codespell
 	$(VENV)/bin/ruff check .
@@ -85,7 +96,7 @@ $(READY): requirements.lock requirements-testdata.lock pyproject.toml
 	@touch $@
 
 clean: ## remove what these targets made; keeps .venv and your own runs
-	rm -rf runs/tutorial $(TOY) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf runs/tutorial runs/gallery* runs/jupyter_execute runs/browser docs/api $(TOY) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path "./$(VENV)/*" -prune -exec rm -rf {} +
 
 help: ## this list

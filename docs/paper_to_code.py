@@ -1,0 +1,86 @@
+"""The tables of the gallery, read from lessons.toml and the code: the path, and from the paper to the code."""
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "dtse_core"
+MARK = re.compile(r"\[([AL])[\],:]|\b(D-\d+)\b")  # [A], [L: HDFNet], [L, D-4]; D-4 alone as well
+NO_BREAK = "\N{NON-BREAKING HYPHEN}"
+
+
+def table(*rows: list[str]) -> str:
+    """Markdown; the first row is the head."""
+    head, *body = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([head, "|---" * len(rows[0]) + "|", *body])
+
+
+def lessons() -> list[dict]:
+    """The rows of lessons.toml whose notebook exists, each with a link to its page."""
+    found = tomllib.loads((ROOT / "notebooks/lessons.toml").read_text(encoding="utf-8"))["lesson"]
+    link = "[{0} · {title}](../notebooks/{name}.ipynb)"
+    return [
+        x | {"link": link.format(x["name"][:2], **x)} for x in found if (ROOT / f"notebooks/{x['name']}.ipynb").exists()
+    ]
+
+
+def modules() -> dict[str, Path]:
+    """Dotted name -> file."""
+    files = (file for file in sorted(PACKAGE.rglob("*.py")) if file.stem != "__init__")
+    return {".".join(file.relative_to(ROOT).with_suffix("").parts): file for file in files}
+
+
+def homes() -> dict[str, str]:
+    """What is defined at the top of a module -> the module's dotted name."""
+    return {
+        node.name: name
+        for name, file in modules().items()
+        for node in ast.parse(file.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef)
+    }
+
+
+def marks(module: str) -> set[str]:
+    """Sources that the module's text names: A, L and the D-n of the register."""
+    return {a or d for a, d in MARK.findall(modules()[module].read_text(encoding="utf-8"))}
+
+
+def ordered(found: set[str]) -> list[str]:
+    """A, L, then D-n by number."""
+    return sorted(found, key=lambda mark: (mark[0] == "D", int(mark[2:] or 0), mark))
+
+
+def path() -> str:
+    """The notebooks, what one can do afterwards, and their minutes."""
+    rows = ([x["link"], x["about"], x["minutes"]] for x in lessons())
+    return table(["notebook", "afterwards you can", "minutes on 2 cores"], *rows)
+
+
+def by_notebook() -> str:
+    """What each notebook defines, the package's module, and the sources of both."""
+    home, rows = homes(), []
+    for x in lessons():
+        names = x.get("defines", [])
+        module = "dtse_core." + x["module"].removesuffix(".py").replace("/", ".")
+        found = set().union(*(marks(name) for name in {module, *(home[name] for name in names)}))
+        defined = ", ".join(f"{{py:obj}}`{name} <{home[name]}.{name}>`" for name in names)
+        rows.append(
+            [
+                x["link"],
+                defined or "–",
+                f"{{py:mod}}`{module}`",
+                ", ".join(ordered(found)).replace("-", NO_BREAK) or "–",
+            ]
+        )
+    return table(["notebook", "defines", "module", "source"], *rows)
+
+
+def by_source() -> str:
+    """The modules that name a source."""
+    where: dict[str, list[str]] = {}
+    for module in modules():
+        for mark in marks(module):
+            where.setdefault(mark, []).append(f"{{py:mod}}`{module}`")
+    return table(["source", "named in"], *([mark, ", ".join(where[mark])] for mark in ordered(set(where))))

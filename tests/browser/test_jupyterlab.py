@@ -1,0 +1,139 @@
+"""JupyterLab in the browser, as a reader has it: explorers answer their controls, a button writes its files."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = {
+    "notebook-extension/tracker": {"windowingMode": "none"},  # all cells are in the page
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    "docmanager-extension/plugin": {"autosave": False},
+}
+PATIENCE = 240_000  # milliseconds for a whole notebook, on a busy machine
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """Address and folder of a JupyterLab that has a copy of the notebooks, and nothing of its user's."""
+    home = tmp_path_factory.mktemp("lab")
+    shutil.copytree(ROOT / "notebooks", home / "work/notebooks", ignore=shutil.ignore_patterns(".*", "__pycache__"))
+    for name, values in SETTINGS.items():
+        file = home / f"settings/@jupyterlab/{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(values))
+    places = {"CONFIG_DIR": "config", "DATA_DIR": "data", "RUNTIME_DIR": "runtime"}
+    environment = {k: v for k, v in os.environ.items() if k != "DTSE_HEADLESS" and not k.startswith("JUPYTER")}
+    environment |= {f"JUPYTER_{key}": str(home / place) for key, place in places.items()}
+    environment |= {"JUPYTERLAB_SETTINGS_DIR": str(home / "settings"), "IPYTHONDIR": str(home / "ipython")}
+    environment |= {"JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"), "HF_HUB_OFFLINE": "1"}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--no-browser", "--allow-root", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
+    options += ["--IdentityProvider.token=", f"--ServerApp.root_dir={home / 'work'}", "--LabApp.news_url=None"]
+    with open(home / "log", "w") as log:
+        command = [sys.executable, "-m", "jupyterlab", *options]
+        server = subprocess.Popen(command, env=environment, cwd=home, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        yield wait_for(f"http://127.0.0.1:{port}", server, home / "log"), home / "work"
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def wait_for(address: str, server: subprocess.Popen, log: Path) -> str:
+    for _ in range(600):
+        assert server.poll() is None, log.read_text()
+        try:
+            urllib.request.urlopen(f"{address}/api/status", timeout=10).close()
+            return address
+        except OSError:
+            time.sleep(0.2)
+    raise AssertionError(f"JupyterLab does not answer: {log.read_text()}")
+
+
+def run_all(browser, lab, name: str):
+    """The page of a notebook whose cells have all run, none of them with an error."""
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    page.set_default_timeout(PATIENCE)
+    page.goto(f"{lab[0]}/lab/tree/notebooks/{name}.ipynb?reset")
+    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").first.wait_for()
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Restart Kernel and Run All Cells").click()
+    page.get_by_role("button", name="Restart", exact=True).click()
+    errors = page.locator('[data-mime-type="application/vnd.jupyter.error"]')
+    done = "() => !document.querySelector('.jp-mod-running') && "
+    prompts = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(e => e.textContent.trim())"
+    try:
+        page.wait_for_function(f"{done}{prompts}.every(p => /^\\[\\d+\\]:$/.test(p))")
+    except Exception as e:
+        raise AssertionError(f"{name} did not end: {errors.all_inner_texts()}; {page.evaluate(prompts)}") from e
+    assert errors.all_inner_texts() == []
+    return page
+
+
+def shown(explorer) -> list[str]:
+    """The pictures below the controls."""
+    return explorer.locator(".jupyter-widgets-output-area img").evaluate_all("all => all.map(e => e.src)")
+
+
+def changed(explorer, before: list[str]) -> list[str]:
+    """The pictures, as soon as they are others."""
+    for _ in range(200):
+        if (now := shown(explorer)) and now != before:
+            return now
+        explorer.page.wait_for_timeout(100)
+    raise AssertionError("the control moved, and the picture stayed as it was")
+
+
+def test_every_slider_and_dropdown_of_notebook_10_changes_the_picture(lab, browser, pictures):
+    page = run_all(browser, lab, "10_look_inside")
+    explorers = page.locator(".jp-OutputArea-output > .widget-vbox:has(img)")
+    explorers.first.wait_for()
+    kinds = set()
+    for k in range(explorers.count()):
+        explorer = explorers.nth(k)
+        explorer.scroll_into_view_if_needed()
+        picture = shown(explorer)
+        for slider in explorer.locator(".noUi-handle").all():
+            last = slider.get_attribute("aria-valuenow") == slider.get_attribute("aria-valuemax")
+            slider.focus()
+            for _ in range(3):
+                slider.press("ArrowLeft" if last else "ArrowRight")
+            picture = changed(explorer, picture)
+            kinds.add("slider")
+        for dropdown in explorer.locator("select").all():
+            chosen = dropdown.evaluate("e => e.selectedIndex")
+            dropdown.select_option(index=(chosen + 1) % dropdown.locator("option").count())
+            picture = changed(explorer, picture)
+            kinds.add("dropdown")
+        explorer.screenshot(path=pictures / f"notebook_10_explorer_{k}.png")
+    assert explorers.count() == sum("\nexplore(" in f"\n{s}" for s in sources(lab, "10_look_inside"))
+    assert kinds == {"slider", "dropdown"}
+    page.close()
+
+
+def test_the_save_button_of_notebook_12_writes_files(lab, browser, pictures):
+    page = run_all(browser, lab, "12_your_own_video")
+    out = lab[1] / "runs/own_video"
+    assert not out.exists()
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_text("own_video/overlay.mp4").first.wait_for()
+    page.screenshot(path=pictures / "notebook_12_saved.png")
+    assert (out / "overlay.mp4").stat().st_size > 1000
+    page.close()
+
+
+def sources(lab, name: str) -> list[str]:
+    """The text of each code cell."""
+    cells = json.loads((lab[1] / f"notebooks/{name}.ipynb").read_text())["cells"]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
