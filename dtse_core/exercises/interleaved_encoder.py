@@ -9,7 +9,7 @@ def check_exercise_05_1(fn):
     slips = {
         "later stages run on what VLMG returned, so they differ too": [3],
         "a stage's features are those after its VLMG": [4, 5],
-        "stages before the first insertion have not heard the word": [*(2, 3, 4, 5)],
+        "stages before the first insertion have not heard the word": [2, 3, 4, 5],
     }
     notebook.grade(fn((3,)), [3, 4, 5], slips)
 
@@ -30,7 +30,7 @@ def check_exercise_05_2(fn):
 
 def check_exercise_05_3(fn):
     slips = {
-        "Res3 has heard no sentence yet, group 1 has seen no frame": [*(40, 40, 40)],
+        "Res3 has heard no sentence yet, group 1 has seen no frame": (40, 40, 40),
         "Res4 runs on what VLMG returned: per frame and sentence": (10, 4, 10),
         "Res3 depends on the frame alone, group 1 on the sentence": (4, 10, 40),
     }

@@ -1,8 +1,9 @@
 """Checks of the exercises of notebook 00; each tells a likely slip by its own hint."""
 
-from .. import ReferringVideoPredictor, notebook
+from .. import notebook
 from ..data.toy_world import ToyWorld, render
 from ..metrics import region_similarity
+from ..predict import ReferringVideoPredictor
 
 
 def check_exercise_00_1(fn):

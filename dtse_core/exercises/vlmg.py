@@ -11,9 +11,9 @@ def check_exercise_04_1(fn):
     hidden = scores.masked_fill(mask == 0, float("-inf"))
     slips = {
         "padding still gets weight; use the mask": scores.softmax(-1),
-        "mask before the softmax: these rows sum to less than 1": (scores.softmax(-1) * mask),
-        "a score of 0 is a score like any other; use minus infinity": ((scores * mask).softmax(-1)),
-        "that is a softmax over pixels; words are the last axis": (scores.softmax(0) * mask),
+        "mask before the softmax: these rows sum to less than 1": scores.softmax(-1) * mask,
+        "a score of 0 is a score like any other; use minus infinity": (scores * mask).softmax(-1),
+        "that is a softmax over pixels; words are the last axis": scores.softmax(0) * mask,
     }
     notebook.grade(fn(scores, mask), hidden.softmax(-1), slips)
 
@@ -25,8 +25,8 @@ def check_exercise_04_2(fn):
     scores = regions @ word
     slips = {
         "divide the scores by sqrt(d)": scores.softmax(0) @ regions,
-        "divide by the square root of d, not by d": ((scores / 4).softmax(0) @ regions),
-        "those are the weights; mix the regions by them": ((scores / 2).softmax(0)),
+        "divide by the square root of d, not by d": (scores / 4).softmax(0) @ regions,
+        "those are the weights; mix the regions by them": (scores / 2).softmax(0),
         "every region counts alike here; where is the word?": regions.mean(0),
     }
     notebook.grade(fn(word, regions), (scores / 2).softmax(0) @ regions, slips)
