@@ -1,0 +1,379 @@
+"""Explorers show what the model computes: against direct calls, slow loops and the model's own forward pass; controls
+redraw with a front end and do not exist without one."""
+
+import sys
+from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+from dtse_core import DTSE, ReferringVideoPredictor, explore, inside, preset
+from dtse_core.data.clip import ReferringClip
+from dtse_core.data.collate import collate_clips
+from dtse_core.data.toy_world import ToyWorld
+from dtse_core.inside import Inside, Lens, change, failure, swap_word
+from dtse_core.lmdf import dynamic_filter_reference
+from dtse_core.metrics import region_similarity, resize_logits
+from dtse_core.viz import use_style
+
+CLOSE = {"rtol": 1e-4, "atol": 1e-4}
+
+
+@pytest.fixture(scope="module")
+def lens():
+    world = ToyWorld("val", window=3, offset=6)
+    return Lens(ReferringVideoPredictor.from_pretrained("tiny", "cpu"), [world[k] for k in (0, 3, 4)])
+
+
+@pytest.fixture(autouse=True)
+def style():
+    with plt.rc_context():
+        use_style()
+        yield
+    plt.close("all")
+
+
+def prepared(lens, k):
+    p = lens.predictor
+    return collate_clips([lens.clips[k]], p.tokenizer, p.data.size, p.data.max_words)
+
+
+# What is seen is what is computed
+
+
+@pytest.mark.parametrize("order", explore.ORDERS.values(), ids=list(explore.ORDERS))
+@torch.inference_mode()
+def test_an_answer_is_the_models_own_for_frames_in_that_order(lens, order):
+    for k, clip in enumerate(lens.clips):
+        batch = prepared(lens, k)
+        logits = lens.predictor.model(batch.frames[:, list(order)], batch.input_ids, batch.attention_mask).logits
+        expected = resize_logits(logits, *clip.mask.shape)[0].sigmoid().numpy()
+        np.testing.assert_allclose(lens.see(k).answer(order).probability, expected, **CLOSE)
+
+
+@torch.inference_mode()
+def test_attention_and_features_are_those_of_direct_calls(lens):
+    encoder, batch, x = lens.predictor.model.encoder, prepared(lens, 0), lens.see(0)
+    V, L, word_mask = encoder.visual.stem(batch.frames[0]), encoder.text.embed(batch.input_ids), batch.attention_mask
+    L = L.expand(3, -1, -1)
+    for n in (2, 3, 4, 5):
+        V = encoder.visual.stage(n, V)
+        torch.testing.assert_close(x.features[f"Res{n}"], V, **CLOSE)
+        if n > 2:
+            L = encoder.text.layers(L, word_mask.expand(3, -1), n - 3, n - 2)  # tiny has one layer a group
+            V, L, maps = encoder.vlmg[str(n)](V, L, word_mask.expand(3, -1), True)
+            torch.testing.assert_close(x.features[f"VLMG{n}"], V, **CLOSE)
+            torch.testing.assert_close(x.attention[n].flatten(1).T, maps.words[1], **CLOSE)
+    assert list(x.features) == ["Res2", "Res3", "VLMG3", "Res4", "VLMG4", "Res5", "VLMG5"]
+
+
+@torch.inference_mode()
+def test_attention_is_the_equation_position_by_position(lens):
+    block, batch, x = lens.predictor.model.encoder.vlmg["3"], prepared(lens, 0), lens.see(0)
+    L = lens.predictor.model.encoder.read_sentence(batch.input_ids, batch.attention_mask)
+    m, t = block.project(x.features["Res3"][1:2], L)  # (1, HW, d), (1, N, d)
+    for row in range(8):
+        for column in range(12):
+            q = block.W_q.weight @ m[0, 12 * row + column]
+            scores = torch.stack([q @ word / len(q) ** 0.5 for word in t[0]])
+            weights = scores.exp() / scores.exp().sum()
+            torch.testing.assert_close(x.attention[3][:, row, column], weights, **CLOSE)
+
+
+@torch.inference_mode()
+def test_filters_make_the_responses_and_the_update(lens):
+    x, order = lens.see(2), (2, 1, 0)
+    answer = x.answer(order)
+    sentence = torch.stack([memory.sentence[0] for memory in x.memory])[list(order)]  # (T, D)
+    for n in (3, 4, 5):
+        level = lens.predictor.model.lmdf[str(n)]
+        U = level(x.features[f"VLMG{n}"][None, list(order)], sentence[None], 1)[0]
+        torch.testing.assert_close(answer.updated[n], U, **CLOSE)
+    level, X = lens.predictor.model.lmdf["4"], x.memory[1].X[1]
+    for k, Z, rate in zip(answer.filters[4], answer.responses[4], level.dilations, strict=True):
+        slow = dynamic_filter_reference(level.to_filtered(X)[:, :2], k[None, :2], rate)[0]
+        torch.testing.assert_close(Z[:2], slow, **CLOSE)
+
+
+def test_a_swapped_word_leaves_everything_before_the_first_insertion_identical(lens):
+    x, y = lens.see(0), lens.see(0, swap_word(lens.clips[0].expression, "white", "yellow"))
+    assert y.clip.expression == "the dog that is yellow"
+    same = {name: torch.equal(x.features[name], y.features[name]) for name in x.features}
+    assert same == {name: name in ("Res2", "Res3") for name in same}
+    assert (x.answer().probability > 0.5)[y.answer().probability > 0.5].mean() < 0.1  # another dog
+
+
+def test_a_model_without_filters_shows_none():
+    torch.manual_seed(0)
+    config = preset("tiny", **{"model.lmdf": "off"})
+    shipped = ReferringVideoPredictor.from_pretrained("tiny", "cpu")
+    x = Inside(ReferringVideoPredictor(DTSE(config.model), shipped.tokenizer, config.data, "cpu"), ToyWorld("val")[0])
+    assert x.answer().filters == x.answer().responses == {}
+    assert set(x.answer().updated) == {3, 4, 5}
+
+
+def test_hooks_are_gone_afterwards(lens):
+    lens.see(1)
+    assert not any(block._forward_pre_hooks for block in lens.predictor.model.encoder.vlmg.values())
+
+
+# The cache
+
+
+def test_cached_and_uncached_are_equal(lens):
+    first, again = lens.see(1), lens.see(1)
+    assert first is again and first.answer((2, 1, 0)) is again.answer((2, 1, 0))
+    fresh = Inside(lens.predictor, lens.clips[1])
+    assert all(torch.equal(first.features[n], fresh.features[n]) for n in fresh.features)
+    assert np.array_equal(first.answer((2, 1, 0)).probability, fresh.answer((2, 1, 0)).probability)
+
+
+def test_a_second_look_runs_no_part_of_the_model(lens, monkeypatch):
+    draws = [partial(explore.draw_words, lens, 0, "dog", 1, 2), partial(explore.draw_swap, lens, 0, "dog", "ball")]
+    draws += [partial(explore.draw_filters, lens, 2, 3, 1, 2), partial(explore.draw_shuffle, lens, "exchanged", 2)]
+    for draw in draws:
+        draw()
+    monkeypatch.setattr(inside, "collate_clips", None)
+    monkeypatch.setattr(DTSE, "decode", None)
+    for draw in draws:
+        draw()
+
+
+# Numbers about pictures
+
+
+def test_change_is_relative_to_the_maps_mean_length():
+    gen = torch.Generator().manual_seed(0)
+    before, after = torch.randn(2, 5, 3, 4, generator=gen)
+    length = np.mean([before[:, i, j].norm() for i in range(3) for j in range(4)])
+    slow = [[(after[:, i, j] - before[:, i, j]).norm() / length for j in range(4)] for i in range(3)]
+    np.testing.assert_allclose(change(before, after), np.array(slow), rtol=1e-5)
+    assert (change(before, before) == 0).all()
+    assert np.isfinite(change(torch.zeros(5, 3, 4), after)).all()
+
+
+def clip_with(truth, twin=None):
+    frames = np.zeros((3, *truth.shape, 3), np.uint8)
+    return ReferringClip(frames, 1, truth, "the dog", "v", 1, "1", twin_mask=twin)
+
+
+def strip(*ones, length=20):
+    mask = np.zeros((1, length), bool)
+    mask[0, list(ones)] = True
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("mask", "kind"),
+    [
+        (strip(*range(10)), ""),
+        (strip(*range(5)), ""),  # IoU exactly one half
+        (strip(*range(4)), "too small"),
+        (strip(*range(20)), ""),
+        (strip(), "missed"),
+        (strip(9, *range(10, 14)), "wrong object"),
+        (strip(14, 15, 16), "twin"),
+        (strip(9, 14, 15, 16), "twin"),
+    ],
+)
+def test_failures_are_named(mask, kind):
+    assert failure(mask, clip_with(strip(*range(10)), strip(14, 15, 16))) == kind
+
+
+def test_failures_without_a_twin():
+    truth = strip(0, 1, 2, 3)
+    assert failure(strip(*range(12)), clip_with(truth)) == "too large"
+    assert failure(strip(14, 15, 16), clip_with(truth)) == "wrong object"
+    assert failure(strip(*range(12)), clip_with(truth), at=0.3) == ""
+
+
+@given(arrays(bool, (3, 4)), arrays(bool, (3, 4)), st.one_of(st.none(), arrays(bool, (3, 4))))
+@settings(max_examples=200, deadline=None)
+def test_a_failure_is_named_exactly_where_the_iou_is_below_one_half(mask, truth, twin):
+    kind = failure(mask, clip_with(truth, twin))
+    assert (kind == "") == (region_similarity(mask, truth) >= 0.5)
+    assert kind in ("", *inside.FAILURES)
+
+
+def test_words_of_one_name_are_numbered_and_can_be_swapped(lens):
+    sentence = "the cat under the tree"
+    assert swap_word(sentence, "the 2", "a") == "the cat under a tree"
+    assert swap_word(sentence, "the", "a") == "a cat under the tree"
+    x = Inside(lens.predictor, replace(lens.clips[0], expression=sentence))
+    assert x.words == ["[CLS]", "the", "cat", "under", "the 2", "tree", "[SEP]"]
+    with pytest.raises(ValueError, match="has no word 'dog'; it has the, cat, under, the 2, tree"):
+        swap_word(sentence, "dog", "cat")
+
+
+# Pictures hold the numbers
+
+
+def test_bars_are_the_weights_of_the_chosen_position(lens):
+    x = lens.see(0)
+    figure = explore.draw_words(lens, 0, "white", row=5, column=9)
+    drawn = [[bar.get_height() for bar in group] for group in figure.axes[1].containers]
+    expected = [x.attention[3][:, 5, 9], x.attention[4][:, 2, 4], x.attention[5][:, 2, 4]]
+    np.testing.assert_allclose(drawn, torch.stack(expected).numpy(), rtol=1e-5)
+
+
+def texts(figure):
+    return " | ".join(text.get_text().replace("\n", " ") for ax in figure.axes for text in ax.texts)
+
+
+def test_the_curve_and_the_title_hold_the_iou_at_the_threshold(lens):
+    x = lens.see(2)
+    figure = explore.draw_prediction(lens, x.clip.expression, threshold=0.02)
+    iou = region_similarity(x.answer().probability > 0.02, x.clip.mask)
+    assert f"IoU {iou:.2f}" in texts(figure)
+    assert figure.axes[1].lines[0].get_ydata()[0] == pytest.approx(iou)
+
+
+def test_bars_of_a_swap_are_mean_changes_in_the_current_frame(lens):
+    x, y = lens.see(0), lens.see(0, "the cat that is white")
+    figure = explore.draw_swap(lens, 0, "dog", "cat")
+    heights = [bar.get_height() for bar in figure.axes[1].patches]
+    assert heights[:2] == [0, 0]
+    moved = (y.features["VLMG4"][1] - x.features["VLMG4"][1]).norm(dim=0).mean()
+    assert heights[4] == pytest.approx(float(moved / x.features["VLMG4"].norm(dim=1).mean()), rel=1e-4)
+
+
+def pixels(figure):
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba()).copy()
+
+
+def test_grids_differ_with_what_they_show(lens):
+    pairs = [
+        (explore.words_grid(lens, 0), explore.words_grid(lens, 2)),
+        (explore.filters_grid(lens, 0), explore.filters_grid(lens, 2)),
+        (explore.prediction_grid(lens, (0.1, 0.2, 0.3)), explore.prediction_grid(lens, (0.1, 0.2, 0.999))),
+        (explore.swap_grid(lens, 0, "dog", ["dog", "cat"]), explore.swap_grid(lens, 0, "dog", ["dog", "ball"])),
+        (explore.shuffle_grid(lens, [0]), explore.shuffle_grid(lens, [1])),
+    ]
+    for one, other in pairs:
+        assert not np.array_equal(pixels(one), pixels(other))
+
+
+# `explore`
+
+
+class Page:
+    """Collects what a notebook would show: pictures at each `plt.show()`, and widgets."""
+
+    def __init__(self, monkeypatch, front_end: bool, headless: str = ""):
+        self.pictures, self.widgets = [], []
+        monkeypatch.setattr(plt, "show", self.show)
+        monkeypatch.setattr("IPython.display.display", self.widgets.append)
+        monkeypatch.setenv("DTSE_HEADLESS", headless)
+        monkeypatch.setattr(explore, "_front_end", lambda: front_end)
+
+    def show(self):
+        self.pictures += [pixels(plt.figure(number)) for number in plt.get_fignums()]
+        plt.close("all")
+
+    def controls(self):
+        [box] = self.widgets
+        bar, output = box.children
+        assert type(output).__name__ == "Output"
+        return {control.description: control for control in bar.children}
+
+
+def draw_line(slope: int, color: str = "red", width: float = 2.0):
+    figure, ax = plt.subplots()
+    ax.plot([0, slope], color=color, linewidth=width)
+    ax.set_ylim(0, 10)
+
+
+CHOICES = {"slope": range(0, 9, 2), "color": ["blue", "red"], "width": (1.0, 5.0, 0.5)}
+
+
+@pytest.mark.parametrize(("front_end", "headless"), [(False, ""), (True, "1")])
+def test_without_a_front_end_or_headless_there_are_pictures_and_no_widget(monkeypatch, capsys, front_end, headless):
+    page = Page(monkeypatch, front_end, headless)
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)  # not even imported
+    explore.explore(draw_line, grid=partial(draw_line, 1, "green"), **CHOICES)
+    assert len(page.pictures) == 2 and page.widgets == [] and capsys.readouterr().out == ""
+    draw_line(4, "red", 2.0)  # the defaults: the middle of the slider, and those of the function
+    assert np.array_equal(page.pictures[1], pixels(plt.gcf()))
+    draw_line(1, "green")
+    assert np.array_equal(page.pictures[0], pixels(plt.gcf()))
+
+
+def test_with_a_front_end_a_control_redraws_and_the_picture_changes(monkeypatch):
+    page = Page(monkeypatch, front_end=True)
+    explore.explore(draw_line, **CHOICES)
+    controls, before = page.controls(), len(page.pictures)
+    kinds = {name: type(control).__name__ for name, control in controls.items()}
+    assert kinds == {"slope": "IntSlider", "color": "Dropdown", "width": "FloatSlider"}
+    assert (controls["slope"].min, controls["slope"].max, controls["slope"].step) == (0, 8, 2)
+    assert {name: control.value for name, control in controls.items()} == {"slope": 4, "color": "red", "width": 2.0}
+    for name, value in (("slope", 8), ("color", "blue"), ("width", 5.0)):
+        controls[name].value = value
+        assert len(page.pictures) == (before := before + 1)
+        assert not np.array_equal(page.pictures[-1], page.pictures[-2])
+    draw_line(8, "blue", 5.0)
+    assert np.array_equal(page.pictures[-1], pixels(plt.gcf()))
+
+
+EXPLORERS = {
+    "words": (explore.draw_words, (0,), {"word": ["dog", "white"], "row": range(8), "column": range(12)}),
+    "filters": (explore.draw_filters, (2,), {"level": [3, 5], "row": range(8), "column": range(12)}),
+    "prediction": (explore.draw_prediction, (), {"sentence": 2, "threshold": (0.05, 0.95, 0.05)}),
+    "swap": (explore.draw_swap, (0,), {"word": ["dog", "white"], "by": ["ball", "cat"], "threshold": (0.0, 1.0, 0.1)}),
+    "shuffle": (explore.draw_shuffle, (), {"order": ["as it is", "exchanged"], "clip": range(3)}),
+}
+
+
+@pytest.mark.parametrize("name", EXPLORERS)
+def test_every_control_of_every_explorer_changes_its_picture(monkeypatch, lens, name):
+    draw, first, choices = EXPLORERS[name]
+    if "sentence" in choices:
+        choices = choices | {"sentence": [clip.expression for clip in lens.clips]}
+    page = Page(monkeypatch, front_end=True)
+    explore.explore(partial(draw, lens, *first), **choices)
+    for choice, control in page.controls().items():
+        control.value = choices[choice][-1] if isinstance(choices[choice], list) else control.max
+        assert not np.array_equal(page.pictures[-1], page.pictures[-2]), choice
+
+
+def test_the_front_end_is_a_kernel(monkeypatch):
+    monkeypatch.setattr("IPython.get_ipython", lambda: None)
+    assert not explore._front_end()
+    monkeypatch.setattr("IPython.get_ipython", lambda: SimpleNamespace(kernel=None))
+    assert not explore._front_end()
+    monkeypatch.setattr("IPython.get_ipython", lambda: SimpleNamespace(kernel=object()))
+    assert explore._front_end()
+
+
+def test_without_ipywidgets_it_says_what_to_install(monkeypatch, capsys):
+    page = Page(monkeypatch, front_end=True)
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    explore.explore(draw_line, **CHOICES)
+    assert len(page.pictures) == 1 and "pip install ipywidgets" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("choices", "words"),
+    [
+        ({"slop": range(3)}, r"no choice slop \(did you mean 'slope'\?\); it has slope, color, width"),
+        ({"slope": []}, "the choice slope has no options"),
+        ({"slope": range(0)}, "the choice slope has no options"),
+        ({"slope": [1], "color": ["blue"]}, "color starts at 'red', which is none of its options"),
+        ({"slope": [1], "width": (3.0, 5.0, 1.0)}, "width starts at 2.0, which is none of its options"),
+    ],
+)
+def test_wrong_choices_are_refused_before_anything_is_drawn(monkeypatch, choices, words):
+    page = Page(monkeypatch, front_end=False)
+    with pytest.raises(ValueError, match=words):
+        explore.explore(draw_line, **choices)
+    assert page.pictures == []
