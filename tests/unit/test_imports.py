@@ -20,6 +20,7 @@ FLOORS = (
         "metrics",
         "video_metrics",
         "intervals",
+        "comparison",
         "published",
         "losses",
         "optimizer",
@@ -27,8 +28,8 @@ FLOORS = (
         "commands",
     ),
     ("scoring", "viz"),
-    ("recipe", "run_folder", "speed", "cost", "train", "answers", "evaluate", "predict", "export"),
-    ("notebook", "player", "explore", "report", "runner", "grid", "experiments"),
+    ("recipe", "run_folder", "speed", "cost", "train", "answers", "evaluate", "predict", "inside", "export"),
+    ("notebook", "exercises", "player", "explore", "report", "runner", "grid", "experiments"),
 )
 # Above the model's own floors, neighbours may lean on each other, but never in a circle: training evaluates,
 # the runner makes a report. Below, none knows another.
