@@ -13,6 +13,7 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 TOY := runs/toy_a2d_small
+GRID ?= notebooks/grids/smoke.toml
 STRICT := $(wildcard notebooks/0[0-7]_*.ipynb)
 LAX := $(wildcard notebooks/0[89]_*.ipynb notebooks/1[0-9]_*.ipynb)
 NBVAL := -p no:cacheprovider --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg
@@ -22,7 +23,7 @@ export DTSE_HEADLESS := 1
 export HF_HUB_OFFLINE ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: tutorial test test-browser test-compat gallery lint lock notebooks heads bench help clean
+.PHONY: tutorial test test-browser test-compat gallery lint lock notebooks heads bench experiments help clean
 
 tutorial: $(READY) ## run every notebook; pages and a table under runs/tutorial/
 	$(PY) data_scripts/make_toy_world.py --layout a2d --out $(TOY) --train 100 --test 25
@@ -68,6 +69,11 @@ notebooks: $(READY) heads ## re-execute the notebooks and save their outputs
 
 heads: $(READY) ## rewrite the generated parts: notebook heads and notebooks/README.md
 	$(PY) tests/heads.py --write
+
+experiments: $(READY) ## run a grid of experiments, gather and compare: GRID=notebooks/grids/smoke.toml
+	$(PY) -m dtse_core.experiments run $(GRID)
+	$(PY) -m dtse_core.experiments collect $(GRID)
+	$(PY) -m dtse_core.experiments report $(GRID)
 
 bench: $(READY) ## run the benchmarks; NAME=... for one
 	$(PY) benchmarks/bench.py $(NAME) --json
