@@ -85,7 +85,8 @@ def draw_vlmg(ax) -> None:
     arrow(ax, A[1], f[0])
     arrow(ax, f[3], (11.6, 3.15), "× gate", (-0.55, 0.25))
     arrow(ax, f[2], (11.6, 0.65), "regions of f, × gate", (-1.15, -0.2))
-    for x, x2, y in ((V, V2, 4.1), (L, L2, -0.0)):
+    ax.set_ylim(-0.45, 4.4)
+    for x, x2, y in ((V, V2, 4.1), (L, L2, -0.3)):
         ax.plot([x[3][0], x[3][0], x2[3][0]], [x[3][1] if y > 2 else x[2][1], y, y], color=INK, lw=1.1)
         arrow(ax, (x2[3][0], y), x2[3] if y > 2 else x2[2])
         ax.text(6.4, y + (0.14 if y > 2 else 0.16), "goes on unchanged, the guidance is added", color=INK, fontsize=7.5,
@@ -111,7 +112,7 @@ def draw_encoder(ax) -> None:
             before = res, group
 
 
-DIAGRAMS = {"streams": (draw_streams, 12.0, 3.8), "vlmg": (draw_vlmg, 13.0, 4.3), "encoder": (draw_encoder, 14.0, 4.4)}
+DIAGRAMS = {"streams": (draw_streams, 12.0, 3.8), "vlmg": (draw_vlmg, 13.0, 4.75), "encoder": (draw_encoder, 14.0, 4.4)}
 
 
 def draw(name: str, folder: Path) -> bytes:

@@ -1,9 +1,12 @@
 """Each exercise: the stub counts as untouched, the folded solution is right, and each slip gets its own hint.
 
-An exercise is a code cell tagged `exercise` that holds a stub and `check_exercise_NN_k(fn)`; its solution
-stands in the next `<details>`. The checker calls `dtse_core.notebook.grade`, which we watch here.
+An exercise is a code cell tagged `exercise` that holds a stub and calls `check_exercise_NN_k(fn)`, which it
+imports or defines; its solution stands in the next `<details>`. The checker calls `dtse_core.notebook.grade`,
+which we watch here.
 """
 
+import importlib
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from dtse_core import notebook
 
-NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 
 
 def exercises(cells: list[Any]) -> list[tuple[str, str]]:
@@ -71,6 +75,121 @@ def faults(exercise: str, solution: str) -> list[str]:
 def test_exercises_have_right_solutions_and_hints(path, capsys):
     for k, (exercise, solution) in enumerate(exercises(nbformat.read(path, as_version=4).cells), 1):
         assert faults(exercise, solution) == [], f"{path.stem}, exercise {k}"
+
+
+# What a reader may well write, and words of the hint that it must get.
+WRONG = {
+    "00_1": [
+        (lambda: "the dog heading to the right", "its twin goes the other way"),
+        (lambda: "the red bird", "marks the bird"),
+        (lambda: "a ball", "marks no object well"),
+    ],
+    "00_2": [
+        (lambda: (4, 5, 64, 96, 3), "colors come before the rows"),
+        (lambda: (5, 4, 3, 64, 96), "clips come first"),
+    ],
+    "01_1": [
+        (lambda k, B, T, C, H, W: (B * T, C, H >> k, W >> k), "Res5 keeps the size of Res4"),
+        (lambda k, B, T, C, H, W: (B, C, H >> min(k, 4), W >> min(k, 4)), "sees B*T frames"),
+    ],
+    "01_2": [
+        (lambda F, S: (F * S, F * S), "Res3 does not read the sentence"),
+        (lambda F, S: (F, F + S), "each frame with each sentence"),
+    ],
+    "02_1": [
+        (lambda rows: np.array([[0] * (3 - len(r)) + r for r in rows]), "padding goes to the end"),
+        (lambda rows: np.array([r[: min(map(len, rows))] for r in rows]), "nothing may be cut"),
+    ],
+    "02_2": [
+        (lambda: (30, 1, 12, 6), "count from 1"),
+        (lambda: (29, 0, 12, 30), "every fifth frame"),
+    ],
+    "02_3": [
+        (lambda stored: stored[None], "then rows, then columns"),
+        (lambda stored: stored.reshape(1, *stored.shape[::-1]), "reshape does not turn"),
+    ],
+    "03_1": [
+        (lambda side: [side // s for s in (4, 8, 16, 16)], "rounded up"),
+        (lambda side: [math.ceil(side / s) for s in (4, 8, 16, 32)], "keeps stride 1"),
+    ],
+    "03_2": [
+        (lambda mask: mask[:, None, None], "adds 1 to words"),
+        (lambda mask: (mask == 0)[:, None, :, None] * -1e9, "keys are the last axis"),
+    ],
+    "03_3": [
+        (lambda n, k: [(j * (n // k), n if j == k - 1 else (j + 1) * (n // k)) for j in range(k)], "earlier groups"),
+        (lambda n, k: [(j * (n // k), (j + 1) * (n // k)) for j in range(k)], "never run"),
+    ],
+    "04_1": [
+        (lambda scores, mask: scores.softmax(-1), "still gets weight"),
+        (lambda scores, mask: scores.softmax(-1) * mask, "rows sum to less than 1"),
+    ],
+    "04_2": [
+        (lambda word, regions: (regions @ word).softmax(0) @ regions, "divide the scores by sqrt(d)"),
+        (lambda word, regions: (regions @ word / len(word) ** 0.5).softmax(0), "mix the regions"),
+    ],
+    "04_3": [
+        (lambda H, W, N, bins: H * W * (N + sum(bins)), "k * k cells"),
+        (lambda H, W, N, bins: H * W * (N + H * W), "A reads regions"),
+    ],
+    "05_1": [
+        (lambda stages: list(stages), "later stages"),
+        (lambda stages: [2, 3, 4, 5], "before the first insertion"),
+    ],
+    "05_2": [
+        (lambda L, mask: L.mean(1), "counts padding as words"),
+        (lambda L, mask: (L * mask[..., None]).mean(1), "not by N"),
+    ],
+    "05_3": [
+        (lambda T, S: (T * S,) * 3, "group 1 has seen no frame"),
+        (lambda T, S: (T, S, T), "per frame and sentence"),
+    ],
+    "06_1": [
+        (lambda K, rates: max(rates) * K + 1, "not K"),
+        (lambda K, rates: max(rates) * (K - 1), "add the first one"),
+    ],
+    "06_2": [
+        (lambda dy, dx: np.eye(9)[3 * (1 - dy) + 1 - dx], "moves it on"),
+        (lambda dy, dx: np.eye(9)[3 * (1 + dx) + 1 + dy], "rows come first"),
+    ],
+    "06_3": [
+        (lambda G: np.stack([G[1], G[1] - G[0], G[1] - G[2]]), "reference minus current"),
+        (lambda G: np.stack([G[1], G[0] - G[1], G[2] - G[0]]), "both differences"),
+    ],
+    "07_1": [
+        (lambda z, t: math.log(1 + math.exp(z if t else -z)), "the sign"),
+        (lambda z, t: (z - t) ** 2, "sigmoid first"),
+        (lambda z, t: -math.log(1 / (1 + math.exp(-z if t else z))), "log(1 + e^x) is x"),
+    ],
+    "07_2": [
+        (lambda x: [v for v in x for _ in range(2)], "repeats each number"),
+        (lambda x: np.interp(np.linspace(0, 2, 6), range(3), x), "corner to corner"),
+    ],
+    "07_3": [
+        (lambda p, t: (2 * (p * t).sum() + 1) / (p.sum() + t.sum() + 1), "that is dice itself"),
+        (lambda p, t: 1 - 2 * (p * t).sum() / (p.sum() + t.sum()), "add one pixel"),
+    ],
+}
+
+
+def checker(name: str):
+    [home] = [p for p in (ROOT / "dtse_core/exercises").glob("*.py") if f"check_exercise_{name}" in p.read_text()]
+    return getattr(importlib.import_module(f"dtse_core.exercises.{home.stem}"), f"check_exercise_{name}")
+
+
+def test_wrong_answers_are_listed_for_each_exercise_of_00_to_07():
+    asked = [text for p in NOTEBOOKS[:8] for text, _ in exercises(nbformat.read(p, as_version=4).cells)]
+    assert sorted(WRONG) == [re.search(r"^check_exercise_(\d\d_\d)\(", text, re.MULTILINE)[1] for text in asked]
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_typical_wrong_answers_get_different_hints(name, capsys):
+    said = []
+    for answer, words in WRONG[name]:
+        checker(name)(answer)
+        said.append(capsys.readouterr().out)
+        assert "✗ not yet: " in said[-1] and words in said[-1]
+    assert len(set(said)) == len(said) > 1
 
 
 EXERCISE = """
