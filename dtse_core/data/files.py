@@ -13,8 +13,12 @@ import numpy as np
 
 def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
     """A whole text file. Raises `FileNotFoundError`, or `ValueError` naming line and byte that cannot be decoded."""
+    return _decoded(read_bytes(path), path, encoding)
+
+
+def _decoded(data: bytes, path: Path, encoding: str = "utf-8-sig") -> str:
     try:
-        return read_bytes(path).decode(encoding)
+        return data.decode(encoding)
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         name = "UTF-8" if encoding == "utf-8-sig" else encoding
@@ -41,7 +45,12 @@ def read_json(path: Path, kind: type = dict) -> Any:
 
     Raises `FileNotFoundError`, or `ValueError` naming line and column.
     """
-    text = read_text(path)
+    return parse_json(read_bytes(path), path, kind)
+
+
+def parse_json(data: bytes, path: Path, kind: type = dict) -> Any:
+    """As `read_json`, from a file's bytes."""
+    text = _decoded(data, path)
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:

@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import json
 import math
 import os
 import warnings
@@ -17,7 +16,7 @@ from tqdm import tqdm
 
 from ..commands import bars_hidden
 from ..data.clip import ReferringClip, ReferringVideo
-from ..data.files import image_shape, require_shape
+from ..data.files import image_shape, parse_json, require_shape
 from ..data.prepare.archives import DAMAGE
 from .mask_files import (
     INDEX,
@@ -118,13 +117,7 @@ class MaskReader:
         where, index = self.path / INDEX, {}
         if INDEX not in self.names:
             raise FileNotFoundError(f"{where} is missing: it tells which mask belongs to which sample; {WAY}")
-        try:
-            entries = json.loads(self._bytes(INDEX).decode("utf-8-sig"))
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{where}: no JSON ({error}); cut short? write it again") from error
-        if not isinstance(entries, list):
-            raise ValueError(f"{where}: expected a JSON list [...], found {type(entries).__name__}")
-        for number, entry in enumerate(entries, 1):
+        for number, entry in enumerate(parse_json(self._bytes(INDEX), where, list), 1):
             key, value = _parse_entry(entry, f"{where}, entry {number}")
             if key in index:
                 raise ValueError(f'{where}, entry {number}: {key[0]} "{key[1]}" stands twice; it has one mask')

@@ -305,16 +305,19 @@ json_values = st.recursive(
 
 @settings(max_examples=2000, deadline=None)
 @given(value=st.lists(st.dictionaries(st.sampled_from([*ENTRY]), json_values, max_size=4) | json_values, max_size=3))
-def test_any_index_is_read_or_explained(tmp_path_factory, value):
-    folder = tmp_path_factory.mktemp("fuzz", numbered=True)
-    (folder / "index.json").write_text(json.dumps(value))
+def test_any_index_is_read_or_explained(fuzzed, value):
+    (fuzzed / "index.json").write_text(json.dumps(value))
     try:
-        index = MaskReader(folder, "a2d").index
+        index = MaskReader(fuzzed, "a2d").index
     except ValueError as error:
         assert "index.json, entry" in str(error)
     else:
         assert len(index) == len(value)
-    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def fuzzed(tmp_path_factory):
+    return tmp_path_factory.mktemp("fuzz")
 
 
 # The folder on the way
