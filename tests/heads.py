@@ -1,9 +1,10 @@
-"""Writes what is generated: the head cell of each notebook, and notebooks/README.md.
+"""Writes what is generated: the head cell of each notebook, notebooks/README.md, and the path in README.md.
 
 `python tests/heads.py --write` rewrites; without it the command says what is out of date and exits 1.
 Everything comes from notebooks/lessons.toml and from the repository's address in pyproject.toml.
 """
 
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -13,6 +14,7 @@ import nbformat
 
 ROOT = Path(__file__).resolve().parent.parent
 MAP = "01_the_map"
+PATH = ("<!-- path: written by `make heads` -->", "<!-- end of path -->")  # README.md's table stands between them
 
 
 def lessons() -> list[dict[str, Any]]:
@@ -80,8 +82,36 @@ Code is under Apache-2.0, text and figures under CC BY 4.0.
 """
 
 
+def claims(path: Path) -> int:
+    """How many claims a notebook checked when it was last executed, as its last cell prints them; 0 before that."""
+    outputs = [o for c in nbformat.read(path, as_version=4).cells for o in c.get("outputs", [])]
+    found = [re.search(r"This notebook checked (\d+) claims?\.", o.get("text", "")) for o in outputs]
+    return next((int(match[1]) for match in reversed(found) if match), 0)
+
+
+def path_table(folder: Path, present: list[str], address: str) -> str:
+    """README.md's table of the notebooks that are `present`, between its two marks."""
+    colab = f"https://colab.research.google.com/github/{address.removeprefix('https://github.com/')}/blob/main"
+    checked = {name: claims(folder / f"{name}.ipynb") for name in present}
+    rows = "\n".join(
+        f"| {x['name'][:2]} [{x['title']}](notebooks/{x['name']}.ipynb) | {x['about']} | {x['minutes']} "
+        f"| {checked[x['name']]} | [open]({colab}/notebooks/{x['name']}.ipynb) |"
+        for x in lessons()
+        if x["name"] in present
+    )
+    return f"""{PATH[0]}
+| notebook | afterwards you can | minutes on 2 CPU cores | claims checked | Colab |
+|---|---|---|---|---|
+{rows}
+| **together** | | | **{sum(checked.values())}** | |
+{PATH[1]}"""
+
+
 def refresh(folder: Path, write: bool) -> list[str]:
-    """Names of the files whose generated part is out of date; rewrites them if `write`."""
+    """Names of the files whose generated part is out of date; rewrites them if `write`.
+
+    A README.md beside `folder` with the two marks of `PATH` gets its table between them.
+    """
     present = [path.stem for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))]
     address, stale = repository(), []
     for name in present:
@@ -96,6 +126,15 @@ def refresh(folder: Path, write: bool) -> list[str]:
         stale.append(readme.name)
         if write:
             readme.write_text(index(present, address), encoding="utf-8")
+    front = folder.parent / "README.md"
+    text = front.read_text(encoding="utf-8") if front.is_file() else ""
+    if PATH[0] in text and PATH[1] in text:
+        before, after = text.split(PATH[0])[0], text.split(PATH[1])[1]
+        new = before + path_table(folder, present, address) + after
+        if new != text:
+            stale.append("../README.md")
+            if write:
+                front.write_text(new, encoding="utf-8")
     return stale
 
 

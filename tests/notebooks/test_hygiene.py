@@ -297,6 +297,22 @@ def test_a_changed_head_is_found_and_mended(tmp_path):
         heads.head("99_x", [], "x")
 
 
+def test_the_front_page_counts_the_claims_of_the_executed_notebooks(tmp_path):
+    folder, front = tmp_path / "notebooks", tmp_path / "README.md"
+    folder.mkdir()
+    front.write_text(f"before\n{heads.PATH[0]}\nold\n{heads.PATH[1]}\nafter\n")
+    for name, count in (("03_two_streams", 4), ("04_vlmg", 9)):
+        last = nbformat.v4.new_code_cell("claims_checked()")
+        last.outputs = [nbformat.v4.new_output("stream", text=f"This notebook checked {count} claims.\n")]
+        nbformat.write(nbformat.v4.new_notebook(cells=[last]), folder / f"{name}.ipynb")
+    assert "../README.md" in heads.refresh(folder, write=False)
+    heads.refresh(folder, write=True)
+    text = front.read_text()
+    assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
+    assert "(notebooks/04_vlmg.ipynb)" in text and "| 9 | [open](" in text and "**13**" in text
+    assert heads.refresh(folder, write=False) == []
+
+
 def test_modules_of_the_table_exist_for_the_notebooks_that_exist():
     for row in heads.lessons():
         if row["name"] in {p.stem for p in NOTEBOOKS}:
