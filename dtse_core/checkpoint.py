@@ -78,14 +78,18 @@ def checkpoint_sha256(folder: str | Path) -> str:
 def versions() -> dict[str, str]:
     """Versions that a result depends on; `commit` is the source's git hash, empty outside a checkout of it."""
     found = {"python": platform.python_version()}
-    for package in ("dtse", "torch", "transformers", "accelerate", "numpy"):
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "not installed"
+    found |= {name: version(name) for name in ("dtse", "torch", "transformers", "accelerate", "numpy")}
     tracked = _git("ls-files", "--error-unmatch", Path(__file__).name)  # not a package inside some other checkout
     found["commit"] = _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*") if tracked else ""
     return found
+
+
+def version(package: str) -> str:
+    """The installed version of a package, without importing it."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def _git(*arguments: str) -> str:

@@ -6,6 +6,7 @@ and the command line all make a configuration.
 
 import dataclasses
 import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -189,7 +190,7 @@ def preset(name: str, **overrides: Any) -> RunConfig:
     Raises `ValueError` for an unknown preset or key, and names the nearest known one.
     """
     if name not in PRESETS:
-        raise ValueError(f"unknown preset {name!r}{_nearest(name, PRESETS)}; known: {', '.join(PRESETS)}")
+        raise ValueError(f"unknown preset {name!r}{nearest(name, PRESETS)}; known: {', '.join(PRESETS)}")
     return override(RunConfig(preset=name), {**PRESETS[name], **overrides})
 
 
@@ -202,7 +203,7 @@ def override(config: RunConfig, settings: dict[str, Any]) -> RunConfig:
     changes: dict[str, dict[str, Any]] = {"": {}, "model": {}, "data": {}, "train": {}}
     for key, value in settings.items():
         if key not in known:
-            raise ValueError(f"unknown setting {key!r}{_nearest(key, known)}")
+            raise ValueError(f"unknown setting {key!r}{nearest(key, known)}")
         group, _, name = key.rpartition(".")
         changes[group][name] = tuple(value) if isinstance(value, list) else value
     groups = {g: dataclasses.replace(getattr(config, g), **changes[g]) for g in ("model", "data", "train")}
@@ -222,7 +223,8 @@ def from_dict(flat: dict[str, Any]) -> RunConfig:
     return override(RunConfig(), flat)
 
 
-def _nearest(name: str, known) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
+    """` (did you mean 'SEED'?)`, or nothing where no known name comes near."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
     return f" (did you mean {near[0]!r}?)" if near else ""
 

@@ -22,9 +22,8 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from .commands import bars_hidden, one_line_errors
-from .comparison import all_differences, sentence, summary_rows, with_scores
+from .config import nearest
 from .grid import Grid, Run, carry_out, read_grid, read_result
-from .notebook import nearest
 from .report import comparison_page
 
 if TYPE_CHECKING:
@@ -113,7 +112,7 @@ def _cluster(workers: int, scheduler: str) -> Iterator[Any]:
             n_workers=workers,
             threads_per_worker=1,
             memory_limit=None,  # what a run holds is in its kernel, outside the worker
-            dashboard_address=None,
+            dashboard_address=":0",
             silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster) as client,
@@ -124,6 +123,8 @@ def _cluster(workers: int, scheduler: str) -> Iterator[Any]:
 def collect(grid: Grid, out: Path) -> "dict[str, pd.DataFrame]":
     """The grid's results as tables: `runs` (a row for each run of the grid, done or not), `clips`, `curves`."""
     import pandas as pd
+
+    from .comparison import with_scores  # loads torch, which the workers' own processes can do without
 
     runs, clips, curves = [], [], []
     for run in grid.runs:
@@ -167,6 +168,8 @@ def write_tables(tables: "dict[str, pd.DataFrame]", folder: Path) -> list[Path]:
 
 def write_report(tables: "dict[str, pd.DataFrame]", folder: Path, reference: str, title: str) -> list[Path]:
     """The comparison as Markdown and as a page: means over seeds, and what the paired intervals support."""
+    from .comparison import all_differences, sentence, summary_rows
+
     runs = tables["runs"]
     if reference not in set(runs["variant"]):
         raise ValueError(f"no variant {reference!r}{nearest(reference, runs['variant'])} in the grid")

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from .checkpoint import write_json
-from .notebook import nearest
+from .config import nearest
 from .runner import check_parameters, parameters_of, run_notebook
 
 MOST_RUNS = 5000

@@ -4,9 +4,7 @@ Design: notebook handbook, sections 4, 5, 8 and 11. IPython is imported only whe
 """
 
 import ast
-import difflib
 import html
-import importlib.metadata
 import os
 import platform
 import random
@@ -20,7 +18,8 @@ import numpy as np
 import torch
 from tqdm import tqdm  # the text bar: the widget bar would leave its state in the notebook file
 
-from .config import RunConfig, override, preset, to_dict
+from .checkpoint import version
+from .config import RunConfig, nearest, override, preset, to_dict
 
 Item = TypeVar("Item")
 PROFILES = {"smoke": "tiny", "colab": "colab", "paper": "paper"}  # profile of a notebook -> preset of the package
@@ -151,20 +150,6 @@ def progress(iterable: Iterable[Item], what: str, total: int | None = None) -> I
 def headless() -> bool:
     """Whether bars and widgets are off: nobody watches, and they would leave traces in the outputs."""
     return os.environ.get("DTSE_HEADLESS", "") == "1"
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """` (did you mean 'SEED'?)`, or nothing where no known name comes near."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
-    return f" (did you mean {near[0]!r}?)" if near else ""
-
-
-def version(package: str) -> str:
-    """The installed version of a package, without importing it."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def _injected_names() -> list[str]:

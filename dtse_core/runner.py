@@ -19,7 +19,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .notebook import nearest, version
+from .checkpoint import version
+from .config import nearest
 from .report import fewer_colors, table, title, write_html, write_index
 
 # cuBLAS reads its variable when torch first uses it; the kernel inherits all of these

@@ -1,0 +1,188 @@
+"""Grid files: what they expand to, how runs are named, and what is refused before anything runs."""
+
+import errno
+import json
+from itertools import product
+from pathlib import Path
+
+import nbformat
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nbformat.v4 import new_code_cell, new_notebook
+
+from dtse_core import grid as module
+from dtse_core.commands import with_settings
+from dtse_core.config import preset
+from dtse_core.grid import MOST_RUNS, carry_out, read_grid, read_result
+
+PARAMETERS = 'SEED = 0  # of all\nMODE = "ok"  # what happens\nRATE = 0.5  # a float'
+TELL = (  # what setup() and record() publish, without the two seconds that torch takes to import
+    "get_ipython().display_pub.publish({'text/plain': 'told'}, {'dtse': {'parameters': "
+    "{'SEED': SEED, 'MODE': MODE, 'RATE': RATE}, 'config': {'a': 1}, 'recorded': {'metrics': {'mean_iou': 0.25}}}})"
+)
+
+
+def notebook(folder: Path, body: str = "sum(range(10**6))", parameters: str = PARAMETERS) -> Path:
+    cells = [new_code_cell(parameters, metadata={"tags": ["parameters"] if parameters else []})]
+    cells += [new_code_cell(body), new_code_cell(TELL)]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "x", "language": "python"}}
+    nbformat.write(new_notebook(cells=cells, metadata=kernel), folder / "work.ipynb")
+    return folder / "work.ipynb"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("grids")
+    notebook(folder)
+    return folder
+
+
+def grid_of(folder: Path, **asked):
+    (folder / "g.json").write_text(json.dumps({"notebook": "work.ipynb"} | asked))
+    return read_grid(folder / "g.json")
+
+
+AXIS = st.integers(1, 3)
+
+
+@given(seeds=AXIS, modes=AXIS, pairs=AXIS)
+def test_a_grid_is_every_combination_of_values_zips_and_seeds(home, seeds, modes, pairs):
+    names, zipped = [f"m{k}" for k in range(modes)], [k / 4 for k in range(pairs)]
+    found = grid_of(home, seeds=list(range(seeds)), values={"MODE": names}, zips=[{"RATE": zipped}])
+    expected = {*product(range(seeds), names, zipped)}
+    assert len(found.runs) == len(expected) == len({r.name for r in found.runs})
+    assert {(r.parameters["SEED"], r.parameters["MODE"], r.parameters["RATE"]) for r in found.runs} == expected
+
+
+def test_zipped_lists_go_side_by_side(home):
+    found = grid_of(home, zips=[{"SEED": [1, 2], "MODE": ["a", "b"]}])
+    assert [(r.parameters["SEED"], r.parameters["MODE"]) for r in found.runs] == [(1, "a"), (2, "b")]
+
+
+def test_blocks_add_to_what_stands_above_and_a_run_asked_for_twice_is_one(home):
+    blocks = [
+        {"labels": {"variant": "first"}},
+        {"labels": {"variant": "other", "budget": "seconds"}, "values": {"MODE": "x"}, "seeds": [0]},
+        {"labels": {"variant": "again"}, "values": {"RATE": 0.5}},  # the default, spelt out
+    ]
+    found = grid_of(home, seeds=[0, 1], labels={"group": "all"}, blocks=blocks)
+    told = [(r.labels["variant"], r.parameters["SEED"], r.parameters["MODE"]) for r in found.runs]
+    assert told == [("first", 0, "ok"), ("first", 1, "ok"), ("other", 0, "x")]
+    assert found.runs[2].labels == {"group": "all", "variant": "other", "budget": "seconds"}
+
+
+def test_a_run_is_named_by_its_notebook_and_all_its_parameters_whatever_the_file_looks_like(home):
+    (home / "g.toml").write_text('notebook = "work.ipynb"\n[values]\nRATE = [0.5]\nMODE = "ok"\n')
+    one, other = read_grid(home / "g.toml").runs, grid_of(home, values={"MODE": ["ok"]}, labels={"variant": "x"}).runs
+    assert [r.name for r in one] == [r.name for r in other]
+    assert one[0].name != grid_of(home, values={"MODE": "ok", "RATE": 0.25}).runs[0].name
+    notebook(home).rename(home / "other.ipynb")
+    notebook(home)
+    assert one[0].name != grid_of(home, notebook="other.ipynb").runs[0].name
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"values": {"SEDE": 1}}, r"has no parameter SEDE \(did you mean 'SEED'\?\)"),
+        ({"values": {"SEED": ["x"]}}, "SEED must be of type int, not 'x'"),
+        ({"values": {"RATE": True}}, "RATE must be of type float, not True"),
+        ({"values": {"SEED": []}}, "asks for 0 runs"),
+        ({"seeds": []}, "asks for 0 runs"),
+        ({"values": {"SEED": list(range(1000)), "RATE": list(range(100))}}, "asks for 100000 runs; it must be 1 to"),
+        ({"zips": [{"SEED": [1, 2], "MODE": ["a"]}]}, "of one length; found SEED 2, MODE 1"),
+        ({"seeds": [1], "values": {"SEED": 2}}, "SEED is set in more than one way"),
+        ({"value": {"SEED": 1}}, r"unknown key value \(did you mean 'values'\?\)"),
+        ({"blocks": [{"seed": [1]}]}, r"a block: unknown key seed \(did you mean 'seeds'\?\)"),
+        ({"labels": {"varient": "x"}}, r"labels: unknown key varient \(did you mean 'variant'\?\)"),
+        ({"values": [1]}, r"values is \[1\], which is no dict"),
+        ({"zips": [{"SEED": 1}]}, "zips holds tables of lists"),
+    ],
+    ids=lambda v: v if isinstance(v, str) else None,
+)
+def test_a_grid_that_cannot_run_is_refused_in_one_line(home, asked, words):
+    with pytest.raises(ValueError, match=words):
+        grid_of(home, **asked)
+
+
+def test_a_grid_too_large_is_counted_not_unrolled(home, monkeypatch):
+    monkeypatch.setattr(module, "check_parameters", lambda *_: pytest.fail("a run was made"))
+    with pytest.raises(ValueError, match=f"it must be 1 to {MOST_RUNS}"):
+        grid_of(home, values={"SEED": list(range(10**5)), "RATE": list(range(10**5))})
+
+
+def test_a_notebook_without_parameters_and_missing_or_broken_files_are_refused(tmp_path):
+    notebook(tmp_path, parameters="")
+    with pytest.raises(ValueError, match="work.ipynb has no parameters: tag a cell with `parameters`"):
+        grid_of(tmp_path)
+    with pytest.raises(FileNotFoundError, match="there is no notebook"):
+        grid_of(tmp_path, notebook="absent.ipynb")
+    with pytest.raises(FileNotFoundError, match="there is no grid file"):
+        read_grid(tmp_path / "absent.toml")
+    (tmp_path / "broken.toml").write_text("seeds = [0")
+    with pytest.raises(ValueError, match="broken.toml is no TOML"):
+        read_grid(tmp_path / "broken.toml")
+
+
+def test_a_run_records_what_was_asked_what_was_used_and_what_it_cost(tmp_path):
+    notebook(tmp_path, "held = bytearray(150 * 2**20)\nimport time\ntime.sleep(0.6)\nsum(range(4 * 10**6))")
+    [run] = grid_of(tmp_path, values={"SEED": 3}).runs
+    record = carry_out(run, str(tmp_path / "work.ipynb"), str(tmp_path / "out"), 1)
+    assert record["ok"], record["error"]
+    assert record["asked"] == record["used"] == {"SEED": 3, "MODE": "ok", "RATE": 0.5}
+    assert record["recorded"] == {"metrics": {"mean_iou": 0.25}} and record["config"] == {"a": 1}
+    assert 150 * 2**20 < record["peak_memory"] < 2**30
+    assert record["cpu_seconds"] >= 0.1 and record["seconds"] >= 0.6
+    assert record["versions"]["papermill"] and record["run"] == run.name
+    assert read_result(tmp_path / "out") == record
+
+
+def test_a_run_that_used_other_parameters_than_asked_fails(tmp_path):
+    notebook(tmp_path, "SEED = 7")
+    [run] = grid_of(tmp_path, values={"SEED": 3}).runs
+    record = carry_out(run, str(tmp_path / "work.ipynb"), str(tmp_path / "out"), 1)
+    assert not record["ok"] and "asked for {'SEED': 3" in record["error"] and "{'SEED': 7}" in record["error"]
+
+
+def test_a_full_disk_leaves_no_record_of_a_run(tmp_path, monkeypatch):
+    notebook(tmp_path)
+    [run] = grid_of(tmp_path).runs
+
+    def full(path, text, *_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        carry_out(run, str(tmp_path / "work.ipynb"), str(tmp_path / "out"), 1)
+    assert read_result(tmp_path / "out") is None
+
+
+def test_half_a_record_is_none(tmp_path):
+    (tmp_path / "result.json").write_text('{"ok": true, "metr')
+    assert read_result(tmp_path) is None
+
+
+def test_settings_come_from_one_text_in_the_types_of_the_configuration():
+    text = "model.lmdf=off model.window=5 model.vlmg_stages=4 model.dilations=1,2 train.lr=1"
+    text += " model.vision_to_language=false"
+    config = with_settings(preset("tiny"), text)
+    assert (config.model.lmdf, config.model.window, config.model.vlmg_stages) == ("off", 5, (4,))
+    assert (config.model.dilations, config.train.lr, config.model.vision_to_language) == ((1, 2), 1.0, False)
+    assert with_settings(config, "model.vlmg_stages=").model.vlmg_stages == ()
+    assert with_settings(config, "") == config
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("model.lmfd=off", "unknown setting 'model.lmfd' .did you mean 'model.lmdf'"),
+        ("model.window=three", "model.window must be of type int, not 'three'"),
+        ("train.minutes=yes", "train.minutes must be of type float, not 'yes'"),
+        ("model.lmdf=of", "model.lmdf is 'of'; it must be one of off"),
+        ("model.lmdf", "'model.lmdf' is no setting; write name=value"),
+    ],
+)
+def test_a_wrong_setting_is_refused(text, words):
+    with pytest.raises(ValueError, match=words):
+        with_settings(preset("tiny"), text)
