@@ -176,7 +176,7 @@ def filters_grid(lens: Lens, clip: int) -> "Figure":
     """How far each position's filter is from the mean filter of its map, per level and rate."""
     x = lens.see(clip)
     filters = x.answer().filters
-    sheet = _Sheet([[(n, r) for r in range(len(k))] for n, k in filters.items()], x, width=5.5)
+    sheet = _Sheet([[(n, r) for r in range(len(k))] for n, k in filters.items()], x, width=4.8)
     for n, k in filters.items():  # k (R, m, K*K, h, w)
         own = (k - k.mean((3, 4), keepdim=True)).abs().mean((1, 2))  # (R, h, w)
         for i, r in enumerate(x.model.lmdf[str(n)].dilations):
@@ -203,10 +203,10 @@ def draw_prediction(lens: Lens, sentence: str, threshold: float = 0.5) -> "Figur
 def prediction_grid(lens: Lens, thresholds: Sequence[float] = (0.1, 0.9)) -> "Figure":
     """Each sentence at several thresholds."""
     views = [lens.see(k) for k in range(len(lens.clips))]
-    sheet = _Sheet([[(k, t) for t in ("", *thresholds)] for k in range(len(views))], views[0], lines=2, width=5.5)
+    sheet = _Sheet([[(k, t) for t in ("", *thresholds)] for k in range(len(views))], views[0], lines=2, width=4.8)
     for k, x in enumerate(views):
         p = x.answer().probability
-        sheet.show((k, ""), _colored(p), fill(x.clip.expression, 32))
+        sheet.show((k, ""), _colored(p), fill(f'"{x.clip.expression}"', 22))
         for t in thresholds:
             sheet.show((k, t), _masked(x, p, t), f"above {t}: IoU {region_similarity(p > t, x.clip.mask):.2f}")
     return sheet.figure
@@ -282,7 +282,7 @@ class _Sheet:
     All pictures share one axes: it draws several times as fast as an axes for each. Inside it, lengths are inches.
     """
 
-    def __init__(self, names: list[list[Any]], x: Inside, lines: int = 1, width: float = 7.9):
+    def __init__(self, names: list[list[Any]], x: Inside, lines: int = 1, width: float = 7.2):
         import matplotlib.pyplot as plt
 
         self.frame = H, W = x.clip.mask.shape
