@@ -141,7 +141,8 @@ def compare(
 
 
 def all_differences(runs: "pd.DataFrame", clips: "pd.DataFrame", reference: str) -> list[Difference]:
-    """Every variant against the reference: overall, by evidence, on other splits, at each budget."""
+    """Every variant against the reference, or what its label `against` names: in all, by evidence, on other splits, at
+    each budget."""
     return list(_all_differences(runs, clips, reference))
 
 
@@ -150,12 +151,13 @@ def _all_differences(runs, clips, reference: str) -> Iterator[Difference]:
     kinds = [k for k in KINDS if k in set(clips["evidence"])]
     for budget in budgets(runs):
         asked = runs[runs["budget"] == budget]
-        for variant in (v for v in dict.fromkeys(asked["variant"]) if v != reference):
+        labels = asked.drop_duplicates("variant").set_index("variant")["against"]
+        for variant, other in ((v, labels[v] or reference) for v in labels.index if v != reference):
             for split in splits:
                 score = "told_apart" if split == "twins" else "iou"
-                yield compare(runs, clips, variant, reference, score, split, budget=budget)
+                yield compare(runs, clips, variant, other, score, split, budget=budget)
             for kind in kinds:
-                yield compare(runs, clips, variant, reference, evidence=kind, budget=budget)
+                yield compare(runs, clips, variant, other, evidence=kind, budget=budget)
 
 
 def budgets(runs: "pd.DataFrame") -> list[str]:

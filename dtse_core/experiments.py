@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ATTEMPTS = 2  # a run that crashed is tried once more
+CLIP_COLUMNS = ("clip", "video_id", "evidence", "intersection", "union", "on_target", "on_twin")
 PROVENANCE = ("error", "attempt", "claims", "seconds", "cpu_seconds", "peak_memory", "commit")
 
 
@@ -132,15 +133,17 @@ def collect(grid: Grid, out: Path) -> "dict[str, pd.DataFrame]":
         recorded = record.get("recorded", {}) if record.get("ok") else {}
         state = "not run" if not record else "ok" if record["ok"] else "failed"
         variant = grid.differs(run, without=("SEED",)) or "all"
-        row = {"run": run.name, "state": state, "variant": variant, "group": "", "budget": "steps", **run.labels}
+        row = {"run": run.name, "state": state, "variant": variant, "group": "", "budget": "steps", "against": ""}
+        row |= run.labels
         row |= run.parameters | {name: record.get(name) for name in PROVENANCE}
         row |= {name: json.dumps(record.get(name, {}), sort_keys=True) for name in ("used", "config", "versions")}
         runs.append(row | dict(_plain(recorded)))
         curves += [{"run": run.name, **point} for point in recorded.get("curves", [])]
         for split, columns in recorded.get("clips", {}).items():
             clips.append(pd.DataFrame(columns).assign(run=run.name, split=split))
-    tables = {"runs": pd.DataFrame(runs), "curves": pd.DataFrame(curves)}
-    return tables | {"clips": with_scores(pd.concat(clips, ignore_index=True)) if clips else pd.DataFrame()}
+    empty = pd.DataFrame(columns=["run", "split", *CLIP_COLUMNS])
+    scored = with_scores(pd.concat(clips, ignore_index=True) if clips else empty)
+    return {"runs": pd.DataFrame(runs), "clips": scored, "curves": pd.DataFrame(curves)}
 
 
 def _plain(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -175,7 +178,7 @@ def write_report(tables: "dict[str, pd.DataFrame]", folder: Path, reference: str
         raise ValueError(f"no variant {reference!r}{nearest(reference, runs['variant'])} in the grid")
     head, *rows = summary_rows(runs)
     lines = ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]
-    said = [sentence(d) for d in all_differences(runs, tables["clips"], reference)] if len(tables["clips"]) else []
+    said = [sentence(d) for d in all_differences(runs, tables["clips"], reference)]
     done = f"{(runs['state'] == 'ok').sum()} of {len(runs)} runs."
     text = "\n".join([f"# {title}", "", done, "", *lines, "", *(f"- {s}" for s in said), ""])
     folder.mkdir(parents=True, exist_ok=True)

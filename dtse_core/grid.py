@@ -13,7 +13,7 @@
     SETTINGS = ["model.lmdf=off", ""]
 
     [[blocks]]                        # optional: several grids, each with what stands above and with its own
-    labels = { variant = "no LMDF" }  # names in the results; also group, and budget: steps or seconds
+    labels = { variant = "no LMDF" }  # names in the results, see LABELS
     values = { SETTINGS = "model.lmdf=off" }
 
 TOML or JSON. A run is named by the hash of its notebook's name and all its parameters: the same run asked for
@@ -38,7 +38,12 @@ from .runner import check_parameters, parameters_of, run_notebook
 
 MOST_RUNS = 5000
 BLOCK_KEYS = {"seeds": list, "values": dict, "zips": list, "labels": dict}
-LABELS = {"variant": str, "group": str, "budget": str}
+LABELS = {
+    "variant": str,  # what a block is called; by default the parameters by which its runs differ
+    "group": str,  # of variants that are shown together
+    "budget": str,  # steps or seconds: what the variant has in common with those it is compared with
+    "against": str,  # the variant that it is compared with; by default the first of the grid
+}
 GRID_KEYS = {**BLOCK_KEYS, "notebook": str, "minutes": int | float, "blocks": list}
 RESULT = "result.json"  # in a run's folder; written last, so that a run without it did not end
 
@@ -101,7 +106,10 @@ def read_grid(path: str | Path) -> Grid:
             text = json.dumps([notebook.name, parameters], sort_keys=True, ensure_ascii=False)
             name = hashlib.sha256(text.encode()).hexdigest()[:12]
             runs.setdefault(name, Run(name, parameters, block.get("labels", {})))
-    return Grid(notebook, float(asked.get("minutes", 60)), tuple(runs.values()))
+    seeds = list(dict.fromkeys(run.parameters.get("SEED") for run in runs.values()))
+    # Seed by seed: a grid that is stopped has whole comparisons.
+    ordered = sorted(runs.values(), key=lambda run: seeds.index(run.parameters.get("SEED")))
+    return Grid(notebook, float(asked.get("minutes", 60)), tuple(ordered))
 
 
 def carry_out(run: Run, notebook: str, folder: str, minutes: float, attempt: int = 1) -> dict[str, Any]:

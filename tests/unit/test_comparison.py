@@ -84,7 +84,9 @@ def tables() -> tuple[pd.DataFrame, pd.DataFrame]:
         for seed in range(3):
             run, state = f"{variant}-{budget}-{seed}", "not run" if variant == "absent" else "ok"
             scores = {"metrics.mean_iou": 0.5, "twins_accuracy": 0.5, "step_cpu_seconds": 0.1}
-            runs.append({"run": run, "variant": variant, "budget": budget, "SEED": seed, "state": state} | scores)
+            runs.append(
+                {"run": run, "variant": variant, "budget": budget, "SEED": seed, "state": state, "against": ""} | scores
+            )
             if state == "ok":
                 gain = GAINS[variant] / (2 if budget == "seconds" else 1)
                 iou = hard + gain + 0.01 * rng.standard_normal() + 0.02 * rng.standard_normal(40)
@@ -132,6 +134,13 @@ def test_all_differences_cover_every_variant_part_and_budget(tables):
     parts = {"all", "twins", "action", "direction"}
     expected = {(v, p, "steps") for v in ("worse", "same", "absent") for p in parts}
     assert found == expected | {("worse", p, "seconds") for p in parts}
+
+
+def test_a_label_names_another_reference(tables):
+    runs, clips = tables
+    runs.loc[runs["variant"] == "same", "against"] = "worse"
+    [d] = [d for d in all_differences(runs, clips, "full") if d.variant == "same" and d.part == "all"]
+    assert d.reference == "worse" and d.low > 0
 
 
 def test_scores_on_different_clips_and_runs_counted_twice_are_refused(tables):

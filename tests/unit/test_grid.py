@@ -55,6 +55,12 @@ def test_a_grid_is_every_combination_of_values_zips_and_seeds(home, seeds, modes
     assert {(r.parameters["SEED"], r.parameters["MODE"], r.parameters["RATE"]) for r in found.runs} == expected
 
 
+def test_runs_go_seed_by_seed_so_that_a_stopped_grid_has_whole_comparisons(home):
+    found = grid_of(home, seeds=[3, 1], values={"MODE": ["a", "b"]}, blocks=[{}, {"values": {"MODE": "c"}}])
+    order = [(r.parameters["SEED"], r.parameters["MODE"]) for r in found.runs]
+    assert order == [(3, "a"), (3, "b"), (3, "c"), (1, "a"), (1, "b"), (1, "c")]
+
+
 def test_zipped_lists_go_side_by_side(home):
     found = grid_of(home, zips=[{"SEED": [1, 2], "MODE": ["a", "b"]}])
     assert [(r.parameters["SEED"], r.parameters["MODE"]) for r in found.runs] == [(1, "a"), (2, "b")]
@@ -95,7 +101,7 @@ def test_a_run_is_named_by_its_notebook_and_all_its_parameters_whatever_the_file
         ({"seeds": [1], "values": {"SEED": 2}}, "SEED is set in more than one way"),
         ({"value": {"SEED": 1}}, r"unknown key value \(did you mean 'values'\?\)"),
         ({"blocks": [{"seed": [1]}]}, r"a block: unknown key seed \(did you mean 'seeds'\?\)"),
-        ({"labels": {"varient": "x"}}, r"labels: unknown key varient \(did you mean 'variant'\?\)"),
+        ({"labels": {"variants": "x"}}, r"labels: unknown key variants \(did you mean 'variant'\?\)"),
         ({"values": [1]}, r"values is \[1\], which is no dict"),
         ({"zips": [{"SEED": 1}]}, "zips holds tables of lists"),
     ],
