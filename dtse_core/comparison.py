@@ -64,7 +64,9 @@ def with_scores(clips: "pd.DataFrame") -> "pd.DataFrame":
     counts = clips[["intersection", "union"]].to_numpy(dtype=np.int64)
     gap = clips["on_target"].astype(float) - clips["on_twin"].astype(float)
     told = np.sign(gap) / 2 + 0.5
-    scored = clips.rename(columns={"video_id": "video"}).assign(iou=sample_ious(counts), told_apart=told)
+    scored = clips.rename(columns={"video_id": "video"}).assign(
+        iou=sample_ious(counts) if len(clips) else [], told_apart=told
+    )
     return scored.drop(columns=["on_target", "on_twin"])
 
 
