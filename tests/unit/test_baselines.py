@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from benchmarks.baselines import BASELINES
 from benchmarks.baselines.common import JoinFrames, whole_window, with_place
@@ -16,7 +17,7 @@ from dtse_core.config import ModelConfig
 from dtse_core.data.collate import Batch
 from dtse_core.optimizer import MuonAdamW
 from dtse_core.recipe import parameter_groups
-from dtse_core.train import train_step
+from dtse_core.train import train, train_step
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks" / "baselines"
 each = pytest.mark.parametrize("name", BASELINES)
@@ -136,6 +137,15 @@ def test_a_short_training_on_one_clip_lowers_the_loss_by_more_than_half(name):
         optimizer.zero_grad()
         losses.append(loss.item())
     assert losses[-1] < 0.5 * losses[0]
+
+
+@each
+def test_the_loop_that_trains_dtse_trains_it_and_its_weights_are_read_again(name, tmp_path):
+    quick = {"train.steps": 1, "train.eval_samples": 1, "train.batch": 2, "data.size": (32, 48), "data.toy_clips": 4}
+    final = train(preset("tiny", out=str(tmp_path / "run"), **quick), False, make_model=BASELINES[name])
+    loaded, kept = BASELINES[name].from_pretrained(final, strict=True), load_file(final / "model.safetensors")
+    assert loaded.state_dict().keys() == kept.keys()
+    assert all(torch.equal(loaded.state_dict()[key], kept[key]) for key in kept)
 
 
 @each
