@@ -1,0 +1,79 @@
+"""Notebook 08 in the colab profile: pretrained streams trained on an A2D root, without hub and GPU.
+
+The hub's cache is filled with small networks under the names that the preset asks for; everything else is the preset's.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import BertConfig, BertModel, ResNetConfig, ResNetModel
+
+from dtse_core.data.collate import load_tokenizer
+from dtse_core.streams import ARCHITECTURES
+
+NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "08_train_a_subset.ipynb"
+LEARNING = {  # claims about what is learned, which two steps at random weights cannot fulfil
+    "the loss on one clip falls by more than 90 %",
+    "the training loss has fallen by more than a fifth",
+}
+RUN = """
+import json, sys
+import nbformat
+from dtse_core import config, notebook
+config.PRESETS["colab"] |= {"data.size": (64, 96), "data.workers": 0, "train.batch": 2}
+claims = {}
+notebook.check = lambda condition, claim: claims.update({claim: bool(condition)})
+space = {}
+for cell in nbformat.read(sys.argv[1], as_version=4).cells:
+    tags = cell.metadata.get("tags", [])
+    if cell.source.startswith("## What the curves do not show"):
+        break
+    if cell.cell_type != "code" or "%pip" in cell.source:
+        continue
+    exec(cell.source.replace("(2e-4, 300)", "(2e-4, 2)"), space)
+    if "parameters" in tags:
+        space |= {"PROFILE": "colab", "DATA_ROOT": sys.argv[2], "DEVICE": "cpu", "STEPS": 20}
+model = space["watch"].model
+print(json.dumps({
+    "claims": claims,
+    "streams": [model.config.visual, model.config.text, model.config.pretrained],
+    "data": type(space["training"]).__name__,
+    "steps": space["steps"],
+    "loaded": float(model.encoder.visual.resnet.embedder.embedder.convolution.weight.abs().mean()),
+}))
+"""
+
+
+def put_into_cache(cache: Path, name: str, *parts) -> None:
+    """What a download of the hub's repository `name` leaves behind."""
+    home = cache / "hub" / f"models--{name.replace('/', '--')}"
+    for part in parts:
+        part.save_pretrained(home / "snapshots" / ("0" * 40))
+    (home / "refs").mkdir()
+    (home / "refs" / "main").write_text("0" * 40)
+
+
+@pytest.mark.slow
+def test_the_colab_profile_trains_pretrained_streams_on_an_a2d_root(tmp_path, toy_a2d_root):
+    torch.manual_seed(0)
+    resnet = ResNetModel(ResNetConfig(**ARCHITECTURES["tiny-resnet"]))
+    resnet.embedder.embedder.convolution.weight.data.fill_(0.125)
+    put_into_cache(tmp_path / "cache", "microsoft/resnet-50", resnet)
+    bert = BertModel(BertConfig(**ARCHITECTURES["tiny-bert"]))
+    put_into_cache(tmp_path / "cache", "bert-base-uncased", bert, load_tokenizer("tiny-bert"))
+    more = {"HF_HOME": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1", "DTSE_HEADLESS": "1", "MPLBACKEND": "agg"}
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, NOTEBOOK, toy_a2d_root], capture_output=True, text=True, env=os.environ | more
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["streams"] == ["microsoft/resnet-50", "bert-base-uncased", True] and told["data"] == "A2DSentences"
+    assert abs(told["loaded"] - 0.125) < 0.01  # the cache's weights, a few small steps later
+    assert told["steps"] == [10, 20]
+    assert {claim for claim, holds in told["claims"].items() if not holds} <= LEARNING
+    assert "resuming reproduces the next loss" in told["claims"]
