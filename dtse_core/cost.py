@@ -22,7 +22,7 @@ from .data.collate import Batch
 from .model import DTSE
 from .optimizer import orthogonalize
 from .recipe import checkpoint_streams, parameter_groups
-from .speed import SHEETS, Speed, Tally, measure_speed
+from .speed import SHEETS, UPDATED, Speed, Tally, measure_speed
 from .train import train_step
 
 GB = 1e9
@@ -55,7 +55,8 @@ class Cost:
         """Time of a step: each kind of work at its own speed."""
         w = self.work
         products = w["matmul"] / speed.matmul + w["conv"] / speed.conv
-        return products + w["memory"] / speed.memory + w["operators"] * speed.start
+        moved = w["memory"] / speed.memory + w["update"] / speed.update
+        return products + moved + w["operators"] * speed.start
 
 
 def count_cost(config: RunConfig, processes: int = 1, gpu: bool = False) -> Cost:
@@ -108,7 +109,7 @@ def update(tally: Tally, groups: list[dict], gpu: bool) -> None:
     """Adds to `tally` what the optimiser does; its own code asks for values, which nothing has here."""
     adam = [p for g in groups if not g["muon"] for p in g["params"]]
     roots = [torch.sqrt(p) for p in adam] if gpu else []  # of all weights at once
-    tally.work["memory"] += 8 * 4 * sum(p.numel() for p in adam)  # weight, gradient and moments, read and written
+    tally.work["update"] += UPDATED * sum(p.numel() for p in adam)
     tally.work["operators"] += 0 if gpu else 12 * len(adam)
     del roots
     for shape, count in Counter(p.flatten(1).shape for g in groups if g["muon"] for p in g["params"]).items():

@@ -15,6 +15,9 @@ from torch.utils.flop_counter import flop_registry
 from .layers import CBR
 
 
+UPDATED = 8 * 4  # bytes that AdamW moves for a weight: itself, its gradient and two moments, read and written
+
+
 @dataclass(frozen=True)
 class Speed:
     """What a device does in a second, and what an operator costs however small it is."""
@@ -22,6 +25,7 @@ class Speed:
     matmul: float  # operations, a multiplication and an addition being two
     conv: float
     memory: float  # bytes read or written
+    update: float  # the same for weights and moments, which no cache holds
     start: float  # seconds to start an operator
 
 
@@ -30,7 +34,8 @@ def _sheet(single: float, half: float, bandwidth: float) -> tuple[Speed, Speed]:
 
     Large layers reach some 40 % of the first and 70 % of the second.
     """
-    return tuple(Speed(0.4e12 * peak, 0.4e12 * peak, 0.7e9 * bandwidth, 1e-5) for peak in (single, half))
+    memory = 0.7e9 * bandwidth
+    return tuple(Speed(0.4e12 * peak, 0.4e12 * peak, memory, memory, 1e-5) for peak in (single, half))
 
 
 SHEETS = {
@@ -84,7 +89,8 @@ class Tally(TorchDispatchMode):
 
 
 def measure_speed(device: str, half: torch.dtype | None = None) -> Speed:
-    """Four layers on the device at hand, forward and backward: the work that is counted over the time it takes.
+    """Four layers on the device at hand, forward and backward, and a step of AdamW: the work that is counted over the
+    time it takes.
 
     Takes some seconds. Raises `ValueError` if there is no such device here.
     """
@@ -102,10 +108,13 @@ def measure_speed(device: str, half: torch.dtype | None = None) -> Speed:
             run()
         return tally.work[unit] / _fastest(run, device)
 
+    weights = nn.Parameter(torch.zeros(2**23, device=device))  # 32 MB, and as much for gradient and each moment
+    weights.grad = torch.ones_like(weights)
     return Speed(
         matmul=rate("matmul", nn.Linear(256, 256, bias=False), 2400, 256),
         conv=rate("conv", nn.Conv2d(64, 64, 3, padding=1, bias=False), 12, 64, 40, 40),
         memory=rate("memory", nn.Sequential(nn.GroupNorm(8, 64), nn.ReLU()), 12, 64, 40, 40),
+        update=UPDATED * weights.numel() / _fastest(torch.optim.AdamW([weights]).step, device),
         start=1 / rate("operators", CBR(8, 8, 3, "group"), 1, 8, 4, 4),
     )
 

@@ -140,8 +140,8 @@ def test_the_tally_counts_products_bytes_and_what_is_held():
 
 
 def test_the_time_of_a_step_adds_each_kind_of_work_at_its_speed():
-    made = cost_of(100, Counter(matmul=10, conv=20, memory=30, operators=4))
-    assert made.seconds(Speed(matmul=5, conv=10, memory=10, start=0.5)) == 2 + 2 + 3 + 2
+    made = cost_of(100, Counter(matmul=10, conv=20, memory=30, update=40, operators=4))
+    assert made.seconds(Speed(matmul=5, conv=10, memory=10, update=8, start=0.5)) == 2 + 2 + 3 + 5 + 2
 
 
 def test_speeds_are_measured_here_or_refused(monkeypatch):
@@ -150,6 +150,7 @@ def test_speeds_are_measured_here_or_refused(monkeypatch):
     assert speed.matmul == 3 * 2 * 2400 * 256 * 256 / 2, "forward, and the gradients of both factors"
     assert speed.conv == 3 * 2 * 12 * 1600 * 64 * 64 * 9 / 2
     assert speed.memory > 0 and 0 < speed.start < 1
+    assert speed.update == 2 * 4 * 4 * 2**23 / 2, "weight, gradient and both moments, read and written"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match="no GPU can be used here; --device may also be cpu or one of t4"):
         measure_speed("cuda")
