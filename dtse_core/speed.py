@@ -14,7 +14,6 @@ from torch.utils.flop_counter import flop_registry
 
 from .layers import CBR
 
-
 UPDATED = 8 * 4  # bytes that AdamW moves for a weight: itself, its gradient and two moments, read and written
 
 
