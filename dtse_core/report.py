@@ -31,13 +31,50 @@ td small { display: block; color: var(--soft); overflow-wrap: anywhere; }
 
 
 def write_html(notebook: Any, path: Path) -> None:
-    """Renders an executed notebook to one HTML file, attached pictures included. Links to other notebooks lead to
-    their pages."""
+    """Renders an executed notebook to one HTML file that needs no network: attached pictures, badges and, where
+    latex2mathml is installed, formulas are in it. Links to other notebooks lead to their pages."""
+    from jinja2 import pass_context
     from nbconvert import HTMLExporter
 
+    class Exporter(HTMLExporter):
+        @pass_context
+        def markdown2html(self, context, source):
+            return _formulas(_badges(super().markdown2html(context, source)))
+
     # Not with embed_images: it closes `<details>` at the first blank line, and the solutions stand open.
-    page, _ = HTMLExporter().from_notebook_node(notebook, {"metadata": {"name": path.stem}})
+    page, _ = Exporter().from_notebook_node(notebook, {"metadata": {"name": path.stem}})
     path.write_text(re.sub(r'(href="\d\d_\w+)\.ipynb', r"\1.html", page), encoding="utf-8")
+
+
+def _badges(page: str) -> str:
+    """Badges drawn by the browser, in the place of pictures from a server."""
+    badge = r'<img[^>]*src="https://img\.shields\.io/badge/((?:[^"-]|--)+)-((?:[^"-]|--)+)-(\w+)"[^>]*>'
+    look = "color:{};background:#{};border-radius:3px;padding:1px 7px;font-size:12px;white-space:nowrap"
+
+    def draw(found: re.Match) -> str:
+        text = f"{found[1]}: {found[2]}".replace("__", "_").replace("%2F", "/").replace("--", "-")
+        ink = "black" if found[3] == "E69F00" else "white"
+        return f'<span style="{look.format(ink, found[3])}">{text}</span>'
+
+    return re.sub(badge, draw, page)
+
+
+def _formulas(page: str) -> str:
+    """Formulas as MathML, which browsers draw themselves; left to MathJax where latex2mathml is not installed."""
+    try:
+        from latex2mathml.converter import convert
+    except ImportError:
+        return page
+
+    def draw(found: re.Match) -> str:
+        if found[0].startswith("<"):  # code
+            return found[0]
+        tex = html.unescape(found[1] or found[2]).replace("{aligned}", "{align*}")  # the name that it knows
+        drawn = convert(tex, display="block" if found[1] else "inline")
+        return re.sub(r'columnalign="(left|right)"', r'style="text-align: \1"', drawn)  # as browsers want it
+
+    code = r"<(?:pre|code)\b.*?</(?:pre|code)>"
+    return re.sub(rf"(?s:{code})|(?s:\$\$(.+?)\$\$)|\$([^$\n]+?)\$", draw, page)
 
 
 def fewer_colors(png: str) -> str:

@@ -47,8 +47,10 @@ def head(name: str, present: list[str], address: str) -> str:
             ),
         )
     )
-    around = [("← {}", table[k - 1] if k else None), ("map", next(r for r in table if r["name"] == MAP))]
-    around.append(("{} →", table[k + 1] if k + 1 < len(table) else None))
+    before, after = table[k - 1] if k else None, table[k + 1] if k + 1 < len(table) else None
+    around = [("← {}", before), ("map", next(r for r in table if r["name"] == MAP)), ("{} →", after)]
+    if MAP in (row["name"] for row in (before, after) if row):  # a neighbor is linked once
+        del around[1]
     bar = " · ".join(
         f"[{label.format(other['title'])}]({other['name']}.ipynb)"
         for label, other in around

@@ -1,6 +1,7 @@
 """The runner: refuses typos, keeps copies, names the failing cell, and normalizes what enters git."""
 
 import base64
+import importlib.util
 import io
 import json
 import os
@@ -219,6 +220,20 @@ def test_a_page_keeps_solutions_folded_and_holds_attached_pictures(tmp_path):
     page = (tmp_path / "07_x.html").read_text()
     assert "42" in re.search(r"<details>(.*?)</details>", page, re.DOTALL)[1]
     assert 'src="data:image/png;base64,iVBORw0KGgo="' in page
+
+
+def test_a_page_draws_its_badges_and_formulas_without_a_network(tmp_path):
+    badge = "[![Source: data/a_b.py](https://img.shields.io/badge/source-data%2Fa__b.py-009E73)](https://x.org/a_b.py)"
+    sums = "$$\\begin{aligned} a &= b\\\\ c &= d \\end{aligned}$$"
+    notebook = new_notebook(cells=[new_markdown_cell(f"{badge}\n\n{sums}\n\nand $x$, but `$y$` is code")])
+    write_html(notebook, tmp_path / "07_x.html")
+    page = (tmp_path / "07_x.html").read_text()
+    assert "shields.io" not in page and 'href="https://x.org/a_b.py"><span' in page and ">source: data/a_b.py<" in page
+    assert "<code>$y$</code>" in page
+    if importlib.util.find_spec("latex2mathml"):
+        assert page.count("<math") == 2 and page.count("<mtr>") == 2 and "{align" not in page
+    else:  # MathJax draws them, from its server
+        assert "<math" not in page and "$$\\begin{aligned}" in page and "$x$" in page
 
 
 def test_notebooks_come_in_order(tmp_path):
