@@ -114,12 +114,12 @@ def draw_words(lens: Lens, clip: int, word: str, row: int, column: int) -> "Figu
     """Where a word is read after each insertion, and which words one position reads."""
     x = lens.see(clip)
     sheet = _Sheet([["frame", *x.attention], ["bars"] * (1 + len(x.attention))], x)
-    sheet.show("frame", overlay(_frame(x), x.clip.mask, alpha=0), "the frame, a position")
+    sheet.show("frame", overlay(_frame(x), x.clip.mask, alpha=0), f'"{word}", and a position')
     sheet.outline("frame", (row, column), (x.size[0] // 8, x.size[1] // 8), **HERE)
     ax = sheet.plot("bars", "words that the position reads")
     n, bars = x.words.index(word), 0.8 / len(x.attention)
     for k, (stage, a) in enumerate(x.attention.items()):  # a (N, h, w)
-        sheet.show(stage, _heat(x, a[n]), f'"{word}" after Res{stage}, max {a[n].max():.2f}')
+        sheet.show(stage, _heat(x, a[n]), f"after Res{stage}: max {a[n].max():.2f}")
         i, j = _place(x, row, column, a.shape[1:])
         sheet.outline(stage, (i, j), a.shape[1:], **HERE)
         places = np.arange(len(x.words)) + (k - (len(x.attention) - 1) / 2) * bars
@@ -189,7 +189,7 @@ def draw_prediction(lens: Lens, sentence: str, threshold: float = 0.5) -> "Figur
     x = lens.see([clip.expression for clip in lens.clips].index(sentence))
     sheet = _Sheet([["true", "probability", "mask", "curve"]], x, lines=2)
     p, truth = x.answer().probability, x.clip.mask
-    sheet.show("true", overlay(_frame(x), truth), fill(f'true mask of "{sentence}"', 32))
+    sheet.show("true", overlay(_frame(x), truth), fill(f'true mask of "{sentence}"', 26))
     sheet.show("probability", _colored(p), "probability")
     sheet.show("mask", _masked(x, p, threshold), f"mask: IoU {region_similarity(p > threshold, truth):.2f}")
     at = np.linspace(0.02, 0.98, 49)
@@ -222,12 +222,12 @@ def draw_swap(lens: Lens, clip: int, word: str, by: str, threshold: float = 0.5)
     shown = ["Res3", "VLMG3", "VLMG5", "LMDF5"]
     sheet = _Sheet([["old", "new", "bars", "bars"], shown], x, lines=2)
     for name, of in (("old", x), ("new", y)):
-        sheet.show(name, _masked(of, of.answer().probability, threshold), fill(f'"{of.clip.expression}"', 32))
+        sheet.show(name, _masked(of, of.answer().probability, threshold), fill(f'"{of.clip.expression}"', 26))
     means = [float(c.mean()) for c in changes.values()]
     colors = [{"V": GUIDANCE, "L": TIME}.get(name[0], "0.6") for name in changes]
     ax = sheet.plot("bars", "mean change, stage by stage")
     ax.bar_label(ax.bar(range(len(means)), means, color=colors), fmt="%.2f", fontsize=7)
-    ax.set_xticks(range(len(means)), [f"{name[:-1]}\n{name[-1]}" for name in changes], fontsize=7)
+    ax.set_xticks(range(len(means)), [f"{name[:-1]}\n{name[-1]}" for name in changes], fontsize=6)
     ax.set(ylim=(0, 1.2 * max(*means, 1e-6)), yticks=[])
     top = max(float(changes[name].max()) for name in shown)
     for name in shown:
@@ -254,7 +254,7 @@ def draw_shuffle(lens: Lens, order: str, clip: int = 0) -> "Figure":
         sheet.show(place, x.clip.frames[t], f"{('before', 'now', 'after')[place]}: frame {t + 1} of 3")
     iou = region_similarity(b.probability > 0.5, x.clip.mask)
     sheet.show("mask", _masked(x, b.probability), f"mask: IoU {iou:.2f}")
-    sheet.show("true", overlay(_frame(x), x.clip.mask), fill(f'true mask of "{x.clip.expression}"', 32))
+    sheet.show("true", overlay(_frame(x), x.clip.mask), fill(f'true mask of "{x.clip.expression}"', 26))
     changes = {n: change(a.updated[n], b.updated[n]) for n in LEVELS}
     top = max(1.0, *(float(c.max()) for c in changes.values()))
     for n, c in changes.items():
