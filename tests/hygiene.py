@@ -286,6 +286,9 @@ def clean_outputs(page: Page) -> Iterator[str]:
                 yield f"cell {k}: the output is an error: {output.ename}"
             if any("widget" in kind for kind in output.get("data", {})):
                 yield f"cell {k}: the output is a widget"
+            lines = "".join(output.get("data", {}).get("text/plain", "")).count("\n") + 1
+            if lines > 20:
+                yield f"cell {k}: shows a value of {lines} lines; at most 20"
             if output.get("name") == "stderr":
                 yield f"cell {k}: writes to stderr: {''.join(output.text)[:60]!r}"
 

@@ -226,6 +226,7 @@ SLIPS = [
     ("clean_outputs", "metadata.execution is present", lambda n: n.cells[7].metadata.update(execution={})),
     ("clean_outputs", "is an error: ValueError", output("real", new_output("error", ename="ValueError", evalue="", traceback=[]))),  # noqa: E501
     ("clean_outputs", "is a widget", output("real", new_output("display_data", {"application/vnd.jupyter.widget-view+json": {}}))),  # noqa: E501
+    ("clean_outputs", "a value of 21 lines", output("real", new_output("display_data", {"text/plain": "1\n" * 20}))),
     ("clean_outputs", "writes to stderr: 'bad'", output("real", new_output("stream", name="stderr", text="bad"))),
     ("no_private_paths", ".../home/a...", output("real", new_output("stream", name="stdout", text="in /home/ann/x"))),
     ("no_private_paths", "an absolute path", replace("real", "plot()", 'open("C:\\\\data")')),
