@@ -52,7 +52,7 @@ myst_substitutions = {
 
 apidoc_modules = [{"path": "../dtse_core", "destination": "docs/api", "separate_modules": True, "module_first": True}]
 autodoc_member_order = "bysource"
-autodoc_default_options = {"members": True, "undoc-members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True, "undoc-members": True, "show-inheritance": True, "ignore-module-all": True}
 autodoc_inherit_docstrings = False
 autodoc_typehints_format = "short"
 python_maximum_signature_line_length = 88

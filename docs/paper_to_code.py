@@ -1,6 +1,7 @@
 """The tables of the gallery, read from lessons.toml and the code: the path, and from the paper to the code."""
 
 import ast
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -18,12 +19,17 @@ def table(*rows: list[str]) -> str:
 
 
 def lessons() -> list[dict]:
-    """The rows of lessons.toml whose notebook exists, each with a link to its page."""
-    found = tomllib.loads((ROOT / "notebooks/lessons.toml").read_text(encoding="utf-8"))["lesson"]
-    link = "[{0} · {title}](../notebooks/{name}.ipynb)"
-    return [
-        x | {"link": link.format(x["name"][:2], **x)} for x in found if (ROOT / f"notebooks/{x['name']}.ipynb").exists()
-    ]
+    """The rows of lessons.toml whose notebook exists, each with a link to its page and the names that it defines."""
+    found = []
+    for x in tomllib.loads((ROOT / "notebooks/lessons.toml").read_text(encoding="utf-8"))["lesson"]:
+        file = ROOT / f"notebooks/{x['name']}.ipynb"
+        if file.exists():
+            cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
+            tags = (tag for cell in cells for tag in cell["metadata"].get("tags", []))
+            names = dict.fromkeys(tag.removeprefix("define:") for tag in tags if re.match("define:[^_]", tag))
+            link = f"[{x['name'][:2]} · {x['title']}](../notebooks/{x['name']}.ipynb)"
+            found.append(x | {"link": link, "defines": list(names)})
+    return found
 
 
 def modules() -> dict[str, Path]:
@@ -62,7 +68,7 @@ def by_notebook() -> str:
     """What each notebook defines, the package's module, and the sources of both."""
     home, rows = homes(), []
     for x in lessons():
-        names = x.get("defines", [])
+        names = x["defines"]
         module = "dtse_core." + x["module"].removesuffix(".py").replace("/", ".")
         found = set().union(*(marks(name) for name in {module, *(home[name] for name in names)}))
         defined = ", ".join(f"{{py:obj}}`{name} <{home[name]}.{name}>`" for name in names)
