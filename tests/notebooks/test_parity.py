@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 import heads  # noqa: E402
 import parity  # noqa: E402
 
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 PACKAGE = '''"""A module."""
 
 import functools
@@ -145,6 +145,18 @@ def test_the_fixer_keeps_to_80_columns(place):
     parity.compare(*folders, write=True)
     source = nbformat.read(folders[0] / "04_x.ipynb", as_version=4).cells[0].source
     assert max(map(len, source.splitlines())) <= 80
+    assert parity.compare(*folders) == []
+
+
+def test_the_fixer_puts_a_comment_that_does_not_fit_above_its_line(place):
+    folders = place(("long", "def long(): pass"))
+    line = "    value = first_argument * second_argument + third_argument"
+    (folders[1] / "long.py").write_text(
+        f"def long(first_argument, second_argument, third_argument):\n{line}  # (B, C, H, W), what it is\n    return value\n"
+    )
+    parity.compare(*folders, write=True)
+    source = nbformat.read(folders[0] / "04_x.ipynb", as_version=4).cells[0].source
+    assert source.splitlines()[1:3] == ["    # (B, C, H, W), what it is", line]
     assert parity.compare(*folders) == []
 
 
