@@ -151,9 +151,8 @@ def test_the_fixer_keeps_to_80_columns(place):
 def test_the_fixer_puts_a_comment_that_does_not_fit_above_its_line(place):
     folders = place(("long", "def long(): pass"))
     line = "    value = first_argument * second_argument + third_argument"
-    (folders[1] / "long.py").write_text(
-        f"def long(first_argument, second_argument, third_argument):\n{line}  # (B, C, H, W), what it is\n    return value\n"
-    )
+    head, tail = "def long(first_argument, second_argument, third_argument):", "    return value"
+    (folders[1] / "long.py").write_text(f"{head}\n{line}  # (B, C, H, W), what it is\n{tail}\n")
     parity.compare(*folders, write=True)
     source = nbformat.read(folders[0] / "04_x.ipynb", as_version=4).cells[0].source
     assert source.splitlines()[1:3] == ["    # (B, C, H, W), what it is", line]
