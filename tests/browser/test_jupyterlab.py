@@ -66,18 +66,14 @@ def run_all(browser, lab, name: str):
     page = browser.new_page(viewport={"width": 1280, "height": 1000})
     page.set_default_timeout(PATIENCE)
     page.goto(f"{lab[0]}/lab/tree/notebooks/{name}.ipynb?reset")
-    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").first.wait_for()
+    page.get_by_text("| Idle").wait_for()  # the kernel is there, says the status bar
     page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Restart Kernel and Run All Cells").click()
-    page.get_by_role("button", name="Restart", exact=True).click()
-    errors = page.locator('[data-mime-type="application/vnd.jupyter.error"]')
-    done = "() => !document.querySelector('.jp-mod-running') && "
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     prompts = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(e => e.textContent.trim())"
-    try:
-        page.wait_for_function(f"{done}{prompts}.every(p => /^\\[\\d+\\]:$/.test(p))")
-    except Exception as e:
-        raise AssertionError(f"{name} did not end: {errors.all_inner_texts()}; {page.evaluate(prompts)}") from e
-    assert errors.all_inner_texts() == []
+    page.wait_for_function(f"() => {prompts}.includes('[*]:')")
+    page.wait_for_function(f"() => !{prompts}.includes('[*]:')")
+    errors = page.locator('[data-mime-type="application/vnd.jupyter.error"]').all_inner_texts()
+    assert errors == [] and "[ ]:" not in page.evaluate(prompts)
     return page
 
 
