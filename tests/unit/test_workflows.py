@@ -1,0 +1,56 @@
+"""The GitHub workflows: free of errors that actionlint knows, and each notebook's copy kept whatever happens."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+
+
+def actionlint(*paths: Path) -> str:
+    command = [Path(sys.executable).with_name("actionlint"), "-no-color", "-oneline", *paths]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode in (0, 1), done.stderr
+    return done.stdout
+
+
+def test_actionlint_finds_nothing():
+    assert actionlint(*WORKFLOWS) == ""
+
+
+def test_actionlint_finds_a_slip_in_an_expression_and_an_action_that_no_longer_runs(tmp_path):
+    broken = (ROOT / ".github/workflows/notebooks.yml").read_text()
+    broken = broken.replace("matrix.notebook", "matrix.notebok").replace("checkout@v5", "checkout@v3")
+    (tmp_path / "x.yml").write_text(broken)
+    found = actionlint(tmp_path / "x.yml")
+    assert 'property "notebok" is not defined' in found and "checkout@v3" in found
+
+
+def jobs(name: str) -> dict:
+    return yaml.safe_load((ROOT / f".github/workflows/{name}.yml").read_text())["jobs"]
+
+
+def test_one_notebook_that_fails_stops_no_other():
+    job = jobs("notebooks")["notebook"]
+    assert job["strategy"]["fail-fast"] is False
+    assert "[0-9][0-9]_*.ipynb experiment.ipynb" in jobs("notebooks")["list"]["steps"][-1]["run"]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.stem)
+def test_executed_copies_are_kept_also_of_a_failed_run(path):
+    for name, job in jobs(path.stem).items():
+        commands = " ".join(step.get("run", "") for step in job["steps"])
+        if "dtse_core.runner" in commands or "make tutorial" in commands or "make experiments" in commands:
+            kept = [s for s in job["steps"] if s.get("uses", "").startswith("actions/upload-artifact@")]
+            assert kept and all(s["if"] == "always()" for s in kept), name
+
+
+def test_the_smoke_grid_runs_on_every_push_and_the_other_workflows_when_they_should():
+    assert "make experiments" in [s.get("run") for s in jobs("ci")["experiments"]["steps"]]
+    when = {p.stem: yaml.safe_load(p.read_text())[True] for p in WORKFLOWS}  # YAML reads `on` as true
+    assert "push" in when["ci"] and "push" in when["notebooks"] and "schedule" in when["nightly"]
+    assert list(when["gpu"]) == ["workflow_dispatch"]
