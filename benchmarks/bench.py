@@ -14,6 +14,7 @@ import measure
 import numpy as np
 import torch
 import torch.nn.functional as F
+from grid import grid
 from measure import compare, measured, peak_bytes, peak_resident_bytes
 from scoring import decode, metrics
 from training import outside_the_model, two_processes
@@ -236,7 +237,9 @@ def noise(frames: int) -> Iterator[np.ndarray]:
         yield generator.integers(0, 256, (240, 320, 3), dtype=np.uint8)
 
 
-BENCHMARKS = {f.__name__: f for f in (overhead, streaming, prefix, filter, train_step, memory, bf16, metrics, decode)}
+BENCHMARKS = {
+    f.__name__: f for f in (overhead, streaming, prefix, filter, train_step, memory, bf16, metrics, decode, grid)
+}
 
 
 def main() -> None:

@@ -173,9 +173,9 @@ def sentence(d: Difference) -> str:
     what = f"{d.variant} against {d.reference}, {SCORES[d.score]}{where}, equal {d.budget}"
     if not d.run:
         return f"{what}: not run."
-    numbers = f"{d.mean:+.3f}, {_interval(d)}, {d.seeds} seeds, {d.clips} clips"
+    numbers = f"{_interval(d)}, {d.seeds} seed{'s' * (d.seeds > 1)}, {d.clips} clips"
     if not d.decided:
-        return f"{what}: not enough evidence ({numbers})."
+        return f"{what}: not enough evidence ({d.mean:+.3f}; {numbers})."
     return f"{what}: {'higher' if d.mean > 0 else 'lower'} by {abs(d.mean):.3f} ({numbers})."
 
 

@@ -1,0 +1,60 @@
+"""What the grid runner costs beside the notebooks, and what a second worker brings."""
+
+import functools
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+from measure import measured
+from nbformat.v4 import new_code_cell, new_notebook
+
+RUNS = 8
+CELLS = (
+    'PROFILE = "smoke"  # a\nSEED = 0  # b\nDEVICE = ""  # c\nDATA_ROOT = ""  # d',
+    "from dtse_core.notebook import setup\nrun = setup(profile=PROFILE, seed=SEED, device=DEVICE, data_root=DATA_ROOT)",
+)
+
+
+def grid() -> list[dict]:
+    """Eight trivial runs on two workers over one; and the runner over papermill alone, in seconds a run."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        cells = [new_code_cell(source) for source in CELLS]
+        cells[0].metadata["tags"] = ["parameters"]
+        nbformat.write(new_notebook(cells=cells), home / "trivial.ipynb")
+        (home / "grid.json").write_text(json.dumps({"notebook": "trivial.ipynb", "seeds": list(range(RUNS))}))
+        one, two = (functools.partial(command, home, workers) for workers in (1, 2))
+        about = {"runs": RUNS, "notebook": "setup() alone"}
+        speed = measured("grid", "<= 0.6", {"two workers": two, "one worker": one}, wall, "seconds", **about)
+        sides = {"one worker": one, "papermill": functools.partial(papermill_alone, home)}
+        cost = measured("grid", None, sides, wall, "seconds", part="own cost", **about)
+        seconds, bare = cost["sides"].values()
+        own = (seconds - bare) / RUNS
+        return [speed, cost | {"own_seconds_a_run": round(own, 2), "bound": "own <= 3 s a run", "met": own <= 3}]
+
+
+def wall(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def command(home: Path, workers: int) -> None:
+    """A whole grid as a user starts it, in a new folder."""
+    with tempfile.TemporaryDirectory(dir=home) as out:
+        command = [sys.executable, "-m", "dtse_core.experiments", "run", str(home / "grid.json")]
+        done = subprocess.run([*command, "--out", out, "--workers", str(workers)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def papermill_alone(home: Path) -> None:
+    import papermill
+
+    for seed in range(RUNS):
+        arguments = {"kernel_name": "python3", "progress_bar": False}
+        papermill.execute_notebook(home / "trivial.ipynb", home / "copy.ipynb", {"SEED": seed}, **arguments)
