@@ -26,7 +26,8 @@ def grid() -> list[dict]:
         home = Path(folder)
         cells = [new_code_cell(source) for source in CELLS]
         cells[0].metadata["tags"] = ["parameters"]
-        nbformat.write(new_notebook(cells=cells), home / "trivial.ipynb")
+        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+        nbformat.write(new_notebook(cells=cells, metadata=kernel), home / "trivial.ipynb")
         (home / "grid.json").write_text(json.dumps({"notebook": "trivial.ipynb", "seeds": list(range(RUNS))}))
         one, two = (functools.partial(command, home, workers) for workers in (1, 2))
         about = {"runs": RUNS, "notebook": "setup() alone"}
