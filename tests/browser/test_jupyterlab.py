@@ -34,7 +34,11 @@ def lab(tmp_path_factory):
     environment = {k: v for k, v in os.environ.items() if k != "DTSE_HEADLESS" and not k.startswith("JUPYTER")}
     environment |= {f"JUPYTER_{key}": str(home / place) for key, place in places.items()}
     environment |= {"JUPYTERLAB_SETTINGS_DIR": str(home / "settings"), "IPYTHONDIR": str(home / "ipython")}
-    environment |= {"JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"), "HF_HUB_OFFLINE": "1"}
+    environment |= {
+        "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
+        "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",
+    }
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
