@@ -29,6 +29,11 @@ td small { display: block; color: var(--soft); overflow-wrap: anywhere; }
 .ok { color: #00704f; } .failed { color: #b3261e; font-weight: 600; }
 """
 
+_DENSE = """
+body { max-width: 84rem; font-size: 14px; } td, th { padding: .3rem .5rem; white-space: nowrap; }
+li { margin: .2rem 0; }
+"""
+
 
 def write_html(notebook: Any, path: Path) -> None:
     """Renders an executed notebook to one HTML file that needs no network: attached pictures, badges and, where
@@ -119,7 +124,7 @@ def comparison_page(title: str, about: str, rows: list[list[str]], sentences: li
     said = "".join(f"<li>{html.escape(s)}</li>" for s in sentences)
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{html.escape(title)}</title><style>{_STYLE} body {{ max-width: 76rem; }}</style></head><body>
+<title>{html.escape(title)}</title><style>{_STYLE}{_DENSE}</style></head><body>
 <h1>{html.escape(title)}</h1>
 <p>{html.escape(about)}</p>
 <table><thead><tr>{"".join(f"<th{_number(k)}>{c}</th>" for k, c in enumerate(head))}</tr></thead>
