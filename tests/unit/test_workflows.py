@@ -24,10 +24,10 @@ def test_actionlint_finds_nothing():
 
 def test_actionlint_finds_a_slip_in_an_expression_and_an_action_that_no_longer_runs(tmp_path):
     broken = (ROOT / ".github/workflows/notebooks.yml").read_text()
-    broken = broken.replace("matrix.notebook", "matrix.notebok").replace("checkout@v5", "checkout@v3")
+    broken = broken.replace("matrix.notebook", "matrix.notebook_name").replace("checkout@v5", "checkout@v3")
     (tmp_path / "x.yml").write_text(broken)
     found = actionlint(tmp_path / "x.yml")
-    assert 'property "notebok" is not defined' in found and "checkout@v3" in found
+    assert 'property "notebook_name" is not defined' in found and "checkout@v3" in found
 
 
 def jobs(name: str) -> dict:
