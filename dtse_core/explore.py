@@ -9,6 +9,7 @@ Res3, at stride 8. Axes are laid out by hand: the automatic layout would take lo
 """
 
 import inspect
+import io
 import sys
 from collections.abc import Callable, Sequence
 from itertools import groupby
@@ -63,14 +64,26 @@ def explore(draw: Callable[..., Any], grid: Callable[[], Any] | None = None, **c
         return
     from IPython.display import display
 
-    def redraw(**values: Any) -> None:
-        draw(**values)
-        plt.show()
-
     controls = {name: _control(ipywidgets, name, options, defaults[name]) for name, options in choices.items()}
-    output = ipywidgets.interactive_output(redraw, controls)  # one output, replaced at each change
+    picture = ipywidgets.Image(format="png")  # its bytes are replaced: an Output may stack pictures of quick changes
+
+    def redraw(change: Any = None) -> None:
+        draw(**{name: control.value for name, control in controls.items()})
+        picture.value = _png(plt.gcf())
+        plt.close()
+
+    for control in controls.values():
+        control.observe(redraw, "value")
+    redraw()
     bar = ipywidgets.HBox(list(controls.values()), layout=ipywidgets.Layout(flex_flow="row wrap"))
-    display(ipywidgets.VBox([bar, output]))
+    display(ipywidgets.VBox([bar, picture]))
+
+
+def _png(figure: "Figure") -> bytes:
+    """The figure as a cell would show it."""
+    out = io.BytesIO()
+    figure.savefig(out, format="png", bbox_inches="tight")
+    return out.getvalue()
 
 
 def _front_end() -> bool:

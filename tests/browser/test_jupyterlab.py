@@ -81,18 +81,25 @@ def run_all(browser, lab, name: str):
     return page
 
 
-def shown(explorer) -> list[str]:
-    """The pictures below the controls."""
-    return explorer.locator(".jupyter-widgets-output-area img").evaluate_all("all => all.map(e => e.src)")
+def shown(explorer) -> str:
+    """The bytes of the picture below the controls."""
+    return explorer.locator("img").evaluate(
+        "async e => Array.from(new Uint8Array(await (await fetch(e.src)).arrayBuffer())).join()"
+    )
 
 
-def changed(explorer, before: list[str]) -> list[str]:
-    """The pictures, as soon as they are others."""
-    for _ in range(200):
-        if (now := shown(explorer)) and now != before:
+def label(control) -> str:
+    """What stands beside a control."""
+    return control.evaluate("e => e.closest('.jupyter-widgets').querySelector('label').textContent")
+
+
+def changed(explorer, before: str, control: str) -> str:
+    """The picture, when it is another than `before` the control moved, and stays so."""
+    for _ in range(60):
+        explorer.page.wait_for_timeout(500)
+        if (now := shown(explorer)) != before and now == shown(explorer):
             return now
-        explorer.page.wait_for_timeout(100)
-    raise AssertionError("the control moved, and the picture stayed as it was")
+    raise AssertionError(f"{control} moved, and the picture stayed as it was")
 
 
 def test_every_slider_and_dropdown_of_notebook_10_changes_the_picture(lab, browser, pictures):
@@ -109,12 +116,12 @@ def test_every_slider_and_dropdown_of_notebook_10_changes_the_picture(lab, brows
             slider.focus()
             for _ in range(3):
                 slider.press("ArrowLeft" if last else "ArrowRight")
-            picture = changed(explorer, picture)
+            picture = changed(explorer, picture, f"explorer {k}: {label(slider)}")
             kinds.add("slider")
         for dropdown in explorer.locator("select").all():
             chosen = dropdown.evaluate("e => e.selectedIndex")
             dropdown.select_option(index=(chosen + 1) % dropdown.locator("option").count())
-            picture = changed(explorer, picture)
+            picture = changed(explorer, picture, f"explorer {k}: {label(dropdown)}")
             kinds.add("dropdown")
         explorer.screenshot(path=pictures / f"notebook_10_explorer_{k}.png")
     assert explorers.count() == sum("\nexplore(" in f"\n{s}" for s in sources(lab, "10_look_inside"))
