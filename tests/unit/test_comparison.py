@@ -110,8 +110,10 @@ def test_differences_are_paired_by_clip_and_seed(tables):
     runs, clips = tables
     table = clips[clips["split"] == "test"].merge(runs, on="run")
     table = table[table["budget"] == "steps"].set_index(["variant", "SEED", "clip"])["iou"]
-    by_hand = [table["worse", s, f"c{k}"] - table["full", s, f"c{k}"] for s in range(3) for k in range(40)]
-    assert compare(runs, clips, "worse", "full").mean == pytest.approx(np.mean(by_hand))
+    names = sorted(f"c{k}" for k in range(40))
+    by_hand = np.array([[table["worse", s, name] - table["full", s, name] for name in names] for s in range(3)])
+    d = compare(runs, clips, "worse", "full")
+    assert (d.mean, d.low, d.high) == pytest.approx((by_hand.mean(), *paired_interval(by_hand)))
 
 
 def test_the_reference_of_equal_steps_sets_the_budget_of_equal_seconds(tables):
