@@ -39,8 +39,7 @@ def run_grid(grid: Grid, out: Path, workers: int = 2, scheduler: str = "") -> li
 
     One failure stops nothing. Raises `ImportError` if Dask is missing, `OSError` if no scheduler answers.
     """
-    by_seed = sorted(grid.runs, key=lambda run: run.parameters.get("SEED", 0))  # cut short, it has all rows once
-    waiting = deque((run, 1) for run in by_seed if not _done(run, out))
+    waiting = deque((run, 1) for run in grid.runs if not _done(run, out))
     print(f"{len(grid.runs)} runs, {len(grid.runs) - len(waiting)} of them done already", flush=True)
     if not waiting:
         return []

@@ -15,6 +15,7 @@ from benchmarks.baselines.temporal_duplex import frame_changes
 from dtse_core import DTSE, preset
 from dtse_core.config import ModelConfig
 from dtse_core.data.collate import Batch
+from dtse_core.layers import coordinates
 from dtse_core.optimizer import MuonAdamW
 from dtse_core.recipe import parameter_groups
 from dtse_core.train import train, train_step
@@ -303,6 +304,28 @@ def test_one_way_fusion_reads_the_whole_sentence_before_the_first_insertion(inpu
     with torch.no_grad():
         model(*inputs)
     assert order == ["words", "3", "4", "5"]
+
+
+@torch.no_grad()
+def test_in_one_way_fusion_a_pixel_is_told_the_sentence_beside_the_words_that_it_reads():
+    """`V + W CBR([m ; e ; m * e])` with attention written out; the same words with another sentence vector differ."""
+    guide = make("one_way_fusion").guide["3"]
+    C, D = guide.back.out_channels, guide.key.in_features
+    V, L, word_mask = torch.randn(2, C, 3, 4), torch.randn(2, 5, D), torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
+    answers = []
+    for s in (torch.randn(2, D), torch.randn(2, D)):
+        place = coordinates(3, 4, like=V).expand(2, -1, -1, -1)  # (B, 8, h, w)
+        m = guide.mix(torch.cat([V, place, s[:, :, None, None].expand(-1, -1, 3, 4)], 1))  # (B, d, h, w)
+        e = torch.zeros_like(m)
+        for b in range(2):
+            words = L[b, : word_mask[b].sum()]  # (N, D)
+            for i in range(3):
+                for j in range(4):
+                    a = (guide.key(words) @ guide.query(m[b, :, i, j]) / m.shape[1] ** 0.5).softmax(0)  # (N,)
+                    e[b, :, i, j] = a @ guide.value(words)
+        answers.append(guide(V, L, s, word_mask))
+        assert torch.allclose(answers[-1], V + guide.back(guide.fuse(torch.cat([m, e, m * e], 1))), atol=1e-5)
+    assert (answers[0] - answers[1]).abs().max() > 1e-3
 
 
 def test_motion_reaches_appearance_over_the_words_alone(inputs):

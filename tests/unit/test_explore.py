@@ -18,7 +18,7 @@ from hypothesis.extra.numpy import arrays
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from dtse_core import DTSE, ReferringVideoPredictor, explore, inside, preset
+from dtse_core import DTSE, ReferringVideoPredictor, explore, inside, preset, views
 from dtse_core.data.clip import ReferringClip
 from dtse_core.data.collate import collate_clips
 from dtse_core.data.toy_world import ToyWorld
@@ -52,7 +52,7 @@ def prepared(lens, k):
 # What is seen is what is computed
 
 
-@pytest.mark.parametrize("order", explore.ORDERS.values(), ids=list(explore.ORDERS))
+@pytest.mark.parametrize("order", views.ORDERS.values(), ids=list(views.ORDERS))
 @torch.inference_mode()
 def test_an_answer_is_the_models_own_for_frames_in_that_order(lens, order):
     for k, clip in enumerate(lens.clips):
@@ -140,8 +140,8 @@ def test_cached_and_uncached_are_equal(lens):
 
 
 def test_a_second_look_runs_no_part_of_the_model(lens, monkeypatch):
-    draws = [partial(explore.draw_words, lens, 0, "dog", 1, 2), partial(explore.draw_swap, lens, 0, "dog", "ball")]
-    draws += [partial(explore.draw_filters, lens, 2, 3, 1, 2), partial(explore.draw_shuffle, lens, "exchanged", 2)]
+    draws = [partial(views.draw_words, lens, 0, "dog", 1, 2), partial(views.draw_swap, lens, 0, "dog", "ball")]
+    draws += [partial(views.draw_filters, lens, 2, 3, 1, 2), partial(views.draw_shuffle, lens, "exchanged", 2)]
     for draw in draws:
         draw()
     monkeypatch.setattr(inside, "collate_clips", None)
@@ -221,7 +221,7 @@ def test_words_of_one_name_are_numbered_and_can_be_swapped(lens):
 
 def test_bars_are_the_weights_of_the_chosen_position(lens):
     x = lens.see(0)
-    figure = explore.draw_words(lens, 0, "white", row=5, column=9)
+    figure = views.draw_words(lens, 0, "white", row=5, column=9)
     drawn = [[bar.get_height() for bar in group] for group in figure.axes[1].containers]
     expected = [x.attention[3][:, 5, 9], x.attention[4][:, 2, 4], x.attention[5][:, 2, 4]]
     np.testing.assert_allclose(drawn, torch.stack(expected).numpy(), rtol=1e-5)
@@ -233,7 +233,7 @@ def texts(figure):
 
 def test_the_curve_and_the_title_hold_the_iou_at_the_threshold(lens):
     x = lens.see(2)
-    figure = explore.draw_prediction(lens, x.clip.expression, threshold=0.02)
+    figure = views.draw_prediction(lens, x.clip.expression, threshold=0.02)
     iou = region_similarity(x.answer().probability > 0.02, x.clip.mask)
     assert f"IoU {iou:.2f}" in texts(figure)
     assert figure.axes[1].lines[0].get_ydata()[0] == pytest.approx(iou)
@@ -241,7 +241,7 @@ def test_the_curve_and_the_title_hold_the_iou_at_the_threshold(lens):
 
 def test_bars_of_a_swap_are_mean_changes_in_the_current_frame(lens):
     x, y = lens.see(0), lens.see(0, "the cat that is white")
-    figure = explore.draw_swap(lens, 0, "dog", "cat")
+    figure = views.draw_swap(lens, 0, "dog", "cat")
     heights = [bar.get_height() for bar in figure.axes[1].patches]
     assert heights[:2] == [0, 0]
     moved = (y.features["VLMG4"][1] - x.features["VLMG4"][1]).norm(dim=0).mean()
@@ -255,11 +255,11 @@ def pixels(figure):
 
 def test_grids_differ_with_what_they_show(lens):
     pairs = [
-        (explore.words_grid(lens, 0), explore.words_grid(lens, 2)),
-        (explore.filters_grid(lens, 0), explore.filters_grid(lens, 2)),
-        (explore.prediction_grid(lens, (0.1, 0.2, 0.3)), explore.prediction_grid(lens, (0.1, 0.2, 0.999))),
-        (explore.swap_grid(lens, 0, "dog", ["dog", "cat"]), explore.swap_grid(lens, 0, "dog", ["dog", "ball"])),
-        (explore.shuffle_grid(lens, [0]), explore.shuffle_grid(lens, [1])),
+        (views.words_grid(lens, 0), views.words_grid(lens, 2)),
+        (views.filters_grid(lens, 0), views.filters_grid(lens, 2)),
+        (views.prediction_grid(lens, (0.1, 0.2, 0.3)), views.prediction_grid(lens, (0.1, 0.2, 0.999))),
+        (views.swap_grid(lens, 0, "dog", ["dog", "cat"]), views.swap_grid(lens, 0, "dog", ["dog", "ball"])),
+        (views.shuffle_grid(lens, [0]), views.shuffle_grid(lens, [1])),
     ]
     for one, other in pairs:
         assert not np.array_equal(pixels(one), pixels(other))
@@ -333,11 +333,11 @@ def test_with_a_front_end_a_control_redraws_and_the_picture_changes(monkeypatch)
 
 
 EXPLORERS = {
-    "words": (explore.draw_words, (0,), {"word": ["dog", "white"], "row": range(8), "column": range(12)}),
-    "filters": (explore.draw_filters, (2,), {"level": [3, 5], "row": range(8), "column": range(12)}),
-    "prediction": (explore.draw_prediction, (), {"sentence": 2, "threshold": (0.05, 0.95, 0.05)}),
-    "swap": (explore.draw_swap, (0,), {"word": ["dog", "white"], "by": ["ball", "cat"], "threshold": (0.0, 1.0, 0.1)}),
-    "shuffle": (explore.draw_shuffle, (), {"order": ["as it is", "exchanged"], "clip": range(3)}),
+    "words": (views.draw_words, (0,), {"word": ["dog", "white"], "row": range(8), "column": range(12)}),
+    "filters": (views.draw_filters, (2,), {"level": [3, 5], "row": range(8), "column": range(12)}),
+    "prediction": (views.draw_prediction, (), {"sentence": 2, "threshold": (0.05, 0.95, 0.05)}),
+    "swap": (views.draw_swap, (0,), {"word": ["dog", "white"], "by": ["ball", "cat"], "threshold": (0.0, 1.0, 0.1)}),
+    "shuffle": (views.draw_shuffle, (), {"order": ["as it is", "exchanged"], "clip": range(3)}),
 }
 
 

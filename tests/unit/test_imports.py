@@ -29,7 +29,7 @@ FLOORS = (
     ),
     ("scoring", "viz"),
     ("recipe", "run_folder", "speed", "cost", "train", "answers", "evaluate", "predict", "inside", "export"),
-    ("notebook", "exercises", "player", "watch", "explore", "report", "runner", "grid", "experiments"),
+    ("notebook", "exercises", "player", "watch", "views", "explore", "report", "runner", "grid", "experiments"),
 )
 # Above the model's own floors, neighbours may lean on each other, but never in a circle: training evaluates,
 # the runner makes a report. Below, none knows another.
