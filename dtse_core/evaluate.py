@@ -6,7 +6,7 @@
 
 Each data set has its protocol: IoU of samples on A2D- and J-HMDB-Sentences, J and F of whole videos on the others. A
 toy world adds a breakdown by the evidence that a sentence needs. `scoring/mask_files.py` has the layout of masks.
-`accelerate launch --num_processes N -m dtse_core.evaluate ...` shares the work; the numbers are those of one process.
+`torchrun --nproc_per_node N -m dtse_core.evaluate ...` shares the work; the numbers are those of one process.
 """
 
 import json
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 
 from .answers import ModelAnswers, evaluate, score, score_data_set
@@ -187,6 +188,15 @@ def usable_device(name: str) -> torch.device:
         return torch.zeros(1, device=name).device
     except (RuntimeError, AssertionError) as error:  # an unknown name, and a build without that kind of device
         raise ValueError(f"device {name!r} cannot be used here; cpu always can") from error
+
+
+def some_of(dataset, count: int) -> list[int]:
+    """Indices of `count` samples in order, the same for every caller; of all samples, if there are no more.
+
+    They are drawn: an even stride falls in step with data sets whose samples take turns, as kinds of evidence do in
+    the toy world.
+    """
+    return sorted(np.random.default_rng(0).permutation(len(dataset))[:count].tolist())
 
 
 def has_twins(data: DataConfig) -> bool:

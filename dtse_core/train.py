@@ -2,14 +2,15 @@
 
     python -m dtse_core.train --preset tiny --data.name a2d --data.root DIR --out RUN --train.minutes 10
 
-The same command on the same run folder resumes; a finished run says so. `accelerate launch
--m dtse_core.train` is the form for several GPUs or machines. `batches.py` chooses the clips of a step, `recipe.py`
-sets the optimiser, `run_folder.py` says what a run folder holds.
+The same command on the same run folder resumes; a finished run says so. `accelerate launch -m dtse_core.train` is the
+form for several GPUs, `torchrun -m dtse_core.train` for processes of one CPU and for several machines. `batches.py`
+chooses the clips of a step, `recipe.py` sets the optimiser, `run_folder.py` says what a run folder holds.
 
 Everything random is a function of the seed and the step, so a resumed run is the run that was never stopped.
 """
 
 import math
+import os
 import shutil
 import time
 import warnings
@@ -18,7 +19,6 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
@@ -32,7 +32,7 @@ from .commands import bars_hidden, one_line_errors, parse_run_config
 from .config import ModelConfig, RunConfig
 from .data.build import build_dataset
 from .data.collate import Batch, load_tokenizer
-from .evaluate import evaluate, summarize
+from .evaluate import evaluate, some_of, summarize
 from .losses import segmentation_loss
 from .model import DTSE
 from .optimizer import MuonAdamW
@@ -78,7 +78,9 @@ def train(
     c, out = config.train, Path(config.out)
     require_tracker(c.tracker)
     AcceleratorState._reset_state()  # an earlier training of this process may have had another precision
+    several = int(os.environ.get("WORLD_SIZE", 1)) > 1
     accelerator = Accelerator(
+        cpu=several and not torch.cuda.is_available(),  # untold, each of the processes would train for itself
         mixed_precision=c.mixed_precision,
         log_with=None if c.tracker == "none" else c.tracker,
         project_dir=out,
@@ -86,6 +88,8 @@ def train(
     )
     main, device = accelerator.is_main_process, accelerator.device
     rank, processes = accelerator.process_index, accelerator.num_processes
+    if processes > 1:
+        accelerator.print(f"{processes} processes train together, {c.batch / processes:g} clips each a step")
     if c.batch % (processes * c.accumulate):
         raise ValueError(
             f"train.batch {c.batch} must divide evenly among {processes} processes of train.accumulate {c.accumulate}"
@@ -220,12 +224,11 @@ def run_share(state: RunState, steps: int, minutes: float) -> float:
 
 
 def validate(accelerator: Accelerator, model: DTSE, dataset, tokenizer, config: RunConfig) -> dict[str, float]:
-    """Validation scores with a `val_` prefix, on `eval_samples` samples spread evenly over the data set.
+    """Validation scores with a `val_` prefix, on `eval_samples` samples of the data set, always the same.
 
     Each process scores its share; all of them get the scores of the whole.
     """
-    data, count = config.data, min(len(dataset), config.train.eval_samples or len(dataset))
-    chosen = np.linspace(0, len(dataset) - 1, count).astype(int).tolist()
+    data, chosen = config.data, some_of(dataset, config.train.eval_samples or len(dataset))
     mine = Subset(dataset, chosen[accelerator.process_index :: accelerator.num_processes])
     samples = []
     if len(mine):

@@ -632,8 +632,8 @@ def test_two_processes_give_the_result_of_one(monkeypatch, tmp_path, checkpoint,
     torch.set_num_threads(1)  # as the launcher has it: sums depend on it in the last digit
     command(monkeypatch, *arguments, "--json", tmp_path / "one.json", "--save-masks", tmp_path / "one")
     torch.set_num_threads(threads)
-    launch = "accelerate.commands.launch --num_processes 2 --num_machines 1 --cpu --mixed_precision no"
-    launch = [sys.executable, "-m", *launch.split(), "--dynamo_backend", "no", "-m", "dtse_core.evaluate"]
+    launch = "torch.distributed.run --nproc_per_node 2 -m dtse_core.evaluate"
+    launch = [sys.executable, "-m", *launch.split()]
     arguments = [*map(str, arguments), "--json", str(tmp_path / "two.json"), "--save-masks", str(tmp_path / "two")]
     done = subprocess.run([*launch, *arguments], capture_output=True, text=True, timeout=580)
     assert done.returncode == 0, done.stderr
