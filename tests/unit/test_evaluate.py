@@ -5,6 +5,7 @@ import json
 import random
 import subprocess
 import sys
+from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,7 +23,8 @@ from dtse_core.data.baselines import constant_baselines, largest_moving
 from dtse_core.data.clip import ReferringClip
 from dtse_core.data.collate import load_tokenizer
 from dtse_core.data.toy_files import write_toy
-from dtse_core.evaluate import Sample, evaluate, format_table, has_twins, main, parse_command, summarize
+from dtse_core.data.toy_world import ToyWorld
+from dtse_core.evaluate import Sample, evaluate, format_table, has_twins, main, parse_command, some_of, summarize
 from dtse_core.metrics import P_AT
 from dtse_core.model import DTSE
 from dtse_core.predict import Step
@@ -624,6 +626,15 @@ def test_a_page_and_pictures_of_the_worst_and_best_cases(monkeypatch, tmp_path, 
         with Image.open(drawn[0]) as image:
             assert len(image.convert("RGB").getcolors(2**20)) > 50
         assert "| all" in (tmp_path / "pages" / f"{name}.md").read_text()
+
+
+def test_some_of_a_data_set_holds_all_that_takes_turns_in_it():
+    """The toy world's kinds of evidence take turns: 200 of 500 clips at an even stride hold one of `direction`."""
+    clips = ToyWorld("test", 500)
+    kinds = Counter(k % 5 for k in some_of(clips, 200))
+    assert sorted(kinds) == list(range(5)) and min(kinds.values()) > 30
+    assert some_of(clips, 200) == some_of(clips, 200) == sorted(set(some_of(clips, 200)))
+    assert some_of(clips, 1000) == list(range(500))
 
 
 def test_two_processes_give_the_result_of_one(monkeypatch, tmp_path, checkpoint, root_of):
