@@ -176,7 +176,7 @@ def _require_keys(table: Any, known: dict[str, Any], where: str) -> None:
 
 
 class _peak_memory:
-    """Most resident bytes that the children of this process hold together, looked at four times a second."""
+    """Most resident bytes that the children of this process hold together, looked at every second."""
 
     bytes = 0
 
@@ -193,7 +193,7 @@ class _peak_memory:
     def _look(self) -> None:
         import psutil
 
-        while not self._ended.wait(0.25):
+        while not self._ended.wait(1):
             self.bytes = max(self.bytes, sum(self._held(psutil)))
 
     @staticmethod
