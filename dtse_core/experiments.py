@@ -259,7 +259,7 @@ def main() -> None:
         written = write_tables(tables, options.to or options.out)
     else:
         against = options.against or tables["runs"]["variant"].iloc[0]
-        written = write_report(tables, options.to or options.out, against, options.grid.stem)
+        written = write_report(tables, options.to or options.out, against, options.grid.as_posix())
     print("\n".join(f"written: {path}" for path in written))
 
 
