@@ -179,6 +179,18 @@ def sentence(d: Difference) -> str:
     return f"{what}: {'higher' if d.mean > 0 else 'lower'} by {abs(d.mean):.3f} ({numbers})."
 
 
+def conclusions(differences: list[Difference]) -> list[str]:
+    """What a report says: every comparison on all clips, of those on parts the decided ones, and what it leaves out."""
+    run = [d for d in differences if d.run]
+    said = [sentence(d) for d in run if d.part == "all"]
+    said += [sentence(d) for d in run if d.part != "all" and d.decided]
+    if left := sum(d.part != "all" and not d.decided for d in run):
+        said.append(f"On parts of the clips: not enough evidence in {left} more comparisons.")
+    if missing := [f"{d.variant} (equal {d.budget})" for d in differences if d.part == "all" and not d.run]:
+        said.append(f"Not run: {'; '.join(missing)}.")
+    return said
+
+
 def _interval(d: Difference) -> str:
     if np.isinf(d.low):
         return "no interval from one seed"

@@ -172,14 +172,14 @@ def write_tables(tables: "dict[str, pd.DataFrame]", folder: Path) -> list[Path]:
 
 def write_report(tables: "dict[str, pd.DataFrame]", folder: Path, reference: str, title: str) -> list[Path]:
     """The comparison as Markdown and as a page: means over seeds, and what the paired intervals support."""
-    from .comparison import all_differences, sentence, summary_rows
+    from .comparison import all_differences, conclusions, summary_rows
 
     runs = tables["runs"]
     if reference not in set(runs["variant"]):
         raise ValueError(f"no variant {reference!r}{nearest(reference, runs['variant'])} in the grid")
     head, *rows = summary_rows(runs)
     lines = ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]
-    said = [sentence(d) for d in all_differences(runs, tables["clips"], reference)]
+    said = conclusions(all_differences(runs, tables["clips"], reference))
     done = f"{(runs['state'] == 'ok').sum()} of {len(runs)} runs."
     text = "\n".join([f"# {title}", "", done, "", *lines, "", *(f"- {s}" for s in said), ""])
     folder.mkdir(parents=True, exist_ok=True)

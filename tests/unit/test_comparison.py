@@ -11,6 +11,7 @@ from dtse_core.comparison import (
     Difference,
     all_differences,
     compare,
+    conclusions,
     paired_interval,
     sentence,
     summary_rows,
@@ -171,6 +172,30 @@ def test_a_sentence_claims_only_what_its_interval_supports(ends, words, absent):
     said = sentence(Difference("a", "b", "iou", "direction", "steps", mean, *ends, 3, 50))
     assert words in said and absent not in said
     assert said.startswith("a against b, mean IoU on direction, equal steps: ") and "3 seeds, 50 clips" in said
+
+
+def test_conclusions_leave_out_what_is_undecided_on_parts_and_say_what_is_missing():
+    def found(variant, part, low, high, seeds=3):
+        return Difference(variant, "full", "iou", part, "steps", (low + high) / 2, low, high, seeds, 50)
+
+    said = conclusions(
+        [
+            found("a", "all", -0.1, 0.3),
+            found("a", "action", -0.1, 0.3),
+            found("a", "direction", 0.1, 0.3),
+            found("b", "all", -np.inf, np.inf, 0),
+            found("b", "action", -np.inf, np.inf, 0),
+            found("c", "all", -np.inf, np.inf, 0),
+        ]
+    )
+    assert said == [
+        "a against full, mean IoU, equal steps: "
+        "not enough evidence (+0.100; 95% interval -0.100 to +0.300, 3 seeds, 50 clips).",
+        "a against full, mean IoU on direction, equal steps: "
+        "higher by 0.200 (95% interval +0.100 to +0.300, 3 seeds, 50 clips).",
+        "On parts of the clips: not enough evidence in 1 more comparisons.",
+        "Not run: b (equal steps); c (equal steps).",
+    ]
 
 
 def test_scores_of_clips_from_their_counts():

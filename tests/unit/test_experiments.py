@@ -132,7 +132,7 @@ def test_the_report_shows_all_variants_and_only_supported_claims(out, scheduler)
         and "| a<b | steps | 2 of 2 | 50.0 |" in text
         and "| never | steps | 0 of 2 | not run |" in text
     )
-    assert "never against a<b, mean IoU, equal steps: not run." in text
+    assert "- Not run: never (equal steps)." in text
     assert "<td>a&lt;b</td>" in page and "<td>never</td>" in page and "not run" in page
     with pytest.raises(ValueError, match=r"no variant 'nevr' \(did you mean 'never'\?\)"):
         write_report(collect(grid, out), out, "nevr", "g")
