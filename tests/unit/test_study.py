@@ -1,0 +1,52 @@
+"""The study's tables in the repository: of its grid, whole, and what its report says follows from them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dtse_core.experiments import write_report
+from dtse_core.grid import read_grid
+
+STUDY = Path("benchmarks/study")
+TABLES = ("runs", "clips", "curves")
+
+
+@pytest.fixture(scope="module")
+def tables(request):
+    return {name: pd.read_parquet(request.config.rootpath / STUDY / f"{name}.parquet") for name in TABLES}
+
+
+def test_it_has_the_runs_of_its_grid_with_the_parameters_asked_for(tables, request):
+    grid, runs = read_grid(request.config.rootpath / STUDY / "grid.toml"), tables["runs"]
+    assert list(runs["run"]) == [run.name for run in grid.runs]
+    done = runs[runs["state"] == "ok"]
+    asked = {run.name: run.parameters for run in grid.runs}
+    assert len(done) >= 60 and all(json.loads(row.used) == asked[row.run] for row in done.itertuples())
+    seeds = done[done["budget"] == "steps"].groupby("variant")["SEED"].nunique()
+    assert (seeds >= 3).sum() >= 18
+
+
+def test_the_scores_of_its_clips_give_those_of_its_runs(tables):
+    clips, done = tables["clips"], tables["runs"][tables["runs"]["state"] == "ok"].set_index("run")
+    assert set(clips["run"]) == set(done.index)
+    for split, column, score in (
+        ("test", "metrics.mean_iou", "iou"),
+        ("compositional", "compositional.mean_iou", "iou"),
+        ("twins", "twins_accuracy", "told_apart"),
+    ):
+        means = clips[clips["split"] == split].groupby("run")[score].mean()
+        np.testing.assert_allclose(means, done.loc[means.index, column], atol=1e-6)
+
+
+def test_its_report_follows_from_the_tables(tables, request, tmp_path):
+    written = write_report(tables, tmp_path, "DTSE", (STUDY / "grid.toml").as_posix())
+    assert written[0].read_text() == (request.config.rootpath / STUDY / "report.md").read_text()
+
+
+def test_the_readme_quotes_it(request):
+    said = (request.config.rootpath / STUDY / "report.md").read_text().splitlines()
+    quoted = [x for x in (request.config.rootpath / "README.md").read_text().splitlines() if " against DTSE, " in x]
+    assert len(quoted) >= 5 and set(quoted) <= set(said)
