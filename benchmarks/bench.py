@@ -14,7 +14,7 @@ import measure
 import numpy as np
 import torch
 import torch.nn.functional as F
-from grid import grid
+from grid import grid, kernel
 from measure import compare, measured, peak_bytes, peak_resident_bytes
 from scoring import decode, metrics
 from training import outside_the_model, two_processes
@@ -238,7 +238,8 @@ def noise(frames: int) -> Iterator[np.ndarray]:
 
 
 BENCHMARKS = {
-    f.__name__: f for f in (overhead, streaming, prefix, filter, train_step, memory, bf16, metrics, decode, grid)
+    f.__name__: f
+    for f in (overhead, streaming, prefix, filter, train_step, memory, bf16, metrics, decode, grid, kernel)
 }
 
 

@@ -23,16 +23,8 @@ from .checkpoint import version
 from .config import nearest
 from .report import fewer_colors, table, title, write_html, write_index
 
-# What kernels inherit.
-ENVIRONMENT = {
-    "DTSE_HEADLESS": "1",
-    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # read when torch first uses cuBLAS
-    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-    # glibc keeps freed memory: in a kernel it gave it back and took it anew, which was a third of a training step.
-    "MALLOC_TRIM_THRESHOLD_": "8000000000",
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_ARENA_MAX": "1",
-}
+# cuBLAS reads its variable when torch first uses it; the kernel inherits all of these
+ENVIRONMENT = {"DTSE_HEADLESS": "1", "CUBLAS_WORKSPACE_CONFIG": ":4096:8", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
 PACKAGES = ("dtse", "torch", "transformers", "numpy", "papermill")
 
 

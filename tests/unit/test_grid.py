@@ -151,6 +151,14 @@ def test_a_run_that_used_other_parameters_than_asked_fails(tmp_path):
     assert not record["ok"] and "asked for {'SEED': 3" in record["error"] and "{'SEED': 7}" in record["error"]
 
 
+def test_a_run_does_not_inherit_what_dask_sets_for_memory(tmp_path, monkeypatch):
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "65536")
+    notebook(tmp_path, 'import os\nMODE = os.environ.get("MALLOC_TRIM_THRESHOLD_", "ok")')
+    [run] = grid_of(tmp_path).runs
+    record = carry_out(run, str(tmp_path / "work.ipynb"), str(tmp_path / "out"), 1)
+    assert record["ok"], record["error"]
+
+
 def test_a_full_disk_leaves_no_record_of_a_run(tmp_path, monkeypatch):
     notebook(tmp_path)
     [run] = grid_of(tmp_path).runs

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dtse_core.comparison import summary_rows
 from dtse_core.experiments import write_report
 from dtse_core.grid import read_grid
 
@@ -46,7 +47,16 @@ def test_its_report_follows_from_the_tables(tables, request, tmp_path):
     assert written[0].read_text() == (request.config.rootpath / STUDY / "report.md").read_text()
 
 
-def test_the_readme_quotes_it(request):
+def test_the_readme_quotes_it(tables, request):
     said = (request.config.rootpath / STUDY / "report.md").read_text().splitlines()
-    quoted = [x for x in (request.config.rootpath / "README.md").read_text().splitlines() if " against DTSE, " in x]
+    readme = (request.config.rootpath / "README.md").read_text()
+    quoted = [line for line in readme.splitlines() if " against DTSE, " in line]
     assert len(quoted) >= 5 and set(quoted) <= set(said)
+    section = readme[readme.index("### What the parts are worth") : readme.index("What the paired intervals")]
+    head, _, *rows = (line.replace("*", "").strip("| ").split(" | ") for line in section.splitlines() if "|" in line)
+    names, *cells = summary_rows(tables["runs"])
+    means = {row[0]: dict(zip(names, row, strict=True)) for row in cells if row[1] == "steps"}
+    for variant, seeds, *scores in rows:
+        assert scores == [means[variant][name] for name in head[2:]]
+        assert means[variant]["seeds"].startswith(f"{seeds} of ")
+    assert len(rows) == 9

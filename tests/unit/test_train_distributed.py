@@ -67,8 +67,8 @@ def run_together(settings, processes, stop=None):
     assert stop or [rank.exitcode for rank in ranks] == [0] * processes
 
 
-# Rounding differs between one sum over a batch and two over its halves. At these rates it stays rounding; at those of
-# `tiny`, Muon's iteration lifts it to 1e-3 of the loss within 20 steps, as it does between one thread and two.
+# Rounding differs between one sum over a batch and two over its halves. At these rates it stays rounding; Muon's
+# iteration, at those of `tiny`, lifts it to 1e-3 of the loss within 20 steps.
 SLOW = {"train.optimizer": "adamw", "train.lr": 1e-4, "train.stream_lr": 1e-5, "train.gate_lr": 1e-4}
 
 
