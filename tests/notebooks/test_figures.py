@@ -1,5 +1,5 @@
-"""The diagrams, one a component, and the opening film: stored as their scripts draw them, held by their notebooks,
-and readable on light and dark pages."""
+"""The diagrams, one a component, the opening film and the study: stored as their scripts draw them, held by their
+notebooks, and readable on light and dark pages."""
 
 import base64
 import io
@@ -14,7 +14,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from PIL import Image, ImageSequence
 
-from figures import make_data, make_encoder, make_model, make_opening
+from figures import make_data, make_encoder, make_model, make_opening, make_study
 
 ROOT = Path(__file__).resolve().parents[2]
 DRAWN = {  # name: (module that draws it, notebook that shows it)
@@ -91,3 +91,9 @@ def test_the_opening_film_is_drawn_by_its_script_and_its_masks_follow_the_words(
         for film in (tmp_path / "film.gif", ROOT / "figures/opening.gif")
     ]
     assert films[0].shape == films[1].shape and np.abs(films[0] - films[1]).mean() < 2
+
+
+def test_the_picture_of_the_study_is_drawn_from_its_tables(tmp_path):
+    make_study.draw(tmp_path / "study.png")
+    drawn, stored = (pixels((folder / "study.png").read_bytes()) for folder in (tmp_path, ROOT / "figures"))
+    assert drawn.shape == stored.shape and np.abs(drawn - stored).mean() < 0.2
