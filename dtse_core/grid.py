@@ -117,7 +117,7 @@ def carry_out(run: Run, notebook: str, folder: str, minutes: float, attempt: int
 
     A failing notebook does not raise, its record says so. Raises `OSError` if the record cannot be written.
     """
-    # Dask has its workers give freed memory back at once; a kernel that inherits this takes half as long again a step.
+    # Dask has its workers give freed memory back at once; a kernel that inherits this takes a third longer a step.
     os.environ.pop("MALLOC_TRIM_THRESHOLD_", None)
     before = os.times()
     with _peak_memory() as peak:

@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from dtse_core.viz import GUIDANCE, RUNS, TIME, use_style
+from dtse_core.viz import GUIDANCE, LANGUAGE, RUNS, TIME, use_style
 
 ROOT = Path(__file__).resolve().parents[1]
 SCORES = {  # title: (column of the study's table, chance)
@@ -17,7 +17,7 @@ SCORES = {  # title: (column of the study's table, chance)
     "on direction": ("by_evidence.direction.mean_iou", None),
     "twins told apart": ("twins_accuracy", 0.5),
 }
-COLORS = {"design": "black", "baselines": RUNS[0], "VLMG": GUIDANCE, "LMDF": TIME, "window": TIME}
+COLORS = {"design": "black", "baselines": RUNS[0], "VLMG": GUIDANCE, "LMDF": TIME, "window": TIME, "text": LANGUAGE}
 
 
 def draw(out: Path) -> None:
