@@ -1,4 +1,4 @@
-"""Draws the study: every variant at equal steps, and what it loses in four scores: what each part is for.
+"""Draws the study: every variant at equal steps, and what its part is for, in four scores.
 
 python -m figures.make_study               writes figures/study.png
 """
@@ -23,7 +23,7 @@ COLORS = {"design": "black", "baselines": RUNS[0], "VLMG": GUIDANCE, "LMDF": TIM
 def draw(out: Path) -> None:
     """A row for each variant, by group, best first; a ring for each seed, a dot for their mean."""
     runs = pd.read_parquet(ROOT / "benchmarks/study/runs.parquet")
-    runs = runs[(runs["state"] == "ok") & (runs["budget"] == "steps") & runs["group"].isin(COLORS)]
+    runs = runs[(runs["state"] == "ok") & (runs["budget"] == "steps")]
     means = runs.groupby(["group", "variant"])[[column for column, _ in SCORES.values()]].mean().reset_index()
     means["place"] = means["group"].map([*COLORS].index)
     means = means.sort_values(["place", "metrics.mean_iou"], ascending=[True, False], ignore_index=True)
@@ -32,7 +32,7 @@ def draw(out: Path) -> None:
     use_style()
     figure, axes = plt.subplots(1, 4, figsize=(9, 0.9 + 0.2 * len(means)), sharey=True, layout="constrained")
     for ax, (title, (column, chance)) in zip(axes, SCORES.items(), strict=True):
-        ax.axvline(means[column][0], color="0.6", lw=0.8, label="mean of DTSE")
+        ax.axvline(means[column][0], color="0.6", lw=0.8)
         if chance is not None:
             ax.axvline(chance, color="0.6", lw=0.8, ls=":")
             ax.text(chance, -1.1, " chance", color="0.4", fontsize=7)
