@@ -37,7 +37,7 @@ class Difference:
     reference: str
     score: str  # a key of SCORES
     part: str  # "all", a kind of evidence, or another split
-    budget: str  # what both had alike: steps or seconds
+    budget: str  # what both had alike, as the grid says it: steps, seconds, or how many steps
     mean: float
     low: float
     high: float
@@ -163,7 +163,7 @@ def _all_differences(runs, clips, reference: str) -> Iterator[Difference]:
 
 
 def budgets(runs: "pd.DataFrame") -> list[str]:
-    """The budgets that a grid asks for: steps first, then seconds."""
+    """The budgets that a grid asks for: steps first, the others by name."""
     return sorted(set(runs["budget"]), key=lambda b: (b != "steps", b))
 
 

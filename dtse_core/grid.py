@@ -41,7 +41,7 @@ BLOCK_KEYS = {"seeds": list, "values": dict, "zips": list, "labels": dict}
 LABELS = {
     "variant": str,  # what a block is called; by default the parameters by which its runs differ
     "group": str,  # of variants that are shown together
-    "budget": str,  # steps or seconds: what the variant has in common with those it is compared with
+    "budget": str,  # what the variant has in common with those it is compared with: "steps", "seconds", "1,200 steps"
     "against": str,  # the variant that it is compared with; by default the first of the grid
 }
 GRID_KEYS = {**BLOCK_KEYS, "notebook": str, "minutes": int | float, "blocks": list}
