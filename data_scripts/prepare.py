@@ -17,9 +17,9 @@ from typing import Annotated, Literal
 
 import tyro
 
-from dtse_core.checkpoint import write_json
 from dtse_core.data.prepare.check import check
 from dtse_core.data.prepare.obtain import data_set, obtain
+from dtse_core.shared.files import write_json
 
 
 @dataclass(frozen=True)

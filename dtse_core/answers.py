@@ -15,18 +15,18 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Subset
 from tqdm import tqdm
 
-from .checkpoint import checkpoint_folder
-from .commands import bars_hidden
+from .checkpoints.find import checkpoint_folder
 from .config import DataConfig
 from .data.clip import ReferringClip, ReferringVideo
 from .data.collate import collate_clips, load_tokenizer
-from .data.files import read_images
 from .metrics import mask_confidence, resize_logits
 from .model import DTSE
 from .predict import ReferringVideoPredictor
 from .scoring.mask_files import MaskWriter
 from .scoring.mask_reader import MaskReader
 from .scoring.records import Sample, over_videos, score_expressions, score_mask, score_sequence
+from .shared.console import bars_hidden
+from .shared.files import read_images
 from .video_metrics import merge_objects
 
 OnMask = Callable[[ReferringClip, np.ndarray], None]

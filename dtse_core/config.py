@@ -4,9 +4,12 @@
 and the command line all make a configuration.
 """
 
+import ast
 import dataclasses
 import difflib
+import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -239,3 +242,44 @@ def _check_choices(settings: Any, group: str) -> None:
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise ValueError(message)
+
+
+def parse_run_config(
+    prog: str, description: str, arguments: list[str] | None = None, kind: type[RunConfig] = RunConfig
+) -> RunConfig:
+    """A `RunConfig` from `--preset NAME` and dotted settings such as `--train.lr 1e-4`; `--help` lists all.
+
+    `kind`: a class with further settings beside those of a run.
+    """
+    import tyro
+
+    arguments = sys.argv[1:] if arguments is None else arguments
+    name = "tiny"
+    for k, argument in enumerate(arguments):  # the preset gives every other setting its default
+        if argument == "--preset" and k + 1 < len(arguments):
+            name = arguments[k + 1]
+        elif argument.startswith("--preset="):
+            name = argument.partition("=")[2]
+    return tyro.cli(kind, default=kind(**vars(preset(name))), args=arguments, prog=prog, description=description)
+
+
+def with_settings(config: RunConfig, text: str) -> RunConfig:
+    """`config` with the dotted settings of one text, separated by spaces: `model.lmdf=off model.vlmg_stages=4,5`.
+
+    Raises `ValueError` for an unknown setting and for a value of another type.
+    """
+    known, settings = to_dict(config), {}
+    for part in text.split():
+        name, equals, value = part.partition("=")
+        if not equals:
+            raise ValueError(f"{part!r} is no setting; write name=value, several of them separated by spaces")
+        old = known.get(name)
+        if not isinstance(old, str) and old is not None:  # an unknown name is told by `override`
+            with suppress(ValueError, SyntaxError):  # what is no literal stays a text, which the check refuses
+                value = ast.literal_eval({"true": "True", "false": "False", "": "()"}.get(value, value))
+            if isinstance(old, tuple) and type(value) is int:
+                value = (value,)
+            if type(value) is not type(old) and not (type(old) is float and type(value) is int):
+                raise ValueError(f"{name} must be of type {type(old).__name__}, not {value!r}")
+        settings[name] = value
+    return override(config, settings)

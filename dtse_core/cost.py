@@ -16,12 +16,12 @@ from typing import Literal
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from .commands import one_line_errors, parse_run_config
-from .config import RunConfig
+from .config import RunConfig, parse_run_config
 from .data.collate import Batch
 from .model import DTSE
 from .optimizer import orthogonalize
 from .recipe import checkpoint_streams, parameter_groups
+from .shared.console import one_line_errors
 from .speed import SHEETS, UPDATED, Speed, Tally, measure_speed
 from .train import train_step
 

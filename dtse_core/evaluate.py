@@ -21,8 +21,7 @@ import torch
 
 from .answers import ModelAnswers, evaluate, score, score_data_set
 from .batches import plain_worker_errors
-from .checkpoint import checkpoint_folder, checkpoint_sha256, read_run_config, versions, write_json
-from .commands import one_line_errors
+from .checkpoints.find import checkpoint_folder, checkpoint_sha256, read_run_config
 from .config import DataConfig, RunConfig, to_dict
 from .data.baselines import constant_baselines
 from .data.build import build_dataset
@@ -33,6 +32,9 @@ from .scoring.records import Sample, category_of, over_videos
 from .scoring.submission import HOMES, validate, write_submission
 from .scoring.summary import intervals, summarize, summarize_videos, twins_accuracy
 from .scoring.tables import LOCAL, format_markdown, format_table
+from .shared.console import one_line_errors
+from .shared.files import write_json
+from .shared.versions import versions
 
 __all__ = ["Sample", "evaluate", "format_table", "score", "summarize", "twins_accuracy"]  # what notebooks import
 SCORED = {"ref_davis": "val", "refer_youtube_vos": "local-val", "mevis": "valid_u"}  # splits; of others it is test

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from .commands import bars_hidden, one_line_errors
 from .config import nearest
 from .grid import Grid, Run, carry_out, read_grid, read_result
 from .report import comparison_page
+from .shared.console import bars_hidden, one_line_errors
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -32,9 +32,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from .checkpoint import write_json
 from .config import nearest
 from .runner import check_parameters, parameters_of, run_notebook
+from .shared.files import write_json
 
 MOST_RUNS = 5000
 BLOCK_KEYS = {"seeds": list, "values": dict, "zips": list, "labels": dict}

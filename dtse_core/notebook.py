@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from tqdm import tqdm  # the text bar: the widget bar would leave its state in the notebook file
 
-from .checkpoint import version
 from .config import RunConfig, nearest, override, preset, to_dict
+from .shared.versions import version
 
 Item = TypeVar("Item")
 PROFILES = {"smoke": "tiny", "colab": "colab", "paper": "paper"}  # profile of a notebook -> preset of the package

@@ -13,11 +13,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from .data.video import iterate_frames, video_fps
-from .export import write_prediction
 from .notebook import headless
 from .predict import BATCH, ReferringVideoPredictor
-from .viz import MASK_COLORS
+from .video.export import write_prediction
+from .video.files import iterate_frames, video_fps
+from .video.overlay import MASK_COLORS
 
 LARGEST = 8_000_000  # bytes of a film that is put into a page
 

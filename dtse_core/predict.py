@@ -19,17 +19,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .checkpoint import checkpoint_folder, read_run_config
-from .commands import bars_hidden, one_line_errors
+from .checkpoints.find import checkpoint_folder, read_run_config
 from .config import DataConfig
 from .data.build import frame_offset
 from .data.clip import window_indices
 from .data.collate import clean_expression, load_tokenizer, tokenize
 from .data.transforms import resize_frames
-from .data.video import iterate_frames, video_fps, video_info
-from .export import Segmentation, Step, Video, write_prediction
 from .metrics import mask_confidence, resize_logits
 from .model import DTSE, FrameMemory, join_frames, select_frame
+from .shared.console import bars_hidden, one_line_errors
+from .video.export import Segmentation, Step, Video, write_prediction
+from .video.files import iterate_frames, video_fps, video_info
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 BATCH = 4  # frames of a file that go through the model together: half the time of `tiny`, no loss at `paper` size

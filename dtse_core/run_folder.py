@@ -20,9 +20,10 @@ import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 
-from .checkpoint import versions, write_json
 from .config import RunConfig, from_dict, to_dict
 from .model import DTSE
+from .shared.files import write_json
+from .shared.versions import versions
 
 
 @dataclass

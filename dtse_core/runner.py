@@ -19,9 +19,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .checkpoint import version
 from .config import nearest
 from .report import fewer_colors, table, title, write_html, write_index
+from .shared.versions import version
 
 # cuBLAS reads its variable when torch first uses it; the kernel inherits all of these
 ENVIRONMENT = {"DTSE_HEADLESS": "1", "CUBLAS_WORKSPACE_CONFIG": ":4096:8", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}

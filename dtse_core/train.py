@@ -28,8 +28,7 @@ from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from .batches import TrainingSamples, batch_order, collate_training, plain_worker_errors
-from .commands import bars_hidden, one_line_errors, parse_run_config
-from .config import ModelConfig, RunConfig
+from .config import ModelConfig, RunConfig, parse_run_config
 from .data.build import build_dataset
 from .data.collate import Batch, load_tokenizer
 from .evaluate import evaluate, some_of, summarize
@@ -51,6 +50,7 @@ from .run_folder import (
     save_weights,
     start_tracker,
 )
+from .shared.console import bars_hidden, one_line_errors
 
 
 def train_step(model: nn.Module, batch: Batch, config: RunConfig) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from .inside import LEVELS, Inside, Lens, change, swap_word
 from .metrics import region_similarity, sample_ious
-from .viz import GUIDANCE, LANGUAGE, MASK, TIME, overlay
+from .video.overlay import GUIDANCE, LANGUAGE, MASK, TIME, overlay
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -19,7 +19,8 @@ from .data.collate import collate_clips
 from .metrics import resize_logits
 from .model import DTSE
 from .notebook import headless
-from .viz import film_strip, plot_history
+from .video.film import film_strip
+from .viz import plot_history
 
 
 class Watch:

@@ -7,7 +7,7 @@ As make_encoder.py does: transparent ground, ink of a middle tone, and a PNG on 
 
 from pathlib import Path
 
-from dtse_core.viz import LANGUAGE, MASK, VISION
+from dtse_core.video.overlay import LANGUAGE, MASK, VISION
 
 from . import make_encoder
 from .make_encoder import INK, arrow, attach, box, draw

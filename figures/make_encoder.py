@@ -15,7 +15,8 @@ import nbformat
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from PIL import Image
 
-from dtse_core.viz import GUIDANCE, LANGUAGE, VISION, use_style
+from dtse_core.video.film import use_style
+from dtse_core.video.overlay import GUIDANCE, LANGUAGE, VISION
 
 INK = "#75818f"
 NOTEBOOKS = {"streams": "03_two_streams", "vlmg": "04_vlmg", "encoder": "05_interleaved_encoder"}

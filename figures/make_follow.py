@@ -11,7 +11,7 @@ import numpy as np
 
 from dtse_core import ReferringVideoPredictor
 from dtse_core.data.toy_world import SPLITS, ToyWorld, render
-from dtse_core.viz import save_gif
+from dtse_core.video.overlay import save_gif
 
 
 def main() -> None:

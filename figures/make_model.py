@@ -11,7 +11,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from PIL import Image
 
-from dtse_core.viz import GUIDANCE, LANGUAGE, MASK, TIME, VISION, use_style
+from dtse_core.video.film import use_style
+from dtse_core.video.overlay import GUIDANCE, LANGUAGE, MASK, TIME, VISION
 
 from . import make_encoder
 from .make_encoder import INK, arrow, attach, canvas

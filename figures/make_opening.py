@@ -12,7 +12,7 @@ import numpy as np
 from dtse_core import ReferringVideoPredictor
 from dtse_core.data.toy_world import ToyWorld, render
 from dtse_core.metrics import region_similarity
-from dtse_core.viz import save_gif
+from dtse_core.video.overlay import save_gif
 
 NOTEBOOK = "00_start_here"
 SENTENCES = {"the black car": 2, "the white car": 3, "the cat": 1}  # and the object that each means

@@ -15,7 +15,8 @@ import nbformat
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from PIL import Image
 
-from dtse_core.viz import GUIDANCE, LANGUAGE, MASK, TIME, VISION, use_style
+from dtse_core.video.film import use_style
+from dtse_core.video.overlay import GUIDANCE, LANGUAGE, MASK, TIME, VISION
 
 PLAIN = "#5b6b7a"
 BOXES = {  # name: (text, x, y, width, color); the height is always 0.7

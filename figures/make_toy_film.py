@@ -9,7 +9,8 @@ import argparse
 from pathlib import Path
 
 from dtse_core.data.toy_world import SPLITS, ToyWorld, render
-from dtse_core.viz import film_strip, save_gif, use_style
+from dtse_core.video.film import film_strip, use_style
+from dtse_core.video.overlay import save_gif
 
 
 def main() -> None:

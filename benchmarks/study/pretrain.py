@@ -18,13 +18,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from dtse_core.commands import bars_hidden
 from dtse_core.data import ToyWorld
 from dtse_core.data.collate import load_tokenizer
 from dtse_core.data.toy_words import ACTORS, COLORS
 from dtse_core.data.toy_world import render
 from dtse_core.data.transforms import resize_frames
 from dtse_core.optimizer import MuonAdamW
+from dtse_core.shared.console import bars_hidden
 from dtse_core.streams import LinguisticStream, VisualStream
 
 SIZE, BATCH, RATE, WARMUP = (64, 96), 32, 2e-3, 30

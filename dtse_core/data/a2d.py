@@ -17,14 +17,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from ..shared.files import read_rows
+from ..video.files import frame_files, video_length
+from ..video.frame_cache import video_frames
 from .a2d_masks import read_instances, read_masks
 from .clip import ReferringClip, window_indices
 from .collate import clean_expression
-from .files import read_rows
-from .frame_cache import video_frames
 from .sample_lists import listed, read_a2d_list
 from .toy_listing import read_toy, videos_of
-from .video import frame_files, video_length
 
 NUMBER = re.compile("[0-9]{1,9}")
 ACTORS = ("adult", "baby", "ball", "bird", "car", "cat", "dog")

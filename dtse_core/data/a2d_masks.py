@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .files import require_shape
+from ..shared.files import require_shape
 
 
 def read_instances(path: Path) -> list[int]:

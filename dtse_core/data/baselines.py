@@ -3,8 +3,8 @@
 import numpy as np
 from tqdm import tqdm
 
-from ..commands import bars_hidden
 from ..metrics import region_similarity
+from ..shared.console import bars_hidden
 from .clip import ReferringClip
 
 

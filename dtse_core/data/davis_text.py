@@ -4,8 +4,8 @@ import re
 import warnings
 from pathlib import Path
 
+from ..shared.files import read_text
 from .collate import clean_expression
-from .files import read_text
 
 SETS = (  # annotation sets 0 to 3: name of the file, and its encoding
     ("Davis17_annot1", "utf-8-sig"),

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from ..video.frame_cache import image_frames
 from .clip import ReferringClip, ReferringVideo, window_indices
 from .collate import clean_expression
-from .frame_cache import image_frames
 
 Target = Callable[[dict], tuple[str, ...] | None]  # what an expression refers to; None: not published
 

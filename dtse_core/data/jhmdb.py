@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..shared.files import read_rows, require_shape
+from ..video.frame_cache import image_frames
 from .clip import ReferringClip, window_indices
 from .collate import clean_expression
-from .files import read_rows, require_shape
-from .frame_cache import image_frames
 from .matlab import array_shape, read_array
 from .sample_lists import listed, read_jhmdb_list
 from .toy_listing import read_toy, videos_of

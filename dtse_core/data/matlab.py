@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .files import read_bytes
+from ..shared.files import read_bytes
 
 COMPRESSED, MATRIX = 15, 14
 TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}  # of elements

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from ..shared.files import image_shape, read_json
 from .clip import ReferringClip, ReferringVideo
 from .expressions import brief, label_videos, parse_expressions, read_clip, require_folders, windows_that_show
-from .files import image_shape, read_json
 from .rle import decode_rle
 from .toy_listing import read_toy
 

@@ -21,10 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..shared.files import image_shape, read_index_mask, read_json, require_shape
 from .clip import ReferringClip, ReferringVideo
 from .davis_text import SETS, object_number, read_texts, read_words
 from .expressions import json_items, label_videos, parse_expressions, parse_frames, read_clip, require_folders
-from .files import image_shape, read_index_mask, read_json, require_shape
 from .toy_listing import read_toy, videos_of
 
 HOME = "Ref-DAVIS17"

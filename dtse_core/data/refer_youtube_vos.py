@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..shared.files import image_shape, read_index_mask, read_json, require_shape
 from .clip import ReferringClip, ReferringVideo
 from .expressions import (
     brief,
@@ -28,7 +29,6 @@ from .expressions import (
     require_folders,
     windows_that_show,
 )
-from .files import image_shape, read_index_mask, read_json, require_shape
 from .toy_listing import read_toy
 
 HOME = "Refer-YouTube-VOS"

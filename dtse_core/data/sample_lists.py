@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ..shared.files import read_json
 from .collate import clean_expression
-from .files import read_json
 
 IMAGE = re.compile(r"(?:.*/)?Rename_Images/([^/]+)/([^/]+)/([0-9]{1,9})\.png", re.DOTALL)
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ..video.files import write_video
 from .a2d import ACTIONS, ACTORS
 from .toy_files import Clip, clip_frames, write_csv
 from .toy_scene import CENTER
 from .toy_world import Scene
-from .video import write_video
 
 TRAPS = {  # what is odd in the genuine files, by name
     "na_id": "a video whose id is NA",

@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..commands import bars_hidden
+from ..shared.console import bars_hidden
 from .toy_world import SPLITS, Scene, ToyWorld, render
 
 LAYOUTS = {  # by the name that `--layout` and `data.name` take

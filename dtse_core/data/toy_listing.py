@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from ..shared.files import read_json
 from .collate import clean_expression
-from .files import read_json
 
 Labels = dict[tuple[str, int | str, str], tuple[str, int]]  # (evidence, twin or 0) by (video, key, sentence)
 

@@ -21,9 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..checkpoint import write_json
 from ..data.clip import ReferringClip, ReferringVideo
-from ..data.prepare.archives import Entry, archive_kind, open_archive, refuse_harm
+from ..shared.archives import Entry, archive_kind, open_archive, refuse_harm
+from ..shared.files import write_json
+from ..video.export import save_image, save_mask
 from .records import Sample
 
 INDEX = "index.json"
@@ -70,20 +71,13 @@ class MaskWriter:
 
         image = Image.fromarray(labels)  # mode L; a palette makes it P
         image.putpalette([(i * step) % 256 for i in range(256) for step in (101, 57, 197)])
-        _save(image, self.folder / f"{sequence_folder(annotator, video)}{video.frames[k]}.png")
+        save_image(image, self.folder / f"{sequence_folder(annotator, video)}{video.frames[k]}.png")
 
 
 def sample_file(video_id: str, sample_id: str, expression: str) -> str:
     """A name that no other sample has, whichever process writes it: sentences are told apart by a hash."""
     number = sample_id.removeprefix(f"v_{video_id}_f_").replace("_i_", "_")
     return f"{video_id}/{number}_{hashlib.sha256(expression.encode()).hexdigest()[:8]}.png"
-
-
-def save_mask(path: Path, mask: np.ndarray) -> None:
-    """One mask (H, W) as a gray PNG, folders made as needed: 255 inside, 0 outside."""
-    from PIL import Image
-
-    _save(Image.fromarray(mask.astype(np.uint8) * 255), path)
 
 
 def decode_image(content: bytes, where: str | Path) -> tuple[str, np.ndarray]:
@@ -147,8 +141,3 @@ def refuse_member(entry: Entry) -> None:
     refuse_harm(entry)
     if entry.size > LARGEST:
         raise ValueError(f"{entry.name!r} unpacks to {entry.size:,} bytes, too many for a mask")
-
-
-def _save(image, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path)

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ..commands import bars_hidden
 from ..data.clip import ReferringClip, ReferringVideo
-from ..data.files import image_shape, parse_json, require_shape
-from ..data.prepare.archives import DAMAGE
+from ..shared.archives import DAMAGE
+from ..shared.console import bars_hidden
+from ..shared.files import image_shape, parse_json, require_shape
 from .mask_files import (
     INDEX,
     TOP,

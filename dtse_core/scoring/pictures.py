@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ..commands import bars_hidden
 from ..data.clip import ReferringClip
-from ..data.files import read_images
+from ..shared.console import bars_hidden
+from ..shared.files import read_images
 from ..viz import show_prediction
 from .mask_reader import MaskReader
 from .records import Sample, VideoScore

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ..commands import bars_hidden
-from ..data.files import image_shape, read_json
-from ..data.prepare.archives import DAMAGE, Entry
+from ..shared.archives import DAMAGE, Entry
+from ..shared.console import bars_hidden
+from ..shared.files import image_shape, read_json
 from .mask_files import TOP, decode_image, is_hidden, open_masks, refuse_member
 
 HOMES = ("refer_youtube_vos", "mevis")

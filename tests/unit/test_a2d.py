@@ -22,7 +22,7 @@ from dtse_core.data.sample_lists import read_a2d_list
 from dtse_core.data.toy_a2d import TRAPS, write_annotation
 from dtse_core.data.toy_files import write_toy
 from dtse_core.data.toy_world import render
-from dtse_core.data.video import write_video
+from dtse_core.video.files import write_video
 
 h5py = pytest.importorskip("h5py")
 H, W, LENGTH = 32, 48, 20

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dtse_core.data.prepare import unpack
-from dtse_core.data.prepare.archives import archive_kind
 from dtse_core.data.prepare.unpack import MARK, PART, extract, is_unfinished
+from dtse_core.shared.archives import archive_kind
 from tests.packing import PACK, packed, tar_bytes, tree, write, zip_bytes
 
 FILES = {"top/Release/a.csv": b"1,2\n", "top/Release/clips/-x.mp4": b"film", "top/README": b"read me"}

@@ -107,7 +107,7 @@ def test_both_sides_of_decode_read_the_same_frames(bench, toy_a2d_root):
     import numpy as np
     import scoring
 
-    from dtse_core.data.video import read_frames
+    from dtse_core.video.files import read_frames
 
     dataset = scoring.A2DSentences(toy_a2d_root)
     for k in (0, len(dataset) - 1):

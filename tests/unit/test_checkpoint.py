@@ -2,14 +2,17 @@
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 
 import pytest
 
-from dtse_core import checkpoint
-from dtse_core.checkpoint import checkpoint_folder, checkpoint_sha256, read_run_config, versions, write_json
+from dtse_core.checkpoints import find as checkpoint
+from dtse_core.checkpoints.find import checkpoint_folder, checkpoint_sha256, read_run_config
 from dtse_core.config import preset, to_dict
+from dtse_core.shared.files import write_json
+from dtse_core.shared.versions import versions
 
 
 @pytest.fixture
@@ -129,7 +132,7 @@ def test_a_cut_write_leaves_the_old_file(tmp_path, monkeypatch):
     def cut(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(checkpoint.os, "replace", cut)
+    monkeypatch.setattr(os, "replace", cut)
     with pytest.raises(OSError, match="disk full"):
         write_json(file, 2)
     assert file.read_text() == "1\n"

@@ -16,7 +16,7 @@ from torch import nn
 
 from dtse_core import answers
 from dtse_core import evaluate as module
-from dtse_core.checkpoint import checkpoint_sha256, write_json
+from dtse_core.checkpoints.find import checkpoint_sha256
 from dtse_core.config import from_dict, preset, to_dict
 from dtse_core.data import build
 from dtse_core.data.baselines import constant_baselines, largest_moving
@@ -32,6 +32,7 @@ from dtse_core.scoring import pictures
 from dtse_core.scoring.mask_files import MaskWriter
 from dtse_core.scoring.mask_reader import MaskReader
 from dtse_core.scoring.records import score_mask
+from dtse_core.shared.files import write_json
 from dtse_core.viz import EVIDENCE
 from tests.packing import zip_bytes
 from tests.small_videos import Truth

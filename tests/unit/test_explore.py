@@ -25,7 +25,7 @@ from dtse_core.data.toy_world import ToyWorld
 from dtse_core.inside import Inside, Lens, change, failure, swap_word
 from dtse_core.lmdf import dynamic_filter_reference
 from dtse_core.metrics import region_similarity, resize_logits
-from dtse_core.viz import use_style
+from dtse_core.video.film import use_style
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 

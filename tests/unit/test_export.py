@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dtse_core.data.video import read_frames, video_info, write_video
-from dtse_core.export import GIF_BYTES, Preview, Step, read_confidence, write_prediction
-from dtse_core.viz import MASK_COLORS, legend, overlay, overlay_all
+from dtse_core.video.export import GIF_BYTES, Preview, Step, read_confidence, write_prediction
+from dtse_core.video.files import read_frames, video_info, write_video
+from dtse_core.video.overlay import MASK_COLORS, legend, overlay, overlay_all
 
 
 def make_steps(count, size=(20, 30), sentences=2, seed=0):
@@ -109,8 +109,8 @@ import resource, sys
 import numpy as np, torch
 from dtse_core import DTSE, ReferringVideoPredictor, preset
 from dtse_core.data.collate import load_tokenizer
-from dtse_core.data.video import iterate_frames, video_fps
-from dtse_core.export import write_prediction
+from dtse_core.video.files import iterate_frames, video_fps
+from dtse_core.video.export import write_prediction
 config = preset("tiny", **{"data.size": (32, 48), "data.offset": 1, "model.lmdf": "off"})
 predictor = ReferringVideoPredictor(DTSE(config.model), load_tokenizer(config.model.text), config.data, "cpu")
 steps = predictor.stream(iterate_frames(sys.argv[1]), ["the dog"], 4)

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from dtse_core.config import DataConfig
-from dtse_core.data import frame_cache
 from dtse_core.data.build import build_dataset
-from dtse_core.data.files import read_images
-from dtse_core.data.frame_cache import image_frames, video_frames
-from dtse_core.data.video import read_frames, write_video
+from dtse_core.shared.files import read_images
+from dtse_core.video import frame_cache
+from dtse_core.video.files import read_frames, write_video
+from dtse_core.video.frame_cache import image_frames, video_frames
 
 
 @pytest.fixture

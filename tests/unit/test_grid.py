@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_notebook
 
 from dtse_core import grid as module
-from dtse_core.commands import with_settings
-from dtse_core.config import preset
+from dtse_core.config import preset, with_settings
 from dtse_core.grid import MOST_RUNS, carry_out, read_grid, read_result
 
 PARAMETERS = 'SEED = 0  # of all\nMODE = "ok"  # what happens\nRATE = 0.5  # a float'

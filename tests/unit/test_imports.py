@@ -6,46 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 PACKAGE = Path(__file__).resolve().parents[2] / "dtse_core"
-FLOORS = (
-    ("config", "layers"),
-    ("streams", "vlmg", "lmdf", "decoder"),
-    ("encoder",),
-    ("model",),
-    (
-        "data",
-        "batches",
-        "metrics",
-        "video_metrics",
-        "intervals",
-        "comparison",
-        "published",
-        "losses",
-        "optimizer",
-        "checkpoint",
-        "commands",
-    ),
-    ("scoring", "viz"),
-    ("recipe", "run_folder", "speed", "cost", "train", "answers", "evaluate", "predict", "inside", "export"),
-    ("notebook", "exercises", "player", "watch", "views", "explore", "report", "runner", "grid", "experiments"),
-)
-# Above the model's own floors, neighbours may lean on each other, but never in a circle: training evaluates,
-# the runner makes a report. Below, none knows another.
-NEIGHBOURS_FROM = 4
 HEAVY = {"decord", "h5py", "scipy", "pandas", "matplotlib", "ipywidgets"}
 
 
 def part(path: Path, package: Path = PACKAGE) -> str:
-    """The name that stands in `FLOORS`: a module, or the folder that it lies in."""
+    """A module of the root, or the folder that it lies in."""
     return path.relative_to(package).with_suffix("").parts[0]
-
-
-def floor(name: str) -> int:
-    found = [k for k, names in enumerate(FLOORS) if name in names]
-    assert found, f"dtse_core/{name} stands on no floor; give it one in FLOORS"
-    return found[0]
 
 
 def imported(path: Path, package: Path = PACKAGE) -> set[str]:
@@ -83,14 +50,6 @@ def at_import(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_module_imports_from_lower_floors_only(path):
-    own = floor(part(path))
-    for name in imported(path):
-        allowed = floor(name) <= own if own >= NEIGHBOURS_FROM else floor(name) < own
-        assert allowed, f"{path.name} (floor {own}) imports {name} (floor {floor(name)})"
-
-
 def circles(graph: dict[str, set[str]]) -> list[str]:
     """Names from which the arrows lead back to themselves."""
 
@@ -119,11 +78,11 @@ def test_decord_is_at_no_module_top():
 
 def test_the_nets_catch_a_climbing_import_and_decord_at_the_top(tmp_path):
     (tmp_path / "lmdf.py").write_text("import torch\nif True:\n    import decord\nfrom .model import DTSE\n")
-    assert imported(tmp_path / "lmdf.py", tmp_path) == {"model"} and floor("model") > floor("lmdf")
+    assert imported(tmp_path / "lmdf.py", tmp_path) == {"model"}
     assert "decord" in at_import(tmp_path / "lmdf.py")
     (tmp_path / "data").mkdir()
     (tmp_path / "data/video.py").write_text("def read():\n    import decord\nfrom ..train import train\n")
-    assert imported(tmp_path / "data/video.py", tmp_path) == {"train"} and floor("train") > floor("data")
+    assert imported(tmp_path / "data/video.py", tmp_path) == {"train"}
     assert at_import(tmp_path / "data/video.py") == set()
     (tmp_path / "vlmg.py").write_text("from dtse_core import model\nimport dtse_core.encoder\n")
     assert imported(tmp_path / "vlmg.py", tmp_path) == {"model", "encoder"}

@@ -12,10 +12,10 @@ from dtse_core import DTSE, ReferringVideoPredictor, predict, preset
 from dtse_core.data.clip import window_indices
 from dtse_core.data.collate import load_tokenizer, tokenize
 from dtse_core.data.transforms import resize_frames
-from dtse_core.data.video import read_frames, video_length, write_video
-from dtse_core.export import write_prediction
 from dtse_core.metrics import resize_logits
 from dtse_core.predict import check_frame
+from dtse_core.video.export import write_prediction
+from dtse_core.video.files import read_frames, video_length, write_video
 
 SENTENCES = ["the red dog on the left", "ball"]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dtse_core.checkpoint import versions
 from dtse_core.config import DataConfig, RunConfig, to_dict
 from dtse_core.published import COLUMNS, comparison_table, published_results, read_published, require_record
+from dtse_core.shared.versions import versions
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = {"mean_iou": 0.5, "overall_iou": 0.625, "P@0.5": 0.75, "AP_mean_precision": 0.375, "mAP_coco": 0.25}

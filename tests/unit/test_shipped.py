@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dtse_core import DTSE
-from dtse_core.checkpoint import checkpoint_folder, checkpoint_sha256, read_run_config
+from dtse_core.checkpoints.find import checkpoint_folder, checkpoint_sha256, read_run_config
 from dtse_core.config import preset, to_dict
 from dtse_core.data import ToyWorld
 from dtse_core.data.collate import load_tokenizer

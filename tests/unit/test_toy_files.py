@@ -19,7 +19,7 @@ from dtse_core.data.collate import clean_expression
 from dtse_core.data.toy_a2d import write_annotation
 from dtse_core.data.toy_files import LAYOUTS, MARK, layout_module, write_toy
 from dtse_core.data.toy_world import EVIDENCE, render
-from dtse_core.data.video import video_info
+from dtse_core.video.files import video_info
 
 h5py = pytest.importorskip("h5py")
 pytest.importorskip("av")

@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 
 from dtse_core import DTSE, preset
 from dtse_core.batches import TrainingSamples, batch_order
-from dtse_core.checkpoint import read_run_config
+from dtse_core.checkpoints.find import read_run_config
 from dtse_core.config import ModelConfig, RunConfig, override, to_dict
 from dtse_core.data import ToyWorld
 from dtse_core.data.collate import Batch, load_tokenizer

@@ -8,19 +8,22 @@ import sys
 import matplotlib
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from dtse_core import viz
 from dtse_core.data.clip import ReferringClip
+from dtse_core.metrics import dilate
+from dtse_core.video.film import film_strip, use_style
+from dtse_core.video.overlay import GUIDANCE, LANGUAGE, MASK, MASK_COLORS, TIME, VISION, _wrap, overlay, save_gif
 
 
 @pytest.fixture(autouse=True)
 def style():
     with plt.rc_context():
-        viz.use_style()
+        use_style()
         yield
     plt.close("all")
 
@@ -39,7 +42,7 @@ def make_clip(T=3, H=24, W=36, seed=0):
 def test_overlay_blends_inside_draws_white_around_and_leaves_the_rest():
     clip = make_clip()
     frame, before = clip.frames[0], clip.frames[0].copy()
-    out = viz.overlay(frame, clip.mask, "#D55E00", alpha=0.5)
+    out = overlay(frame, clip.mask, "#D55E00", alpha=0.5)
     ring = np.zeros_like(clip.mask)
     ring[5:15, 10:22] = ring[6:14, 9:23] = True  # one pixel above, below, left and right
     ring &= ~clip.mask
@@ -52,23 +55,23 @@ def test_overlay_blends_inside_draws_white_around_and_leaves_the_rest():
 
 def test_overlay_of_nothing_is_the_frame_and_of_everything_has_no_contour():
     frame = make_clip().frames[0]
-    assert np.array_equal(viz.overlay(frame, np.zeros((24, 36))), frame)
-    assert (viz.overlay(frame, np.ones((24, 36)), "#000000", alpha=1.0) == 0).all()
+    assert np.array_equal(overlay(frame, np.zeros((24, 36))), frame)
+    assert (overlay(frame, np.ones((24, 36)), "#000000", alpha=1.0) == 0).all()
 
 
 def test_contour_grows_with_the_frame():
     mask = np.zeros((960, 1280), bool)
     mask[400:500, 400:500] = True
-    out = viz.overlay(np.zeros((960, 1280, 3), np.uint8), mask)
+    out = overlay(np.zeros((960, 1280, 3), np.uint8), mask)
     assert (out[450, 390:400].min(axis=-1) == 255).sum() == 3
 
 
 @pytest.mark.parametrize("shape", [(24, 36), (24, 36, 4), (36, 24, 3)])
 def test_overlay_refuses_frames_that_do_not_fit_the_mask(shape):
     with pytest.raises(ValueError, match=r"expected a frame \(H, W, 3\) uint8"):
-        viz.overlay(np.zeros(shape, np.uint8), np.zeros((24, 36)))
+        overlay(np.zeros(shape, np.uint8), np.zeros((24, 36)))
     with pytest.raises(ValueError, match="float64"):
-        viz.overlay(np.zeros((24, 36, 3)), np.zeros((24, 36)))
+        overlay(np.zeros((24, 36, 3)), np.zeros((24, 36)))
 
 
 # Figures
@@ -87,9 +90,9 @@ def titles(figure):
 def test_film_strip_shows_each_frame_with_its_mask():
     clip = make_clip(T=8)
     masks = [clip.mask, *[None] * 7]
-    figure = viz.film_strip(clip.frames, masks, [f"t = {t}" for t in range(8)])
+    figure = film_strip(clip.frames, masks, [f"t = {t}" for t in range(8)])
     shown = [ax.images[0].get_array() for ax in figure.axes if ax.images]
-    assert np.array_equal(shown[0], viz.overlay(clip.frames[0], clip.mask))
+    assert np.array_equal(shown[0], overlay(clip.frames[0], clip.mask))
     assert np.array_equal(np.stack(shown[1:]), clip.frames[1:])
     assert titles(figure)[:8] == [f"t = {t}" for t in range(8)]
     assert figure.get_figwidth() <= 8
@@ -103,8 +106,8 @@ def test_prediction_panel_names_the_iou_and_shows_the_probabilities():
     shown = {t: ax.images[0].get_array() for t, ax in zip(titles(figure), figure.axes, strict=True) if ax.images}
     assert list(shown) == ["frame", "true mask", "probability", "prediction: IoU 0.50"]
     assert np.array_equal(shown["probability"], probability)
-    assert np.array_equal(shown["true mask"], viz.overlay(clip.frames[1], clip.mask))
-    assert np.array_equal(shown["prediction: IoU 0.50"], viz.overlay(clip.frames[1], probability > 0.5))
+    assert np.array_equal(shown["true mask"], overlay(clip.frames[1], clip.mask))
+    assert np.array_equal(shown["prediction: IoU 0.50"], overlay(clip.frames[1], probability > 0.5))
     assert "the red ball" in figure.get_suptitle()
     assert len(viz.show_prediction(clip, probability > 0.5).axes) == 3
     assert png_bytes(figure) < 60_000
@@ -147,7 +150,7 @@ def test_evidence_that_needs_time_has_the_hue_of_time():
     figure = viz.evidence_bars({"tiny": result})
     assert heights(figure) == [[80, 20]]  # in the order of the kinds, not of the result
     colors = [matplotlib.colors.to_hex(bar.get_facecolor()).upper() for bar in figure.axes[0].containers[0]]
-    assert colors == [viz.VISION, viz.TIME]
+    assert colors == [VISION, TIME]
     assert figure.axes[0].get_ylabel() == "mean IoU (%)"
 
 
@@ -162,11 +165,11 @@ def test_a_missing_value_reads_not_run():
 
 
 def test_colors_are_those_of_the_handbook_and_the_style_is_loaded():
-    assert (viz.VISION, viz.LANGUAGE, viz.GUIDANCE, viz.TIME) == ("#0072B2", "#E69F00", "#009E73", "#CC79A7")
-    assert viz.MASK == viz.MASK_COLORS[0] == "#D55E00"
+    assert (VISION, LANGUAGE, GUIDANCE, TIME) == ("#0072B2", "#E69F00", "#009E73", "#CC79A7")
+    assert MASK == MASK_COLORS[0] == "#D55E00"
     assert plt.rcParams["figure.dpi"] == plt.rcParams["savefig.dpi"] == 100
     assert plt.rcParams["image.cmap"] == "cividis"
-    assert len(set(viz.MASK_COLORS)) == len(set(viz.RUNS)) == 5
+    assert len(set(MASK_COLORS)) == len(set(viz.RUNS)) == 5
 
 
 # GIFs
@@ -191,7 +194,7 @@ def moving_square():
 
 def test_gif_shows_every_frame_with_its_mask_and_its_caption(tmp_path):
     frames, masks = moving_square()
-    path = viz.save_gif(tmp_path / "new" / "a.gif", frames, masks, "the square", fps=8, width=96)
+    path = save_gif(tmp_path / "new" / "a.gif", frames, masks, "the square", fps=8, width=96)
     read = read_gif(path)
     assert len(read) == 6
     for k, (page, duration) in enumerate(read):
@@ -201,7 +204,7 @@ def test_gif_shows_every_frame_with_its_mask_and_its_caption(tmp_path):
         assert (strip.min(axis=-1) < 100).sum() > 20  # letters
         assert (strip == 255).all(axis=-1).mean() > 0.5  # on white
         grown = masks[k].repeat(2, 0).repeat(2, 1)
-        far = ~viz.dilate(grown, 3)
+        far = ~dilate(grown, 3)
         assert np.abs(picture[far] - (40, 120, 200)).max() <= 8
         fill = 0.4 * np.array((40, 120, 200)) + 0.6 * np.array((0xD5, 0x5E, 0x00))
         filled = np.abs(picture - fill).max(axis=-1) <= 8
@@ -214,9 +217,9 @@ def test_gif_takes_a_caption_per_frame_and_wraps_long_ones(tmp_path):
     frames, _ = moving_square()
     long = "the small black dog that is running to the left of the big red car"
     captions = [long, "short"] * 3
-    pages = [page for page, _ in read_gif(viz.save_gif(tmp_path / "a.gif", frames, None, captions, width=192))]
+    pages = [page for page, _ in read_gif(save_gif(tmp_path / "a.gif", frames, None, captions, width=192))]
     assert len({page.shape for page in pages}) == 1
-    one_line = read_gif(viz.save_gif(tmp_path / "b.gif", frames, None, "short", width=192))[0][0]
+    one_line = read_gif(save_gif(tmp_path / "b.gif", frames, None, "short", width=192))[0][0]
     assert pages[0].shape[0] > one_line.shape[0] + 10
     ink = [(page[130:].max(axis=-1) < 100).sum() for page in pages]
     assert ink[0] > 3 * ink[1] > 0
@@ -224,7 +227,7 @@ def test_gif_takes_a_caption_per_frame_and_wraps_long_ones(tmp_path):
 
 def test_gif_without_caption_has_no_strip_and_stays_small(tmp_path):
     frames = make_clip(T=12, H=64, W=96).frames // 8 + 100
-    path = viz.save_gif(tmp_path / "a.gif", frames, fps=25, width=192)
+    path = save_gif(tmp_path / "a.gif", frames, fps=25, width=192)
     read = read_gif(path)
     assert read[0][0].shape == (128, 192, 3)
     assert read[0][1] == 40
@@ -234,20 +237,20 @@ def test_gif_without_caption_has_no_strip_and_stays_small(tmp_path):
 def test_gif_refuses_nothing_and_unequal_lengths(tmp_path):
     frames, masks = moving_square()
     with pytest.raises(ValueError, match="no frames"):
-        viz.save_gif(tmp_path / "a.gif", [])
+        save_gif(tmp_path / "a.gif", [])
     with pytest.raises(ValueError, match="expected 6 masks, one a frame; found 3"):
-        viz.save_gif(tmp_path / "a.gif", frames, masks[:3])
+        save_gif(tmp_path / "a.gif", frames, masks[:3])
     with pytest.raises(ValueError, match="expected 6 captions, one a frame; found 2"):
-        viz.save_gif(tmp_path / "a.gif", frames, masks, ["a", "b"])
+        save_gif(tmp_path / "a.gif", frames, masks, ["a", "b"])
     with pytest.raises(ValueError, match="expected 6 titles, one a frame; found 1"):
-        viz.film_strip(frames, masks, ["t"])
+        film_strip(frames, masks, ["t"])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_wrapped_lines_fit_and_keep_every_word():
-    font = viz.ImageFont.load_default(size=12)
+    font = ImageFont.load_default(size=12)
     text = "a dog and an extraordinarily-long-compound-word walk to the left"
-    lines = viz._wrap(text, font, 120)
+    lines = _wrap(text, font, 120)
     assert " ".join(lines) == text
     assert all(font.getlength(line) <= 120 or len(line.split()) == 1 for line in lines)
     assert all(font.getlength(f"{a} {b.split()[0]}") > 120 for a, b in zip(lines, lines[1:], strict=False))
@@ -255,8 +258,9 @@ def test_wrapped_lines_fit_and_keep_every_word():
 
 def test_importing_viz_and_writing_a_gif_needs_no_matplotlib(tmp_path):
     code = (
-        "import sys; sys.modules['matplotlib'] = None; import numpy as np; from dtse_core import viz; "
-        "viz.save_gif(sys.argv[1], np.zeros((2, 8, 8, 3), np.uint8), np.ones((2, 8, 8)), 'hi')"
+        "import sys; sys.modules['matplotlib'] = None; "
+        "import numpy as np; from dtse_core.video.overlay import save_gif; "
+        "save_gif(sys.argv[1], np.zeros((2, 8, 8, 3), np.uint8), np.ones((2, 8, 8)), 'hi')"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.gif")], check=True, timeout=120)
     assert (tmp_path / "a.gif").is_file()

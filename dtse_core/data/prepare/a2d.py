@@ -4,10 +4,10 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
+from ...shared.files import read_rows
+from ...video.files import iterate_frames, read_frames, video_info
 from ..a2d import Video, annotated_stems, read_sentences, read_videos, require_layout, video_path
 from ..a2d_masks import read_instances, read_masks
-from ..files import read_rows
-from ..video import iterate_frames, read_frames, video_info
 from .findings import Expected, Findings
 
 PARTS = ("Release/videoset.csv", "Release/clips320H", "text_annotations")

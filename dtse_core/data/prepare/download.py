@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ...commands import bars_hidden
+from ...shared.console import bars_hidden
 
 TIMEOUT = (15, 60)  # seconds to connect, and between two pieces
 

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...shared.files import image_shape, read_images, read_index_mask, read_json, require_shape
 from ..clip import ReferringVideo
 from ..expressions import parse_expressions
-from ..files import image_shape, read_images, read_index_mask, read_json, require_shape
 from .findings import Findings
 
 

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
-from ..files import read_json
+from ...shared.files import read_json
 from ..mevis import COUNTS, FOLDERS, LABELLED, masks_of, read_annotations, version_of
 from ..rle import decode_rle
 from .expressions import Listed, check_frames, listed_videos

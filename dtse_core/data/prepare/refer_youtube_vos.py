@@ -4,7 +4,7 @@ import warnings
 from pathlib import Path
 from typing import NamedTuple
 
-from ..files import read_json
+from ...shared.files import read_json
 from ..refer_youtube_vos import parse_objects, read_object
 from .expressions import Listed, check_frames, check_index_masks, listed_videos
 from .findings import Expected, Findings

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from ...commands import bars_hidden
-from .archives import MAX_BYTES, MAX_FILES, Entry, case_collisions, list_wanted, open_archive
+from ...shared.archives import MAX_BYTES, MAX_FILES, Entry, case_collisions, list_wanted, open_archive
+from ...shared.console import bars_hidden
 
 MARK, PART = ".dtse-archive.json", ".dtse-part"  # in an unfinished folder: whose it is; what is being written
 

@@ -5,19 +5,14 @@ that made it) and the tokenizer's files.
 """
 
 import hashlib
-import importlib.metadata
 import json
-import os
-import platform
 import re
-import subprocess
 from pathlib import Path
-from typing import Any
 
-from .config import RunConfig, from_dict
+from ..config import RunConfig, from_dict
 
 WEIGHTS = "model.safetensors"
-PACKAGED = Path(__file__).parent / "checkpoints"  # what ships with the package: "tiny"
+PACKAGED = Path(__file__).parent  # what ships with the package: "tiny"
 
 
 def checkpoint_folder(run_or_name: str | Path) -> Path:
@@ -73,44 +68,3 @@ def checkpoint_sha256(folder: str | Path) -> str:
     """SHA-256 of the weights in a checkpoint folder, as 64 hexadecimal digits."""
     with open(Path(folder) / WEIGHTS, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def versions() -> dict[str, str]:
-    """Versions that a result depends on; `commit` is the source's git hash, empty outside a checkout of it."""
-    found = {"python": platform.python_version()}
-    found |= {name: version(name) for name in ("dtse", "torch", "transformers", "accelerate", "numpy")}
-    tracked = _git("ls-files", "--error-unmatch", Path(__file__).name)  # not a package inside some other checkout
-    found["commit"] = _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*") if tracked else ""
-    return found
-
-
-def version(package: str) -> str:
-    """The installed version of a package, without importing it."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
-
-
-def _git(*arguments: str) -> str:
-    try:
-        done = subprocess.run(["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True)
-    except OSError:  # no git on this machine
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def write_json(path: str | Path, value: Any) -> None:
-    """Writes JSON beside `path` and renames it, so that a reader sees the old file or the whole new one.
-
-    Folders are made as needed. Raises `ValueError` for NaN and infinity, which JSON does not know.
-    """
-    path = Path(path)
-    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

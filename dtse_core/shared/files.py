@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -133,3 +134,19 @@ def read_bytes(path: Path) -> bytes:
         raise FileNotFoundError(f"{path} is missing; copy it again") from error
     except IsADirectoryError as error:
         raise ValueError(f"{path} is a folder; expected a file") from error
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Writes JSON beside `path` and renames it, so that a reader sees the old file or the whole new one.
+
+    Folders are made as needed. Raises `ValueError` for NaN and infinity, which JSON does not know.
+    """
+    path = Path(path)
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .files import read_images
-from .video import frame_files, read_frames
+from ..shared.files import read_images
+from .files import frame_files, read_frames
 
 VERSION = 1  # of what is kept: raise it when decoding changes
 Source = tuple[Path, int]  # a video and a frame's index in it, or an image and 0

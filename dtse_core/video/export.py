@@ -13,9 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from .data.video import iterate_frames, write_video
-from .scoring.mask_files import save_mask
-from .viz import legend, overlay, overlay_all, save_gif
+from .files import iterate_frames, write_video
+from .overlay import legend, overlay, overlay_all, save_gif
 
 Video = str | Path | np.ndarray | Sequence[np.ndarray]
 GIF_BYTES = 1_500_000  # most that a small GIF takes
@@ -168,3 +167,15 @@ def _new_folder(out: Path, count: int) -> Path:
     for k in range(count):
         (folder / str(k)).mkdir(parents=True)
     return folder
+
+
+def save_mask(path: Path, mask: np.ndarray) -> None:
+    """One mask (H, W) as a gray PNG, folders made as needed: 255 inside, 0 outside."""
+    from PIL import Image
+
+    save_image(Image.fromarray(mask.astype(np.uint8) * 255), path)
+
+
+def save_image(image, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
