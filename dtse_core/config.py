@@ -63,6 +63,15 @@ class ModelConfig:
         _check_choices(self, "model")
 
 
+DATASETS = {  # by name: the class, and frames between the current frame and a reference (D-3)
+    "a2d": ("A2DSentences", 6),
+    "jhmdb": ("JHMDBSentences", 5),
+    "ref_davis": ("RefDAVIS17", 2),
+    "refer_youtube_vos": ("ReferYouTubeVOS", 1),
+    "mevis": ("MeViS", 2),
+}
+
+
 @dataclass(frozen=True)
 class DataConfig:
     """Where clips come from and how they are cut."""
@@ -84,6 +93,11 @@ class DataConfig:
 
     def __post_init__(self):
         _check_choices(self, "data")
+
+    @property
+    def frame_offset(self) -> int:
+        """Frames between the current frame and a reference: as set, or the data set's own choice (D-3)."""
+        return self.offset or DATASETS.get(self.name, DATASETS["a2d"])[1]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ D3 = CBR([up D4 ; U3])
 D2 = CBR([up D3 ; CBR1x1(Res2 of the current frame)])      both sides brought to 64 by 1x1 first
 """
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -40,3 +41,28 @@ class MaskDecoder(nn.Module):
 
 def _resize(x: Tensor, like: Tensor) -> Tensor:
     return F.interpolate(x, size=like.shape[2:], mode="bilinear", align_corners=False)
+
+
+def resize_logits(logits: Tensor, height: int, width: int) -> Tensor:
+    """Bilinear resizing of `logits` (..., h, w) to (..., height, width), in float32."""
+    maps = logits.float().reshape(-1, 1, *logits.shape[-2:])
+    maps = F.interpolate(maps, (height, width), mode="bilinear", align_corners=False)
+    return maps.reshape(*logits.shape[:-2], height, width)
+
+
+def logits_to_mask(logits: Tensor, height: int, width: int) -> Tensor:
+    """Bool masks (..., height, width): logits are resized first and thresholded at 0 after (D-15).
+
+    The other order moves edges: nearest resizing shifts them, bilinear resizing dilates the mask.
+    """
+    return resize_logits(logits, height, width) > 0
+
+
+def mask_confidence(probabilities, mask) -> float:
+    """Mean probability over the foreground of a mask of the same shape, 0 if it is empty (D-15)."""
+    probabilities, mask = np.asarray(probabilities), np.asarray(mask, dtype=bool)
+    if probabilities.shape != mask.shape:
+        raise ValueError(
+            f"expected probabilities and a mask of one size; found {probabilities.shape} and {mask.shape}"
+        )
+    return float(probabilities[mask].mean(dtype=np.float64)) if mask.any() else 0.0

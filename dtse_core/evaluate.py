@@ -16,27 +16,25 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 
-from .answers import ModelAnswers, evaluate, score, score_data_set
 from .batches import plain_worker_errors
 from .checkpoints.find import checkpoint_folder, checkpoint_sha256, read_run_config
 from .config import DataConfig, RunConfig, to_dict
-from .data.baselines import constant_baselines
 from .data.build import build_dataset
+from .scoring.answers import ModelAnswers, score_data_set
+from .scoring.blind_answers import constant_baselines
 from .scoring.mask_files import MaskWriter, folder_for_masks
 from .scoring.mask_reader import MaskReader
 from .scoring.pictures import draw_cases
 from .scoring.records import Sample, category_of, over_videos
 from .scoring.submission import HOMES, validate, write_submission
-from .scoring.summary import intervals, summarize, summarize_videos, twins_accuracy
+from .scoring.summary import intervals, summarize, summarize_videos
 from .scoring.tables import LOCAL, format_markdown, format_table
 from .shared.console import one_line_errors
 from .shared.files import write_json
 from .shared.versions import versions
 
-__all__ = ["Sample", "evaluate", "format_table", "score", "summarize", "twins_accuracy"]  # what notebooks import
 SCORED = {"ref_davis": "val", "refer_youtube_vos": "local-val", "mevis": "valid_u"}  # splits; of others it is test
 
 
@@ -190,15 +188,6 @@ def usable_device(name: str) -> torch.device:
         return torch.zeros(1, device=name).device
     except (RuntimeError, AssertionError) as error:  # an unknown name, and a build without that kind of device
         raise ValueError(f"device {name!r} cannot be used here; cpu always can") from error
-
-
-def some_of(dataset, count: int) -> list[int]:
-    """Indices of `count` samples in order, the same for every caller; of all samples, if there are no more.
-
-    They are drawn: an even stride falls in step with data sets whose samples take turns, as kinds of evidence do in
-    the toy world.
-    """
-    return sorted(np.random.default_rng(0).permutation(len(dataset))[:count].tolist())
 
 
 def has_twins(data: DataConfig) -> bool:

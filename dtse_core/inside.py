@@ -15,8 +15,9 @@ from torch import Tensor
 
 from .data.clip import ReferringClip
 from .data.collate import collate_clips
+from .decoder import resize_logits
 from .lmdf import LMDF, dynamic_filter
-from .metrics import region_similarity, resize_logits
+from .metrics import region_similarity
 from .model import select_frame
 from .predict import ReferringVideoPredictor
 

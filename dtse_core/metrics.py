@@ -11,33 +11,9 @@ import math
 from fractions import Fraction
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 P_AT = (0.5, 0.6, 0.7, 0.8, 0.9)  # the five P@K that papers print
 AP_AT = tuple(k / 20 for k in range(10, 20))  # 0.50, 0.55 ... 0.95, for both kinds of AP
-
-
-def resize_logits(logits: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Bilinear resizing of `logits` (..., h, w) to (..., height, width), in float32."""
-    maps = logits.float().reshape(-1, 1, *logits.shape[-2:])
-    maps = F.interpolate(maps, (height, width), mode="bilinear", align_corners=False)
-    return maps.reshape(*logits.shape[:-2], height, width)
-
-
-def logits_to_mask(logits: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Bool masks (..., height, width): logits are resized first and thresholded at 0 after (D-15).
-
-    The other order moves edges: nearest resizing shifts them, bilinear resizing dilates the mask.
-    """
-    return resize_logits(logits, height, width) > 0
-
-
-def mask_confidence(probabilities, mask) -> float:
-    """Mean probability over the foreground of a mask of the same shape, 0 if it is empty (D-15)."""
-    probabilities, mask = np.asarray(probabilities), np.asarray(mask, dtype=bool)
-    _same_shape(probabilities, mask)
-    return float(probabilities[mask].mean(dtype=np.float64)) if mask.any() else 0.0
 
 
 def overlap(masks, targets=None) -> np.ndarray:

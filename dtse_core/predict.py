@@ -21,11 +21,10 @@ from torch import Tensor
 
 from .checkpoints.find import checkpoint_folder, read_run_config
 from .config import DataConfig
-from .data.build import frame_offset
 from .data.clip import window_indices
 from .data.collate import clean_expression, load_tokenizer, tokenize
 from .data.transforms import resize_frames
-from .metrics import mask_confidence, resize_logits
+from .decoder import mask_confidence, resize_logits
 from .model import DTSE, FrameMemory, join_frames, select_frame
 from .shared.console import bars_hidden, one_line_errors
 from .video.export import Segmentation, Step, Video, write_prediction
@@ -93,8 +92,8 @@ class ReferringVideoPredictor:
         ids, word_mask = (x.to(self.device) for x in tokenize(expressions, self.tokenizer, self.data.max_words))
         L = self.model.encoder.read_sentence(ids, word_mask)  # (S, N, D)
         window = self.model.config.window if self.model.uses_references else 1
-        ahead = 0 if self.model.config.causal else window // 2 * frame_offset(self.data)
-        behind = (window - 1) * frame_offset(self.data) - ahead
+        ahead = 0 if self.model.config.causal else window // 2 * self.data.frame_offset
+        behind = (window - 1) * self.data.frame_offset - ahead
 
         kept: deque[tuple[np.ndarray, FrameMemory]] = deque()  # frames that a window can still reach
         first = current = count = 0  # index of kept[0], of the next frame to answer, of the next to come
@@ -128,7 +127,7 @@ class ReferringVideoPredictor:
         """Masks for the frames `current`, whose windows lie in `kept`."""
         if not current:
             return
-        offset, causal = frame_offset(self.data), self.model.config.causal
+        offset, causal = self.data.frame_offset, self.model.config.causal
         indices, slots = zip(*(window_indices(t, count, window, offset, causal) for t in current), strict=True)
         memories = [join_frames([kept[i - first][1] for i in column]) for column in zip(*indices, strict=True)]
         now = memories.pop(slots[0])  # the slot is the same in every window

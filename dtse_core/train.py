@@ -31,7 +31,6 @@ from .batches import TrainingSamples, batch_order, collate_training, plain_worke
 from .config import ModelConfig, RunConfig, parse_run_config
 from .data.build import build_dataset
 from .data.collate import Batch, load_tokenizer
-from .evaluate import evaluate, some_of, summarize
 from .losses import segmentation_loss
 from .model import DTSE
 from .optimizer import MuonAdamW
@@ -50,6 +49,8 @@ from .run_folder import (
     save_weights,
     start_tracker,
 )
+from .scoring.clips import evaluate, some_of
+from .scoring.summary import summarize
 from .shared.console import bars_hidden, one_line_errors
 
 

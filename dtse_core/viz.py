@@ -12,10 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .data.clip import ReferringClip
-from .metrics import region_similarity
-from .video.film import bare_axes
-from .video.overlay import LANGUAGE, MASK, MASK_COLORS, TIME, VISION, overlay
+from .video.overlay import MASK, MASK_COLORS, TIME, VISION
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,28 +43,6 @@ def number_grids(grids: dict[str, np.ndarray], signed: bool = False) -> "Figure"
         for (i, j), value in np.ndenumerate(grid):
             ax.text(j, i, f"{value:.2g}", ha="center", va="center", fontsize=8)
         ax.set(title=title, xticks=[], yticks=[])
-    return figure
-
-
-def show_prediction(clip: ReferringClip, prediction: np.ndarray) -> "Figure":
-    """The sentence, the true mask, the probabilities and the predicted mask with its IoU.
-
-    `prediction` (H, W) at the mask's size: probabilities, or a bool mask (then without the third panel).
-    """
-    prediction = np.asarray(prediction)
-    mask = prediction if prediction.dtype == bool else prediction > 0.5
-    frame = clip.frames[clip.current]
-    panels = {"frame": frame, "true mask": overlay(frame, clip.mask)}
-    if prediction.dtype != bool:
-        panels["probability"] = prediction
-    panels[f"prediction: IoU {region_similarity(mask, clip.mask):.2f}"] = overlay(frame, mask)
-    figure, axes = bare_axes(1, len(panels), frame.shape, titled=True, headed=True)
-    for ax, (title, image) in zip(axes, panels.items(), strict=True):
-        shown = ax.imshow(image, vmin=0, vmax=1, cmap="cividis")
-        ax.set_title(title)
-        if image is prediction:
-            figure.colorbar(shown, ax=ax, fraction=0.046, pad=0.02, ticks=[0, 0.5, 1])
-    figure.suptitle(f'"{clip.expression}"', color=LANGUAGE, weight="bold", x=0.01, ha="left")
     return figure
 
 

@@ -16,7 +16,7 @@ import torch
 from .config import DataConfig, ModelConfig
 from .data.clip import ReferringClip
 from .data.collate import collate_clips
-from .metrics import resize_logits
+from .decoder import resize_logits
 from .model import DTSE
 from .notebook import headless
 from .video.film import film_strip

@@ -3,17 +3,10 @@
 import difflib
 
 from .. import data
-from ..config import DataConfig
+from ..config import DATASETS, DataConfig
 from .toy_cache import KeptToyWorld
 
 HELD_OUT = 500  # clips in each split of the in-memory toy world that is not for training
-DATASETS = {  # by name: the class, and frames between the current frame and a reference (D-3)
-    "a2d": ("A2DSentences", 6),
-    "jhmdb": ("JHMDBSentences", 5),
-    "ref_davis": ("RefDAVIS17", 2),
-    "refer_youtube_vos": ("ReferYouTubeVOS", 1),
-    "mevis": ("MeViS", 2),
-}
 
 
 def build_dataset(config: DataConfig, split: str, window: int, causal: bool = False):
@@ -25,7 +18,7 @@ def build_dataset(config: DataConfig, split: str, window: int, causal: bool = Fa
     if name == "toy":
         length = config.toy_clips if split == "train" else HELD_OUT
         height, width = config.size
-        world = split, length, config.toy_seed, height, width, window, frame_offset(config), causal
+        world = split, length, config.toy_seed, height, width, window, config.frame_offset, causal
         return KeptToyWorld(config.cache, *world) if config.cache else data.ToyWorld(*world)
     if name not in DATASETS:
         near = difflib.get_close_matches(name, DATASETS, n=1, cutoff=0.4)
@@ -38,9 +31,4 @@ def build_dataset(config: DataConfig, split: str, window: int, causal: bool = Fa
         raise ValueError(f"data.frames {config.frames!r} chooses samples of a2d and jhmdb; leave it out for {name}")
     own = {"gt": config.davis_masks} if name == "ref_davis" else {}
     own |= {key: value for key in ("cache", "frames") if (value := getattr(config, key))}
-    return getattr(data, home)(config.root, split, window, frame_offset(config), causal, **own)
-
-
-def frame_offset(config: DataConfig) -> int:
-    """Frames between the current frame and a reference: as set, or the data set's own choice (D-3)."""
-    return config.offset or DATASETS.get(config.name, DATASETS["a2d"])[1]
+    return getattr(data, home)(config.root, split, window, config.frame_offset, causal, **own)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..data.clip import ReferringClip, ReferringVideo
 from ..metrics import overlap, region_similarity
-from ..video_metrics import VOID, hungarian, id_matched, j_and_f, mean_over_frames, pair_scores, temporal_consistency
+from .video_metrics import VOID, hungarian, id_matched, j_and_f, mean_over_frames, pair_scores, temporal_consistency
 
 
 @dataclass(frozen=True)

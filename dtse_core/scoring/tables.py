@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ..metrics import P_AT
-from ..published import COLUMNS, comparison_table
+from .published import COLUMNS, comparison_table
 
 VIDEO_COLUMNS = {"J": "J", "F": "F", "J&F": "J&F", "temporal_consistency": "steadiness"}
 VIDEO_COLUMNS |= {"temporal_consistency_truth": "steadiness of truth"}

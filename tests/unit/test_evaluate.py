@@ -14,24 +14,25 @@ import torch
 from PIL import Image
 from torch import nn
 
-from dtse_core import answers
-from dtse_core import evaluate as module
 from dtse_core.checkpoints.find import checkpoint_sha256
 from dtse_core.config import from_dict, preset, to_dict
 from dtse_core.data import build
-from dtse_core.data.baselines import constant_baselines, largest_moving
 from dtse_core.data.clip import ReferringClip
 from dtse_core.data.collate import load_tokenizer
 from dtse_core.data.toy_files import write_toy
 from dtse_core.data.toy_world import ToyWorld
-from dtse_core.evaluate import Sample, evaluate, format_table, has_twins, main, parse_command, some_of, summarize
+from dtse_core.evaluate import has_twins, main, parse_command
 from dtse_core.metrics import P_AT
 from dtse_core.model import DTSE
 from dtse_core.predict import Step
-from dtse_core.scoring import pictures
+from dtse_core.scoring import answers, pictures
+from dtse_core.scoring.blind_answers import constant_baselines, largest_moving
+from dtse_core.scoring.clips import evaluate, some_of
 from dtse_core.scoring.mask_files import MaskWriter
 from dtse_core.scoring.mask_reader import MaskReader
-from dtse_core.scoring.records import score_mask
+from dtse_core.scoring.records import Sample, score_mask
+from dtse_core.scoring.summary import summarize, twins_accuracy
+from dtse_core.scoring.tables import format_table
 from dtse_core.shared.files import write_json
 from dtse_core.viz import EVIDENCE
 from tests.packing import zip_bytes
@@ -172,19 +173,19 @@ def test_twins_are_told_apart_by_mean_probability(run):
     assert samples[2].on_twin is None
     p = slope.sigmoid().numpy()
     assert samples[0].on_target == pytest.approx(p[left].mean(), abs=1e-6)
-    assert module.twins_accuracy(samples) == 0.5
-    assert module.twins_accuracy(samples[:1]) == 1
-    assert module.twins_accuracy(samples[1:]) == 0
+    assert twins_accuracy(samples) == 0.5
+    assert twins_accuracy(samples[:1]) == 1
+    assert twins_accuracy(samples[1:]) == 0
     flat = run(Constant(torch.zeros(16, 24)), clips[:1])
-    assert module.twins_accuracy(flat) == 0.5  # a tie
-    assert module.twins_accuracy(flat + samples[:1] * 3) == 0.875
+    assert twins_accuracy(flat) == 0.5  # a tie
+    assert twins_accuracy(flat + samples[:1] * 3) == 0.875
 
 
 def test_a_twin_that_is_hidden_does_not_count(run):
     samples = run(Reader(), [make_clip(0, square(*SIZE, 4, 2), twin_mask=np.zeros(SIZE, bool))])
     assert samples[0].on_twin is None
     with pytest.raises(ValueError, match="no samples with a visible twin"):
-        module.twins_accuracy(samples)
+        twins_accuracy(samples)
 
 
 # The summary

@@ -22,9 +22,10 @@ from dtse_core import DTSE, ReferringVideoPredictor, explore, inside, preset, vi
 from dtse_core.data.clip import ReferringClip
 from dtse_core.data.collate import collate_clips
 from dtse_core.data.toy_world import ToyWorld
+from dtse_core.decoder import resize_logits
 from dtse_core.inside import Inside, Lens, change, failure, swap_word
 from dtse_core.lmdf import dynamic_filter_reference
-from dtse_core.metrics import region_similarity, resize_logits
+from dtse_core.metrics import region_similarity
 from dtse_core.video.film import use_style
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}

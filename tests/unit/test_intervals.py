@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dtse_core.intervals import bootstrap_interval
 from dtse_core.metrics import mean_iou, overall_iou, precision_at
+from dtse_core.scoring.summary import bootstrap_interval
 
 LIMIT = settings(max_examples=40, deadline=None)
 

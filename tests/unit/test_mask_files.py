@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dtse_core.answers import score_data_set
 from dtse_core.data.clip import ReferringClip
 from dtse_core.scoring import mask_files
+from dtse_core.scoring.answers import score_data_set
 from dtse_core.scoring.mask_files import MaskWriter, folder_for_masks, sample_file
 from dtse_core.scoring.mask_reader import MaskReader
 from dtse_core.scoring.records import score_mask

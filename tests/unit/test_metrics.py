@@ -12,13 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from dtse_core.decoder import logits_to_mask, mask_confidence
 from dtse_core.metrics import (
     AP_AT,
     coco_map,
     contour_accuracy,
     iou_side,
-    logits_to_mask,
-    mask_confidence,
     mean_iou,
     mean_precision_ap,
     overall_iou,

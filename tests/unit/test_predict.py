@@ -12,7 +12,7 @@ from dtse_core import DTSE, ReferringVideoPredictor, predict, preset
 from dtse_core.data.clip import window_indices
 from dtse_core.data.collate import load_tokenizer, tokenize
 from dtse_core.data.transforms import resize_frames
-from dtse_core.metrics import resize_logits
+from dtse_core.decoder import resize_logits
 from dtse_core.predict import check_frame
 from dtse_core.video.export import write_prediction
 from dtse_core.video.files import read_frames, video_length, write_video

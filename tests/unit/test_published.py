@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dtse_core.config import DataConfig, RunConfig, to_dict
-from dtse_core.published import COLUMNS, comparison_table, published_results, read_published, require_record
+from dtse_core.scoring.published import COLUMNS, comparison_table, published_results, read_published, require_record
 from dtse_core.shared.versions import versions
 
 ROOT = Path(__file__).parents[2]
@@ -218,6 +218,6 @@ def test_readme_keeps_published_numbers_out_of_measured_columns():
 
 
 def test_the_file_is_one_row_a_line():
-    text = (ROOT / "dtse_core" / "published.json").read_text(encoding="utf-8")
+    text = (ROOT / "dtse_core" / "scoring" / "published.json").read_text(encoding="utf-8")
     rows = [json.loads(line.strip().rstrip(",")) for line in text.splitlines()[1:-1]]
     assert rows == json.loads(text)

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dtse_core.answers import answer_videos, groups, score_data_set
 from dtse_core.metrics import contour_accuracy, region_similarity
+from dtse_core.scoring.answers import answer_videos, groups, score_data_set
 from dtse_core.scoring.records import Sample, SequenceScore, VideoScore, score_expressions
 from dtse_core.scoring.summary import intervals, summarize, summarize_videos
 from dtse_core.scoring.tables import LOCAL, format_markdown, format_table
-from dtse_core.video_metrics import temporal_consistency
+from dtse_core.scoring.video_metrics import temporal_consistency
 from tests.small_videos import SmallDavis, SmallVideos, Truth
 
 

@@ -10,7 +10,8 @@ from dtse_core.checkpoints.find import checkpoint_folder, checkpoint_sha256, rea
 from dtse_core.config import preset, to_dict
 from dtse_core.data import ToyWorld
 from dtse_core.data.collate import load_tokenizer
-from dtse_core.evaluate import evaluate, summarize, twins_accuracy
+from dtse_core.scoring.clips import evaluate
+from dtse_core.scoring.summary import summarize, twins_accuracy
 
 TINY = checkpoint_folder("tiny")
 CARD = (TINY / "README.md").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dtse_core.answers import score_data_set
+from dtse_core.scoring.answers import score_data_set
 from dtse_core.scoring.mask_files import MaskWriter
 from dtse_core.scoring.submission import SHOWN, validate, write_submission
 from tests.packing import zip_bytes

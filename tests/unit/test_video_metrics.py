@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from dtse_core.metrics import contour_accuracy, region_similarity
-from dtse_core.video_metrics import (
+from dtse_core.scoring.video_metrics import (
     contours_near,
     hungarian,
     id_matched,

@@ -16,6 +16,7 @@ import matplotlib.pyplot as plt
 from dtse_core import viz
 from dtse_core.data.clip import ReferringClip
 from dtse_core.metrics import dilate
+from dtse_core.scoring.pictures import show_prediction
 from dtse_core.video.film import film_strip, use_style
 from dtse_core.video.overlay import GUIDANCE, LANGUAGE, MASK, MASK_COLORS, TIME, VISION, _wrap, overlay, save_gif
 
@@ -102,14 +103,14 @@ def test_prediction_panel_names_the_iou_and_shows_the_probabilities():
     clip = make_clip()
     probability = np.zeros((24, 36))
     probability[6:14, 10:16] = 0.75  # the left half
-    figure = viz.show_prediction(clip, probability)
+    figure = show_prediction(clip, probability)
     shown = {t: ax.images[0].get_array() for t, ax in zip(titles(figure), figure.axes, strict=True) if ax.images}
     assert list(shown) == ["frame", "true mask", "probability", "prediction: IoU 0.50"]
     assert np.array_equal(shown["probability"], probability)
     assert np.array_equal(shown["true mask"], overlay(clip.frames[1], clip.mask))
     assert np.array_equal(shown["prediction: IoU 0.50"], overlay(clip.frames[1], probability > 0.5))
     assert "the red ball" in figure.get_suptitle()
-    assert len(viz.show_prediction(clip, probability > 0.5).axes) == 3
+    assert len(show_prediction(clip, probability > 0.5).axes) == 3
     assert png_bytes(figure) < 60_000
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 from tqdm import tqdm
 
+from ..data.clip import ReferringClip
 from ..metrics import region_similarity
 from ..shared.console import bars_hidden
-from .clip import ReferringClip
 
 
 def constant_baselines(dataset, progress: bool = False) -> dict[str, float]:

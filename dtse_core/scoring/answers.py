@@ -15,80 +15,19 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Subset
 from tqdm import tqdm
 
-from .checkpoints.find import checkpoint_folder
-from .config import DataConfig
-from .data.clip import ReferringClip, ReferringVideo
-from .data.collate import collate_clips, load_tokenizer
-from .metrics import mask_confidence, resize_logits
-from .model import DTSE
-from .predict import ReferringVideoPredictor
-from .scoring.mask_files import MaskWriter
-from .scoring.mask_reader import MaskReader
-from .scoring.records import Sample, over_videos, score_expressions, score_mask, score_sequence
-from .shared.console import bars_hidden
-from .shared.files import read_images
+from ..checkpoints.find import checkpoint_folder
+from ..config import DataConfig
+from ..data.clip import ReferringVideo
+from ..data.collate import load_tokenizer
+from ..model import DTSE
+from ..predict import ReferringVideoPredictor
+from ..shared.console import bars_hidden
+from ..shared.files import read_images
+from .clips import OnMask, evaluate
+from .mask_files import MaskWriter
+from .mask_reader import MaskReader
+from .records import Sample, over_videos, score_expressions, score_mask, score_sequence
 from .video_metrics import merge_objects
-
-OnMask = Callable[[ReferringClip, np.ndarray], None]
-
-
-@torch.inference_mode()
-def evaluate(
-    model,
-    dataset,
-    tokenizer,
-    size: tuple[int, int],
-    device,
-    batch: int = 16,
-    workers: int = 0,
-    progress: bool = True,
-    max_words: int = 64,
-    on_mask: OnMask | None = None,
-) -> list[Sample]:
-    """Runs `model` on every clip of `dataset`; logits are resized to the original size before the threshold.
-
-    `size` (height, width) is what the model sees; `on_mask(clip, mask)` gets each mask (H, W) bool. Raises
-    `ValueError` for an empty data set and for a sample that occurs twice, `FloatingPointError` for logits that are
-    not finite.
-    """
-    collate = partial(collate_clips, tokenizer=tokenizer, size=size, max_words=max_words)
-    loader = DataLoader(dataset, batch, num_workers=workers, collate_fn=collate)
-    samples: dict[tuple[str, str], Sample] = {}
-    was_training = model.training
-    model.eval()
-    bar = tqdm(total=len(dataset), unit=" samples", disable=not progress or bars_hidden())
-    try:
-        for one in loader:
-            one = one.to(device)
-            logits = model(one.frames, one.input_ids, one.attention_mask).logits  # (B, H, W)
-            for clip, clip_logits in zip(one.clips, logits, strict=True):
-                sample = score(clip, clip_logits, on_mask)
-                key = sample.sample_id, sample.expression
-                if key in samples:
-                    raise ValueError(f'sample {key[0]} "{key[1]}" occurs twice: it would count twice in every metric')
-                samples[key] = sample
-            bar.update(len(one.clips))
-    finally:
-        bar.close()
-        model.train(was_training)
-    if not samples:
-        raise ValueError("no samples: the data set is empty")
-    return list(samples.values())
-
-
-def score(clip: ReferringClip, logits: torch.Tensor, on_mask: OnMask | None = None) -> Sample:
-    """One clip's sample from its logits (H, W) at any size."""
-    logits = resize_logits(logits, *clip.mask.shape)
-    if not torch.isfinite(logits).all():
-        raise FloatingPointError(f'logits of {clip.sample_id} "{clip.expression}" are not finite; training diverged?')
-    mask, probability = (logits > 0).cpu().numpy(), logits.sigmoid().cpu().numpy()
-    if on_mask:
-        on_mask(clip, mask)
-    twin = {}
-    if clip.twin_mask is not None and clip.twin_mask.any():
-        twin = {"on_target": mask_confidence(probability, clip.mask)}
-        twin["on_twin"] = mask_confidence(probability, clip.twin_mask)
-    return score_mask(clip, mask, mask_confidence(probability, mask), **twin)
 
 
 class ModelAnswers:

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from .metrics import bounding_box, contour, dilate, mask_pair, region_similarity
+from ..metrics import bounding_box, contour, dilate, mask_pair, region_similarity
 
 TOGETHER = 4  # frames in one pass: four predictions and four targets are the eight bits of a byte
 IDS = 256  # values of an index map: 0 is background, 255 void
