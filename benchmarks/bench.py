@@ -216,7 +216,7 @@ def unfold(x: torch.Tensor, filters: torch.Tensor, dilation: int) -> torch.Tenso
 
 def memory() -> list[dict]:
     """Peak memory of the process for a video of 1,000 frames over one of 50 (`tiny`, 240 x 320)."""
-    from dtse_core.data.collate import load_tokenizer
+    from dtse_core.data.sentences import load_tokenizer
     from dtse_core.predict import ReferringVideoPredictor
 
     config = preset("tiny")

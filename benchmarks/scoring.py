@@ -11,7 +11,7 @@ from measure import compare
 
 from dtse_core.data import A2DSentences
 from dtse_core.data.clip import window_indices
-from dtse_core.data.toy_files import write_toy
+from dtse_core.data.toy.layouts.write import write_toy
 from dtse_core.metrics import contour
 from dtse_core.scoring.video_metrics import j_and_f
 

@@ -9,8 +9,8 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from .config import DataConfig
+from .data.batch import Batch, collate_clips
 from .data.clip import ReferringClip
-from .data.collate import Batch, collate_clips
 from .data.transforms import flip_clip, swap_left_right
 
 

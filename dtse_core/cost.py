@@ -17,7 +17,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from .config import RunConfig, parse_run_config
-from .data.collate import Batch
+from .data.batch import Batch
 from .model import DTSE
 from .optimizer import orthogonalize
 from .recipe import checkpoint_streams, parameter_groups

@@ -62,7 +62,5 @@ def mask_confidence(probabilities, mask) -> float:
     """Mean probability over the foreground of a mask of the same shape, 0 if it is empty (D-15)."""
     probabilities, mask = np.asarray(probabilities), np.asarray(mask, dtype=bool)
     if probabilities.shape != mask.shape:
-        raise ValueError(
-            f"expected probabilities and a mask of one size; found {probabilities.shape} and {mask.shape}"
-        )
+        raise ValueError(f"expected probabilities and a mask of one size; found {probabilities.shape} and {mask.shape}")
     return float(probabilities[mask].mean(dtype=np.float64)) if mask.any() else 0.0

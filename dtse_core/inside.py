@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .data.batch import collate_clips
 from .data.clip import ReferringClip
-from .data.collate import collate_clips
 from .decoder import resize_logits
 from .lmdf import LMDF, dynamic_filter
 from .metrics import region_similarity

@@ -22,7 +22,7 @@ from torch import Tensor
 from .checkpoints.find import checkpoint_folder, read_run_config
 from .config import DataConfig
 from .data.clip import window_indices
-from .data.collate import clean_expression, load_tokenizer, tokenize
+from .data.sentences import clean_expression, load_tokenizer, tokenize
 from .data.transforms import resize_frames
 from .decoder import mask_confidence, resize_logits
 from .model import DTSE, FrameMemory, join_frames, select_frame

@@ -29,8 +29,9 @@ from tqdm import tqdm
 
 from .batches import TrainingSamples, batch_order, collate_training, plain_worker_errors
 from .config import ModelConfig, RunConfig, parse_run_config
+from .data.batch import Batch
 from .data.build import build_dataset
-from .data.collate import Batch, load_tokenizer
+from .data.sentences import load_tokenizer
 from .losses import segmentation_loss
 from .model import DTSE
 from .optimizer import MuonAdamW

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from .config import DataConfig, ModelConfig
+from .data.batch import collate_clips
 from .data.clip import ReferringClip
-from .data.collate import collate_clips
 from .decoder import resize_logits
 from .model import DTSE
 from .notebook import headless

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from dtse_core import ReferringVideoPredictor
-from dtse_core.data.toy_world import SPLITS, ToyWorld, render
+from dtse_core.data.toy.world import SPLITS, ToyWorld, render
 from dtse_core.video.overlay import save_gif
 
 

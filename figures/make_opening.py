@@ -10,7 +10,7 @@ import nbformat
 import numpy as np
 
 from dtse_core import ReferringVideoPredictor
-from dtse_core.data.toy_world import ToyWorld, render
+from dtse_core.data.toy.world import ToyWorld, render
 from dtse_core.metrics import region_similarity
 from dtse_core.video.overlay import save_gif
 

@@ -8,7 +8,7 @@ python figures/make_toy_film.py --strip F.png                   the window of th
 import argparse
 from pathlib import Path
 
-from dtse_core.data.toy_world import SPLITS, ToyWorld, render
+from dtse_core.data.toy.world import SPLITS, ToyWorld, render
 from dtse_core.video.film import film_strip, use_style
 from dtse_core.video.overlay import save_gif
 

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from dtse_core.data import ToyWorld
-from dtse_core.data.collate import load_tokenizer
-from dtse_core.data.toy_words import ACTORS, COLORS
-from dtse_core.data.toy_world import render
+from dtse_core.data.sentences import load_tokenizer
+from dtse_core.data.toy.words import ACTORS, COLORS
+from dtse_core.data.toy.world import render
 from dtse_core.data.transforms import resize_frames
 from dtse_core.optimizer import MuonAdamW
 from dtse_core.shared.console import bars_hidden

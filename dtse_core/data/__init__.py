@@ -10,7 +10,7 @@ _HOMES = {
     "MeViS": "mevis",
     "ReferringClip": "clip",
     "ReferringVideo": "clip",
-    "ToyWorld": "toy_world",
+    "ToyWorld": "toy.world",
 }
 __all__ = list(_HOMES)
 

@@ -5,7 +5,7 @@
     root/text_annotations/a2d_annotation.txt    CSV with header video_id,instance_id,query
     root/text_annotations/a2d_missed_videos.txt
     root/text_annotations/a2d_annotation_with_instances/<video>/<frame>.h5
-    root/toy_world.json                         toy world only: finer splits, evidence and twins (see `toy_files`)
+    root/toy_world.json                         toy world only: finer splits, evidence and twins (see `listing`)
 
 Frames are numbered from 1 on disk: `00030.h5` belongs to decoded frame 29.
 """
@@ -14,17 +14,19 @@ import os
 import re
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from ..shared.files import read_rows
+import numpy as np
+
+from ..shared.files import read_rows, require_shape
 from ..video.files import frame_files, video_length
 from ..video.frame_cache import video_frames
-from .a2d_masks import read_instances, read_masks
 from .clip import ReferringClip, window_indices
-from .collate import clean_expression
+from .listing import read_toy, videos_of
 from .sample_lists import listed, read_a2d_list
-from .toy_listing import read_toy, videos_of
+from .sentences import clean_expression
 
 NUMBER = re.compile("[0-9]{1,9}")
 ACTORS = ("adult", "baby", "ball", "bird", "car", "cat", "dog")
@@ -250,3 +252,74 @@ def require_layout(root: Path, clips: Path, masks: Path) -> None:
     needed = clips.parent / "videoset.csv", clips, text / "a2d_annotation.txt", text / "a2d_missed_videos.txt", masks
     if missing := [str(path) for path in needed if not path.exists()]:
         raise FileNotFoundError(f"A2D-Sentences: {', '.join(missing)} missing; {root} must hold {TREE}; {HINT}")
+
+
+# The annotation of one frame: HDF5 as MATLAB leaves it, axes reversed.
+#
+#     instance (N,)            numbers of the instances
+#     reMask   (N, W, H)       their masks, (W, H) where there is one instance; any value but zero is foreground
+
+
+def read_instances(path: Path) -> list[int]:
+    """The instance numbers that an annotation file holds, in the order of its masks; errors as in `read_masks`."""
+    with _open(path) as file:
+        return _instances(file, path).tolist()
+
+
+def read_masks(path: Path, instances: list[int], shape: tuple[int, int]) -> dict[int, np.ndarray]:
+    """Masks (H, W) bool by instance number, of those instances that the file holds.
+
+    `shape` is the frame's (H, W): another size is an error, never a reason to resize. Raises `FileNotFoundError`, or
+    `ValueError` naming what the file holds instead.
+    """
+    found = {}
+    with _open(path) as file:
+        ids, masks = _instances(file, path), _numbers(file, path, "reMask")
+        squeezed = masks.ndim == 2
+        if masks.ndim not in (2, 3) or (1 if squeezed else len(masks)) != len(ids):
+            raise ValueError(f"{path}: reMask has shape {masks.shape} for {len(ids)} instances; expected (N, W, H)")
+        require_shape(path, masks.shape[:-3:-1], shape)
+        for instance in instances:
+            places = np.flatnonzero(ids == instance)
+            if len(places) > 1:
+                warnings.warn(f"{path} holds instance {instance} {len(places)} times; the first is taken", stacklevel=2)
+            if len(places):
+                found[instance] = (masks[()] if squeezed else masks[places[0]]).T != 0
+    return found
+
+
+def _instances(file, path: Path) -> np.ndarray:
+    numbers = _numbers(file, path, "instance")
+    if numbers.size > 1000:
+        raise ValueError(f"{path}: {numbers.size} instances in one frame; damaged? copy it again")
+    numbers = numbers[()].reshape(-1)
+    if (bad := ~np.isfinite(numbers) | (numbers != np.round(numbers)) | (np.abs(numbers) > 1e9)).any():
+        raise ValueError(f"{path}: instance {numbers[bad][0]} is no integer; copy it again")
+    return numbers.astype(int)
+
+
+def _numbers(file, path: Path, key: str):
+    """An array of numbers that the file holds, not yet read."""
+    import h5py
+
+    if key not in file:
+        raise ValueError(f"{path} lacks {key!r}; it holds {', '.join(sorted(file)) or 'nothing'}")
+    array = file[key]  # once: h5py looks it up each time
+    if not isinstance(array, h5py.Dataset) or array.dtype.kind not in "biuf" or array.shape is None:
+        raise ValueError(f"{path}: {key!r} is no array of numbers; copy it again")
+    return array
+
+
+@contextmanager
+def _open(path: Path):
+    try:
+        import h5py
+    except ImportError as error:
+        raise ModuleNotFoundError(f"{path} needs the package h5py: pip install 'dtse[data]'") from error
+    try:
+        with h5py.File(path, "r", locking=False) as file:  # locks fail on some mounted drives
+            yield file
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"A2D-Sentences: no annotation {path}; copy it again") from error
+    except (OSError, RuntimeError, KeyError, TypeError, UnicodeDecodeError, MemoryError) as error:  # by what is damaged
+        raise ValueError(f"{path} is no readable HDF5 file; copy it again") from error

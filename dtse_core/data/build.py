@@ -4,7 +4,7 @@ import difflib
 
 from .. import data
 from ..config import DATASETS, DataConfig
-from .toy_cache import KeptToyWorld
+from .toy.cache import KeptToyWorld
 
 HELD_OUT = 500  # clips in each split of the in-memory toy world that is not for training
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+EVIDENCE = ("appearance", "position", "relation", "action", "direction")
+
 
 @dataclass(frozen=True)
 class ReferringClip:

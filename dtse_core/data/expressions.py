@@ -16,7 +16,7 @@ import numpy as np
 
 from ..video.frame_cache import image_frames
 from .clip import ReferringClip, ReferringVideo, window_indices
-from .collate import clean_expression
+from .sentences import clean_expression
 
 Target = Callable[[dict], tuple[str, ...] | None]  # what an expression refers to; None: not published
 

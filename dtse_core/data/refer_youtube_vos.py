@@ -29,7 +29,7 @@ from .expressions import (
     require_folders,
     windows_that_show,
 )
-from .toy_listing import read_toy
+from .listing import read_toy
 
 HOME = "Refer-YouTube-VOS"
 FOLDERS = {"train": "train", "local-train": "train", "local-val": "train", "valid": "valid", "test": "test"}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..shared.files import read_json
-from .collate import clean_expression
+from .sentences import clean_expression
 
 IMAGE = re.compile(r"(?:.*/)?Rename_Images/([^/]+)/([^/]+)/([0-9]{1,9})\.png", re.DOTALL)
 

@@ -1,7 +1,7 @@
 """Checks of the exercises of notebook 00; each tells a likely slip by its own hint."""
 
 from .. import notebook
-from ..data.toy_world import ToyWorld, render
+from ..data.toy.world import ToyWorld, render
 from ..metrics import region_similarity
 from ..predict import ReferringVideoPredictor
 

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from ..checkpoints.find import checkpoint_folder
 from ..config import DataConfig
 from ..data.clip import ReferringVideo
-from ..data.collate import load_tokenizer
+from ..data.sentences import load_tokenizer
 from ..model import DTSE
 from ..predict import ReferringVideoPredictor
 from ..shared.console import bars_hidden

@@ -8,8 +8,8 @@ import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from ..data.batch import collate_clips
 from ..data.clip import ReferringClip
-from ..data.collate import collate_clips
 from ..decoder import mask_confidence, resize_logits
 from ..shared.console import bars_hidden
 from .records import Sample, score_mask

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from ..data.toy_world import EVIDENCE
+from ..data.clip import EVIDENCE
 from ..metrics import (
     AP_AT,
     P_AT,

@@ -13,7 +13,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel, ResNetConfig, ResNetModel
 
-from dtse_core.data.collate import load_tokenizer
+from dtse_core.data.sentences import load_tokenizer
 from dtse_core.streams import ARCHITECTURES
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "08_train_a_subset.ipynb"

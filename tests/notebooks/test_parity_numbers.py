@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from dtse_core.config import preset
-from dtse_core.data.collate import load_tokenizer
-from dtse_core.data.toy_world import ToyWorld
+from dtse_core.data.sentences import load_tokenizer
+from dtse_core.data.toy.world import ToyWorld
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))

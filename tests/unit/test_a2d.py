@@ -14,14 +14,13 @@ from torch.utils.data import DataLoader
 
 from dtse_core.config import DataConfig
 from dtse_core.data import A2DSentences, ToyWorld
-from dtse_core.data.a2d import read_sentences, read_videos
-from dtse_core.data.a2d_masks import read_instances, read_masks
+from dtse_core.data.a2d import read_instances, read_masks, read_sentences, read_videos
 from dtse_core.data.build import build_dataset
-from dtse_core.data.collate import clean_expression
 from dtse_core.data.sample_lists import read_a2d_list
-from dtse_core.data.toy_a2d import TRAPS, write_annotation
-from dtse_core.data.toy_files import write_toy
-from dtse_core.data.toy_world import render
+from dtse_core.data.sentences import clean_expression
+from dtse_core.data.toy.layouts.a2d import TRAPS, write_annotation
+from dtse_core.data.toy.layouts.write import write_toy
+from dtse_core.data.toy.world import render
 from dtse_core.video.files import write_video
 
 h5py = pytest.importorskip("h5py")

@@ -11,7 +11,7 @@ import pytest
 from dtse_core.config import DataConfig
 from dtse_core.data.build import build_dataset
 from dtse_core.data.prepare.check import GOOD, check
-from dtse_core.data.toy_files import LAYOUTS, write_toy
+from dtse_core.data.toy.layouts.write import LAYOUTS, write_toy
 from dtse_core.scoring.records import over_videos
 
 NOTES, MASKS = "text_annotations", "text_annotations/a2d_annotation_with_instances"

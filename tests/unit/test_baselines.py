@@ -14,7 +14,7 @@ from benchmarks.baselines.sentence_filters import apply_filters
 from benchmarks.baselines.temporal_duplex import frame_changes
 from dtse_core import DTSE, preset
 from dtse_core.config import ModelConfig
-from dtse_core.data.collate import Batch
+from dtse_core.data.batch import Batch
 from dtse_core.layers import coordinates
 from dtse_core.optimizer import MuonAdamW
 from dtse_core.recipe import parameter_groups

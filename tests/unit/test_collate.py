@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from dtse_core.config import preset
+from dtse_core.data.batch import collate_clips
 from dtse_core.data.build import build_dataset
 from dtse_core.data.clip import ReferringClip
-from dtse_core.data.collate import clean_expression, collate_clips, load_tokenizer, tokenize
-from dtse_core.data.toy_words import WORDS
+from dtse_core.data.sentences import FOLDER, clean_expression, load_tokenizer, tokenize
+from dtse_core.data.toy.vocabulary import toy_vocabulary, write_vocabulary
+from dtse_core.data.toy.words import WORDS
 from dtse_core.data.transforms import resize_frames, resize_mask
-from dtse_core.data.vocabulary import FOLDER, toy_vocabulary, write_vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +103,7 @@ def test_the_shipped_vocabulary_is_that_of_the_toy_world(tmp_path):
     write_vocabulary(tmp_path)
     for name in ("vocab.txt", "tokenizer_config.json"):
         shipped, fresh = (Path(folder) / name for folder in (FOLDER, tmp_path))
-        assert shipped.read_bytes() == fresh.read_bytes(), "run python -m dtse_core.data.vocabulary"
+        assert shipped.read_bytes() == fresh.read_bytes(), "run python -m dtse_core.data.toy.vocabulary"
     vocabulary = toy_vocabulary()
     assert len(vocabulary) == len(set(vocabulary)) == 256
     assert set(WORDS) <= set(vocabulary) and vocabulary[:5] == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

@@ -18,9 +18,9 @@ from dtse_core.checkpoints.find import checkpoint_sha256
 from dtse_core.config import from_dict, preset, to_dict
 from dtse_core.data import build
 from dtse_core.data.clip import ReferringClip
-from dtse_core.data.collate import load_tokenizer
-from dtse_core.data.toy_files import write_toy
-from dtse_core.data.toy_world import ToyWorld
+from dtse_core.data.sentences import load_tokenizer
+from dtse_core.data.toy.layouts.write import write_toy
+from dtse_core.data.toy.world import ToyWorld
 from dtse_core.evaluate import has_twins, main, parse_command
 from dtse_core.metrics import P_AT
 from dtse_core.model import DTSE
@@ -233,7 +233,7 @@ def test_what_does_not_apply_is_absent():
 
 
 def test_evidence_is_listed_in_one_order_everywhere():
-    from dtse_core.data.toy_world import EVIDENCE as drawn
+    from dtse_core.data.clip import EVIDENCE as drawn
 
     assert tuple(EVIDENCE) == tuple(drawn)
 

@@ -19,9 +19,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from dtse_core import DTSE, ReferringVideoPredictor, explore, inside, preset, views
+from dtse_core.data.batch import collate_clips
 from dtse_core.data.clip import ReferringClip
-from dtse_core.data.collate import collate_clips
-from dtse_core.data.toy_world import ToyWorld
+from dtse_core.data.toy.world import ToyWorld
 from dtse_core.decoder import resize_logits
 from dtse_core.inside import Inside, Lens, change, failure, swap_word
 from dtse_core.lmdf import dynamic_filter_reference

@@ -15,13 +15,13 @@ from torch.utils.data import DataLoader
 from dtse_core.config import DataConfig
 from dtse_core.data import JHMDBSentences
 from dtse_core.data.build import build_dataset
-from dtse_core.data.clip import window_indices
-from dtse_core.data.collate import clean_expression
+from dtse_core.data.clip import EVIDENCE, window_indices
 from dtse_core.data.jhmdb import read_length, read_mask, read_sentences, scored_frames
 from dtse_core.data.sample_lists import read_jhmdb_list
-from dtse_core.data.toy_files import write_toy
-from dtse_core.data.toy_jhmdb import SAMPLE_LIST, TRAPS
-from dtse_core.data.toy_world import EVIDENCE, ToyWorld, render
+from dtse_core.data.sentences import clean_expression
+from dtse_core.data.toy.layouts.jhmdb import SAMPLE_LIST, TRAPS
+from dtse_core.data.toy.layouts.write import write_toy
+from dtse_core.data.toy.world import ToyWorld, render
 
 io = pytest.importorskip("scipy.io")
 H, W = 12, 20

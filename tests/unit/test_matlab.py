@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from dtse_core.data.matlab import array_shape, read_array
+from dtse_core.data.jhmdb import array_shape, read_array
 
 io = pytest.importorskip("scipy.io")
 DTYPES = ["i1", "u1", "i2", "u2", "i4", "u4", "f4", "f8", "i8", "u8"]
@@ -90,7 +90,7 @@ def test_a_missing_name_is_answered_with_the_names_that_are_there(path):
 
 
 def test_a_bomb_is_not_unpacked(path, monkeypatch):
-    monkeypatch.setattr("dtse_core.data.matlab.MOST", 10_000)
+    monkeypatch.setattr("dtse_core.data.jhmdb.MOST", 10_000)
     path.write_bytes(by_hand("<", np.zeros((200, 200)), 9, 6, True))
     assert path.stat().st_size < 1000 and array_shape(path, "ab") == (200, 200)
     with pytest.raises(ValueError, match="larger than any mask"):

@@ -16,11 +16,10 @@ from dtse_core.data import MeViS
 from dtse_core.data.build import build_dataset
 from dtse_core.data.clip import window_indices
 from dtse_core.data.expressions import parse_expressions
-from dtse_core.data.mevis import COUNTS, masks_of, read_annotations, version_of
-from dtse_core.data.rle import decode_rle, run_lengths
-from dtse_core.data.toy_files import write_toy
-from dtse_core.data.toy_mevis import HIDDEN, NOBODY, encode_rle
-from dtse_core.data.toy_world import ToyWorld, render
+from dtse_core.data.mevis import COUNTS, decode_rle, masks_of, read_annotations, run_lengths, version_of
+from dtse_core.data.toy.layouts.mevis import HIDDEN, NOBODY, encode_rle
+from dtse_core.data.toy.layouts.write import write_toy
+from dtse_core.data.toy.world import ToyWorld, render
 from tests.spoil import spoiled
 
 coco = pytest.importorskip("pycocotools.mask")

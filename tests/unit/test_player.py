@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dtse_core import DTSE, ReferringVideoPredictor, player, preset
-from dtse_core.data.collate import load_tokenizer
+from dtse_core.data.sentences import load_tokenizer
 from dtse_core.player import ask, keep, play, save_button, uploads
 from dtse_core.video.export import write_prediction
 from dtse_core.video.files import video_length, write_video

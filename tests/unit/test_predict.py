@@ -10,7 +10,7 @@ from PIL import Image
 
 from dtse_core import DTSE, ReferringVideoPredictor, predict, preset
 from dtse_core.data.clip import window_indices
-from dtse_core.data.collate import load_tokenizer, tokenize
+from dtse_core.data.sentences import load_tokenizer, tokenize
 from dtse_core.data.transforms import resize_frames
 from dtse_core.decoder import resize_logits
 from dtse_core.predict import check_frame

@@ -19,7 +19,7 @@ from dtse_core.data.prepare import mevis
 from dtse_core.data.prepare.check import GOOD, INCOMPLETE, MALFORMED, check
 from dtse_core.data.prepare.findings import Expected, Findings, compare
 from dtse_core.data.prepare.manifest import manifest_path, read_manifest
-from dtse_core.data.toy_files import LAYOUTS, write_toy
+from dtse_core.data.toy.layouts.write import LAYOUTS, write_toy
 from tests.spoil import spoiled, spoiled_bytes
 
 SCRIPT = Path(__file__).parents[2] / "data_scripts" / "prepare.py"

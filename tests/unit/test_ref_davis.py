@@ -15,13 +15,12 @@ from torch.utils.data import DataLoader
 from dtse_core.config import DataConfig
 from dtse_core.data import RefDAVIS17
 from dtse_core.data.build import build_dataset
-from dtse_core.data.clip import ReferringVideo, window_indices
-from dtse_core.data.collate import clean_expression
-from dtse_core.data.davis_text import REPAIRS, SETS, read_expressions, read_words
-from dtse_core.data.ref_davis import parse_categories, require_ranks
-from dtse_core.data.toy_files import write_toy
-from dtse_core.data.toy_ref_davis import TRAPS
-from dtse_core.data.toy_world import EVIDENCE, ToyWorld, render
+from dtse_core.data.clip import EVIDENCE, ReferringVideo, window_indices
+from dtse_core.data.ref_davis import REPAIRS, SETS, parse_categories, read_expressions, read_words, require_ranks
+from dtse_core.data.sentences import clean_expression
+from dtse_core.data.toy.layouts.ref_davis import TRAPS
+from dtse_core.data.toy.layouts.write import write_toy
+from dtse_core.data.toy.world import ToyWorld, render
 
 H, W, LENGTH = 12, 20, 4
 LISTS = {"train": ["bear"], "val": ["classic-car", "dogs-scale"]}

@@ -15,12 +15,12 @@ from torch.utils.data import DataLoader
 from dtse_core.config import DataConfig
 from dtse_core.data import ReferYouTubeVOS
 from dtse_core.data.build import build_dataset
-from dtse_core.data.clip import window_indices
+from dtse_core.data.clip import EVIDENCE, window_indices
 from dtse_core.data.expressions import is_name, parse_expressions
 from dtse_core.data.refer_youtube_vos import held_out, parse_objects, read_object
-from dtse_core.data.toy_files import write_toy
-from dtse_core.data.toy_refer_youtube_vos import HIDDEN
-from dtse_core.data.toy_world import EVIDENCE, ToyWorld, render
+from dtse_core.data.toy.layouts.refer_youtube_vos import HIDDEN
+from dtse_core.data.toy.layouts.write import write_toy
+from dtse_core.data.toy.world import ToyWorld, render
 from dtse_core.shared.files import read_images, read_index_mask
 from tests.spoil import spoiled, spoiled_bytes
 

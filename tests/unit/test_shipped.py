@@ -9,7 +9,7 @@ from dtse_core import DTSE
 from dtse_core.checkpoints.find import checkpoint_folder, checkpoint_sha256, read_run_config
 from dtse_core.config import preset, to_dict
 from dtse_core.data import ToyWorld
-from dtse_core.data.collate import load_tokenizer
+from dtse_core.data.sentences import load_tokenizer
 from dtse_core.scoring.clips import evaluate
 from dtse_core.scoring.summary import summarize, twins_accuracy
 

@@ -6,7 +6,7 @@ import pytest
 from dtse_core.config import DataConfig
 from dtse_core.data import ToyWorld
 from dtse_core.data.build import build_dataset
-from dtse_core.data.toy_cache import KeptToyWorld
+from dtse_core.data.toy.cache import KeptToyWorld
 
 SIZE = {"height": 32, "width": 48}
 

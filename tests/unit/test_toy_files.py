@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from dtse_core.data import A2DSentences, ToyWorld
-from dtse_core.data.clip import window_indices
-from dtse_core.data.collate import clean_expression
-from dtse_core.data.toy_a2d import write_annotation
-from dtse_core.data.toy_files import LAYOUTS, MARK, layout_module, write_toy
-from dtse_core.data.toy_world import EVIDENCE, render
+from dtse_core.data.clip import EVIDENCE, window_indices
+from dtse_core.data.sentences import clean_expression
+from dtse_core.data.toy.layouts.a2d import write_annotation
+from dtse_core.data.toy.layouts.write import LAYOUTS, MARK, layout_module, write_toy
+from dtse_core.data.toy.world import render
 from dtse_core.video.files import video_info
 
 h5py = pytest.importorskip("h5py")
@@ -176,7 +176,7 @@ def test_nothing_foreign_is_touched(tmp_path):
 
 
 def test_an_interrupted_run_leaves_nothing_and_a_killed_one_is_replaced(tmp_path, monkeypatch):
-    import dtse_core.data.toy_a2d as module
+    import dtse_core.data.toy.layouts.a2d as module
 
     def failing(path, frames, fps):
         raise KeyboardInterrupt if "clips320H" in str(path) else AssertionError

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dtse_core.data.toy_listing import read_toy, videos_of
+from dtse_core.data.listing import read_toy, videos_of
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import tensor
 
-from dtse_core.data.clip import window_indices
-from dtse_core.data.toy_scene import CENTER, HELD_OUT, STEPS, TRAINING_MIX, Pose
-from dtse_core.data.toy_world import EVIDENCE, SPLITS, WORDS, ToyWorld, render, video_id
+from dtse_core.data.clip import EVIDENCE, window_indices
+from dtse_core.data.toy.scene import CENTER, HELD_OUT, STEPS, TRAINING_MIX, Pose
+from dtse_core.data.toy.world import SPLITS, WORDS, ToyWorld, render, video_id
 
 MOVING = ("action", "direction")
 KINDS = ("adult", "baby", "ball", "bird", "car", "cat", "dog")

@@ -26,7 +26,8 @@ from dtse_core.batches import TrainingSamples, batch_order
 from dtse_core.checkpoints.find import read_run_config
 from dtse_core.config import ModelConfig, RunConfig, override, to_dict
 from dtse_core.data import ToyWorld
-from dtse_core.data.collate import Batch, load_tokenizer
+from dtse_core.data.batch import Batch
+from dtse_core.data.sentences import load_tokenizer
 from dtse_core.data.transforms import swap_left_right
 from dtse_core.model import DTSEOutput
 from dtse_core.recipe import checkpoint_streams, has_idle_parameters, parameter_groups, rate_factor

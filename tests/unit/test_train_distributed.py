@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from dtse_core import DTSE, preset, train
 from dtse_core.config import to_dict
 from dtse_core.data import ToyWorld
-from dtse_core.data.collate import load_tokenizer
+from dtse_core.data.sentences import load_tokenizer
 from dtse_core.run_folder import checkpoints
 
 TINY = {

@@ -11,7 +11,7 @@ import torch  # noqa: F401 - before decord
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from dtse_core.data.toy_world import ToyWorld, render
+from dtse_core.data.toy.world import ToyWorld, render
 from dtse_core.video import files as video
 from dtse_core.video.files import iterate_frames, read_frames, video_fps, video_info, video_length, write_video
 

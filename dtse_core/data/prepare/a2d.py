@@ -6,8 +6,16 @@ from typing import NamedTuple
 
 from ...shared.files import read_rows
 from ...video.files import iterate_frames, read_frames, video_info
-from ..a2d import Video, annotated_stems, read_sentences, read_videos, require_layout, video_path
-from ..a2d_masks import read_instances, read_masks
+from ..a2d import (
+    Video,
+    annotated_stems,
+    read_instances,
+    read_masks,
+    read_sentences,
+    read_videos,
+    require_layout,
+    video_path,
+)
 from .findings import Expected, Findings
 
 PARTS = ("Release/videoset.csv", "Release/clips320H", "text_annotations")

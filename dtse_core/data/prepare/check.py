@@ -20,7 +20,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ...shared.console import bars_hidden
-from ..toy_listing import read_toy
+from ..listing import read_toy
 from .findings import Findings, Row, compare
 from .manifest import files_of, finish, manifest_path, update
 from .obtain import data_set

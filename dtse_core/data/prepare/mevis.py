@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...shared.files import read_json
-from ..mevis import COUNTS, FOLDERS, LABELLED, masks_of, read_annotations, version_of
-from ..rle import decode_rle
+from ..mevis import COUNTS, FOLDERS, LABELLED, decode_rle, masks_of, read_annotations, version_of
 from .expressions import Listed, check_frames, listed_videos
 from .findings import Expected, Findings
 from .sources import MEVIS_MASKS

@@ -6,9 +6,18 @@ from typing import NamedTuple
 import numpy as np
 
 from ...shared.files import read_index_mask, read_json
-from ..davis_text import object_number, read_texts, read_words
 from ..expressions import parse_expressions
-from ..ref_davis import CONVERTED, MASKS, VOID, parse_categories, require_ranks, stems
+from ..ref_davis import (
+    CONVERTED,
+    MASKS,
+    VOID,
+    object_number,
+    parse_categories,
+    read_texts,
+    read_words,
+    require_ranks,
+    stems,
+)
 from .expressions import check_frames, check_index_masks
 from .findings import Expected, Findings
 

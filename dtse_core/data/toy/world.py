@@ -1,20 +1,20 @@
 """The toy world: a small A2D drawn in memory, the default data of every notebook.
 
 Seven cartoon actors, eight actions, five kinds of evidence, and twins that differ in motion alone.
-`toy_scene` says what a scene is and why twins do not leak, `toy_cast` puts scenes together,
-`toy_words` speaks, `toy_draw` paints. Same seed, same pixels, on any machine.
+`scene` says what a scene is and why twins do not leak, `cast` puts scenes together,
+`words` speaks, `draw` paints. Same seed, same pixels, on any machine.
 """
 
 from functools import cached_property
 
 import numpy as np
 
-from .clip import ReferringClip, window_indices
-from .toy_cartoons import CARTOONS, PROP_PALETTES, PROPS, palette
-from .toy_cast import cast
-from .toy_draw import BACKDROPS, Canvas, backdrop
-from .toy_scene import CENTER, EVIDENCE, FPS, HELD_OUT, LENGTH, SPLITS, TRAINING_MIX, Actor, Scene, Sentence
-from .toy_words import WORDS, pick
+from ..clip import EVIDENCE, ReferringClip, window_indices
+from .cartoons import CARTOONS, PROP_PALETTES, PROPS, palette
+from .cast import cast
+from .draw import BACKDROPS, Canvas, backdrop
+from .scene import CENTER, FPS, HELD_OUT, LENGTH, SPLITS, TRAINING_MIX, Actor, Scene, Sentence
+from .words import WORDS, pick
 
 __all__ = ["EVIDENCE", "HELD_OUT", "SPLITS", "WORDS", "Scene", "Sentence", "ToyWorld", "render"]
 

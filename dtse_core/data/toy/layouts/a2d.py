@@ -1,15 +1,15 @@
-"""The toy world in the layout of A2D-Sentences: mp4, HDF5 and CSV. `toy_files` calls it, `a2d` reads it."""
+"""The toy world in the layout of A2D-Sentences: mp4, HDF5 and CSV. `write` calls it, `a2d` reads it."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ..video.files import write_video
-from .a2d import ACTIONS, ACTORS
-from .toy_files import Clip, clip_frames, write_csv
-from .toy_scene import CENTER
-from .toy_world import Scene
+from ....video.files import write_video
+from ...a2d import ACTIONS, ACTORS
+from ..scene import CENTER
+from ..world import Scene
+from .write import Clip, clip_frames, write_csv
 
 TRAPS = {  # what is odd in the genuine files, by name
     "na_id": "a video whose id is NA",

@@ -1,4 +1,4 @@
-"""The toy world in the layout of Ref-DAVIS17: JPEG, palette PNG and text. `toy_files` calls it, `ref_davis` reads it.
+"""The toy world in the layout of Ref-DAVIS17: JPEG, palette PNG and text. `write` calls it, `ref_davis` reads it.
 
 Masks hold what a sentence describes, as a set of objects chosen by annotators does; the others are background. Of
 sentences that are fewer than four an object, some stand in several annotation sets.
@@ -10,9 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .davis_text import REPAIRS, SETS
-from .ref_davis import VOID
-from .toy_files import Clip, clip_frames, write_indices, write_jpegs
+from ...ref_davis import REPAIRS, SETS, VOID
+from .write import Clip, clip_frames, write_indices, write_jpegs
 
 TRAPS = {  # what is odd in the genuine files, by name
     "typo_names": "three sequences whose names the first annotator's files mistype",

@@ -14,10 +14,9 @@ from itertools import combinations
 from math import cos, sin, sqrt
 from typing import NamedTuple
 
-from .toy_cartoons import HALF_SIZES
-from .toy_words import ACTORS, CLOTHED
+from .cartoons import HALF_SIZES
+from .words import ACTORS, CLOTHED
 
-EVIDENCE = ("appearance", "position", "relation", "action", "direction")
 TRAINING_MIX = (0.29, 0.13, 0.13, 0.25, 0.20)  # shares of the five kinds: what is learned last is shown most
 SPLITS = ("train", "val", "test", "compositional", "twins")
 HELD_OUT = (  # pairs that only targets of the compositional split carry

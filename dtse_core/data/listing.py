@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ..shared.files import read_json
-from .collate import clean_expression
+from .sentences import clean_expression
 
 Labels = dict[tuple[str, int | str, str], tuple[str, int]]  # (evidence, twin or 0) by (video, key, sentence)
 
@@ -11,7 +11,7 @@ Labels = dict[tuple[str, int | str, str], tuple[str, int]]  # (evidence, twin or
 def read_toy(path: Path) -> tuple[dict[str, list[str]] | None, Labels]:
     """Videos by split, and what each sentence needs; None and nothing where there is no such file.
 
-    The key is the layout's own, as `toy_files` wrote it. Raises `ValueError` if the file is damaged.
+    The key is the layout's own, as `toy.layouts` wrote it. Raises `ValueError` if the file is damaged.
     """
     if not path.is_file():
         return None, {}

@@ -1,4 +1,4 @@
-"""The toy world in the layout of J-HMDB-Sentences: PNG, MATLAB and CSV. `toy_files` calls it, `jhmdb` reads it.
+"""The toy world in the layout of J-HMDB-Sentences: PNG, MATLAB and CSV. `write` calls it, `jhmdb` reads it.
 
 A video has one referent there: that of the scene's first sentence.
 """
@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .jhmdb import scored_frames
-from .toy_files import Clip, clip_frames, write_csv
+from ...jhmdb import scored_frames
+from .write import Clip, clip_frames, write_csv
 
 TRAPS = {  # what is odd in the genuine files, by name; the first clips of each split show them
     "short_mask": "a video with five frames more than its mask has",

@@ -8,9 +8,9 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-from . import toy_words
-from .toy_cartoons import HALF_SIZES
-from .toy_scene import (
+from . import words as toy_words
+from .cartoons import HALF_SIZES
+from .scene import (
     ANNOTATED,
     ASPECT,
     CENTER,
@@ -29,7 +29,7 @@ from .toy_scene import (
     related,
     twin_actions,
 )
-from .toy_words import ACTORS, ANCHORS, COLORS, SIZES, pick
+from .words import ACTORS, ANCHORS, COLORS, SIZES, pick
 
 TRIES = 20
 
@@ -244,7 +244,7 @@ def _stand(rng, actor: Actor, how: str, anchor) -> Actor:
 
 
 def plan_twins(rng, evidence: str, pair=()):
-    """Two actors whose states come from one distribution; then two motions are dealt (see `toy_scene`)."""
+    """Two actors whose states come from one distribution; then two motions are dealt (see `scene`)."""
     kind = pair[0] if pair else pick(rng, tuple(ACTORS))
     look, banned = draw_look(rng, kind=kind), [p for p in HELD_OUT if p != pair]
     if evidence == "action":

@@ -13,7 +13,7 @@ from math import cos, sin
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .toy_cartoons import INK
+from .cartoons import INK
 
 PASTELS = (
     ((190, 214, 232), (168, 196, 222)),

@@ -1,4 +1,4 @@
-"""The toy world in the layout of Refer-YouTube-VOS: `toy_files` calls it, `refer_youtube_vos` reads it.
+"""The toy world in the layout of Refer-YouTube-VOS: `write` calls it, `refer_youtube_vos` reads it.
 
 All that is labelled lies in train/. The clips of split val stand once more in valid/, those of test in test/, both
 without masks; as in the genuine files the valid JSON lists both.
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .toy_files import Clip, clip_frames, write_indices, write_jpegs
-from .toy_scene import CENTER
+from ..scene import CENTER
+from .write import Clip, clip_frames, write_indices, write_jpegs
 
 TRAPS = {  # what is odd in the genuine files, by name
     "exp_gap": "expression ids that leave numbers out",

@@ -1,6 +1,6 @@
 """The toy world on disk, in a data set's genuine layout: `data_scripts/make_toy_world.py` writes it.
 
-A module a layout, `toy_a2d` and its siblings, knows the files; here is what they share. Beside a layout's own files
+Each module beside this one knows the files of one layout; here is what they share. Beside a layout's own files
 stands `toy_world.json`, which tells what these cannot: the finer splits, evidence and twins.
 
     {"settings": {"layout", "seed", "clips", "height", "width", "traps"},   what was asked for
@@ -26,15 +26,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..shared.console import bars_hidden
-from .toy_world import SPLITS, Scene, ToyWorld, render
+from ....shared.console import bars_hidden
+from ..world import SPLITS, Scene, ToyWorld, render
 
 LAYOUTS = {  # by the name that `--layout` and `data.name` take
-    "a2d": "toy_a2d",
-    "jhmdb": "toy_jhmdb",
-    "ref_davis": "toy_ref_davis",
-    "refer_youtube_vos": "toy_refer_youtube_vos",
-    "mevis": "toy_mevis",
+    "a2d": "a2d",
+    "jhmdb": "jhmdb",
+    "ref_davis": "ref_davis",
+    "refer_youtube_vos": "refer_youtube_vos",
+    "mevis": "mevis",
 }
 MARK = ".dtse-part"  # stands in an unfinished folder until it is renamed
 

@@ -1,4 +1,4 @@
-"""The toy world in the layout of MeViS: `toy_files` calls it, `mevis` reads it.
+"""The toy world in the layout of MeViS: `write` calls it, `mevis` reads it.
 
 Training clips lie in train/, all others in valid_u/. Those of split val stand once more in valid/, without masks.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .toy_files import Clip, clip_frames, write_jpegs
+from .write import Clip, clip_frames, write_jpegs
 
 TRAPS = {  # what is odd in the genuine files, by name
     "null_rle": "in the first clip, an object without a mask in the first 15 frames",

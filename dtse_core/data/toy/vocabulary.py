@@ -1,17 +1,17 @@
 """The toy world's vocabulary, from which the tokenizer of the `tiny` preset is made.
 
-    python -m dtse_core.data.vocabulary
+    python -m dtse_core.data.toy.vocabulary
 
-writes `toy_vocab/` anew after the toy world has learned a word.
+writes `vocab/` anew after the toy world has learned a word.
 """
 
 import json
 import string
 from pathlib import Path
 
-from .toy_words import WORDS
+from ..sentences import FOLDER
+from .words import WORDS
 
-FOLDER = Path(__file__).with_name("toy_vocab")
 SIZE = 256  # the tiny text stream's embedding; what is left over is kept free
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .clip import ReferringClip
-from .toy_world import ToyWorld
+from ..clip import ReferringClip
+from .world import ToyWorld
 
 VERSION = 1  # of what is kept: raise it when a toy world is drawn in another way
 

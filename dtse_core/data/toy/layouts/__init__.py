@@ -1,0 +1,1 @@
+"""The toy world written as files: one module for each data set whose layout it takes."""
