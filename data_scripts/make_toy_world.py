@@ -1,61 +1,11 @@
-"""Write the toy world to disk in the genuine layout of a data set.
+"""Write the toy world to disk in the genuine layout of a data set: the door to `dtse_core/data/toy`.
 
-The world is drawn from a seed: cartoon actors that move, sentences that single one of them out, and masks. Loaders,
-training and evaluation read it as they read the real data: give its folder as --data.root.
-
-    python data_scripts/make_toy_world.py --layout a2d --out runs/toy_a2d
+python data_scripts/make_toy_world.py --layout a2d --out runs/toy_a2d
 """
 
-import os
-import signal
 import sys
-from dataclasses import dataclass
-from pathlib import Path
 
-import tyro
-
-from dtse_core.data.toy_files import write_toy
-
-HELD_OUT = ("val", "test", "compositional", "twins")
-
-
-@dataclass(frozen=True)
-class Command:
-    out: Path
-    """Folder to write; it appears when it is complete. The same command again changes nothing."""
-    layout: str = "a2d"
-    """Whose layout: a2d, jhmdb, ref_davis, refer_youtube_vos or mevis, the names that --data.name takes."""
-    seed: int = 0
-    """Which world; the same seed gives the same bytes."""
-    train: int = 1500
-    """Training clips."""
-    test: int = 50
-    """Clips in each of the splits val, test, compositional and twins."""
-    height: int = 96
-    """Pixels of a frame; even."""
-    width: int = 144
-    """Pixels of a frame; even. Scenes are made for 2 : 3."""
-    traps: tuple[str, ...] = ()
-    """Add what is odd in the genuine files, by name; all is every one, and an unknown name prints them."""
-    workers: int = os.cpu_count() or 1
-    """Processes that draw and encode; they do not change the result."""
-
-
-def main() -> int:
-    command = tyro.cli(Command, prog="python data_scripts/make_toy_world.py", description=__doc__)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a stopped run tidies up
-    try:
-        c, clips = command, {"train": command.train} | dict.fromkeys(HELD_OUT, command.test)
-        new = write_toy(c.out, clips, c.layout, c.seed, c.height, c.width, c.traps, c.workers, progress=True)
-    except (ValueError, OSError, ImportError, RuntimeError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; nothing was written", file=sys.stderr)
-        return 130
-    print(f"{c.out}: {sum(clips.values())} clips, {'written' if new else 'already there with the same settings'}")
-    return 0
-
+from dtse_core.data.toy.__main__ import main
 
 if __name__ == "__main__":
     sys.exit(main())

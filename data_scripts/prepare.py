@@ -1,83 +1,11 @@
-"""Get a data set into place, or check a copy of it.
+"""Get a data set into place, or check a copy of it: the door to `dtse_core/data/prepare`.
 
-Without --check: every file is fetched where that can be done, unpacked where its archive lies in --archives (or in
-the root), and explained where it must be got by hand. With --check: nothing is changed; layout, counts, readability,
-shapes and one decoded frame a video are checked, and a table ends with "ready" or with what is missing or wrong.
-Exit status: 0 good, 1 incomplete, 2 malformed.
-
-    python data_scripts/prepare.py a2d --root data/a2d_sentences
-    python data_scripts/prepare.py a2d --root data/a2d_sentences --check
+python data_scripts/prepare.py a2d --root data/a2d_sentences --check
 """
 
-import os
 import sys
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Annotated, Literal
 
-import tyro
-
-from dtse_core.data.prepare.check import check
-from dtse_core.data.prepare.obtain import data_set, obtain
-from dtse_core.shared.files import write_json
-
-
-@dataclass(frozen=True)
-class Command:
-    dataset: Annotated[Literal["a2d", "jhmdb", "ref_davis", "refer_youtube_vos", "mevis"], tyro.conf.Positional]
-    """Which data set, by the name that data.name takes."""
-    root: Path
-    """Folder of the data set."""
-    check: bool = False
-    """Only check; change nothing."""
-    archives: Path | None = None
-    """Folder in which downloaded archives lie and are kept; default: the root."""
-    deep: bool = False
-    """Check every frame of every video, and every checksum anew."""
-    allow_partial: bool = False
-    """Take a copy that lacks something as good, if what is there is sound."""
-    json: Path | None = None
-    """Write the report here, too."""
-    workers: int = os.cpu_count() or 1
-    """Processes that check; they do not change the result."""
-
-
-def main() -> int:
-    command = tyro.cli(Command, prog="python data_scripts/prepare.py", description=__doc__)
-    try:
-        return _check(command) if command.check else _obtain(command)
-    except (ValueError, OSError, ImportError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from there", file=sys.stderr)
-        return 130
-
-
-def _check(command: Command) -> int:
-    c = command
-    report = check(c.dataset, c.root, c.deep, c.allow_partial, c.workers, progress=True)
-    print("\n".join(report.lines()))
-    if c.json:
-        write_json(c.json, asdict(report) | {"rows": [row._asdict() for row in report.rows]})
-    return report.code
-
-
-def _obtain(command: Command) -> int:
-    c, dataset = command, data_set(command.dataset)
-    print(f"{dataset.title}: {dataset.paper}\nPage: {dataset.page}")
-    if dataset.note:
-        print(dataset.note)
-    steps = obtain(c.dataset, c.root, c.archives, progress=True)
-    for step in steps:
-        print(f"[{step.state}] {step.source.name}, {step.source.holds}: {step.text}")
-    if c.json:
-        write_json(c.json, [{"name": s.source.name, "state": s.state, "text": s.text} for s in steps])
-    done = all(step.state in ("there", "done", "optional") for step in steps)
-    check_it = f"python data_scripts/prepare.py {c.dataset} --root {c.root} --check"
-    print(f"everything is in place; now check it: {check_it}" if done else "incomplete: see above")
-    return 0 if done else 1
-
+from dtse_core.data.prepare.__main__ import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -29,13 +29,7 @@ import numpy as np
 from ....shared.console import bars_hidden
 from ..world import SPLITS, Scene, ToyWorld, render
 
-LAYOUTS = {  # by the name that `--layout` and `data.name` take
-    "a2d": "a2d",
-    "jhmdb": "jhmdb",
-    "ref_davis": "ref_davis",
-    "refer_youtube_vos": "refer_youtube_vos",
-    "mevis": "mevis",
-}
+LAYOUTS = ("a2d", "jhmdb", "ref_davis", "refer_youtube_vos", "mevis")  # as `--layout` and `data.name` take them
 MARK = ".dtse-part"  # stands in an unfinished folder until it is renamed
 
 
@@ -55,7 +49,7 @@ def layout_module(layout: str) -> ModuleType:
     """The module that writes a layout: `TRAPS`, `rename`, `write_clip` and `write_tables`."""
     if layout not in LAYOUTS:
         raise ValueError(f"unknown layout {layout!r}; known: {', '.join(LAYOUTS)}")
-    return importlib.import_module(f".{LAYOUTS[layout]}", __package__)
+    return importlib.import_module(f".{layout}", __package__)
 
 
 def write_toy(
