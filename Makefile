@@ -27,7 +27,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 tutorial: $(READY) ## run every notebook; pages and a table under runs/tutorial/
 	$(PY) data_scripts/make_toy_world.py --layout a2d --out $(TOY) --train 100 --test 25
-	$(PY) -m dtse_core.runner notebooks --out runs/tutorial
+	$(PY) -m dtse_core.experiments.runner notebooks --out runs/tutorial
 
 test: lint ## lint, unit tests, notebook hygiene and parity, nbval
 	$(PY) -m pytest -n 2 tests/unit
@@ -65,11 +65,11 @@ lint: $(READY) ## ruff and codespell
 	$(VENV)/bin/codespell
 
 notebooks: $(READY) heads ## re-execute the notebooks and save their outputs
-	$(PY) -m dtse_core.runner notebooks --write
-	$(PY) tests/heads.py --write  # README.md counts the claims
+	$(PY) -m dtse_core.experiments.runner notebooks --write
+	$(PY) tools/heads.py --write  # README.md counts the claims
 
 heads: $(READY) ## rewrite the generated parts: notebook heads and the tables of both README.md
-	$(PY) tests/heads.py --write
+	$(PY) tools/heads.py --write
 
 experiments: $(READY) ## run a grid of experiments, gather and compare: GRID=notebooks/grids/smoke.toml
 	$(PY) -m dtse_core.experiments run $(GRID)

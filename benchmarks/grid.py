@@ -15,13 +15,14 @@ import nbformat
 from measure import measured
 from nbformat.v4 import new_code_cell, new_notebook
 
-from dtse_core.runner import run_notebook
+from dtse_core.experiments.runner import run_notebook
 
 EXPERIMENT = Path(__file__).parents[1] / "notebooks" / "experiment.ipynb"
 RUNS = 8
 CELLS = (
     'PROFILE = "smoke"  # a\nSEED = 0  # b\nDEVICE = ""  # c\nDATA_ROOT = ""  # d',
-    "from dtse_core.notebook import setup\nrun = setup(profile=PROFILE, seed=SEED, device=DEVICE, data_root=DATA_ROOT)",
+    "from dtse_core.notebook.lesson import setup\n"
+    "run = setup(profile=PROFILE, seed=SEED, device=DEVICE, data_root=DATA_ROOT)",
 )
 
 

@@ -24,7 +24,7 @@ def outside_the_model() -> dict:
     from accelerate import Accelerator
 
     from dtse_core import train
-    from dtse_core.optimizer import MuonAdamW
+    from dtse_core.training.optimizer import MuonAdamW
 
     spent, outside, whole = [0.0], [], []
     last = [time.perf_counter()]

@@ -18,7 +18,6 @@ from typing import Literal
 
 import torch
 
-from .batches import plain_worker_errors
 from .checkpoints.find import checkpoint_folder, checkpoint_sha256, read_run_config
 from .config import DataConfig, RunConfig, to_dict
 from .data.build import build_dataset
@@ -34,6 +33,7 @@ from .scoring.tables import LOCAL, format_markdown, format_table
 from .shared.console import one_line_errors
 from .shared.files import write_json
 from .shared.versions import versions
+from .training.batches import plain_worker_errors
 
 SCORED = {"ref_davis": "val", "refer_youtube_vos": "local-val", "mevis": "valid_u"}  # splits; of others it is test
 

@@ -27,8 +27,8 @@ from .data.transforms import resize_frames
 from .decoder import mask_confidence, resize_logits
 from .model import DTSE, FrameMemory, join_frames, select_frame
 from .shared.console import bars_hidden, one_line_errors
-from .video.export import Segmentation, Step, Video, write_prediction
 from .video.files import iterate_frames, video_fps, video_info
+from .video.prediction import Segmentation, Step, Video
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 BATCH = 4  # frames of a file that go through the model together: half the time of `tiny`, no loss at `paper` size
@@ -203,6 +203,8 @@ def main() -> None:
     """Command line."""
     import tyro
     from tqdm import tqdm
+
+    from .video.export import write_prediction  # what draws is loaded for those who want drawings
 
     command = tyro.cli(PredictCommand, prog="python -m dtse_core.predict", config=(tyro.conf.PositionalRequiredArgs,))
     if not command.expressions:

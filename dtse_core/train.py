@@ -4,7 +4,7 @@
 
 The same command on the same run folder resumes; a finished run says so. `accelerate launch -m dtse_core.train` is the
 form for several GPUs, `torchrun -m dtse_core.train` for processes of one CPU and for several machines. `batches.py`
-chooses the clips of a step, `recipe.py` sets the optimiser, `run_folder.py` says what a run folder holds.
+chooses the clips of a step, `optimizer.py` sets the rates, `run_folder.py` says what a run folder holds.
 
 Everything random is a function of the seed and the step, so a resumed run is the run that was never stopped.
 """
@@ -27,16 +27,18 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
-from .batches import TrainingSamples, batch_order, collate_training, plain_worker_errors
 from .config import ModelConfig, RunConfig, parse_run_config
 from .data.batch import Batch
 from .data.build import build_dataset
 from .data.sentences import load_tokenizer
 from .losses import segmentation_loss
 from .model import DTSE
-from .optimizer import MuonAdamW
-from .recipe import checkpoint_streams, has_idle_parameters, parameter_groups, rate_factor
-from .run_folder import (
+from .scoring.clips import evaluate, some_of
+from .scoring.summary import summarize
+from .shared.console import bars_hidden, one_line_errors
+from .training.batches import TrainingSamples, batch_order, collate_training, plain_worker_errors
+from .training.optimizer import MuonAdamW, checkpoint_streams, has_idle_parameters, parameter_groups, rate_factor
+from .training.run_folder import (
     RunState,
     all_finite,
     append_history,
@@ -50,9 +52,6 @@ from .run_folder import (
     save_weights,
     start_tracker,
 )
-from .scoring.clips import evaluate, some_of
-from .scoring.summary import summarize
-from .shared.console import bars_hidden, one_line_errors
 
 
 def train_step(model: nn.Module, batch: Batch, config: RunConfig) -> tuple[Tensor, Tensor]:

@@ -8,9 +8,9 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 
+from dtse_core.notebook.plots import RUNS
 from dtse_core.video.film import use_style
 from dtse_core.video.overlay import GUIDANCE, LANGUAGE, TIME
-from dtse_core.viz import RUNS
 
 ROOT = Path(__file__).resolve().parents[1]
 SCORES = {  # title: (column of the study's table, chance)

@@ -23,9 +23,9 @@ from dtse_core.data.sentences import load_tokenizer
 from dtse_core.data.toy.words import ACTORS, COLORS
 from dtse_core.data.toy.world import render
 from dtse_core.data.transforms import resize_frames
-from dtse_core.optimizer import MuonAdamW
 from dtse_core.shared.console import bars_hidden
 from dtse_core.streams import LinguisticStream, VisualStream
+from dtse_core.training.optimizer import MuonAdamW
 
 SIZE, BATCH, RATE, WARMUP = (64, 96), 32, 2e-3, 30
 KINDS = list(ACTORS)

@@ -1,10 +1,7 @@
 """Data sets by name, as the settings give them."""
 
-import difflib
-
 from .. import data
-from ..config import DATASETS, DataConfig
-from .toy.cache import KeptToyWorld
+from ..config import DATASETS, DataConfig, nearest
 
 HELD_OUT = 500  # clips in each split of the in-memory toy world that is not for training
 
@@ -15,15 +12,15 @@ def build_dataset(config: DataConfig, split: str, window: int, causal: bool = Fa
     Raises `ValueError` for an unknown name, or for data on disk without a root.
     """
     name = config.name
-    if name == "toy":
+    if name == "toy":  # imported here, since who reads files needs no cartoons
+        from .toy.cache import KeptToyWorld
+
         length = config.toy_clips if split == "train" else HELD_OUT
         height, width = config.size
         world = split, length, config.toy_seed, height, width, window, config.frame_offset, causal
         return KeptToyWorld(config.cache, *world) if config.cache else data.ToyWorld(*world)
     if name not in DATASETS:
-        near = difflib.get_close_matches(name, DATASETS, n=1, cutoff=0.4)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise ValueError(f"unknown data set {name!r}{hint}; known: toy, {', '.join(DATASETS)}")
+        raise ValueError(f"unknown data set {name!r}{nearest(name, DATASETS)}; known: toy, {', '.join(DATASETS)}")
     home = DATASETS[name][0]
     if not config.root:
         raise ValueError(f"data.root is missing: give the folder of {home}, or use data.name toy")

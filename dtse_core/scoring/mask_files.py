@@ -24,7 +24,7 @@ import numpy as np
 from ..data.clip import ReferringClip, ReferringVideo
 from ..shared.archives import Entry, archive_kind, open_archive, refuse_harm
 from ..shared.files import write_json
-from ..video.export import save_image, save_mask
+from ..video.prediction import save_image, save_mask
 from .records import Sample
 
 INDEX = "index.json"

@@ -1,4 +1,4 @@
-"""What a prediction is, and the files that are made of it: masks, overlay video, small GIF, table of confidences.
+"""The files that are made of a prediction: masks, overlay video, small GIF, table of confidences.
 
 `write_prediction` writes a stream as it comes, so that the memory does not grow with the video's length.
 Notebook: 12_your_own_video.
@@ -6,57 +6,17 @@ Notebook: 12_your_own_video.
 
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from .files import iterate_frames, write_video
-from .overlay import legend, overlay, overlay_all, save_gif
+from .files import write_video
+from .overlay import legend, overlay_all, save_gif
+from .prediction import Step, save_mask
 
-Video = str | Path | np.ndarray | Sequence[np.ndarray]
 GIF_BYTES = 1_500_000  # most that a small GIF takes
 TABLE = "confidence.csv"
-
-
-class Step(NamedTuple):
-    """One frame of a stream, for S expressions."""
-
-    index: int
-    frame: np.ndarray  # (H, W, 3) uint8, as it came in
-    masks: np.ndarray  # (S, H, W) bool
-    probabilities: np.ndarray  # (S, H, W) float32
-    confidence: np.ndarray  # (S,) mean probability over the mask, 0 if it is empty (D-15)
-
-
-@dataclass(frozen=True)
-class Segmentation:
-    """What `segment` returns for one expression."""
-
-    expression: str
-    masks: np.ndarray  # (T, H, W) bool
-    confidence: np.ndarray  # (T,) in [0, 1]
-    video: Video  # where the frames came from; read again to draw the overlay
-    fps: float
-
-    def save(self, path: str | Path) -> Path:
-        """Writes the video with the mask drawn on it: `.mp4`, or `.gif` for short clips."""
-        frames = (overlay(f, m) for f, m in zip(iterate_frames(self.video), self.masks, strict=True))
-        if Path(path).suffix == ".gif":
-            save_gif(path, list(frames), caption=self.expression, fps=self.fps)
-        else:
-            write_video(path, frames, self.fps)
-        return Path(path)
-
-    def save_masks(self, folder: str | Path) -> Path:
-        """Writes `00000.png`, `00001.png` ..., 255 inside the mask and 0 outside."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        for k, mask in enumerate(self.masks):
-            save_mask(folder / f"{k:05d}.png", mask)
-        return folder
 
 
 class Preview:
@@ -167,15 +127,3 @@ def _new_folder(out: Path, count: int) -> Path:
     for k in range(count):
         (folder / str(k)).mkdir(parents=True)
     return folder
-
-
-def save_mask(path: Path, mask: np.ndarray) -> None:
-    """One mask (H, W) as a gray PNG, folders made as needed: 255 inside, 0 outside."""
-    from PIL import Image
-
-    save_image(Image.fromarray(mask.astype(np.uint8) * 255), path)
-
-
-def save_image(image, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path)

@@ -24,10 +24,11 @@ LEARNING = {  # claims about what is learned, which two steps at random weights 
 RUN = """
 import json, sys
 import nbformat
-from dtse_core import config, notebook
+from dtse_core import config
+from dtse_core.notebook import lesson
 config.PRESETS["colab"] |= {"data.size": (64, 96), "data.workers": 0, "train.batch": 2}
 claims = {}
-notebook.check = lambda condition, claim: claims.update({claim: bool(condition)})
+lesson.check = lambda condition, claim: claims.update({claim: bool(condition)})
 space = {}
 for cell in nbformat.read(sys.argv[1], as_version=4).cells:
     tags = cell.metadata.get("tags", [])

@@ -1,7 +1,7 @@
 """Each exercise: the stub counts as untouched, the folded solution is right, and each slip gets its own hint.
 
 An exercise is a code cell tagged `exercise` that holds a stub and calls `check_exercise_NN_k(fn)`, which it
-imports or defines; its solution stands in the next `<details>`. The checker calls `dtse_core.notebook.grade`,
+imports or defines; its solution stands in the next `<details>`. The checker calls `dtse_core.notebook.lesson.grade`,
 which we watch here.
 """
 
@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
-from dtse_core import notebook
+from dtse_core.notebook import lesson
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
@@ -38,13 +38,13 @@ def exercises(cells: list[Any]) -> list[tuple[str, str]]:
 def faults(exercise: str, solution: str) -> list[str]:
     """What is wrong with an exercise, a line each."""
     graded: list[tuple[Any, Any, dict[str, Any], bool]] = []
-    real = notebook.grade
+    real = lesson.grade
 
     def watched(answer, expected, slips=None, tolerance=1e-5):
         graded.append((answer, expected, slips or {}, right := real(answer, expected, slips, tolerance)))
         return right
 
-    notebook.grade = watched
+    lesson.grade = watched
     try:
         space: dict[str, Any] = {"np": np, "torch": torch, "F": F}
         exec(exercise, space)
@@ -68,7 +68,7 @@ def faults(exercise: str, solution: str) -> list[str]:
                 found.append(f"the hint {hint!r} can never appear")
         return found
     finally:
-        notebook.grade = real
+        lesson.grade = real
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -174,7 +174,7 @@ WRONG = {
 
 def checker(name: str):
     [home] = [p for p in (ROOT / "dtse_core/exercises").glob("*.py") if f"check_exercise_{name}" in p.read_text()]
-    return getattr(importlib.import_module(f"dtse_core.exercises.{home.stem}"), f"check_exercise_{name}")
+    return getattr(importlib.import_module(f"dtse_core.notebook.exercises.{home.stem}"), f"check_exercise_{name}")
 
 
 def test_wrong_answers_are_listed_for_each_exercise_of_00_to_07():
@@ -197,7 +197,7 @@ def double(x):
     return None  # your code
 
 def check_exercise_04_1(fn):
-    from dtse_core.notebook import grade
+    from dtse_core.notebook.lesson import grade
     return grade(fn(np.ones(2)), np.full(2, 2.0), {"that is the sum": 2.0, "that is half": np.full(2, 0.5)})
 
 check_exercise_04_1(double)
@@ -207,7 +207,7 @@ SOLUTION = "def double(x):\n    return 2 * x\n"
 
 def test_a_good_exercise_has_no_fault():
     assert faults(EXERCISE, SOLUTION) == []
-    assert notebook.grade.__name__ == "grade"  # put back
+    assert lesson.grade.__name__ == "grade"  # put back
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Every committed notebook keeps the rules of tests/hygiene.py, and every rule catches what it is for."""
+"""Every committed notebook keeps the rules of tools/hygiene.py, and every rule catches what it is for."""
 
 import base64
 import copy
@@ -14,11 +14,11 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests"))
+from tools import heads
+from tools.hygiene import RULES, Page, faults
 
-import heads  # noqa: E402
-from hygiene import RULES, Page, faults  # noqa: E402
+ROOT = Path(__file__).resolve().parents[2]
+
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -57,7 +57,7 @@ DEVICE = ""  # "" chooses
 DATA_ROOT = ""  # "" is the toy world
 STEPS = 20  # how long"""
 BOOTSTRAP = """\
-from dtse_core.notebook import check, claims_checked, setup
+from dtse_core.notebook.lesson import check, claims_checked, setup
 
 run = setup(profile=PROFILE, seed=SEED, device=DEVICE, data_root=DATA_ROOT, steps=STEPS)"""
 

@@ -8,11 +8,10 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests"))
+from tools import heads, parity
 
-import heads  # noqa: E402
-import parity  # noqa: E402
+ROOT = Path(__file__).resolve().parents[2]
+
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 PACKAGE = '''"""A module."""
@@ -168,5 +167,5 @@ def test_a_name_is_defined_once_over_all_notebooks_and_once_in_the_package(place
 
 
 def test_the_command_says_that_all_is_well():
-    done = subprocess.run([sys.executable, ROOT / "tests/parity.py"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, ROOT / "tools/parity.py"], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "every definition equals the package's\n")

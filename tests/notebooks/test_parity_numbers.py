@@ -2,7 +2,6 @@
 
 import importlib
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,10 @@ import torch
 from dtse_core.config import preset
 from dtse_core.data.sentences import load_tokenizer
 from dtse_core.data.toy.world import ToyWorld
+from tools import heads, parity
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests"))
 
-import heads  # noqa: E402
-import parity  # noqa: E402
 
 Space = dict[str, Any]
 PACKAGE = parity.definitions(ROOT / "dtse_core")

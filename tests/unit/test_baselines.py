@@ -16,9 +16,8 @@ from dtse_core import DTSE, preset
 from dtse_core.config import ModelConfig
 from dtse_core.data.batch import Batch
 from dtse_core.layers import coordinates
-from dtse_core.optimizer import MuonAdamW
-from dtse_core.recipe import parameter_groups
 from dtse_core.train import train, train_step
+from dtse_core.training.optimizer import MuonAdamW, parameter_groups
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks" / "baselines"
 each = pytest.mark.parametrize("name", BASELINES)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from dtse_core.comparison import (
+from dtse_core.experiments.comparison import (
     Difference,
     all_differences,
     compare,

@@ -12,12 +12,12 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from dtse_core import DTSE, cost, preset
-from dtse_core.cost import Cost, CostCommand, build_model, count_cost, describe, empty_batch
-from dtse_core.optimizer import MuonAdamW
-from dtse_core.recipe import checkpoint_streams, parameter_groups
-from dtse_core.speed import SHEETS, Speed, Tally, measure_speed
+from dtse_core import DTSE, preset
 from dtse_core.train import train_step
+from dtse_core.training import cost
+from dtse_core.training.cost import Cost, CostCommand, build_model, count_cost, describe, empty_batch
+from dtse_core.training.optimizer import MuonAdamW, checkpoint_streams, parameter_groups
+from dtse_core.training.speed import SHEETS, Speed, Tally, measure_speed
 
 ZYGOTE = multiprocessing.get_context("forkserver")  # a clean process without the seconds of importing everything
 ZYGOTE.set_forkserver_preload(["dtse_core.train"])
@@ -145,7 +145,7 @@ def test_the_time_of_a_step_adds_each_kind_of_work_at_its_speed():
 
 
 def test_speeds_are_measured_here_or_refused(monkeypatch):
-    monkeypatch.setattr("dtse_core.speed._fastest", lambda run, device: run() or 2.0)
+    monkeypatch.setattr("dtse_core.training.speed._fastest", lambda run, device: run() or 2.0)
     speed = measure_speed("cpu")
     assert speed.matmul == 3 * 2 * 2400 * 256 * 256 / 2, "forward, and the gradients of both factors"
     assert speed.conv == 3 * 2 * 12 * 1600 * 64 * 64 * 9 / 2

@@ -24,6 +24,7 @@ from dtse_core.data.toy.world import ToyWorld
 from dtse_core.evaluate import has_twins, main, parse_command
 from dtse_core.metrics import P_AT
 from dtse_core.model import DTSE
+from dtse_core.notebook.plots import EVIDENCE
 from dtse_core.predict import Step
 from dtse_core.scoring import answers, pictures
 from dtse_core.scoring.blind_answers import constant_baselines, largest_moving
@@ -34,7 +35,6 @@ from dtse_core.scoring.records import Sample, score_mask
 from dtse_core.scoring.summary import summarize, twins_accuracy
 from dtse_core.scoring.tables import format_table
 from dtse_core.shared.files import write_json
-from dtse_core.viz import EVIDENCE
 from tests.packing import zip_bytes
 from tests.small_videos import Truth
 

@@ -13,8 +13,8 @@ import pytest
 from distributed import LocalCluster
 from test_grid import grid_of, notebook
 
-from dtse_core import experiments
-from dtse_core.experiments import collect, main, parse, run_grid, write_report, write_tables
+from dtse_core.experiments import run as experiments
+from dtse_core.experiments.run import collect, main, parse, run_grid, write_report, write_tables
 from dtse_core.shared.files import write_json
 
 CLIPS = {"clip": ["a", "b"], "video_id": ["a", "b"], "evidence": ["action", "action"], "union": [4, 4]}

@@ -18,14 +18,15 @@ from hypothesis.extra.numpy import arrays
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from dtse_core import DTSE, ReferringVideoPredictor, explore, inside, preset, views
+from dtse_core import DTSE, ReferringVideoPredictor, preset
 from dtse_core.data.batch import collate_clips
 from dtse_core.data.clip import ReferringClip
 from dtse_core.data.toy.world import ToyWorld
 from dtse_core.decoder import resize_logits
-from dtse_core.inside import Inside, Lens, change, failure, swap_word
 from dtse_core.lmdf import dynamic_filter_reference
 from dtse_core.metrics import region_similarity
+from dtse_core.notebook.inside import Inside, Lens, change, failure, swap_word
+from dtse_core.notebook.lesson import explore, inside, views
 from dtse_core.video.film import use_style
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}

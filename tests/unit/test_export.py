@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dtse_core.video.export import GIF_BYTES, Preview, Step, read_confidence, write_prediction
+from dtse_core.video.export import GIF_BYTES, Preview, read_confidence, write_prediction
 from dtse_core.video.files import read_frames, video_info, write_video
 from dtse_core.video.overlay import MASK_COLORS, legend, overlay, overlay_all
+from dtse_core.video.prediction import Step
 
 
 def make_steps(count, size=(20, 30), sentences=2, seed=0):

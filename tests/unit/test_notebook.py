@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from dtse_core import notebook
 from dtse_core.config import preset
-from dtse_core.notebook import check, claims_checked, grade, guess, progress, seed_everything, setup
+from dtse_core.notebook import lesson
+from dtse_core.notebook.lesson import check, claims_checked, grade, guess, progress, seed_everything, setup
 
 
 @pytest.fixture
@@ -149,5 +149,5 @@ def test_progress_is_silent_when_headless_and_gives_all_items(monkeypatch, capsy
 
 
 def test_versions_are_read_without_importing():
-    assert notebook.version("torch") == torch.__version__
-    assert notebook.version("no-such-package-here") == "not installed"
+    assert lesson.version("torch") == torch.__version__
+    assert lesson.version("no-such-package-here") == "not installed"

@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from dtse_core import DTSE, preset
-from dtse_core.optimizer import MuonAdamW, orthogonalize
-from dtse_core.recipe import parameter_groups
+from dtse_core.training.optimizer import MuonAdamW, orthogonalize, parameter_groups
 
 
 def layers(seed: int = 0) -> nn.Module:

@@ -7,9 +7,10 @@ from datetime import datetime
 import numpy as np
 import pytest
 
-from dtse_core import DTSE, ReferringVideoPredictor, player, preset
+from dtse_core import DTSE, ReferringVideoPredictor, preset
 from dtse_core.data.sentences import load_tokenizer
-from dtse_core.player import ask, keep, play, save_button, uploads
+from dtse_core.notebook.lesson import player
+from dtse_core.notebook.player import ask, keep, play, save_button, uploads
 from dtse_core.video.export import write_prediction
 from dtse_core.video.files import video_length, write_video
 from tests.unit.test_export import make_steps

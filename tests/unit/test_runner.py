@@ -16,8 +16,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
-from dtse_core.report import title, write_html, write_index
-from dtse_core.runner import check_parameters, main, normalize, notebooks_in, run_notebook
+from dtse_core.experiments.pages import title, write_html, write_index
+from dtse_core.experiments.runner import check_parameters, main, normalize, notebooks_in, run_notebook
 
 PARAMETERS = 'SEED = 0  # of all\nRATE = 0.5  # a float\nFAST = True  # a bool\nNAME = "a#b"  # a text'
 PIXEL = (  # a figure without matplotlib, which would take a second to import
@@ -90,7 +90,7 @@ def test_a_good_run_keeps_copy_page_and_result(good, tmp_path):
 
 
 def test_setup_reports_what_was_used_and_a_parameter_that_it_misses_fails_the_run(tmp_path):
-    call = "from dtse_core.notebook import setup\nrun = setup(seed=SEED{})"
+    call = "from dtse_core.notebook.lesson import setup\nrun = setup(seed=SEED{})"
     path = write(
         tmp_path / "04_a.ipynb", ("parameters", "SEED = 0  # x\nSTEPS = 1  # y"), ("", call.format(", steps=1"))
     )
@@ -101,7 +101,7 @@ def test_setup_reports_what_was_used_and_a_parameter_that_it_misses_fails_the_ru
 
 
 def test_plain_papermill_fails_on_a_misspelt_parameter_thanks_to_setup(tmp_path):
-    call = "from dtse_core.notebook import setup\nsetup(seed=SEED)"
+    call = "from dtse_core.notebook.lesson import setup\nsetup(seed=SEED)"
     path = write(tmp_path / "04_a.ipynb", ("parameters", "SEED = 0  # x"), ("", call))
     command = [sys.executable, "-m", "papermill", str(path), str(tmp_path / "out.ipynb"), "-p", "SEDE", "3"]
     done = subprocess.run(command, capture_output=True, text=True)

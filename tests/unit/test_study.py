@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dtse_core.comparison import summary_rows
-from dtse_core.experiments import write_report
-from dtse_core.grid import read_grid
+from dtse_core.experiments.comparison import summary_rows
+from dtse_core.experiments.grid import read_grid
+from dtse_core.experiments.run import write_report
 
 STUDY = Path("benchmarks/study")
 TABLES = ("runs", "clips", "curves")

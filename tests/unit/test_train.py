@@ -22,7 +22,6 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from dtse_core import DTSE, preset
-from dtse_core.batches import TrainingSamples, batch_order
 from dtse_core.checkpoints.find import read_run_config
 from dtse_core.config import ModelConfig, RunConfig, override, to_dict
 from dtse_core.data import ToyWorld
@@ -30,9 +29,10 @@ from dtse_core.data.batch import Batch
 from dtse_core.data.sentences import load_tokenizer
 from dtse_core.data.transforms import swap_left_right
 from dtse_core.model import DTSEOutput
-from dtse_core.recipe import checkpoint_streams, has_idle_parameters, parameter_groups, rate_factor
-from dtse_core.run_folder import checkpoints, open_run
 from dtse_core.train import train, train_step
+from dtse_core.training.batches import TrainingSamples, batch_order
+from dtse_core.training.optimizer import checkpoint_streams, has_idle_parameters, parameter_groups, rate_factor
+from dtse_core.training.run_folder import checkpoints, open_run
 
 SMALL = {
     "data.size": (32, 48),

@@ -16,7 +16,7 @@ from dtse_core import DTSE, preset, train
 from dtse_core.config import to_dict
 from dtse_core.data import ToyWorld
 from dtse_core.data.sentences import load_tokenizer
-from dtse_core.run_folder import checkpoints
+from dtse_core.training.run_folder import checkpoints
 
 TINY = {
     "data.size": (32, 48),

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from dtse_core import preset, train
 from dtse_core.data import ToyWorld
-from dtse_core.run_folder import checkpoints
+from dtse_core.training.run_folder import checkpoints
 
 TINY = {
     "data.size": (32, 48),

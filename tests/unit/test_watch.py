@@ -7,7 +7,7 @@ import torch
 from dtse_core import preset
 from dtse_core.data.build import build_dataset
 from dtse_core.data.sentences import load_tokenizer
-from dtse_core.watch import Watch
+from dtse_core.notebook.watch import Watch
 
 CONFIG = preset("tiny", **{"data.size": (32, 48)})
 

@@ -44,7 +44,7 @@ def test_one_notebook_that_fails_stops_no_other():
 def test_executed_copies_are_kept_also_of_a_failed_run(path):
     for name, job in jobs(path.stem).items():
         commands = " ".join(step.get("run", "") for step in job["steps"])
-        if "dtse_core.runner" in commands or "make tutorial" in commands or "make experiments" in commands:
+        if "dtse_core.experiments.runner" in commands or "make tutorial" in commands or "make experiments" in commands:
             kept = [s for s in job["steps"] if s.get("uses", "").startswith("actions/upload-artifact@")]
             assert kept and all(s["if"] == "always()" for s in kept), name
 

@@ -1,0 +1,265 @@
+"""Grids of notebook runs: run them, gather what they recorded, compare. Notebook: 11_ablations.
+
+    python -m dtse_core.experiments run GRID --out DIR        # what is done is skipped; the same command resumes
+    python -m dtse_core.experiments collect GRID --out DIR    # tables of runs, clips and curves: Parquet and CSV
+    python -m dtse_core.experiments report GRID --out DIR     # report.html and report.md
+
+`grid.py` says what a grid file holds. Each run has its folder DIR/runs/NAME with the executed notebook, its page and
+`result.json`. Runs go to a local Dask cluster of two processes with one thread each, or to any other by its address;
+then DIR must lie on a disk that all its machines share.
+"""
+
+import argparse
+import json
+import logging
+import sys
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from ..config import nearest
+from ..shared.console import bars_hidden, one_line_errors
+from .grid import Grid, Run, carry_out, read_grid, read_result
+from .pages import comparison_page
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ATTEMPTS = 2  # a run that crashed is tried once more
+CLIP_COLUMNS = ("clip", "video_id", "evidence", "intersection", "union", "on_target", "on_twin")
+PROVENANCE = ("error", "attempt", "claims", "seconds", "cpu_seconds", "peak_memory", "commit")
+
+
+def run_grid(grid: Grid, out: Path, workers: int = 2, scheduler: str = "") -> list[str]:
+    """Carries out what is not done yet, and returns one line for each run that failed twice.
+
+    One failure stops nothing. Raises `ImportError` if Dask is missing, `OSError` if no scheduler answers.
+    """
+    waiting = deque((run, 1) for run in grid.runs if not _done(run, out))
+    print(f"{len(grid.runs)} runs, {len(grid.runs) - len(waiting)} of them done already", flush=True)
+    if not waiting:
+        return []
+    notebook, failed = str(grid.notebook.resolve()), []
+    with _cluster(workers, scheduler) as client, _Table(grid, len(waiting)) as table:
+        from distributed import as_completed
+
+        running: dict[Any, tuple[Run, int]] = {}
+        ended = as_completed(with_results=False)
+        while waiting or running:
+            # As many as can run at once: a worker that dies takes down nothing that only waits for it.
+            while waiting and len(running) < max(1, sum(client.nthreads().values())):
+                run, attempt = waiting.popleft()
+                task = (carry_out, run, notebook, str(_folder(run, out).resolve()), grid.minutes, attempt)
+                future = client.submit(*task, key=f"{run.name}-{attempt}", pure=False, retries=0)
+                running[future] = run, attempt
+                ended.add(future)
+            future = next(ended)
+            run, attempt = running.pop(future)
+            record = _record(future, run, out)
+            again = not record["ok"] and attempt < ATTEMPTS
+            if again:
+                waiting.append((run, attempt + 1))
+            elif not record["ok"]:
+                failed.append(f"{run.name} {grid.differs(run)}: {record['error']}")
+            table.row(run, record, again)
+    return failed
+
+
+def _folder(run: Run, out: Path) -> Path:
+    return out / "runs" / run.name
+
+
+def _done(run: Run, out: Path) -> bool:
+    return bool((read_result(_folder(run, out)) or {}).get("ok"))
+
+
+def _record(future, run: Run, out: Path) -> dict[str, Any]:
+    """What became of a run: its record, or what killed it."""
+    if future.status == "finished":
+        record = future.result()
+        if record["ok"] and not _done(run, out):
+            return {"ok": False, "error": f"no result in {_folder(run, out)}; all machines must share that disk"}
+        return record
+    error = future.exception()
+    died = type(error).__name__ == "KilledWorker"
+    return {"ok": False, "error": "its worker died" if died else f"{type(error).__name__}: {error}"}
+
+
+@contextmanager
+def _cluster(workers: int, scheduler: str) -> Iterator[Any]:
+    """A client of the scheduler at an address, or of a cluster that lives as long as the block."""
+    try:
+        import dask
+        from distributed import Client, LocalCluster
+    except ImportError as e:
+        raise ImportError("grids need Dask: pip install 'dtse[experiments]'") from e
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # a worker's death is told in the table
+    if scheduler:
+        with Client(scheduler, timeout=10) as client:
+            yield client
+        return
+    ours = {
+        "distributed.scheduler.allowed-failures": 0,  # the second attempt is ours
+        "distributed.deploy.lost-worker-timeout": "1 hour",  # the cluster gives up a worker that restarts slowly
+        "distributed.worker.profile.enabled": False,  # looks at a worker's thread a hundred times a second
+        "distributed.admin.tick.interval": "1s",  # of each event loop; at 20 ms all three take a sixth of a core
+    }
+    with (
+        dask.config.set(ours),
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            memory_limit=None,  # what a run holds is in its kernel, outside the worker
+            dashboard_address=":0",
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def collect(grid: Grid, out: Path) -> "dict[str, pd.DataFrame]":
+    """The grid's results as tables: `runs` (a row for each run of the grid, done or not), `clips`, `curves`."""
+    import pandas as pd
+
+    from .comparison import with_scores  # loads torch, which the workers' own processes can do without
+
+    runs, clips, curves = [], [], []
+    for run in grid.runs:
+        record = read_result(_folder(run, out)) or {}
+        recorded = record.get("recorded", {}) if record.get("ok") else {}
+        state = "not run" if not record else "ok" if record["ok"] else "failed"
+        variant = grid.differs(run, without=("SEED",)) or "all"
+        row = {"run": run.name, "state": state, "variant": variant, "group": "", "budget": "steps", "against": ""}
+        row |= run.labels
+        row |= run.parameters | {name: record.get(name) for name in PROVENANCE}
+        row |= {name: json.dumps(record.get(name, {}), sort_keys=True) for name in ("used", "config", "versions")}
+        runs.append(row | dict(_plain(recorded)))
+        curves += [{"run": run.name, **point} for point in recorded.get("curves", [])]
+        for split, columns in recorded.get("clips", {}).items():
+            clips.append(pd.DataFrame(columns).assign(run=run.name, split=split))
+    empty = pd.DataFrame(columns=["run", "split", *CLIP_COLUMNS])
+    scored = with_scores(pd.concat(clips, ignore_index=True) if clips else empty)
+    return {"runs": pd.DataFrame(runs), "clips": scored, "curves": pd.DataFrame(curves)}
+
+
+def _plain(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Numbers and texts of nested dictionaries under dotted names."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _plain(value, f"{prefix}{name}.")
+        elif isinstance(value, int | float | str):
+            yield f"{prefix}{name}", value
+
+
+def write_tables(tables: "dict[str, pd.DataFrame]", folder: Path) -> list[Path]:
+    """Each table as Parquet, that of the runs as CSV, too; complete files, or those that were there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, table in tables.items():
+        for suffix in (".parquet", ".csv") if name == "runs" else (".parquet",):
+            path = folder / f"{name}{suffix}"
+            part = path.with_name(f".{path.name}.part")
+            table.to_parquet(part) if suffix == ".parquet" else table.to_csv(part, index=False)
+            part.replace(path)
+            written.append(path)
+    return written
+
+
+def write_report(tables: "dict[str, pd.DataFrame]", folder: Path, reference: str, title: str) -> list[Path]:
+    """The comparison as Markdown and as a page: means over seeds, and what the paired intervals support."""
+    from .comparison import all_differences, conclusions, summary_rows
+
+    runs = tables["runs"]
+    if reference not in set(runs["variant"]):
+        raise ValueError(f"no variant {reference!r}{nearest(reference, runs['variant'])} in the grid")
+    head, *rows = summary_rows(runs)
+    lines = ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]
+    said = conclusions(all_differences(runs, tables["clips"], reference))
+    done = f"{(runs['state'] == 'ok').sum()} of {len(runs)} runs."
+    text = "\n".join([f"# {title}", "", done, "", *lines, "", *(f"- {s}" for s in said), ""])
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / "report.md", folder / "report.html"]
+    paths[0].write_text(text, encoding="utf-8")
+    paths[1].write_text(comparison_page(title, done, [head, *rows], said), encoding="utf-8")
+    return paths
+
+
+class _Table:
+    """A line for each run that ends, above a bar."""
+
+    def __init__(self, grid: Grid, count: int):
+        self.grid = grid
+        self.bar = tqdm(total=count, unit=" runs", disable=bars_hidden())
+
+    def __enter__(self) -> "_Table":
+        print(f"{'run':12}  {'state':6}  {'seconds':>7}  {'MB':>5}  {'mean IoU':>8}  parameters", flush=True)
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.bar.close()
+
+    def row(self, run: Run, record: dict[str, Any], again: bool) -> None:
+        state = "ok" if record["ok"] else "again" if again else "FAILED"
+        memory = record.get("peak_memory", 0) / 2**20
+        iou = record.get("recorded", {}).get("metrics", {}).get("mean_iou")
+        shown = f"{iou:8.3f}" if iou is not None else f"{'-':>8}"
+        line = f"{run.name}  {state:6}  {record.get('seconds', 0):7.1f}  {memory:5.0f}  {shown}"
+        tqdm.write(f"{line}  {self.grid.differs(run)}")
+        if not record["ok"]:
+            tqdm.write(f"    {record['error']}")
+        sys.stdout.flush()
+        self.bar.update(not again)
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        "python -m dtse_core.experiments", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    helps = {
+        "run": "carry out the runs of a grid that are not done",
+        "collect": "gather all results in tables",
+        "report": "compare them on a page",
+    }
+    for name, text in helps.items():
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument("grid", type=Path, metavar="GRID", help="grid file, .toml or .json")
+        command.add_argument("--out", type=Path, help="folder of the runs; default: runs/NAME of the grid")
+    run = commands.choices["run"]
+    run.add_argument("--workers", type=int, default=2, help="processes of the local cluster, one thread each")
+    run.add_argument("--scheduler", default="", metavar="ADDRESS", help="a Dask scheduler instead, tcp://HOST:PORT")
+    for name in ("collect", "report"):
+        commands.choices[name].add_argument("--to", type=Path, help="folder of the files; default: that of the runs")
+    against = "variant that the others are compared with; default: the grid's first"
+    commands.choices["report"].add_argument("--against", default="", help=against)
+    options = parser.parse_args(arguments)
+    options.out = options.out or Path("runs") / options.grid.stem
+    if options.command == "run" and options.workers < 1:
+        parser.error("--workers must be 1 or more")
+    return options
+
+
+@one_line_errors
+def main() -> None:
+    """Command line; exit status 1 if a run failed or nothing could be run."""
+    options = parse()
+    grid = read_grid(options.grid)
+    if options.command == "run":
+        failed = run_grid(grid, options.out, options.workers, options.scheduler)
+        print("".join(f"FAILED {line}\n" for line in failed), end="", file=sys.stderr)
+        sys.exit(1 if failed else 0)
+    tables = collect(grid, options.out)
+    states = tables["runs"]["state"].value_counts()
+    print(", ".join(f"{count} {state}" for state, count in states.items()))
+    if options.command == "collect":
+        written = write_tables(tables, options.to or options.out)
+    else:
+        against = options.against or tables["runs"]["variant"].iloc[0]
+        written = write_report(tables, options.to or options.out, against, options.grid.as_posix())
+    print("\n".join(f"written: {path}" for path in written))

@@ -1,0 +1,277 @@
+"""Runs notebooks with papermill.
+
+    python -m dtse_core.experiments.runner NOTEBOOK_OR_FOLDER --out DIR [-p NAME VALUE ...]
+
+Papermill alone only warns about an unknown parameter and exits 0; this refuses it before anything runs, and
+afterwards compares what the notebook used with what was asked. Design: notebook handbook, sections 4, 7, 8.
+"""
+
+import argparse
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..config import nearest
+from ..shared.versions import version
+from .pages import fewer_colors, table, title, write_html, write_index
+
+# cuBLAS reads its variable when torch first uses it; the kernel inherits all of these
+ENVIRONMENT = {"DTSE_HEADLESS": "1", "CUBLAS_WORKSPACE_CONFIG": ":4096:8", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+PACKAGES = ("dtse", "torch", "transformers", "numpy", "papermill")
+
+
+@dataclass
+class Result:
+    """One run of one notebook; its JSON stands beside the executed copy."""
+
+    notebook: str  # stem of the file
+    title: str
+    ok: bool = False
+    error: str = ""  # one line that names the notebook and the cell
+    seconds: float = 0.0
+    claims: int = 0
+    asked: dict[str, Any] = field(default_factory=dict)  # parameters by which the run differs from the file
+    used: dict[str, Any] = field(default_factory=dict)  # all parameters, as the notebook's setup got them
+    config: dict[str, Any] = field(default_factory=dict)  # the resolved configuration
+    recorded: dict[str, Any] = field(default_factory=dict)  # what the notebook handed to record()
+    versions: dict[str, str] = field(default_factory=dict)
+    commit: str = ""  # of the repository that holds the notebook; "-dirty" where it was changed
+
+
+def run_notebook(
+    path: str | Path, out_folder: str | Path, parameters: dict[str, Any] | None = None, timeout: float = 600
+) -> Result:
+    """Executes one notebook in its own folder; keeps the executed copy, a page and a JSON in `out_folder`.
+
+    `timeout` is in seconds and for the whole notebook. A failing notebook does not raise: its `Result` has
+    `ok` False and names the cell in `error`, and the copies are kept. Raises `ValueError` for parameters
+    that the notebook does not have or whose type differs, and `FileNotFoundError` if there is no notebook.
+    """
+    import nbformat
+    import papermill
+
+    path, out = Path(path), Path(out_folder)
+    asked = check_parameters(path, parameters or {})
+    out.mkdir(parents=True, exist_ok=True)
+    copy = out / path.name
+    for suffix in (".ipynb", ".html", ".json"):  # of an earlier run
+        copy.with_suffix(suffix).unlink(missing_ok=True)
+    result = Result(path.stem, title(nbformat.read(path, as_version=4)) or path.stem, asked=asked)
+    result.versions = {"python": sys.version.split()[0]} | {name: version(name) for name in PACKAGES}
+    result.commit = _commit(path.parent)
+    start = time.monotonic()
+    try:
+        with _environment(ENVIRONMENT):
+            papermill.execute_notebook(
+                str(path),
+                str(copy),
+                asked,
+                kernel_name="python3",
+                cwd=str(path.parent),
+                progress_bar=False,
+                extra_arguments=["--IPKernelApp.log_level=50"],  # no warning about local sockets at every start
+                timeout_func=lambda cell: max(1.0, start + timeout - time.monotonic()),
+            )
+        result.ok = True
+    except Exception as e:  # a failing cell, a time-out or a dead kernel: all are reported the same way
+        result.error = f"{path.name}: {_where(copy)}: {_first_line(e, timeout)}"
+    result.seconds = round(time.monotonic() - start, 1)
+    if copy.is_file():
+        executed = nbformat.read(copy, as_version=4)
+        _read_outputs(executed, result)
+        write_html(executed, out / f"{path.stem}.html")
+    (out / f"{path.stem}.json").write_text(json.dumps(asdict(result), indent=1, ensure_ascii=False) + "\n")
+    return result
+
+
+def parameters_of(path: Path) -> dict[str, Any]:
+    """Names and literals of the notebook's parameters cell; empty if it has none."""
+    import nbformat
+
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no notebook {path}")
+    cells = [c.source for c in nbformat.read(path, as_version=4).cells if "parameters" in c.metadata.get("tags", [])]
+    known = {}
+    for node in ast.parse("\n".join(cells[:1])).body:  # papermill.inspect_notebook breaks on a "#" inside a text
+        try:
+            known[node.targets[0].id] = ast.literal_eval(node.value)
+        except (AttributeError, ValueError):
+            raise ValueError(f"{path.name}: `{ast.unparse(node)}` is no parameter; write NAME = literal") from None
+    return known
+
+
+def check_parameters(path: Path, parameters: dict[str, Any], known: dict[str, Any] | None = None) -> dict[str, Any]:
+    """`parameters` in the types of the notebook's own literals; texts, as a command line gives them, are read.
+
+    `known` is what `parameters_of` read, for a caller who checks many. Raises `ValueError` for a name that the
+    notebook does not have and for a value of another type.
+    """
+    known = parameters_of(path) if known is None else known
+    typed = {}
+    for name, value in parameters.items():
+        if name not in known:
+            names = ", ".join(known) or "none"
+            raise ValueError(f"{path.name} has no parameter {name}{nearest(name, known)}; it has {names}")
+        wanted = type(known[name])
+        if isinstance(value, str) and wanted is not str:
+            with suppress(ValueError, SyntaxError):  # what is no literal stays a text, which the next line refuses
+                value = ast.literal_eval(value.strip().capitalize() if wanted is bool else value)
+        if type(value) is not wanted and not (wanted is float and type(value) is int):
+            raise ValueError(f"{path.name}: {name} must be of type {wanted.__name__}, not {value!r}")
+        typed[name] = wanted(value)
+    return typed
+
+
+def normalize(notebook: Any) -> Any:
+    """Drops what differs from run to run, in place: papermill's and the kernel's notes, injected cells, widgets.
+
+    Figures are stored in a palette, so that the file stays small.
+    """
+    notebook.cells = [c for c in notebook.cells if "injected-parameters" not in c.metadata.get("tags", [])]
+    for cell in notebook.cells:
+        for key in ("papermill", "execution", "ExecuteTime"):
+            cell.metadata.pop(key, None)
+        if not cell.metadata.get("tags", True):  # papermill leaves empty lists behind
+            del cell.metadata["tags"]
+        for data in (o.data for o in cell.get("outputs", []) if "image/png" in o.get("data", {})):
+            data["image/png"] = fewer_colors(data["image/png"])
+    for key in ("papermill", "widgets"):
+        notebook.metadata.pop(key, None)
+    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook.metadata["language_info"] = {"name": "python"}  # the interpreter's version would differ by machine
+    return notebook
+
+
+def execute_in_place(path: Path, timeout: float) -> Result:
+    """Executes a notebook and saves its outputs into the file itself, normalized; a failing one stays as it was."""
+    import nbformat
+
+    with tempfile.TemporaryDirectory() as folder:
+        result = run_notebook(path, folder, timeout=timeout)
+        if result.ok:
+            part = path.with_suffix(".part")
+            nbformat.write(normalize(nbformat.read(Path(folder) / path.name, as_version=4)), part)
+            part.replace(path)
+    return result
+
+
+def notebooks_in(target: Path) -> list[Path]:
+    """One notebook, or those of a folder whose names begin with a number, in order."""
+    if target.is_dir():
+        found = sorted(target.glob("[0-9][0-9]_*.ipynb"))
+        if not found:
+            raise FileNotFoundError(f"there are no notebooks NN_name.ipynb in {target}")
+        return found
+    if target.suffix != ".ipynb" or not target.is_file():
+        raise FileNotFoundError(f"there is no notebook or folder {target}")
+    return [target]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status: 0, 1 where a notebook failed, 2 where nothing could be run."""
+    parser = argparse.ArgumentParser(
+        "python -m dtse_core.experiments.runner", description="Run notebooks; keep copies and pages."
+    )
+    parser.add_argument("target", type=Path, help="a notebook, or a folder of notebooks NN_name.ipynb")
+    parser.add_argument("--out", type=Path, default=Path("runs/tutorial"), help="folder of copies, pages and JSONs")
+    parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter")
+    parser.add_argument("--timeout", type=float, default=600, help="seconds for each notebook")
+    parser.add_argument("--write", action="store_true", help="save the outputs into the notebooks themselves")
+    options = parser.parse_args(arguments)
+    # the notebook runs in its own folder, so a folder named relative to this one is made absolute
+    parameters = {n: str(Path(v).resolve()) if n.endswith("_ROOT") and v else v for n, v in options.p}
+    results: list[Result] = []
+    try:
+        if options.write and parameters:
+            raise ValueError("--write saves the outputs of the default parameters; leave -p out")
+        paths = notebooks_in(options.target)
+        for path in paths:
+            check_parameters(path, parameters)
+        for path in paths:
+            print(f"{path.name} ...", flush=True)
+            if options.write:
+                results.append(execute_in_place(path, options.timeout))
+            else:
+                results.append(run_notebook(path, options.out, parameters, options.timeout))
+                write_index(options.out)
+    except (ValueError, FileNotFoundError) as e:
+        print(f"error: {e}", file=sys.stderr)
+        return 2
+    print(table(results))
+    if not options.write:
+        print(f"pages: {options.out / 'index.html'}")
+    failed = [r.error for r in results if not r.ok]
+    print("".join(f"FAILED {error}\n" for error in failed), end="", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _read_outputs(executed: Any, result: Result) -> None:
+    """Takes claims and the resolved set-up out of the outputs, and holds what was asked against what was used."""
+    for output in (o for c in executed.cells if c.cell_type == "code" for o in c.outputs):
+        if "dtse" in output.get("metadata", {}):
+            note = output.metadata["dtse"]  # of setup() or record()
+            result.used, result.config = dict(note.get("parameters", result.used)), dict(note["config"])
+            result.recorded |= note.get("recorded", {})
+        if found := re.search(r"This notebook checked (\d+) claims?\.", output.get("text", "")):
+            result.claims = int(found[1])
+    wrong = {n: result.used.get(n) for n, v in result.asked.items() if result.used.get(n) != v}
+    if result.ok and wrong:
+        result.ok = False
+        result.error = f"{result.notebook}.ipynb: asked for {result.asked}, but setup() got {wrong}"
+
+
+def _where(copy: Path) -> str:
+    """Index and first line of the cell that ran last, counted without the cells that papermill added."""
+    import nbformat
+
+    if not copy.is_file():
+        return "before the first cell"
+    added = {"injected-parameters", "papermill-error-cell-tag"}
+    cells = nbformat.read(copy, as_version=4).cells
+    cells = [c for c in cells if not added & set(c.metadata.get("tags", []))]
+    ran = [k for k, c in enumerate(cells) if c.cell_type == "code" and c.metadata.papermill["start_time"]]
+    if not ran:
+        return "before the first cell"
+    lines = cells[ran[-1]].source.strip().splitlines()
+    return f"cell {ran[-1]} ({lines[0] if lines else 'empty'})"
+
+
+def _first_line(e: Exception, timeout: float) -> str:
+    if isinstance(e, TimeoutError):
+        return f"not finished after {timeout:g} s"
+    name, value = getattr(e, "ename", type(e).__name__), str(getattr(e, "evalue", e))
+    return f"{name}: {(value.strip().splitlines() or [''])[0]}"
+
+
+def _commit(folder: Path) -> str:
+    try:
+        command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    except FileNotFoundError:  # no git on this machine
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

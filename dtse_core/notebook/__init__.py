@@ -1,0 +1,1 @@
+"""What a lesson calls: set-up and checks, plots, explorers, a player, exercises."""

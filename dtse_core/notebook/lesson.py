@@ -1,0 +1,191 @@
+"""What every notebook shares: the set-up cell, checked claims, folded answers, exercises, the progress bar.
+
+Design: notebook handbook, sections 4, 5, 8 and 11. IPython is imported only where it is used.
+"""
+
+import ast
+import html
+import os
+import platform
+import random
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from tqdm import tqdm  # the text bar: the widget bar would leave its state in the notebook file
+
+from ..config import RunConfig, nearest, override, preset, to_dict
+from ..shared.versions import version
+
+Item = TypeVar("Item")
+PROFILES = {"smoke": "tiny", "colab": "colab", "paper": "paper"}  # profile of a notebook -> preset of the package
+_claims: dict[str, None] = {}  # texts of the claims checked so far; a cell that is run twice counts once
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What `setup` resolved. `parameters` are the notebook's own, by the upper-case names of its cell."""
+
+    profile: str
+    seed: int
+    device: torch.device
+    data_root: str  # "" for the toy world drawn in memory
+    config: RunConfig
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+def setup(**parameters: Any) -> Setup:
+    """Seeds everything, prints where the notebook runs, and resolves its parameters.
+
+        run = setup(profile=PROFILE, seed=SEED, device=DEVICE, data_root=DATA_ROOT, steps=STEPS)
+
+    `profile` is smoke, colab or paper. `device` "" stands for the CPU in smoke and for the GPU, if there
+    is one, elsewhere. `data_root` "" stands for the toy world, otherwise it is an A2D folder. Further names
+    are the notebook's own parameters. Raises `ValueError` for a parameter injected by papermill that the
+    notebook does not have, for an unknown profile, a wrong type or a missing device, and
+    `FileNotFoundError` for a missing folder.
+    """
+    given = {"PROFILE": "smoke", "SEED": 0, "DEVICE": "", "DATA_ROOT": ""}
+    shared = tuple(given)
+    given |= {name.upper(): value for name, value in parameters.items()}
+    for name in _injected_names():
+        if name not in given:
+            raise ValueError(f"this notebook has no parameter {name}{nearest(name, given)}; it has {', '.join(given)}")
+    profile, seed, device, data_root = (given[name] for name in shared)
+    if profile not in PROFILES:
+        known = ", ".join(PROFILES)
+        raise ValueError(f"PROFILE is {profile!r}{nearest(profile, PROFILES)}; it must be one of {known}")
+    if type(seed) is not int:
+        raise ValueError(f"SEED is {seed!r}; it must be a whole number")
+    if data_root and not Path(data_root).is_dir():
+        raise FileNotFoundError(f'DATA_ROOT is {data_root!r}, which is no folder; "" stands for the toy world')
+    _claims.clear()
+    where = _device(device, profile)
+    seed_everything(seed)
+    settings: dict[str, Any] = {"train.seed": seed, "data.name": "toy", "data.val_split": "val"}
+    if data_root:
+        has_val = (Path(data_root) / "toy_world.json").is_file()  # real A2D has no validation part
+        settings |= {"data.name": "a2d", "data.root": data_root, "data.val_split": "val" if has_val else "test"}
+    config = override(preset(PROFILES[profile]), settings)
+    libraries = " · ".join(f"{name} {version(name)}" for name in ("dtse", "torch", "transformers"))
+    text = f"""Python {platform.python_version()} · {libraries}
+profile {profile} (preset {config.preset}) · device {where} · seed {seed}
+data: {data_root or "toy world, drawn in memory"}"""
+    _show({"text/plain": text}, {"dtse": {"parameters": given, "device": str(where), "config": to_dict(config)}})
+    own = {name: value for name, value in given.items() if name not in shared}
+    return Setup(profile, seed, where, data_root, config, own)
+
+
+def record(config: RunConfig, **results: Any) -> None:
+    """Hands a run's results, and the configuration that it really used, to the runner; prints the plain numbers.
+
+    `results` are numbers, texts, and lists and dictionaries of them. They leave the notebook in an output's
+    metadata, as what `setup` resolved does. A second call adds to the first.
+    """
+    shown = [f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in results.items() if np.isscalar(v)]
+    note = {"config": to_dict(config), "recorded": results}
+    _show({"text/plain": "recorded: " + " · ".join(shown or results)}, {"dtse": note})
+
+
+def seed_everything(seed: int, deterministic: bool = False) -> None:
+    """Seeds Python, NumPy and torch. `deterministic` is strict on the CPU and only warns where there is a
+    GPU, for which some backward passes have no deterministic form."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(deterministic, warn_only=deterministic and torch.cuda.is_available())
+
+
+def check(condition: Any, claim: str) -> None:
+    """Asserts one claim of the text and counts it; `AssertionError` names a claim that does not hold."""
+    if not bool(condition):
+        raise AssertionError(f"this claim does not hold: {claim}")
+    _claims[claim] = None
+    print(f"✓ {claim}")
+
+
+def claims_checked() -> int:
+    """The last cell of each notebook: prints how many claims it has checked, and returns the number."""
+    count = len(_claims)
+    print(f"This notebook checked {count} claim{'' if count == 1 else 's'}.")
+    return count
+
+
+def guess(prompt: str, answer: str) -> None:
+    """A question whose answer is folded away, in plain HTML: predict, then look."""
+    folded = f"<details><summary>{html.escape(prompt)}</summary>{html.escape(answer)}</details>"
+    _show({"text/plain": f"{prompt} (predict, then look) {answer}", "text/html": folded})
+
+
+def grade(answer: Any, expected: Any, slips: Mapping[str, Any] | None = None, tolerance: float = 1e-5) -> bool:
+    """Says whether an exercise's answer is right, and names the likely slip if it is not. Never raises.
+
+    `answer` None means that the stub is untouched. `slips` maps a hint ("did you divide by sqrt(d)?") to
+    the wrong value which that slip produces. Values are numbers, arrays or tensors of any one shape.
+    """
+    if answer is None:
+        print("not attempted yet")
+        return False
+    if _close(answer, expected, tolerance):
+        print("✓ correct")
+        return True
+    for hint, wrong in (slips or {}).items():
+        if _close(answer, wrong, tolerance):
+            print(f"✗ not yet: {hint}")
+            return False
+    shape, wanted = np.shape(_array(answer)), np.shape(_array(expected))
+    print("✗ not yet: " + (f"the shape is {shape}, expected {wanted}" if shape != wanted else "the values differ"))
+    return False
+
+
+def progress(iterable: Iterable[Item], what: str, total: int | None = None) -> Iterable[Item]:
+    """The one progress bar; silent when `DTSE_HEADLESS=1`."""
+    return tqdm(iterable, desc=what, total=total, disable=headless(), file=sys.stdout)
+
+
+def headless() -> bool:
+    """Whether bars and widgets are off: nobody watches, and they would leave traces in the outputs."""
+    return os.environ.get("DTSE_HEADLESS", "") == "1"
+
+
+def _injected_names() -> list[str]:
+    """Names assigned by the cell that papermill injected (it opens with `# Parameters`), if there is one."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    cells = shell.user_ns.get("In", []) if shell is not None else []
+    trees = [ast.parse(cell) for cell in cells if cell.startswith("# Parameters\n")]
+    return [t.id for tree in trees for n in tree.body if isinstance(n, ast.Assign) for t in n.targets]
+
+
+def _device(asked: str, profile: str) -> torch.device:
+    found = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(asked or ("cpu" if profile == "smoke" else found))
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as e:  # torch raises either for a device that it lacks
+        raise ValueError(f'DEVICE is {asked!r}, which torch does not have here; "" takes {found}') from e
+    return device
+
+
+def _show(forms: dict[str, str], metadata: dict[str, Any] | None = None) -> None:
+    """Displays one thing in several forms, by media type. `metadata` is for the runner: no reader sees it."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    if shell is None:
+        print(forms["text/plain"])
+    else:
+        shell.display_pub.publish(forms, metadata)
+
+
+def _array(value: Any) -> np.ndarray:
+    return np.asarray(value.detach().cpu() if isinstance(value, torch.Tensor) else value)
+
+
+def _close(a: Any, b: Any, tolerance: float) -> bool:
+    try:
+        a, b = _array(a), _array(b)
+        return a.shape == b.shape and bool(np.allclose(a, b, rtol=0, atol=tolerance, equal_nan=True))
+    except (TypeError, ValueError):  # the answer is no number at all
+        return False

@@ -1,0 +1,141 @@
+"""A prediction in a notebook: played, saved with a button, asked for with an upload. Notebook: 12_your_own_video.
+
+Where no front end can show controls (`DTSE_HEADLESS=1`, or no ipywidgets), the film is shown all the same, the files
+are saved at once, and the panel stays away. Only what ipywidgets 7.7 and 8 have in common is used.
+"""
+
+import base64
+import html
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ..predict import BATCH, ReferringVideoPredictor
+from ..video.export import write_prediction
+from ..video.files import iterate_frames, video_fps
+from ..video.overlay import MASK_COLORS
+from .lesson import headless
+
+LARGEST = 8_000_000  # bytes of a film that is put into a page
+
+
+def live() -> bool:
+    """Whether controls can be shown."""
+    return not headless() and find_spec("ipywidgets") is not None
+
+
+def play(film: str | Path, expressions: Sequence[str] = ()) -> Any:
+    """A film (`.mp4` or `.gif`) inside the page, below it the color of each expression.
+
+    The film becomes a part of the page; one of more than 8 MB is only named.
+    """
+    from IPython.display import HTML
+
+    film = Path(film)
+    if film.stat().st_size > LARGEST:
+        return HTML(f"<p>{html.escape(film.name)} has {film.stat().st_size / 1e6:.0f} MB, too much for a page.</p>")
+    code = base64.b64encode(film.read_bytes()).decode()
+    about = html.escape(f"Overlay of: {', '.join(expressions)}", quote=True)
+    if film.suffix == ".gif":
+        shown = f'<img alt="{about}" src="data:image/gif;base64,{code}">'
+    else:
+        shown = (
+            f'<video controls loop muted playsinline width="384" aria-label="{about}" '
+            f'src="data:video/mp4;base64,{code}"></video>'
+        )
+    rows = "".join(
+        f'<div><span style="color:{MASK_COLORS[k % len(MASK_COLORS)]}">&#9632;</span> {html.escape(e)}</div>'
+        for k, e in enumerate(expressions)
+    )
+    return HTML(f"<div>{shown}{rows}</div>")
+
+
+def keep(folder: str | Path, out: str | Path) -> list[str]:
+    """Copies a prediction's folder to `out`, in place of an earlier prediction, and returns the files' names.
+
+    Masks are one name an expression. Raises `FileExistsError` if `out` holds anything that is no prediction.
+    """
+    folder, out = Path(folder), Path(out)
+    if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / "expressions.txt").is_file())):
+        raise FileExistsError(f"{out} holds other files; choose another OUT")
+    part = out.with_name(out.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    shutil.copytree(folder, part)
+    shutil.rmtree(out, ignore_errors=True)
+    part.rename(out)
+    files = sorted(f.name for f in out.iterdir() if f.is_file())
+    masks = sorted((f for f in out.iterdir() if f.is_dir()), key=lambda f: int(f.name))
+    return [f"{out}/{name}" for name in files] + [f"{out}/{f.name}/ {len(list(f.iterdir()))} masks" for f in masks]
+
+
+def save_button(folder: str | Path, out: str | Path) -> Any:
+    """A button "Save" that copies a prediction to `out` and prints what it wrote; without a front end, at once."""
+
+    def save() -> None:
+        print("\n".join(keep(folder, out)))
+
+    if not live():
+        return save()
+    return _button("Save", save)
+
+
+def uploads(value: Any) -> dict[str, bytes]:
+    """Names and contents from `FileUpload.value`: a dictionary in ipywidgets 7, a tuple in 8."""
+    if isinstance(value, dict):
+        return {name: bytes(one["content"]) for name, one in value.items()}
+    return {one["name"]: bytes(one["content"]) for one in value}
+
+
+def ask(predictor: ReferringVideoPredictor, out: str | Path, expressions: Sequence[str] = ()) -> Any:
+    """A panel: a video to upload, sentences (one a line) and a button "Segment"; then the film and a button "Save".
+
+    None without a front end.
+    """
+    if not live():
+        return None
+    import ipywidgets as widgets
+    from IPython.display import display
+
+    scratch = tempfile.TemporaryDirectory()  # goes with the panel
+    chosen = widgets.FileUpload(accept="video/*", multiple=False)
+    text = widgets.Textarea("\n".join(expressions), placeholder="one sentence a line")
+
+    def segment() -> None:
+        given = uploads(chosen.value)
+        if not given:
+            raise ValueError("choose a video first")
+        name, content = list(given.items())[-1]
+        video, folder = Path(scratch.name) / Path(name).name, Path(scratch.name) / "prediction"
+        video.write_bytes(content)
+        shutil.rmtree(folder, ignore_errors=True)
+        sentences = [line for line in text.value.splitlines() if line.strip()] or [""]
+        steps = predictor.stream(iterate_frames(video), sentences, BATCH)
+        write_prediction(steps, sentences, folder, video_fps(video))
+        display(play(folder / "overlay.mp4", sentences), save_button(folder, out))
+
+    return widgets.VBox([chosen, text, _button("Segment", segment)])
+
+
+def _button(description: str, act: Callable[[], None]) -> Any:
+    """A button above what `act` prints and displays; it is off while `act` runs. Errors are told in a line."""
+    import ipywidgets as widgets
+
+    button, said = widgets.Button(description=description), widgets.Output()
+
+    def clicked(_: Any) -> None:
+        button.disabled = True
+        said.clear_output()
+        try:
+            with said:
+                try:
+                    act()
+                except (ValueError, OSError, ImportError) as error:
+                    print(f"error: {error}")
+        finally:
+            button.disabled = False
+
+    button.on_click(clicked)
+    return widgets.VBox([button, said])

@@ -1,0 +1,77 @@
+"""Which clips a training step sees: a function of the seed and the step, for any number of processes."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from ..config import DataConfig
+from ..data.batch import Batch, collate_clips
+from ..data.clip import ReferringClip
+from ..data.transforms import flip_clip, swap_left_right
+
+
+class TrainingSamples(Dataset):
+    """Training clips by `(draw, index)`; the coin of a horizontal flip depends on the draw, so that epochs differ."""
+
+    def __init__(self, dataset, seed: int, flip: str):
+        self.dataset, self.seed, self.flip = dataset, seed, flip
+
+    def __getitem__(self, key: tuple[int, int]):
+        draw, index = key
+        clip = self.dataset[index]
+        mirrored = self.flip != "no" and np.random.default_rng([self.seed, draw]).random() < 0.5
+        if self.flip == "skip" and swap_left_right(clip.expression) != clip.expression:
+            mirrored = False  # the sentence names a side: "left behind" would come out wrong
+        return flip_clip(clip) if mirrored else clip
+
+
+def collate_training(clips: Sequence[ReferringClip], tokenizer, data: DataConfig) -> Batch:
+    """A batch without the clips that it is made of: a worker would send every picture twice."""
+    return replace(collate_clips(clips, tokenizer, data.size, data.max_words), clips=[])
+
+
+def batch_order(
+    samples: int, batch: int, seed: int, start: int = 0, rank: int = 0, processes: int = 1, parts: int = 1
+) -> Iterator[list[tuple[int, int]]]:
+    """The batches of `(draw, index)` from step `start` on, without end: each epoch is one shuffle of all samples.
+
+    A batch may straddle two epochs. Of every batch a process gets the draws `rank`, `rank + processes`, ...,
+    in `parts` lists one after the other.
+    """
+    epoch, shuffled = -1, np.empty(0, int)
+    for step in range(start, 2**62):
+        keys = []
+        for draw in range(step * batch, (step + 1) * batch):
+            if draw // samples != epoch:
+                epoch = draw // samples
+                shuffled = np.random.default_rng([seed, epoch]).permutation(samples)
+            keys.append((draw, int(shuffled[draw % samples])))
+        for part in range(parts):
+            yield keys[rank::processes][part::parts]
+
+
+@contextmanager
+def plain_worker_errors() -> Iterator[None]:
+    """Says in one sentence what went wrong in a process that prepares batches."""
+    try:
+        yield
+    except (ValueError, OSError, RuntimeError, EOFError) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        broken = isinstance(error, ConnectionError | EOFError) or "pin memory thread" in lines[0]
+        if broken:  # the pipe from a worker; the signal that says why follows, sooner or later
+            try:
+                time.sleep(10)
+            except RuntimeError as death:
+                lines = str(death).strip().splitlines()
+        elif lines[0].startswith("Caught"):  # the worker's own error, with a traceback
+            raise ValueError(lines[-1].partition(": ")[2]) from error
+        elif "DataLoader worker" not in lines[0]:
+            raise
+        raise ChildProcessError(
+            f"a process that prepares batches died ({lines[0]}), most often for want of memory: "
+            "the same command resumes; --data.workers may be lower"
+        ) from error

@@ -1,0 +1,192 @@
+"""What a training will need, before a GPU is rented: parameters, memory and the time of a step.
+
+    python -m dtse_core.training.cost --preset paper --train.accumulate 4 --device t4 --memory-gb 16
+
+The step really runs, on tensors that have a shape and no contents, so that it needs neither the memory nor the GPU;
+what each operator computes, moves and holds is counted on the way. Only the speed of the device is measured (`cpu`,
+`cuda`: a matrix product, a convolution, a sum) or, for a GPU that is not at hand, taken from its data sheet.
+"""
+
+import dataclasses
+from collections import Counter
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from ..config import RunConfig, parse_run_config
+from ..data.batch import Batch
+from ..model import DTSE
+from ..shared.console import one_line_errors
+from ..train import train_step
+from .optimizer import checkpoint_streams, orthogonalize, parameter_groups
+from .speed import SHEETS, UPDATED, Speed, Tally, measure_speed
+
+GB = 1e9
+WORDS = 20  # word pieces of a sentence
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one training step on one device. Memory in bytes."""
+
+    parameters: int
+    trained: int  # parameters with a gradient
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int  # kept for the backward pass, of the clips that are computed at once
+    peak: int  # most that PyTorch's allocator holds at any moment of a step
+    inference: int  # the same for the mask of one window
+    work: Counter  # operations and bytes of a step
+
+    def needed(self, gpu: bool) -> float:
+        """Bytes of a device that a training takes.
+
+        On a GPU its context, libraries and what the allocator cannot fill are about 1 GB. On a CPU, measured, the C
+        library keeps a quarter of what was freed, and kernels take 40 MB; Python and PyTorch come on top.
+        """
+        return self.peak + 1.0 * GB if gpu else 1.25 * self.peak + 0.04 * GB
+
+    def seconds(self, speed: Speed) -> float:
+        """Time of a step: each kind of work at its own speed."""
+        w = self.work
+        products = w["matmul"] / speed.matmul + w["conv"] / speed.conv
+        moved = w["memory"] / speed.memory + w["update"] / speed.update
+        return products + moved + w["operators"] * speed.start
+
+
+def count_cost(config: RunConfig, processes: int = 1, gpu: bool = False) -> Cost:
+    """Runs a step of `config` as one of `processes` sees it, on tensors without contents.
+
+    `gpu`: AdamW updates all weights at once, which takes a copy of them. Raises `ValueError` if the batch
+    does not divide.
+    """
+    c = config.train
+    if c.batch % (processes * c.accumulate):
+        raise ValueError(f"train.batch {c.batch} does not divide among {processes} processes of {c.accumulate} parts")
+    clips = c.batch // processes // c.accumulate
+    half = {"no": None, "fp16": torch.float16, "bf16": torch.bfloat16}[c.mixed_precision]
+    precision = torch.autocast("cpu", half) if half else nullcontext()
+    with FakeTensorMode(), Tally() as tally:
+        model = build_model(config)
+        if c.checkpoint_streams:
+            checkpoint_streams(model)
+        weights, groups = tally.held, parameter_groups(model, config)
+        trained = [p for g in groups for p in g["params"]]
+        moments = [torch.zeros_like(p) for g in groups for p in g["params"] for _ in range(1 if g["muon"] else 2)]
+        optimizer = tally.held - weights
+        buckets = [torch.zeros_like(p) for p in trained] if processes > 1 else []  # gradients on their way
+
+        parts = min(c.accumulate, 2)  # the second meets the gradients of the first, the others are like it
+        tally.peak, tally.work = tally.held, Counter()
+        for _ in range(parts):
+            batch, before = empty_batch(config, clips), tally.held
+            with precision:
+                loss, _ = train_step(model, batch, config)
+            activations = tally.held - before
+            loss.backward()
+            del loss
+        tally.work = Counter({kind: count * c.accumulate // parts for kind, count in tally.work.items()})
+        gradients = sum(p.grad.numel() * p.grad.element_size() for p in trained if p.grad is not None)
+        update(tally, groups, gpu)
+        peak, work = tally.peak, tally.work.copy()
+
+        del batch, moments, buckets
+        model.zero_grad()
+        tally.peak = tally.held
+        with torch.no_grad(), precision:
+            window = empty_batch(config, 1)
+            model.eval()(window.frames, window.input_ids, window.attention_mask)
+        sizes = sum(p.numel() for p in model.parameters()), sum(p.numel() for p in trained)
+        return Cost(*sizes, weights, gradients, optimizer, activations, peak, tally.peak, work)
+
+
+def update(tally: Tally, groups: list[dict], gpu: bool) -> None:
+    """Adds to `tally` what the optimiser does; its own code asks for values, which nothing has here."""
+    adam = [p for g in groups if not g["muon"] for p in g["params"]]
+    roots = [torch.sqrt(p) for p in adam] if gpu else []  # of all weights at once
+    tally.work["update"] += UPDATED * sum(p.numel() for p in adam)
+    tally.work["operators"] += 0 if gpu else 12 * len(adam)
+    del roots
+    for shape, count in Counter(p.flatten(1).shape for g in groups if g["muon"] for p in g["params"]).items():
+        orthogonalize(torch.zeros(count, *shape))
+
+
+def build_model(config: RunConfig) -> DTSE:
+    """The model as it is trained, at random weights: what is frozen in a pretrained one is frozen here."""
+    model = DTSE(dataclasses.replace(config.model, pretrained=False))
+    model.encoder.visual.freeze = config.model.pretrained and config.model.freeze_batch_norm
+    return model.train()
+
+
+def empty_batch(config: RunConfig, clips: int) -> Batch:
+    """Tensors of a batch's shapes."""
+    size = config.data.size
+    words = torch.ones(clips, WORDS, dtype=torch.long)
+    return Batch(torch.zeros(clips, config.model.window, 3, *size), words, words, torch.zeros(clips, *size), [])
+
+
+@dataclass(frozen=True)
+class CostCommand(RunConfig):
+    """What a preset's training needs; every setting as for training."""
+
+    device: Literal["cpu", "cuda", "t4", "v100", "l4", "rtx4090", "a100", "h100"] = "cpu"  # here, or by data sheet
+    memory_gb: float = 16.0  # that the device has
+    processes: int = 1  # devices that share a batch
+
+
+def describe(command: CostCommand) -> str:
+    """The table that the command prints."""
+    c, gpu = command.train, command.device != "cpu"
+    cost = count_cost(command, command.processes, gpu)
+    half = None if c.mixed_precision == "no" else torch.float16
+    if command.device in SHEETS:
+        speed, source = SHEETS[command.device][half is not None], "an estimate from its data sheet"
+    else:
+        threads = f", threads: {torch.get_num_threads()}" if command.device == "cpu" else ""
+        speed, source = measure_speed(command.device, half), f"from operators measured here{threads}"
+    need = cost.needed(gpu)
+    fits = need <= command.memory_gb * GB
+    height, width = command.data.size
+    precision = "single precision" if half is None else c.mixed_precision
+    remedy = "" if fits else f"; {advice(command)}"
+    rows = [
+        ("step", f"{c.batch} clips of {command.model.window} frames, {height} x {width}, {precision}"),
+        ("at once", f"{c.batch // command.processes // c.accumulate} clips a device"),
+        ("parameters", f"{cost.parameters / 1e6:.1f} million, {cost.trained / 1e6:.1f} trained"),
+        ("weights", f"{cost.weights / GB:.2f} GB"),
+        ("gradients", f"{cost.gradients / GB:.2f} GB"),
+        ("optimizer", f"{cost.optimizer / GB:.2f} GB"),
+        ("activations", f"{cost.activations / GB:.2f} GB"),
+        ("training", f"{need / GB:.2f} GB at most, with what the {'GPU' if gpu else 'C library'} keeps"),
+        ("inference", f"{cost.inference / GB:.2f} GB for one window"),
+        ("time", f"{cost.seconds(speed):.2f} s a step on {command.device}, {source}"),
+        ("verdict", f"{'fits' if fits else 'does not fit'} in {command.memory_gb:g} GB{remedy}"),
+    ]
+    return "\n".join(f"{name:12}{text}" for name, text in rows)
+
+
+def advice(command: CostCommand) -> str:
+    """The least change of settings that makes a training fit."""
+    c = command.train
+    share = c.batch // command.processes
+    for recomputed in sorted({c.checkpoint_streams, True}):
+        for parts in (n for n in range(c.accumulate, share + 1) if share % n == 0):
+            setting = dataclasses.replace(c, accumulate=parts, checkpoint_streams=recomputed)
+            cost = count_cost(dataclasses.replace(command, train=setting), command.processes, command.device != "cpu")
+            if cost.needed(command.device != "cpu") <= command.memory_gb * GB:
+                return f"it does with --train.accumulate {parts} --train.checkpoint_streams {recomputed}"
+    return "nor in parts of one clip: take a smaller data.size, or mixed precision"
+
+
+@one_line_errors
+def main() -> None:
+    """Command line."""
+    print(describe(parse_run_config("python -m dtse_core.training.cost", __doc__, kind=CostCommand)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""AdamW, and Muon for the matrices of a model that learns from scratch (D-14). Notebook: 08_train_a_subset.
+
+Muon (K. Jordan, 2024) steps along the nearest orthogonal matrix of a weight's momentum, so that rare directions learn
+as fast as common ones: here it needs half the steps. `torch.optim.Muon` takes matrices alone, one by one and in
+bfloat16; ours also takes convolutions, as matrices (outputs, inputs * K * K), and those of one shape together.
+"""
+
+import math
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from ..config import ModelConfig, RunConfig
+from ..model import DTSE
+
+MOMENTUM, ROUNDS = 0.95, 5
+QUINTIC = 3.4445, -4.7750, 2.0315  # lifts small singular values to about 1 in five rounds
+
+
+class MuonAdamW(torch.optim.AdamW):
+    """AdamW for all groups but those with `"muon": True`, whose parameters have two axes or more.
+
+    One rate serves both: Muon's step is scaled to the root mean square that AdamW's has, as in `torch.optim.Muon`
+    with `match_rms_adamw`.
+    """
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            if group.get("muon"):
+                self._step_matrices(group)
+        return super().step(closure)
+
+    def _step_matrices(self, group: dict) -> None:
+        alike: dict[torch.Size, list] = {}  # parameters and their directions (n, m), by shape
+        for p in group["params"]:
+            if p.grad is not None:
+                state = self.state[p]
+                if not state:
+                    state["step"], state["exp_avg"] = torch.zeros(()), torch.zeros_like(p)
+                state["step"] += 1
+                average = state["exp_avg"].lerp_(p.grad, 1 - MOMENTUM)
+                direction = p.grad.lerp_(average, MOMENTUM).flatten(1)  # (n, m)
+                alike.setdefault(direction.shape, []).append((p, direction))
+                p.grad = None  # AdamW has nothing left to do here
+        for shape, pairs in alike.items():
+            rate = group["lr"] * 0.2 * math.sqrt(max(shape))
+            steps = orthogonalize(torch.stack([direction for _, direction in pairs]))  # (b, n, m)
+            for (p, _), step in zip(pairs, steps, strict=True):
+                p.mul_(1 - group["lr"] * group["weight_decay"]).add_(step.view(p.shape), alpha=-rate)
+
+
+def orthogonalize(X: Tensor) -> Tensor:
+    """Matrices `(b, n, m)` with the same singular vectors, and singular values brought near 1 (0.7 to 1.2)."""
+    a, b, c = QUINTIC
+    tall = X.shape[-2] > X.shape[-1]
+    X = X.mT if tall else X  # the smaller side first: it is squared
+    X = X / (torch.linalg.matrix_norm(X, keepdim=True) + 1e-7)
+    for _ in range(ROUNDS):
+        A = X @ X.mT  # (b, n, n)
+        A = torch.baddbmm(A, A, A, beta=b, alpha=c)  # b A + c A A
+        X = torch.baddbmm(X, A, X, beta=a)
+    return X.mT if tall else X
+
+
+def parameter_groups(model: DTSE, config: RunConfig) -> list[dict]:
+    """Streams, gates and new layers at their own rates (D-14); vectors (norms, biases, gates) do not decay.
+
+    What `train.freeze` names is frozen here and in no group. Raises `ValueError` if it names nothing.
+
+    With `train.optimizer` muon the matrices between input and output have a group of their own, marked for Muon;
+    embeddings, the visual stem and the heads stay with AdamW, as its author advises.
+    """
+    c = config.train
+    for start in c.freeze:
+        frozen = [p.requires_grad_(False) for name, p in model.named_parameters() if name.startswith(start)]
+        if not frozen:
+            known = ", ".join(name for name, _ in model.encoder.named_children())
+            raise ValueError(f"train.freeze {start!r} is the beginning of no weight's name; encoder. has {known}")
+    rates = {"stream": c.stream_lr, "gate": c.gate_lr, "new": c.lr, "muon": c.muon_lr}
+    groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            kind = "stream" if ".visual." in name or ".text." in name else "gate" if ".gate_" in name else "new"
+            inner = parameter.ndim > 1 and not any(outer in name for outer in ("embed", "heads."))
+            kind = "muon" if c.optimizer == "muon" and inner else kind
+            groups.setdefault((kind, parameter.ndim > 1), []).append(parameter)
+    return [
+        {"params": members, "lr": rates[kind], "base_lr": rates[kind], "muon": kind == "muon"}
+        | ({} if decays else {"weight_decay": 0.0})
+        for (kind, decays), members in groups.items()
+    ]
+
+
+def rate_factor(share: float, step: int, config: RunConfig) -> float:
+    """Learning rate over its base: linear warm-up, then halved at the milestones or a cosine to 0."""
+    c = config.train
+    warm = min(1.0, (step + 1) / c.warmup) if c.warmup else 1.0
+    if c.schedule == "cosine":
+        return warm * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+    return warm * 0.5 ** sum(share >= milestone for milestone in c.milestones)
+
+
+def checkpoint_streams(model: DTSE) -> None:
+    """Of each block of both streams keeps the input alone; the backward pass computes the rest a second time.
+
+    Gradients are the same. Raises `ValueError` where batch norm learns its statistics in a stream: the second
+    computation would count each batch twice.
+    """
+    visual, text = model.encoder.visual, model.encoder.text
+    if any(isinstance(m, nn.BatchNorm2d) and m.training for m in visual.modules()):
+        raise ValueError(
+            "train.checkpoint_streams needs a visual stream whose batch norms are frozen: "
+            "set model.freeze_batch_norm or, for streams from scratch, model.norm group"
+        )
+    blocks = [block for stage in visual.resnet.encoder.stages for block in stage.layers]
+    for block in [*blocks, *text.bert.encoder.layer]:
+        block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+
+
+def has_idle_parameters(config: ModelConfig) -> bool:
+    """Whether some weights get no gradient, which data-parallel training must know.
+
+    Without a gate for the sentence in LMDF nothing reads the words that the last VLMG returns; with neither
+    direction nothing reads VLMG.
+    """
+    sentence_read = config.lmdf in ("full", "current_only") and config.lmdf_language
+    return not sentence_read or not (config.language_to_vision or config.vision_to_language)

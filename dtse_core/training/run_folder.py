@@ -1,0 +1,226 @@
+"""What a run folder holds, and how it is written so that a cut at any moment loses nothing.
+
+run.json        every setting                     history.jsonl   a line per log and validation
+versions.json   packages, git hash, hardware      checkpoints/    the newest `keep` states to resume from
+best/  final/   weights that `from_pretrained` loads: best in validation, and the last
+dtse/  wandb/   what the tracker writes, if one is chosen
+"""
+
+import importlib.util
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file, save_file
+
+from ..config import RunConfig, from_dict, to_dict
+from ..model import DTSE
+from ..shared.files import write_json
+from ..shared.versions import versions
+
+
+@dataclass
+class RunState:
+    """Where a run stands; everything else that varies follows from the step."""
+
+    step: int = 0
+    seconds: float = 0.0  # of training, over all resumes
+    best: float = -1.0  # highest validation score
+    stale: int = 0  # validations since then
+
+
+def open_run(out: Path, config: RunConfig) -> None:
+    """Makes the folder and writes down what runs in it, and on what. Errors as in `same_settings`."""
+    out.mkdir(parents=True, exist_ok=True)
+    if (out / "run.json").is_file():
+        same_settings(out, config)
+    write_json(out / "run.json", to_dict(config))
+    write_json(out / "versions.json", versions() | hardware())
+
+
+def hardware() -> dict[str, str | int | list[str]]:
+    """What a run's speed depends on."""
+    gpus = [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())]
+    return {"system": platform.platform(), "machine": platform.machine(), "cores": os.cpu_count() or 0, "gpus": gpus}
+
+
+def save_weights(folder: Path, model: DTSE, tokenizer, config: RunConfig) -> None:
+    """A folder that `from_pretrained` loads: weights, both configs, tokenizer. Replaced as a whole."""
+    with _written_whole(folder) as part:
+        model.save_pretrained(part)
+        tokenizer.save_pretrained(part)
+        write_json(part / "run.json", to_dict(config) | {"out": Path(config.out).name})
+
+
+def checkpoints(out: Path) -> list[Path]:
+    """Complete checkpoints of a run, oldest first."""
+    return sorted((out / "checkpoints").glob("step_[0-9]*[0-9]"))
+
+
+def save_checkpoint(out: Path, state: RunState, model: DTSE, optimizer, accelerator: Accelerator, keep: int) -> None:
+    """Model, optimiser and position; only then the oldest goes."""
+    with _written_whole(out / "checkpoints" / f"step_{state.step:09d}") as part:
+        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, part / "model.safetensors")
+        scaler = accelerator.scaler.state_dict() if accelerator.scaler else {}
+        torch.save({"optimizer": optimizer.state_dict(), "scaler": scaler}, part / "optimizer.pt")
+        write_json(part / "state.json", vars(state))
+    for old in checkpoints(out)[:-keep]:
+        shutil.rmtree(old)
+
+
+def read_checkpoint(folder: Path) -> tuple[RunState, dict, dict]:
+    """State, weights, and what the optimiser remembers. Reads no pickled code: safetensors, and tensors from torch.
+
+    Raises `ValueError` if anything in the folder is missing or cut short.
+    """
+    try:
+        state = RunState(**json.loads((folder / "state.json").read_text()))
+        saved = torch.load(folder / "optimizer.pt", map_location="cpu", weights_only=True)
+        return state, load_file(folder / "model.safetensors"), saved
+    except Exception as error:  # each library has its own
+        raise ValueError(f"checkpoint {folder} is damaged ({_first_line(error)})") from error
+
+
+def resume(out: Path, model: DTSE, optimizer, accelerator: Accelerator) -> RunState:
+    """Where the newest readable checkpoint stands; at the beginning if the run has none.
+
+    A damaged one is renamed to `step_N.damaged`, and the one before is taken. Raises `ValueError` if all are
+    damaged, or if the processes do not see the same one.
+    """
+    with accelerator.main_process_first():  # it sets the damaged ones aside
+        found = _newest_readable(out)
+    state = RunState()
+    if found:
+        state, weights, saved = found
+        model.load_state_dict(weights)
+        optimizer.load_state_dict(saved["optimizer"])
+        if accelerator.scaler and saved["scaler"]:
+            accelerator.scaler.load_state_dict(saved["scaler"])
+    steps = accelerator.gather(torch.tensor([state.step], device=accelerator.device)).tolist()
+    if len(set(steps)) > 1:
+        raise ValueError(f"{out} must lie on a disk that all machines share; the processes found steps {steps} there")
+    if state.step:
+        accelerator.print(f"resuming {out} at step {state.step}", flush=True)
+    return state
+
+
+def _newest_readable(out: Path) -> tuple[RunState, dict, dict] | None:
+    for folder in reversed(checkpoints(out)):
+        try:
+            return read_checkpoint(folder)
+        except ValueError as error:
+            aside = folder.with_name(folder.name + ".damaged")
+            shutil.rmtree(aside, ignore_errors=True)
+            folder.rename(aside)
+            print(f"{error}; it is set aside as {aside.name}, the one before it is taken", flush=True)
+    if damaged := sorted((out / "checkpoints").glob("*.damaged")):
+        raise ValueError(
+            f"{out} has no checkpoint that can be read, {damaged[-1]} was the newest; "
+            f"delete {out / 'checkpoints'} to begin again at step 0"
+        )
+    return None
+
+
+def diverged(what: str, out: Path) -> FloatingPointError:
+    """The error of a training that went astray; nothing of it is saved."""
+    good = checkpoints(out)
+    kept = f"the last good checkpoint is {good[-1]}" if good else "there was no checkpoint yet"
+    return FloatingPointError(
+        f"{what}; {kept}: lower train.lr or train.clip, or train without mixed precision, in a new --out"
+    )
+
+
+def all_finite(model: DTSE) -> bool:
+    """Whether every weight is a number."""
+    return bool(torch.stack([torch.isfinite(p).all() for p in model.state_dict().values()]).all())
+
+
+def same_settings(out: Path, config: RunConfig) -> None:
+    """Raises `ValueError`, naming what differs, if the run in `out` was started with other settings."""
+    old, new = (to_dict(x) for x in (from_dict(json.loads((out / "run.json").read_text())), config))
+    # These change nothing in the result.
+    free = ("out", "data.workers", "train.checkpoint_every", "train.keep", "train.checkpoint_streams", "train.tracker")
+    changed = [f"{k}: {old[k]} there, {new[k]} now" for k in new if old[k] != new[k] and k not in free]
+    if changed:
+        raise ValueError(f"{out} holds a run with other settings ({'; '.join(changed)}); choose another --out")
+
+
+def require_tracker(name: str) -> None:
+    """Raises `ImportError` with the remedy if the package behind `train.tracker` is not installed."""
+    if name != "none" and importlib.util.find_spec(name) is None:
+        raise ImportError(f"train.tracker {name} needs a package that is missing: pip install {name}")
+
+
+def start_tracker(accelerator: Accelerator, config: RunConfig) -> None:
+    """Hands the settings to the tracker that `Accelerator(log_with=...)` was given."""
+    plain = {k: v if isinstance(v, bool | int | float | str) else str(v) for k, v in to_dict(config).items()}
+    own = {"wandb": {"name": Path(config.out).name, "dir": config.out}}
+    accelerator.init_trackers("dtse", plain, own)
+
+
+def append_history(out: Path, record: dict) -> None:
+    """Adds one line to `history.jsonl`."""
+    path = out / "history.jsonl"
+    with _room_for(path), open(path, "a") as file:
+        file.write(json.dumps(record) + "\n")
+
+
+def cut_history(out: Path, step: int) -> None:
+    """Drops records from after the checkpoint that a killed run resumes from."""
+    path = out / "history.jsonl"
+    lines = path.read_text().splitlines() if path.is_file() else []
+    kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
+    part = out / "history.jsonl.part"
+    with _room_for(path):
+        part.write_text("".join(line + "\n" for line in kept))
+        part.replace(path)
+
+
+@contextmanager
+def _written_whole(folder: Path) -> Iterator[Path]:
+    """An empty folder to write into, which takes the place of `folder` once everything in it is on the disk.
+
+    `folder` is out of the way only between two renames. Raises `OSError` if something could not be written.
+    """
+    part, old = (folder.with_name(folder.name + end) for end in (".part", ".old"))
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        with _room_for(folder):
+            part.mkdir(parents=True)
+            yield part
+            for path in part.iterdir():  # or a power cut could leave the new name with nothing behind it
+                with open(path, "r+b") as file:
+                    os.fsync(file.fileno())
+    except Exception:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.is_dir():
+        folder.rename(old)
+    part.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def _room_for(path: Path) -> Iterator[None]:
+    """Says in one sentence what a full disk kept from being written."""
+    try:
+        yield
+    except Exception as error:  # safetensors and torch each have their own for a full disk
+        if "DataLoader worker" in str(error):
+            raise  # a worker's death interrupts whatever is being done
+        raise OSError(
+            f"{path} could not be written ({_first_line(error)}); what was saved before is "
+            "untouched: make room on the disk, and the same command resumes"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
