@@ -25,8 +25,8 @@ from dtse_core.data.toy.world import ToyWorld
 from dtse_core.decoder import resize_logits
 from dtse_core.lmdf import dynamic_filter_reference
 from dtse_core.metrics import region_similarity
+from dtse_core.notebook import explore, inside, views
 from dtse_core.notebook.inside import Inside, Lens, change, failure, swap_word
-from dtse_core.notebook.lesson import explore, inside, views
 from dtse_core.video.film import use_style
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}

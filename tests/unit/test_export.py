@@ -109,7 +109,7 @@ CLIP = """
 import resource, sys
 import numpy as np, torch
 from dtse_core import DTSE, ReferringVideoPredictor, preset
-from dtse_core.data.batch import load_tokenizer
+from dtse_core.data.sentences import load_tokenizer
 from dtse_core.video.files import iterate_frames, video_fps
 from dtse_core.video.export import write_prediction
 config = preset("tiny", **{"data.size": (32, 48), "data.offset": 1, "model.lmdf": "off"})

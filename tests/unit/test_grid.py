@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_notebook
 
 from dtse_core.config import preset, with_settings
+from dtse_core.experiments import grid as module
 from dtse_core.experiments.grid import MOST_RUNS, carry_out, read_grid, read_result
-from dtse_core.experiments.run import grid as module
 
 PARAMETERS = 'SEED = 0  # of all\nMODE = "ok"  # what happens\nRATE = 0.5  # a float'
 TELL = (  # what setup() and record() publish, without the two seconds that torch takes to import

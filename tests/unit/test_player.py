@@ -9,7 +9,7 @@ import pytest
 
 from dtse_core import DTSE, ReferringVideoPredictor, preset
 from dtse_core.data.sentences import load_tokenizer
-from dtse_core.notebook.lesson import player
+from dtse_core.notebook import player
 from dtse_core.notebook.player import ask, keep, play, save_button, uploads
 from dtse_core.video.export import write_prediction
 from dtse_core.video.files import video_length, write_video

@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 
 from dtse_core.data.clip import ReferringClip
 from dtse_core.metrics import dilate
-from dtse_core.notebook.lesson import plots as viz
+from dtse_core.notebook import plots as viz
 from dtse_core.scoring.pictures import show_prediction
 from dtse_core.video.film import film_strip, use_style
 from dtse_core.video.overlay import GUIDANCE, LANGUAGE, MASK, MASK_COLORS, TIME, VISION, _wrap, overlay, save_gif
