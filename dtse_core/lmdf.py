@@ -1,6 +1,6 @@
 """LMDF: language-guided multi-scale dynamic filtering [A]. Notebook: 06_lmdf.
 
-The equations, in the letters of the design:
+The equations:
 
     X_t = CBR1x1(F_t)                                             every frame
     G_t = P X_t * sigmoid(Conv3x3(P X_t) + W_s s_t)               language gate [D-9]

@@ -1,6 +1,6 @@
 """VLMG: vision and language guide each other [A]. Notebook: 04_vlmg.
 
-The equations, in the letters of the design:
+The equations:
 
     m   = Norm(W_v V + W_s s8 + W_g L[cls])                        pixels
     t   = Norm(W_l L)                                              words

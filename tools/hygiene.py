@@ -1,6 +1,6 @@
 """The rules that each committed notebook keeps. A rule takes a `Page` and yields one line for each fault.
 
-Design: notebook handbook, sections 2 to 7. `python tools/hygiene.py [NOTEBOOK ...]` prints all faults.
+`python tools/hygiene.py [NOTEBOOK ...]` prints all faults.
 """
 
 import ast

@@ -1,4 +1,4 @@
-"""What a notebook defines is what the package runs: a cell tagged `define:Name` equals dtse_core's `Name`.
+"""A cell tagged `define:Name` holds the code of dtse_core's `Name`, statement for statement.
 
 Compared as syntax trees without docstrings, so that comments, spacing and the docstring's length may differ.
 A class too long for one cell goes on in later ones, each tagged alike and beginning with `class Name(Name):`.

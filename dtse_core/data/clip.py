@@ -12,7 +12,7 @@ class ReferringClip:
     """A window of frames, a sentence, and the mask of what it refers to in the current frame.
 
     Shapes: `frames` (T, H, W, 3) uint8 RGB; `mask` and `twin_mask` (H0, W0) bool at the
-    annotation's original size, which is never resized (evaluation protocol, section 2).
+    annotation's original size: scoring resizes what was predicted, never the truth.
     """
 
     frames: np.ndarray

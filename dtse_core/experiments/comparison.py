@@ -1,6 +1,6 @@
 """What a grid's results support: paired differences, their intervals, and sentences chosen by them.
 
-Notebook: 11_ablations. `experiments.py` gathers the tables: `runs` has a row for each run of the grid, done or not,
+Notebook: 11_ablations. `run.py` gathers the tables: `runs` has a row for each run of the grid, done or not,
 `clips` one for each clip that a run was scored on. pandas is imported where it is used.
 
 Two variants are compared on the same clips and the same seeds, clip by clip, since some clips are hard for all.

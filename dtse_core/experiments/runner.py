@@ -3,7 +3,7 @@
     python -m dtse_core.experiments.runner NOTEBOOK_OR_FOLDER --out DIR [-p NAME VALUE ...]
 
 Papermill alone only warns about an unknown parameter and exits 0; this refuses it before anything runs, and
-afterwards compares what the notebook used with what was asked. Design: notebook handbook, sections 4, 7, 8.
+afterwards compares what the notebook used with what was asked.
 """
 
 import argparse
@@ -170,7 +170,7 @@ def notebooks_in(target: Path) -> list[Path]:
     if target.is_dir():
         found = sorted(target.glob("[0-9][0-9]_*.ipynb"))
         if not found:
-            raise FileNotFoundError(f"there are no notebooks NN_name.ipynb in {target}")
+            raise FileNotFoundError(f"{target} holds no lesson, such as 04_vlmg.ipynb")
         return found
     if target.suffix != ".ipynb" or not target.is_file():
         raise FileNotFoundError(f"there is no notebook or folder {target}")
@@ -182,7 +182,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         "python -m dtse_core.experiments.runner", description="Run notebooks; keep copies and pages."
     )
-    parser.add_argument("target", type=Path, help="a notebook, or a folder of notebooks NN_name.ipynb")
+    parser.add_argument("target", type=Path, help="a notebook, or a folder: its lessons, such as 04_vlmg.ipynb")
     parser.add_argument("--out", type=Path, default=Path("runs/tutorial"), help="folder of copies, pages and JSONs")
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter")
     parser.add_argument("--timeout", type=float, default=600, help="seconds for each notebook")

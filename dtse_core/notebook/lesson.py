@@ -1,6 +1,6 @@
 """What every notebook shares: the set-up cell, checked claims, folded answers, exercises, the progress bar.
 
-Design: notebook handbook, sections 4, 5, 8 and 11. IPython is imported only where it is used.
+IPython is imported only where it is used.
 """
 
 import ast

@@ -127,7 +127,7 @@ class MaskReader:
     def require_videos(self, dataset) -> None:
         """Raises `FileNotFoundError` unless there are masks for every sentence; warns of others.
 
-        Of MeViS whole videos may be missing, which then score nothing (evaluation protocol, section 8).
+        Of MeViS whole videos may be missing: each of their sentences counts as J = F = 0.
         """
         if self.home == "ref_davis":
             wanted = [sequence_folder(dataset.annotator(video), video) for video in dataset.videos]

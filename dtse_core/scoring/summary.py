@@ -43,7 +43,7 @@ def summarize(samples: Sequence[Sample], twins: Sequence[Sample] = (), compare: 
 
 
 def sample_metrics(samples: Sequence[Sample], compare: str) -> Metrics:
-    """Those of evaluation protocol, sections 3 and 4, for samples sorted by id."""
+    """The metrics of A2D-Sentences and J-HMDB-Sentences, for samples sorted by id; `compare` as in `hits_at`."""
     counts = _counts(samples)
     return {
         "mean_iou": mean_iou(counts),

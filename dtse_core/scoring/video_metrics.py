@@ -19,7 +19,7 @@ MOST_PROPOSALS = 20  # the DAVIS unsupervised task accepts no more
 
 
 def j_and_f(masks: Sequence, targets: Sequence, voids: Sequence | None = None) -> np.ndarray:
-    """J and F of each frame, (T, 2) float64, as evaluation protocol section 5 defines them.
+    """J and F of each frame, (T, 2) float64: `region_similarity` and `contour_accuracy`.
 
     Shapes: `masks`, `targets` and `voids` (pixels that do not count; an entry may be None) are T maps (H, W) of one
     size, as an array or a list. Raises `ValueError` for no frames and for sizes or lengths that differ.
@@ -111,7 +111,7 @@ def temporal_consistency(masks: Sequence) -> float:
 
 
 def merge_objects(probabilities: Sequence, ids: Sequence[int]) -> np.ndarray:
-    """One label map of several objects' probabilities, (H, W) or (T, H, W) uint8 (evaluation protocol, section 6).
+    """One label map of several objects' probabilities, (H, W) or (T, H, W) uint8.
 
     `probabilities` are N maps, `ids` their labels. Below 0.5 an object is not there; of several the most probable
     one wins, and the first of equals. (Background counts as 0.1, which is below every object that is there.)

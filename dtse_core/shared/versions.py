@@ -3,7 +3,10 @@
 import importlib.metadata
 import platform
 import subprocess
+import tomllib
 from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 
 
 def versions() -> dict[str, str]:
@@ -16,7 +19,11 @@ def versions() -> dict[str, str]:
 
 
 def version(package: str) -> str:
-    """The installed version of a package, without importing it."""
+    """The version of a package, without importing it; in a checkout dtse's is what its pyproject.toml says."""
+    if PROJECT.is_file():
+        project = tomllib.loads(PROJECT.read_text(encoding="utf-8")).get("project", {})
+        if project.get("name") == package:  # not some other file that an installation left beside the packages
+            return project["version"]
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

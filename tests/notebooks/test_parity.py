@@ -1,4 +1,4 @@
-"""What the notebooks define is what the package runs, and the net that says so catches a changed operator."""
+"""A `define:` cell holds the package's code, statement for statement, and a changed operator is caught."""
 
 import subprocess
 import sys

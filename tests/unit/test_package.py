@@ -1,0 +1,48 @@
+"""The package as it is imported: its public names, its version, and that it is typed."""
+
+import subprocess
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import dtse_core
+from dtse_core.shared import versions
+
+ROOT = Path(__file__).resolve().parents[2]
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+
+
+def test_tab_completion_offers_the_public_names_and_loads_none_of_them():
+    code = "import sys, dtse_core; print(*dir(dtse_core)); assert not {'torch', 'dtse_core.model'} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert {*dtse_core.__all__, "__version__"} <= set(done.stdout.split())
+
+
+def test_every_public_name_is_there_and_another_is_an_error_that_names_it():
+    for name in dtse_core.__all__:
+        assert getattr(dtse_core, name).__name__ == name
+    with pytest.raises(AttributeError, match="'dtse_core' has no attribute 'DTSEModel'"):
+        dtse_core.DTSEModel  # noqa: B018
+
+
+def test_a_type_checker_sees_the_names_that_python_offers():
+    text = (ROOT / "dtse_core/__init__.py").read_text(encoding="utf-8")
+    imports = [line.split() for line in text.splitlines() if line.startswith("    from .")]
+    assert {name: module.lstrip(".") for _, module, _, name, _, _ in imports} == dtse_core._HOMES
+    assert (ROOT / "dtse_core/py.typed").is_file()
+
+
+def test_the_version_in_a_checkout_is_that_of_pyproject():
+    assert dtse_core.__version__ == versions.version("dtse") == VERSION
+
+
+def test_the_version_of_an_installed_copy_is_that_of_its_metadata(tmp_path, monkeypatch):
+    monkeypatch.setattr(metadata, "version", lambda name: f"{name} 9.8.7")
+    monkeypatch.setattr(versions, "PROJECT", tmp_path / "pyproject.toml")  # as in site-packages: it is not there
+    assert dtse_core.__version__ == "dtse 9.8.7"
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "another"\nversion = "1"\n')
+    assert dtse_core.__version__ == "dtse 9.8.7"
