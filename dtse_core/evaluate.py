@@ -30,7 +30,7 @@ from .scoring.records import Sample, category_of, over_videos
 from .scoring.submission import HOMES, validate, write_submission
 from .scoring.summary import intervals, summarize, summarize_videos
 from .scoring.tables import LOCAL, format_markdown, format_table
-from .shared.console import one_line_errors
+from .shared.console import one_line_errors, usable_device
 from .shared.files import write_json
 from .shared.versions import versions
 from .training.batches import plain_worker_errors
@@ -178,16 +178,6 @@ def record_of(c: EvaluateCommand, dataset, answers: ModelAnswers | MaskReader) -
         more["checkpoint_sha256"] = checkpoint_sha256(answers.folder)
     about = {"source": c.masks or c.checkpoint, "split": c.split, "protocol": protocol, "counts": counts}
     return about | {"config": config} | more | {"versions": versions()}
-
-
-def usable_device(name: str) -> torch.device:
-    """The device by its name; `auto` is the GPU if there is one. Raises `ValueError` if it cannot be used."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        return torch.zeros(1, device=name).device
-    except (RuntimeError, AssertionError) as error:  # an unknown name, and a build without that kind of device
-        raise ValueError(f"device {name!r} cannot be used here; cpu always can") from error
 
 
 def has_twins(data: DataConfig) -> bool:

@@ -26,7 +26,7 @@ from .data.sentences import clean_expression, load_tokenizer, tokenize
 from .data.transforms import resize_frames
 from .decoder import mask_confidence, resize_logits
 from .model import DTSE, FrameMemory, join_frames, select_frame
-from .shared.console import bars_hidden, one_line_errors
+from .shared.console import bars_hidden, one_line_errors, usable_device
 from .video.files import iterate_frames, video_fps, video_info
 from .video.prediction import Segmentation, Step, Video
 
@@ -43,11 +43,9 @@ class ReferringVideoPredictor:
     """
 
     def __init__(self, model: DTSE, tokenizer, data: DataConfig, device: str = "auto", precision: str = "fp32"):
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
         if precision not in PRECISIONS:
             raise ValueError(f"precision is {precision!r}; it must be one of {', '.join(PRECISIONS)}")
-        self.device, self.dtype = torch.device(device), PRECISIONS[precision]
+        self.device, self.dtype = usable_device(device), PRECISIONS[precision]
         self.model, self.tokenizer, self.data = model.to(self.device, self.dtype).eval(), tokenizer, data
 
     @classmethod

@@ -19,6 +19,7 @@ import torch
 from tqdm import tqdm  # the text bar: the widget bar would leave its state in the notebook file
 
 from ..config import RunConfig, nearest, override, preset, to_dict
+from ..shared.console import usable_device
 from ..shared.versions import version
 
 Item = TypeVar("Item")
@@ -64,7 +65,7 @@ def setup(**parameters: Any) -> Setup:
     if data_root and not Path(data_root).is_dir():
         raise FileNotFoundError(f'DATA_ROOT is {data_root!r}, which is no folder; "" stands for the toy world')
     _claims.clear()
-    where = _device(device, profile)
+    where = usable_device(device or ("cpu" if profile == "smoke" else "auto"))
     seed_everything(seed)
     settings: dict[str, Any] = {"train.seed": seed, "data.name": "toy", "data.val_split": "val"}
     if data_root:
@@ -158,16 +159,6 @@ def _injected_names() -> list[str]:
     cells = shell.user_ns.get("In", []) if shell is not None else []
     trees = [ast.parse(cell) for cell in cells if cell.startswith("# Parameters\n")]
     return [t.id for tree in trees for n in tree.body if isinstance(n, ast.Assign) for t in n.targets]
-
-
-def _device(asked: str, profile: str) -> torch.device:
-    found = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(asked or ("cpu" if profile == "smoke" else found))
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as e:  # torch raises either for a device that it lacks
-        raise ValueError(f'DEVICE is {asked!r}, which torch does not have here; "" takes {found}') from e
-    return device
 
 
 def _show(forms: dict[str, str], metadata: dict[str, Any] | None = None) -> None:

@@ -57,8 +57,8 @@ def test_setup_shows_the_same_text_twice_and_the_resolved_values_to_the_runner(s
         ({"profile": "smok"}, "did you mean 'smoke'"),
         ({"seed": "3"}, "SEED is '3'; it must be a whole number"),
         ({"seed": True}, "whole number"),
-        ({"device": "cuda:99"}, "DEVICE is 'cuda:99'"),
-        ({"device": "gpu"}, "DEVICE is 'gpu'"),
+        ({"device": "cuda:99"}, "device 'cuda:99' cannot be used here"),
+        ({"device": "gpu"}, "device 'gpu' cannot be used here"),
     ],
 )
 def test_setup_refuses_a_wrong_value_and_names_it(wrong, words):

@@ -14,6 +14,7 @@ from dtse_core.data.sentences import load_tokenizer, tokenize
 from dtse_core.data.transforms import resize_frames
 from dtse_core.decoder import resize_logits
 from dtse_core.predict import check_frame
+from dtse_core.shared.console import usable_device
 from dtse_core.video.export import write_prediction
 from dtse_core.video.files import read_frames, video_length, write_video
 
@@ -100,6 +101,13 @@ def test_bf16_stays_near_single_precision_and_is_asked_for_by_name(predictor, vi
         np.testing.assert_allclose(a.probabilities, b.probabilities, atol=0.02)
     with pytest.raises(ValueError, match="precision is 'int8'; it must be one of fp32, bf16"):
         ReferringVideoPredictor(model, predictor.tokenizer, predictor.data, "cpu", precision="int8")
+
+
+@pytest.mark.parametrize("device", ["warp", "cuda:99"])
+def test_a_device_that_cannot_be_used_is_refused_by_name_and_auto_finds_one(predictor, device):
+    with pytest.raises(ValueError, match=f"device '{device}' cannot be used here; cpu always can"):
+        ReferringVideoPredictor(predictor.model, predictor.tokenizer, predictor.data, device)
+    assert usable_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def test_weights_that_give_nan_are_reported_with_the_frame(video):
