@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("dtse_core", "data_scripts", "benchmarks", "figures", "notebooks", "docs", "tools", "tests")
-FILES = {p.relative_to(ROOT).as_posix() for d in FOLDERS for p in (ROOT / d).rglob("*") if "__pycache__" not in p.parts}
+INSIDE = {p.relative_to(ROOT) for folder in FOLDERS for p in (ROOT / folder).rglob("*")}
+FILES = {p.as_posix() for p in INSIDE if not any(part.startswith((".", "__pycache__")) for part in p.parts)}
 DOTTED = re.compile(r"\bdtse_core(?:\.\w+)+")
 FILE = re.compile(r"(?<![\w./:%{}*<>~$\"'-])(?:[\w.-]+/)*\w[\w-]*\.(?:py|ipynb)\b(?![\w*{(\"'])")
 FOLDER = re.compile(rf"(?<![\w./:%-])(?:{'|'.join(FOLDERS)})/(?:[\w-]+/)*")
@@ -75,7 +76,9 @@ def texts() -> Iterator[tuple[str, str]]:
         if path.suffix == ".ipynb":
             for k, cell in enumerate(json.loads(path.read_text(encoding="utf-8"))["cells"]):
                 yield f"{name}, cell {k}", "".join(cell["source"])
-        elif path.suffix in (".md", ".py", ".toml", ".yml", "") and path.is_file() and not name.startswith("tests/"):
+        elif (path.suffix in (".md", ".py", ".toml", ".yml") or path.name == "Makefile") and not name.startswith(
+            "tests/"
+        ):
             yield name, path.read_text(encoding="utf-8")
 
 
