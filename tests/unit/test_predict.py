@@ -1,5 +1,6 @@
 """The predictor: streaming equals windows, sentences do not disturb each other, bad input is named."""
 
+import re
 import sys
 import weakref
 
@@ -9,6 +10,7 @@ import torch
 from PIL import Image
 
 from dtse_core import DTSE, ReferringVideoPredictor, predict, preset
+from dtse_core.data import ToyWorld
 from dtse_core.data.clip import window_indices
 from dtse_core.data.sentences import load_tokenizer, tokenize
 from dtse_core.data.transforms import resize_frames
@@ -201,19 +203,36 @@ def test_the_command_writes_masks_for_each_sentence(tmp_path, real_clips, monkey
     assert video_length(out / "overlay.mp4") == 3
 
 
-def test_words_that_can_only_be_spelt_are_named(predictor, minilm):
-    assert predict.unknown_words("The zebra, a \N{DOG FACE} and a dog!", predictor.tokenizer) == [
-        "zebra,",
-        "\N{DOG FACE}",
-    ]
-    assert predict.unknown_words("the zebra near the fire engine", load_tokenizer(minilm)) == []
+@pytest.mark.parametrize(
+    ("sentence", "unknown"),
+    [
+        ("The zebra, a \N{DOG FACE} and a dog!", ["zebra,", "\N{DOG FACE}"]),
+        ("an animal on a towel and a carpet", ["animal", "towel", "carpet"]),  # an, to, car begin them
+        ("the red-and-white dog, left of the dogs", ["dogs"]),  # dog ##s: never seen so
+        ("a red-and-beige ball", ["red-and-beige"]),
+    ],
+)
+def test_only_entries_of_a_vocabulary_of_words_are_known(predictor, sentence, unknown):
+    assert predict.unknown_words(sentence, predictor.tokenizer) == unknown
+
+
+def test_every_word_that_the_toy_world_says_is_known(predictor):
+    said = {s.text for split in ("val", "twins") for k in range(40) for s in ToyWorld(split).scene(k).sentences}
+    assert len(said) > 100 and not [text for text in said if predict.unknown_words(text, predictor.tokenizer)]
+
+
+def test_words_built_of_learned_pieces_are_known_and_spelt_ones_are_not(minilm):
+    tokenizer = load_tokenizer(minilm)
+    assert predict.unknown_words("the skateboarder near two giraffes, toddlers and frisbees", tokenizer) == []
+    assert predict.unknown_words("zxqv and a \N{DOG FACE}", tokenizer) == ["zxqv", "\N{DOG FACE}"]
 
 
 def test_a_sentence_of_unknown_words_alone_is_refused_and_a_mixed_one_is_noted(
     predictor, video, tmp_path, real_clips, monkeypatch, capsys
 ):
-    with pytest.raises(ValueError, match="the model knows no word of 'zebra'"):
-        next(predictor.stream(iter(video), ["ball", "zebra"]))
+    for text in ("zebra", "animal towel", "?!", "zebra ..."):
+        with pytest.raises(ValueError, match=re.escape(f"the model knows no word of {text!r}")):
+            next(predictor.stream(iter(video), ["ball", text]))
     clip = write_video(tmp_path / "clip.mp4", video[:2], 30)
     run_command(monkeypatch, clip, "the zebra", f"--out={tmp_path / 'out.mp4'}")
     assert "note: the model does not know zebra in 'the zebra'" in capsys.readouterr().err
