@@ -13,7 +13,7 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 TOY := runs/toy_a2d_small
-GRID ?= notebooks/grids/smoke.toml
+GRID ?= dtse_core/experiments/grids/smoke.toml
 STRICT := $(wildcard notebooks/0[0-7]_*.ipynb)
 LAX := $(wildcard notebooks/0[89]_*.ipynb notebooks/1[0-9]_*.ipynb)
 NBVAL := -p no:cacheprovider --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg
@@ -71,7 +71,7 @@ notebooks: $(READY) heads ## re-execute the notebooks and save their outputs
 heads: $(READY) ## rewrite the generated parts: notebook heads and the tables of both README.md
 	$(PY) tools/heads.py --write
 
-experiments: $(READY) ## run a grid of experiments, gather and compare: GRID=notebooks/grids/smoke.toml
+experiments: $(READY) ## run a grid of experiments, gather and compare: GRID=dtse_core/experiments/grids/smoke.toml
 	$(PY) -m dtse_core.experiments run $(GRID)
 	$(PY) -m dtse_core.experiments collect $(GRID)
 	$(PY) -m dtse_core.experiments report $(GRID)

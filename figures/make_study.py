@@ -8,6 +8,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 
+from dtse_core.experiments import STUDY
 from dtse_core.notebook.plots import RUNS
 from dtse_core.video.film import use_style
 from dtse_core.video.overlay import GUIDANCE, LANGUAGE, TIME
@@ -24,7 +25,7 @@ COLORS = {"design": "black", "baselines": RUNS[0], "VLMG": GUIDANCE, "LMDF": TIM
 
 def draw(out: Path) -> None:
     """A row for each variant, by group, best first; a ring for each seed, a dot for their mean."""
-    runs = pd.read_parquet(ROOT / "benchmarks/study/runs.parquet")
+    runs = pd.read_parquet(STUDY / "runs.parquet")
     runs = runs[(runs["state"] == "ok") & (runs["budget"] == "steps")]
     means = runs.groupby(["group", "variant"])[[column for column, _ in SCORES.values()]].mean().reset_index()
     means["place"] = means["group"].map([*COLORS].index)

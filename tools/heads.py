@@ -1,10 +1,12 @@
-"""Writes what is generated: the head cell of each notebook, notebooks/README.md, and the path in README.md.
+"""Writes what is generated: each notebook's head and its cell for Colab, notebooks/README.md, the path in README.md.
 
 `python tools/heads.py --write` rewrites; without it the command says what is out of date and exits 1.
-Everything comes from notebooks/lessons.toml and from the repository's address in pyproject.toml.
+Everything comes from notebooks/lessons.toml, from the repository's address in pyproject.toml, and, for Colab, from the
+newest commit that changed the package: commit the package first, the notebooks that are written with it second.
 """
 
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -16,6 +18,11 @@ ROOT = Path(__file__).resolve().parent.parent
 MAP = "01_the_map"
 PATH = ("<!-- path: written by `make heads` -->", "<!-- end of path -->")  # README.md's table stands between them
 
+PACKAGE = ("dtse_core", "pyproject.toml")  # what an installation is made of
+ABSENT = ("tyro", "av", "decord", "papermill", "latex2mathml")  # needed, and not on Colab (`make test-colab`)
+COMMIT = re.compile(r'SOURCE \+= "([0-9a-f]{40})"')
+GPU = {"accelerator": "GPU", "colab": {"gpuType": "T4"}}  # a notebook's metadata, as Colab reads it
+
 
 def lessons() -> list[dict[str, Any]]:
     """The rows of the table, in order."""
@@ -25,6 +32,25 @@ def lessons() -> list[dict[str, Any]]:
 def repository() -> str:
     """The repository's address, from the one place where it is written."""
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
+
+
+def commit() -> str:
+    """The newest commit that changed the package; "" outside a checkout."""
+    command = ["git", "log", "-1", "--format=%H", "--", *PACKAGE]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.strip()
+
+
+def installation(address: str, commit: str) -> str:
+    """The cell that installs the package where it is missing, as it was at `commit`.
+
+    Without dependencies, and what is absent by its bare name: pip then changes nothing that is there.
+    """
+    return f"""import importlib.util
+
+if not importlib.util.find_spec("dtse_core"):  # on Colab: it keeps its own
+    SOURCE = "git+{address}@"
+    SOURCE += "{commit}"  # written with it
+    %pip install -q --no-deps $SOURCE {" ".join(ABSENT)}"""
 
 
 def head(name: str, present: list[str], address: str) -> str:
@@ -112,14 +138,19 @@ def path_table(folder: Path, present: list[str], address: str) -> str:
 def refresh(folder: Path, write: bool) -> list[str]:
     """Names of the files whose generated part is out of date; rewrites them if `write`.
 
+    The commit that a notebook installs is out of date only where it is written: commits that follow need no new one.
     A README.md beside `folder` with the two marks of `PATH` gets its table between them.
     """
     present = [path.stem for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))]
     address, stale = repository(), []
-    for name in present:
-        path = folder / f"{name}.ipynb"
+    newest = commit() if write else ""
+    on_gpu = {row["name"] for row in lessons() if row.get("gpu")}
+    for path in sorted(folder.glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
-        if _set_head(notebook, head(name, present, address)):
+        changed = path.stem in present and _set_head(notebook, head(path.stem, present, address))
+        changed |= _set_installation(notebook, address, newest)
+        changed |= _set_metadata(notebook, GPU if path.stem in on_gpu else {})
+        if changed:
             stale.append(path.name)
             if write:
                 nbformat.write(notebook, path)
@@ -148,6 +179,24 @@ def _set_head(notebook: Any, text: str) -> bool:
             return changed
     notebook.cells.insert(0, nbformat.v4.new_markdown_cell(text, metadata={"tags": ["head"]}))
     return True
+
+
+def _set_installation(notebook: Any, address: str, commit: str) -> bool:
+    """Writes the first cell tagged `bootstrap`, if there is one; without a `commit`, for the one that it names."""
+    for cell in notebook.cells:
+        if "bootstrap" in cell.metadata.get("tags", []):
+            named = COMMIT.search(cell.source)
+            text = installation(address, commit or (named[1] if named else ""))
+            changed, cell.source = cell.source != text, text
+            return changed
+    return False
+
+
+def _set_metadata(notebook: Any, wanted: dict[str, Any]) -> bool:
+    """Asks Colab for a GPU, or does not."""
+    found = {key: notebook.metadata.pop(key) for key in GPU if key in notebook.metadata}
+    notebook.metadata.update(wanted)
+    return found != wanted
 
 
 if __name__ == "__main__":

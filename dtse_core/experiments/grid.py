@@ -1,6 +1,6 @@
 """A grid of experiments: one file expanded into runs of one notebook, and one run carried out in its folder.
 
-    notebook = "../experiment.ipynb"  # seen from this file
+    notebook = "experiment.ipynb"     # seen from this file
     minutes = 30                      # limit of a run
     seeds = [0, 1, 2]                 # values of SEED
 

@@ -44,9 +44,9 @@ def setup(**parameters: Any) -> Setup:
 
         run = setup(profile=PROFILE, seed=SEED, device=DEVICE, data_root=DATA_ROOT, steps=STEPS)
 
-    `profile` is smoke, colab or paper. `device` "" stands for the CPU in smoke and for the GPU, if there
-    is one, elsewhere. `data_root` "" stands for the toy world, otherwise it is an A2D folder. Further names
-    are the notebook's own parameters. Raises `ValueError` for a parameter injected by papermill that the
+    `profile` is smoke, colab or paper. `device` "auto" is the GPU, if there is one; "" is the CPU in smoke,
+    whose digits the lessons show, and "auto" elsewhere. `data_root` "" stands for the toy world, otherwise it is
+    an A2D folder. Further names are the notebook's own parameters. Raises `ValueError` for a parameter injected by papermill that the
     notebook does not have, for an unknown profile, a wrong type or a missing device, and
     `FileNotFoundError` for a missing folder.
     """

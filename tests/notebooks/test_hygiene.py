@@ -1,5 +1,6 @@
 """Every committed notebook keeps the rules of tools/hygiene.py, and every rule catches what it is for."""
 
+import ast
 import base64
 import copy
 import io
@@ -15,7 +16,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from PIL import Image
 
 from tools import heads
-from tools.hygiene import RULES, Page, faults
+from tools.hygiene import RULES, Page, faults, tree
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,13 +40,46 @@ def test_heads_and_index_are_as_generated():
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_colab_installs_from_this_repository_without_dependencies(path):
-    cells = [c.source for c in nbformat.read(path, 4).cells if "bootstrap" in c.metadata.get("tags", [])]
-    installs = [line for line in "\n".join(cells).splitlines() if "pip install" in line]
-    assert installs, "the bootstrap cell does not install the package where it is missing"
-    assert any(f"git+{heads.repository()}" in line for line in installs)
-    for line in installs:
-        assert "--no-deps" in line
+def test_the_first_cell_changes_nothing_that_is_installed(path):
+    installs = [c.source for c in nbformat.read(path, 4).cells if "pip install" in c.source and c.cell_type == "code"]
+    (line,) = (line for line in installs[0].splitlines() if "%pip" in line)
+    words = line.split()
+    assert len(installs) == 1 and words[:4] == ["%pip", "install", "-q", "--no-deps"]
+    assert all(re.fullmatch(r"\$SOURCE|[a-z0-9]+", word) for word in words[4:])  # no option, and no version asked for
+
+
+def git(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_the_commit_that_a_notebook_installs_has_what_it_imports(path):
+    """If not: commit the package, run `make heads`, and commit the notebooks."""
+    (named,) = (m[1] for c in nbformat.read(path, 4).cells if (m := heads.COMMIT.search(c.source)))
+    if git("rev-parse", "--is-shallow-repository").stdout.strip() != "false":
+        pytest.skip("not a git checkout with its history")
+    assert git("merge-base", "--is-ancestor", named, "HEAD").returncode == 0, f"{named} is no part of this history"
+    files = set(git("ls-tree", "-r", "--name-only", named, "dtse_core").stdout.splitlines())
+    for module, names in imported(path):
+        home = module.replace(".", "/")
+        source = next((f for f in (f"{home}.py", f"{home}/__init__.py") if f in files), "")
+        assert source, f"commit {named[:10]} has no {module}; after a commit, make heads"
+        text = git("show", f"{named}:{source}").stdout
+        absent = [n for n in names if not re.search(rf"\b{n}\b", text) and f"{home}/{n}.py" not in files]
+        assert not absent, f"{source} of commit {named[:10]} has no {', '.join(absent)}; after a commit, make heads"
+
+
+def imported(path: Path) -> list[tuple[str, list[str]]]:
+    """What the cells of a notebook import from the package: module and names."""
+    trees = [tree(c) for c in nbformat.read(path, 4).cells if c.cell_type == "code"]
+    nodes = [node for t in trees if t for node in ast.walk(t) if isinstance(node, ast.ImportFrom) and node.module]
+    return [(n.module, [a.name for a in n.names]) for n in nodes if n.module.partition(".")[0] == "dtse_core"]
+
+
+def test_training_notebooks_ask_colab_for_a_gpu_and_no_others():
+    asking = {p.stem: nbformat.read(p, 4).metadata for p in NOTEBOOKS}
+    asking = {name: metadata["colab"] for name, metadata in asking.items() if metadata.get("accelerator") == "GPU"}
+    assert asking == {name: {"gpuType": "T4"} for name in ("08_train_a_subset", "11_ablations")}
 
 
 # ---- the rules themselves, on a small notebook that keeps them all

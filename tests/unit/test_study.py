@@ -11,7 +11,7 @@ from dtse_core.experiments.comparison import summary_rows
 from dtse_core.experiments.grid import read_grid
 from dtse_core.experiments.run import write_report
 
-STUDY = Path("benchmarks/study")
+STUDY = Path("dtse_core/experiments/study")
 TABLES = ("runs", "clips", "curves")
 BUDGETS = ("steps", "seconds")
 

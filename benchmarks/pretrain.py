@@ -1,6 +1,6 @@
 """Streams for the part of the study that compares text streams: MiniLM needs `model.pretrained`, which loads both.
 
-    python benchmarks/study/pretrain.py --out runs/study/streams
+    python benchmarks/pretrain.py --out runs/study/streams
 
 writes three folders. `visual`: the tiny ResNet after it learned to tell which kind of actor is where, in which color,
 on single frames of the toy world's training clips; no sentence is involved. `tiny-bert`: the tiny BERT at random
