@@ -46,8 +46,8 @@ def setup(**parameters: Any) -> Setup:
 
     `profile` is smoke, colab or paper. `device` "auto" is the GPU, if there is one; "" is the CPU in smoke,
     whose digits the lessons show, and "auto" elsewhere. `data_root` "" stands for the toy world, otherwise it is
-    an A2D folder. Further names are the notebook's own parameters. Raises `ValueError` for a parameter injected by papermill that the
-    notebook does not have, for an unknown profile, a wrong type or a missing device, and
+    an A2D folder. Further names are the notebook's own parameters. Raises `ValueError` for a parameter injected
+    by papermill that the notebook does not have, for an unknown profile, a wrong type or a missing device, and
     `FileNotFoundError` for a missing folder.
     """
     given = {"PROFILE": "smoke", "SEED": 0, "DEVICE": "", "DATA_ROOT": ""}
