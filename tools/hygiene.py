@@ -9,13 +9,18 @@ import difflib
 import re
 import statistics
 import sys
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import nbformat
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from tools.clocks import clocks_in_checks  # noqa: E402
 
 ORDER = ("head", "goals", "roadmap", "parameters", "bootstrap", "idea", "exercise", "summary", "assertions")
 BODY = ("idea", "toy", "define", "sketch", "check", "real", "explore")  # repeats between idea and exercise
@@ -74,10 +79,16 @@ def tags(cell: Any) -> list[str]:
     return [t.partition(":")[0] for t in cell.metadata.get("tags", [])]
 
 
+def plain(cell: Any) -> str:
+    """Text of a code cell without its magics: those that time are a call of `timeit`, others `pass`."""
+    text = re.sub(r"(?m)^(\s*(?:\w+ = )?)%+time.*$", r"\1timeit()", cell.source)
+    return re.sub(r"(?m)^(\s*)[%!].*$", r"\1pass", text)
+
+
 def tree(cell: Any) -> ast.Module | None:
-    """Syntax tree of a code cell whose magics are replaced by `pass`; None if it is no Python."""
+    """Syntax tree of a code cell; None if it is not Python."""
     try:
-        return ast.parse(re.sub(r"(?m)^(\s*)[%!].*$", r"\1pass", cell.source))
+        return ast.parse(plain(cell))
     except SyntaxError:
         return None
 
@@ -270,6 +281,14 @@ def no_closing_semicolon(page: Page) -> Iterator[str]:
             yield f"cell {k}: ends in a semicolon, which hides its value from papermill but not from nbval"
 
 
+def no_clock_in_a_check(page: Page) -> Iterator[str]:
+    """A time is printed; a check on it would fail on a slower machine."""
+    cells = [(k, plain(cell)) for k, cell in page.code if tree(cell)]
+    ends = list(accumulate(text.count("\n") + 1 for _, text in cells))
+    for line, text in clocks_in_checks(ast.parse("\n".join(text for _, text in cells))):
+        yield f"cell {cells[bisect_left(ends, line)][0]}: a clock's value in a check; print it instead: {text[:60]}"
+
+
 def clean_outputs(page: Page) -> Iterator[str]:
     meta = page.notebook.metadata
     if meta.get("kernelspec", {}).get("name") != "python3":
@@ -316,6 +335,7 @@ RULES = (
     marked_and_quoted,
     nothing_skipped,
     no_closing_semicolon,
+    no_clock_in_a_check,
     clean_outputs,
     no_private_paths,
 )

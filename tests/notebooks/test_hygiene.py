@@ -253,6 +253,8 @@ SLIPS = [
     ("nothing_skipped", "use a tag", replace("real", "plot()", "# NBVAL_IGNORE_OUTPUT\nplot()")),
     ("nothing_skipped", "for versions, devices and times only", lambda n: cell(n, "check").metadata.tags.append("nbval-ignore-output")),  # noqa: E501
     ("no_closing_semicolon", "ends in a semicolon", replace("real", "plot()", "plot(); ")),
+    ("no_clock_in_a_check", "cell 10: a clock's value in a check", replace("check", "True", "time.perf_counter() < end")),  # noqa: E501
+    ("no_clock_in_a_check", "print it instead: check(took.best < 1,", lambda n: (replace("toy", "1 + STEPS", "took = %timeit -o f(STEPS)")(n), replace("check", "True", "took.best < 1")(n))),  # noqa: E501
     ("clean_outputs", "kernelspec is not python3", lambda n: n.metadata.kernelspec.update(name="mine")),
     ("clean_outputs", "metadata.widgets is present", lambda n: n.metadata.update(widgets={})),
     ("clean_outputs", "metadata.papermill is present", lambda n: n.metadata.update(papermill={})),

@@ -20,6 +20,7 @@ TELL = (  # what setup() and record() publish, without the two seconds that torc
     "get_ipython().display_pub.publish({'text/plain': 'told'}, {'dtse': {'parameters': "
     "{'SEED': SEED, 'MODE': MODE, 'RATE': RATE}, 'config': {'a': 1}, 'recorded': {'metrics': {'mean_iou': 0.25}}}})"
 )
+BURN = "while time.process_time() < end: pass"
 
 
 def notebook(folder: Path, body: str = "sum(range(10**6))", parameters: str = PARAMETERS) -> Path:
@@ -131,14 +132,14 @@ def test_a_notebook_without_parameters_and_missing_or_broken_files_are_refused(t
 
 
 def test_a_run_records_what_was_asked_what_was_used_and_what_it_cost(tmp_path):
-    notebook(tmp_path, "held = bytearray(150 * 2**20)\nimport time\ntime.sleep(1.5)\nsum(range(4 * 10**6))")
+    notebook(tmp_path, "held = bytearray(150 * 2**20)\nimport time\nend = time.process_time() + 1.5\n" + BURN)
     [run] = grid_of(tmp_path, values={"SEED": 3}).runs
     record = carry_out(run, str(tmp_path / "work.ipynb"), str(tmp_path / "out"), 1)
     assert record["ok"], record["error"]
     assert record["asked"] == record["used"] == {"SEED": 3, "MODE": "ok", "RATE": 0.5}
     assert record["recorded"] == {"metrics": {"mean_iou": 0.25}} and record["config"] == {"a": 1}
     assert 150 * 2**20 < record["peak_memory"] < 2**30
-    assert record["cpu_seconds"] >= 0.1 and record["seconds"] >= 1.5
+    assert record["cpu_seconds"] >= 1.5 and record["seconds"] >= 1.5  # at any speed: until then the cell goes on
     assert record["versions"]["papermill"] and record["run"] == run.name
     assert read_result(tmp_path / "out") == record
 
