@@ -275,6 +275,7 @@ class Page:
 
     def __init__(self, monkeypatch, front_end: bool, headless: str = ""):
         self.pictures, self.widgets = [], []
+        plt.switch_backend("Agg")  # at the latest now, as the first figure's choice writes to plt.show
         monkeypatch.setattr(plt, "show", self.show)
         monkeypatch.setattr("IPython.display.display", self.widgets.append)
         monkeypatch.setenv("DTSE_HEADLESS", headless)
