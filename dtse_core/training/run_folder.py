@@ -1,6 +1,7 @@
 """What a run folder holds, and how it is written so that a cut at any moment loses nothing.
 
 run.json        every setting                     history.jsonl   a line per log and validation
+lock            who is training here, now
 versions.json   packages, git hash, hardware      checkpoints/    the newest `keep` states to resume from
 best/  final/   weights that `from_pretrained` loads: best in validation, and the last
 dtse/  wandb/   what the tracker writes, if one is chosen
@@ -12,7 +13,7 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,9 +37,40 @@ class RunState:
     stale: int = 0  # validations since then
 
 
-def open_run(out: Path, config: RunConfig) -> None:
-    """Makes the folder and writes down what runs in it, and on what. Errors as in `same_settings`."""
+@contextmanager
+def only_training(out: Path) -> Iterator[None]:
+    """Makes the folder and keeps other processes from training in it; ends with the process, however that ends.
+
+    Raises `ValueError` that names the process which is training there.
+    """
     out.mkdir(parents=True, exist_ok=True)
+    with open(out / "lock", "a+") as file:
+        try:
+            import fcntl
+
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # no worker inherits it, as it would with flock
+            if os.fstat(file.fileno()).st_nlink == 0:
+                raise BlockingIOError  # its holder was just ending
+        except (BlockingIOError, PermissionError) as error:
+            file.seek(0)
+            holder = file.read() or "another process"
+            raise ValueError(
+                f"{out} is in use: {holder} is training there; wait until it ends, stop it, or choose another --out"
+            ) from error
+        except (ImportError, OSError) as error:
+            print(f"{out} cannot be locked here ({error}); see that no other training uses it", flush=True)
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {platform.node()}")
+        file.flush()
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                (out / "lock").unlink()
+
+
+def open_run(out: Path, config: RunConfig) -> None:
+    """Writes down what runs in it, and on what. Errors as in `same_settings`."""
     if (out / "run.json").is_file():
         same_settings(out, config)
     write_json(out / "run.json", to_dict(config))

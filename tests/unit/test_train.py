@@ -1,6 +1,8 @@
 """The training loop: order of samples, rates, exact repetition and resume, refusals."""
 
+import ast
 import importlib.util
+import inspect
 import json
 import os
 import re
@@ -29,9 +31,11 @@ from dtse_core.data.batch import Batch
 from dtse_core.data.sentences import load_tokenizer
 from dtse_core.data.transforms import swap_left_right
 from dtse_core.model import DTSEOutput
-from dtse_core.train import train, train_step
+from dtse_core.train import main, train, train_step
+from dtse_core.training import preparation
 from dtse_core.training.batches import TrainingSamples, batch_order
 from dtse_core.training.optimizer import checkpoint_streams, has_idle_parameters, parameter_groups, rate_factor
+from dtse_core.training.outcome import MEASURED, outcome
 from dtse_core.training.run_folder import checkpoints, open_run
 
 SMALL = {
@@ -190,6 +194,8 @@ def gradients_of(monkeypatch, config) -> list[dict[str, torch.Tensor]]:
 
 
 def test_a_batch_in_parts_has_the_gradient_of_the_whole(tmp_path, monkeypatch):
+    """Whatever a launcher's environment says of parts."""
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "3")
     one = {"train.steps": 1, "train.mixed_precision": "no"}
     (whole,) = gradients_of(monkeypatch, small(tmp_path / "whole", **one))
     (parts,) = gradients_of(monkeypatch, small(tmp_path / "parts", **one, **{"train.accumulate": 4}))
@@ -276,8 +282,8 @@ def test_patience_ends_a_run_and_best_is_the_best_by_the_chosen_score(tmp_path, 
         return {"val_mean_iou": 0.5, "val_P@0.5": next(scores)}
 
     saved = []
-    monkeypatch.setattr("dtse_core.train.validate", validate)
-    monkeypatch.setattr("dtse_core.train.save_weights", lambda folder, *_: saved.append(folder.name))
+    monkeypatch.setattr(preparation, "validation_scores", validate)
+    monkeypatch.setattr(preparation, "save_weights", lambda folder, *_: saved.append(folder.name))
     patient = {"train.eval_every": 1, "train.best_by": "P@0.5", "train.patience": 2, "train.log_every": 1}
     train(small(tmp_path / "run", **patient), False)
     assert saved == ["best", "best", "final"]
@@ -285,7 +291,7 @@ def test_patience_ends_a_run_and_best_is_the_best_by_the_chosen_score(tmp_path, 
 
 
 def test_patience_survives_a_resume(tmp_path, monkeypatch):
-    monkeypatch.setattr("dtse_core.train.validate", lambda *_: {"val_mean_iou": 0.5})
+    monkeypatch.setattr(preparation, "validation_scores", lambda *_: {"val_mean_iou": 0.5})
     patient = small(tmp_path / "run", **{"train.eval_every": 1, "train.patience": 3, "train.checkpoint_every": 1})
 
     def cut(record):
@@ -313,8 +319,8 @@ def test_a_record_says_how_long_the_model_waited_for_data(tmp_path, monkeypatch)
 
 
 def test_versions_name_the_packages_and_the_machine(tmp_path):
-    open_run(tmp_path / "run", small(tmp_path / "run"))
-    found = json.loads((tmp_path / "run" / "versions.json").read_text())
+    open_run(tmp_path, small(tmp_path))
+    found = json.loads((tmp_path / "versions.json").read_text())
     assert found["torch"] == torch.__version__.partition("+")[0] or found["torch"] == torch.__version__
     assert {"python", "transformers", "accelerate", "numpy", "commit", "system", "machine", "gpus"} <= found.keys()
     assert found["cores"] == os.cpu_count()
@@ -356,7 +362,7 @@ def test_a_finished_folder_holds_what_the_training_page_lists(tmp_path):
     config, ever = small(tmp_path / "run", **{"train.steps": 3}), set()
     final = train(config, False, lambda _: ever.update(f.name for f in (tmp_path / "run").iterdir()))
     left = {f.name for f in final.parent.iterdir()}
-    assert ever | left == listed and left == listed - {"checkpoints"}
+    assert ever | left == listed and left == listed - {"checkpoints", "lock"}
     assert read_run_config(final) == override(config, {"out": "run"})
     assert DTSE.from_pretrained(final).config.window == 3 and len(load_tokenizer(final)) > 100
 
@@ -440,7 +446,45 @@ def test_the_training_page_names_every_training_setting_and_no_other():
 
 def test_training_clips_come_from_the_chosen_split(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr("dtse_core.train.build_dataset", lambda data, split, *_: asked.append(split) or [])
+    monkeypatch.setattr(preparation, "build_dataset", lambda data, split, *_: asked.append(split) or [])
     with pytest.raises(ValueError, match="no clip to train on: split twins of toy is empty"):
         train(small(tmp_path / "run", **{"data.train_split": "twins", "data.val_split": "test"}), False)
     assert asked == ["twins", "test"]
+
+
+def test_the_loop_fits_on_one_screen():
+    (loop,) = [node for node in ast.walk(ast.parse(inspect.getsource(train))) if isinstance(node, ast.While)]
+    assert loop.end_lineno - loop.lineno < 40
+
+
+def test_the_command_ends_with_steps_validation_and_what_more_would_give(tmp_path, monkeypatch, capsys):
+    flags = "--train.steps 2 --train.batch 4 --train.eval_samples 4 --data.toy_clips 40 --data.size 32 48"
+    command = f"train --preset tiny --out {tmp_path / 'run'} {flags}"
+    monkeypatch.setattr(sys, "argv", command.split())
+    main()
+    made, warning, more, weights = capsys.readouterr().out.splitlines()[-4:]
+    score = history(tmp_path / "run")[-1]["val_mean_iou"]
+    assert re.fullmatch(rf"2 steps in \d+\.\d minutes, mean IoU {score:.3f} on val", made)
+    assert "few steps" in warning and "1,850" in warning
+    assert all(f"{iou} after {steps:,} steps" in more for steps, iou in MEASURED.items())
+    assert weights == f"final weights: {tmp_path / 'run' / 'final'}"
+
+
+@pytest.mark.parametrize(
+    ("steps", "lines", "expected"), [(100, 3, "1,850 steps (37 minutes"), (1850, 2, "5,000 steps"), (8000, 1, "8,000")]
+)
+def test_the_outcome_tells_only_of_longer_runs_and_how_long_they_take_here(tmp_path, steps, lines, expected):
+    records = [{"step": steps, "seconds": 120, "val_mean_iou": 0.5}, {"step": steps, "seconds": 120, "loss": 1.0}]
+    (tmp_path / "history.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    said = outcome(small(tmp_path)).splitlines()
+    assert len(said) == lines and expected in said[-1] and said[0].startswith(f"{steps:,} steps in 2.0 minutes")
+
+
+def test_expectations_are_those_of_the_recipe_page():
+    page = (Path(__file__).parents[2] / "docs" / "recipe.md").read_text(encoding="utf-8")
+    fixed = page.partition("`--train.steps 1850`")[2].partition("0, `--model.lmdf off`")[0]
+    found = {1850: re.findall(r"^\| \d \| (0\.\d+)", fixed, re.MULTILINE)}
+    for steps, iou in re.findall(r"^\| \d[^|]*\| (5,000|8,000) \| (0\.\d+)", page, re.MULTILINE):
+        found.setdefault(int(steps.replace(",", "")), []).append(iou)
+    ranges = {n: sorted({f"{float(iou):.2f}" for iou in scores}) for n, scores in found.items()}
+    assert {n: " to ".join(dict.fromkeys((r[0], r[-1]))) for n, r in ranges.items()} == MEASURED

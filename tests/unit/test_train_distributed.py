@@ -16,6 +16,8 @@ from dtse_core import DTSE, preset, train
 from dtse_core.config import to_dict
 from dtse_core.data import ToyWorld
 from dtse_core.data.sentences import load_tokenizer
+from dtse_core.training import preparation
+from dtse_core.training.preparation import validation_scores
 from dtse_core.training.run_folder import checkpoints
 
 TINY = {
@@ -128,10 +130,10 @@ def test_shares_of_a_validation_meet_in_every_sample_once(monkeypatch, count):
         shares.append(share)
         return [sample for part in shares for sample in part]
 
-    monkeypatch.setattr(train, "gather_object", gather)
+    monkeypatch.setattr(preparation, "gather_object", gather)
     for rank in range(3):
-        scores = train.validate(accelerator(rank, 3), model, world, tokenizer, settings) if rank < 3 else None
+        scores = validation_scores(accelerator(rank, 3), model, world, tokenizer, settings)
     together = [sample.sample_id for share in shares for sample in share]
     assert len(together) == len(set(together)) == count
     shares.clear()
-    assert scores == pytest.approx(train.validate(accelerator(), model, world, tokenizer, settings), abs=1e-3)
+    assert scores == pytest.approx(validation_scores(accelerator(), model, world, tokenizer, settings), abs=1e-3)

@@ -1,8 +1,11 @@
 """What can go wrong in a training: it resumes or stops with a clear line, and the last good checkpoint stays."""
 
+import errno
+import fcntl
 import json
 import multiprocessing
 import os
+import platform
 import random
 import resource
 import shutil
@@ -94,6 +97,42 @@ def test_ten_kills_at_random_moments_change_nothing(tmp_path):
     assert same(weights(out / "final"), weights(undisturbed))
     lines = (out / "history.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [*range(1, steps + 1), steps]
+
+
+def hold(setting, reached):
+    """Trains to its first record, and stays there."""
+
+    def on_log(_):
+        reached.set()
+        time.sleep(600)
+
+    train.train(setting, False, on_log)
+
+
+def test_a_second_training_of_a_folder_stops_before_it_writes_and_a_kill_frees_the_folder(tmp_path):
+    out, reached = tmp_path / "run", ZYGOTE.Event()
+    setting = config(out, 4, **{"data.workers": 1})  # a worker outlives its training by some seconds
+    first = ZYGOTE.Process(target=hold, args=(setting, reached))
+    first.start()
+    assert reached.wait(120)
+    before = {file: file.read_bytes() for file in out.rglob("*")}
+    refusal = rf"{out} is in use: process {first.pid} on {platform.node()} is training there; .* another --out"
+    with pytest.raises(ValueError, match=refusal):
+        train.train(setting, False)
+    assert {file: file.read_bytes() for file in out.rglob("*")} == before
+    first.kill()
+    first.join()
+    train.train(setting, False)
+    assert [json.loads(line)["step"] for line in (out / "history.jsonl").read_text().splitlines()] == [1, 2, 3, 4, 4]
+
+
+def test_a_disk_without_locks_is_said_and_trained_on(tmp_path, monkeypatch, capsys):
+    def refuse(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "lockf", refuse)
+    train.train(config(tmp_path / "run", 2), False)
+    assert "run cannot be locked here ([Errno 38] Function not implemented)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("file", "full_after"), [("step_000000004", 4), ("history.jsonl", 3)])

@@ -1,0 +1,266 @@
+"""What stands ready before the first step, and what the loop of `train.py` does with it after one."""
+
+import math
+import os
+import shutil
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import (
+    DistributedDataParallelKwargs,
+    GradientAccumulationPlugin,
+    broadcast,
+    gather_object,
+    set_seed,
+)
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Subset
+from tqdm import tqdm
+
+from ..config import ModelConfig, RunConfig
+from ..data.batch import Batch
+from ..data.build import build_dataset
+from ..data.sentences import load_tokenizer
+from ..model import DTSE
+from ..scoring.clips import evaluate, some_of
+from ..scoring.summary import summarize
+from ..shared.console import bars_hidden
+from .batches import TrainingSamples, batch_order, collate_training
+from .optimizer import MuonAdamW, checkpoint_streams, has_idle_parameters, parameter_groups
+from .run_folder import (
+    RunState,
+    all_finite,
+    append_history,
+    cut_history,
+    diverged,
+    open_run,
+    require_tracker,
+    resume,
+    save_checkpoint,
+    save_weights,
+    start_tracker,
+)
+
+
+@dataclass
+class Training:
+    """A run that is ready for its next step: `prepare` makes it, the loop calls its methods."""
+
+    config: RunConfig
+    accelerator: Accelerator
+    model: nn.Module  # as the accelerator wraps it
+    optimizer: torch.optim.Optimizer
+    batches: Iterator[Batch]
+    validation: Any  # a data set
+    tokenizer: Any
+    steps: int  # the run ends there, if not by time or patience before
+    state: RunState
+    bar: tqdm
+    on_log: Callable[[dict[str, Any]], object] | None = None
+
+    def __post_init__(self):
+        self.out, self.bare = Path(self.config.out), self.accelerator.unwrap_model(self.model)
+        self.main = self.accelerator.is_main_process
+        self.sums = torch.zeros(3, device=self.accelerator.device)  # loss, IoU and batches since the last record
+        self.begun = time.monotonic() - self.state.seconds
+        self.waited, self.recorded = 0.0, time.monotonic()
+
+    @property
+    def share(self) -> float:
+        """How much of the run is done, by steps or by time, whichever is further."""
+        minutes = self.config.train.minutes
+        return max(self.state.step / max(self.steps, 1), self.state.seconds / 60 / minutes if minutes else 0.0)
+
+    @property
+    def over(self) -> bool:
+        """True at the end of the run: by steps, by time, or because validations no longer get better."""
+        return self.share >= 1 or 0 < self.config.train.patience <= self.state.stale
+
+    def due(self, every: int) -> bool:
+        """True after every so many steps, and at the end of the run; 0 means at the end alone."""
+        return self.over or (every > 0 and self.state.step % every == 0)
+
+    def next_batch(self) -> Batch:
+        """The next part of a batch, on the device."""
+        asked = time.monotonic()
+        batch = next(self.batches).to(self.accelerator.device, non_blocking=True)
+        self.waited += time.monotonic() - asked
+        return batch
+
+    def add(self, loss: Tensor, iou: Tensor) -> None:
+        """Counts a part of a batch in the means of the next record."""
+        self.sums += torch.stack([loss.detach(), iou, torch.ones_like(iou)])
+
+    def count_step(self) -> None:
+        """One step further, on one clock for all processes: rates and the end depend on it."""
+        self.state.step += 1
+        self.state.seconds = time.monotonic() - self.begun
+        if self.config.train.minutes and self.accelerator.num_processes > 1:
+            self.state.seconds = broadcast(torch.tensor(self.state.seconds, device=self.accelerator.device)).item()
+
+    def require_finite(self) -> None:
+        """Raises `FloatingPointError` if the loss since the last record, or any weight, is no longer a number."""
+        self.loss, self.iou, _ = (self.accelerator.reduce(self.sums, "mean") / self.sums[2]).tolist()
+        if not math.isfinite(self.loss):
+            raise diverged(f"the loss became {self.loss} before step {self.state.step}", self.out)
+        if not all_finite(self.bare):
+            raise diverged(f"weights are no longer finite at step {self.state.step}", self.out)
+
+    def log(self) -> None:
+        """Records mean loss and IoU since the last time, and the share of time spent waiting for clips."""
+        wait = round(self.waited / (time.monotonic() - self.recorded), 3)
+        self._record({"loss": self.loss, "iou": self.iou, "wait": wait})
+        self.bar.n = min(100 * self.share, 100)
+        best = f"{self.state.best:.3f}"
+        self.bar.set_postfix(step=self.state.step, loss=f"{self.loss:.3f}", iou=f"{self.iou:.3f}", best=best)
+        self.sums.zero_()
+        self.waited, self.recorded = 0.0, time.monotonic()
+
+    def validate(self) -> None:
+        """Records scores on the validation clips, and keeps the weights if they are the best so far."""
+        scores = validation_scores(self.accelerator, self.bare, self.validation, self.tokenizer, self.config)
+        self.model.train()
+        self._record(scores)
+        score = scores[f"val_{self.config.train.best_by}"]
+        better = score > self.state.best
+        self.state.best, self.state.stale = (score, 0) if better else (self.state.best, self.state.stale + 1)
+        if better and self.main:
+            save_weights(self.out / "best", self.bare, self.tokenizer, self.config)
+        self.waited, self.recorded = 0.0, time.monotonic()
+
+    def save(self) -> None:
+        """Saves a checkpoint to resume from."""
+        if self.main:
+            save_checkpoint(self.out, self.state, self.bare, self.optimizer, self.accelerator, self.config.train.keep)
+
+    def finish(self) -> None:
+        """Saves the final weights; checkpoints go, since nothing is left to resume."""
+        self.bar.close()
+        if self.main:
+            save_weights(self.out / "final", self.bare, self.tokenizer, self.config)
+            shutil.rmtree(self.out / "checkpoints", ignore_errors=True)
+        self.accelerator.wait_for_everyone()
+        for tracker in self.accelerator.trackers:
+            tracker.finish()
+
+    def _record(self, record: dict[str, Any]) -> None:
+        """Writes a record to the history, and tells it to the tracker and to `on_log`."""
+        record = {"step": self.state.step, "seconds": round(self.state.seconds, 1), **record}
+        self.accelerator.log(record, step=self.state.step)
+        if self.main:
+            append_history(self.out, record)
+            if self.on_log:
+                self.on_log(record)
+
+
+def join_processes(config: RunConfig) -> Accelerator:
+    """This process and those that train with it, told how a step is shared out and taken in parts.
+
+    Raises `ValueError` if the batch does not divide, `ImportError` if the tracker is not installed.
+    """
+    c = config.train
+    require_tracker(c.tracker)
+    AcceleratorState._reset_state()  # an earlier training of this process may have had another precision
+    several = int(os.environ.get("WORLD_SIZE", 1)) > 1
+    accelerator = Accelerator(
+        cpu=several and not torch.cuda.is_available(),  # untold, each of the processes would train for itself
+        mixed_precision=c.mixed_precision,
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=c.accumulate),
+        log_with=None if c.tracker == "none" else c.tracker,
+        project_dir=config.out,
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=has_idle_parameters(config.model))],
+    )
+    processes = accelerator.num_processes
+    if processes > 1:
+        accelerator.print(f"{processes} processes train together, {c.batch / processes:g} clips each a step")
+    if c.batch % (processes * c.accumulate):
+        raise ValueError(
+            f"train.batch {c.batch} must divide evenly among {processes} processes of train.accumulate {c.accumulate}"
+        )
+    return accelerator
+
+
+def prepare(
+    config: RunConfig,
+    accelerator: Accelerator,
+    make_model: Callable[[ModelConfig], nn.Module] = DTSE,
+    progress: bool = False,
+    on_log: Callable[[dict[str, Any]], object] | None = None,
+) -> Training:
+    """Data, model and optimiser, all from the seed, and where the run stands. Arguments and errors as in `train`."""
+    c, out, main = config.train, Path(config.out), accelerator.is_main_process
+    set_seed(c.seed)
+    if c.threads:
+        torch.set_num_threads(c.threads)
+    tokenizer = load_tokenizer(config.model.text)
+    window = config.model.window, config.model.causal
+    training = build_dataset(config.data, config.data.train_split, *window)
+    validation = build_dataset(config.data, config.data.val_split, *window)
+    if not len(training):
+        raise ValueError(f"no clip to train on: split {config.data.train_split} of {config.data.name} is empty")
+    steps = min(c.steps, math.ceil(c.epochs * len(training) / c.batch)) if c.epochs else c.steps
+
+    model = make_model(config.model).to(memory_format=torch.channels_last)  # convolutions run a tenth faster so
+    if c.checkpoint_streams:
+        checkpoint_streams(model)
+    optimizer = MuonAdamW(parameter_groups(model, config), weight_decay=c.weight_decay)
+    warnings.filterwarnings("ignore", "Grad strides do not match")  # of 1x1 convolutions, which have no layout
+    model, optimizer = accelerator.prepare(model, optimizer)
+
+    if main:
+        open_run(out, config)
+    accelerator.wait_for_everyone()
+    state = resume(out, accelerator.unwrap_model(model), optimizer, accelerator)
+    if main:
+        cut_history(out, state.step)
+    start_tracker(accelerator, config)
+    place = accelerator.process_index, accelerator.num_processes
+    batches = DataLoader(
+        TrainingSamples(training, c.seed, config.data.flip),
+        batch_sampler=batch_order(len(training), c.batch, c.seed, state.step, *place, c.accumulate),
+        collate_fn=partial(collate_training, tokenizer=tokenizer, data=config.data),
+        num_workers=config.data.workers,
+        pin_memory=accelerator.device.type == "cuda",
+    )
+    bar = tqdm(
+        total=100,
+        disable=not (progress and main) or bars_hidden(),
+        bar_format="{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
+    )
+    model.train()
+    return Training(
+        config, accelerator, model, optimizer, iter(batches), validation, tokenizer, steps, state, bar, on_log
+    )
+
+
+def validation_scores(
+    accelerator: Accelerator, model: nn.Module, dataset, tokenizer, config: RunConfig
+) -> dict[str, float]:
+    """Validation scores with a `val_` prefix, on `eval_samples` samples of the data set, always the same.
+
+    Each process scores its share; all of them get the scores of the whole.
+    """
+    data, chosen = config.data, some_of(dataset, config.train.eval_samples or len(dataset))
+    mine = Subset(dataset, chosen[accelerator.process_index :: accelerator.num_processes])
+    samples = []
+    if len(mine):
+        samples = evaluate(
+            model.eval(),
+            mine,
+            tokenizer,
+            data.size,
+            accelerator.device,
+            workers=data.workers,
+            progress=False,
+            max_words=data.max_words,
+        )
+    metrics = summarize(gather_object(samples))["metrics"]
+    return {f"val_{name}": metrics[name] for name in ("mean_iou", "overall_iou", "P@0.5", "AP_mean_precision")}
