@@ -12,6 +12,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
+DEV := $(VENV)/.ready-dev
 TOY := runs/toy_a2d_small
 GRID ?= dtse_core/experiments/grids/smoke.toml
 STRICT := $(wildcard notebooks/0[0-7]_*.ipynb)
@@ -40,9 +41,9 @@ COMPAT := .venv-compat
 test-compat: $(COMPAT)/.ready ## the model's tests on transformers 4.57
 	$(COMPAT)/bin/python -m pytest -n 2 $(wildcard $(patsubst %,tests/unit/test_%.py,layers streams vlmg lmdf encoder decoder model collate predict))
 
-$(COMPAT)/.ready: requirements.lock requirements-testdata.lock pyproject.toml
+$(COMPAT)/.ready: requirements-dev.lock requirements-testdata.lock pyproject.toml
 	$(PYTHON) -m venv $(COMPAT)
-	grep -vE '^(transformers|huggingface-hub|tokenizers)==' requirements.lock > $(COMPAT)/requirements.txt
+	grep -vE '^(transformers|huggingface-hub|tokenizers)==' requirements-dev.lock > $(COMPAT)/requirements.txt
 	$(COMPAT)/bin/python -m pip install --quiet -r $(COMPAT)/requirements.txt 'transformers==4.57.*'
 	$(COMPAT)/bin/python -m pip install --quiet --no-deps -r requirements-testdata.lock
 	$(COMPAT)/bin/python -m pip install --quiet --no-deps -e .
@@ -51,7 +52,7 @@ $(COMPAT)/.ready: requirements.lock requirements-testdata.lock pyproject.toml
 # The site is as new as what it shows; a warning is an error, and leaves no front page behind.
 SITE := runs/gallery/index.html
 gallery: $(SITE) ## all executed notebooks, figures, API and register as a site; open runs/gallery/index.html
-$(SITE): $(READY) README.md $(wildcard docs/*.* notebooks/*.ipynb notebooks/lessons.toml figures/*.* dtse_core/*.py dtse_core/*/*.py)
+$(SITE): $(DEV) README.md $(wildcard docs/*.* notebooks/*.ipynb notebooks/lessons.toml figures/*.* dtse_core/*.py dtse_core/*/*.py)
 	rm -rf runs/gallery docs/api
 	$(VENV)/bin/sphinx-build --fail-on-warning --keep-going --fresh-env -c docs -d runs/gallery_cache . runs/gallery
 
@@ -59,7 +60,7 @@ test-browser: $(SITE) ## the site and two notebooks in a real browser; needs Chr
 	@command -v chromium >/dev/null || { echo "make test-browser needs Chromium: apt-get install chromium"; exit 1; }
 	$(PY) -m pytest tests/browser
 
-lint: $(READY) ## ruff and codespell
+lint: $(DEV) ## ruff and codespell
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/codespell
@@ -76,30 +77,34 @@ experiments: $(READY) ## run a grid of experiments, gather and compare: GRID=dts
 	$(PY) -m dtse_core.experiments collect $(GRID)
 	$(PY) -m dtse_core.experiments report $(GRID)
 
-bench: $(READY) ## run the benchmarks; NAME=... for one
+bench: $(DEV) ## run the benchmarks; NAME=... for one
 	$(PY) benchmarks/bench.py $(NAME) --json
 
-# The lock names no index and no path, and torch without its build (+cpu, +cu...), so that it serves
-# every machine. pip-compile drops decord's platform marker; it is put back.
-TORCH := 2.13.0
-HAS_DECORD := (sys_platform == 'linux' and platform_machine == 'x86_64') or (sys_platform == 'win32' and platform_machine == 'AMD64')
-lock: $(READY) ## write requirements.lock anew; UPGRADE=--upgrade takes newest versions
-	$(VENV)/bin/pip-compile pyproject.toml --quiet --all-extras --strip-extras --no-header --no-annotate \
-	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
-	  --upgrade-package torch==$(TORCH) $(UPGRADE) --output-file requirements.lock
-	{ echo "# Exact versions of everything, written by 'make lock'. Install with: pip install -r requirements.lock"; \
-	  sed -E -e '/^(#|$$)/d' -e 's/^(torch==[0-9.]+)\+.*/\1/' -e "s/^decord==[^;]*$$/&; $(HAS_DECORD)/" requirements.lock; \
-	} > requirements.lock.part
-	mv requirements.lock.part requirements.lock
+# The locks name no index and no path, and torch without its build (+cpu, +cu...), so that they serve every machine and
+# every Python from 3.11.2, Debian 12's. pyproject.toml, [tool.uv], says what they leave out and why.
+UV := $(VENV)/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11.2 --fork-strategy fewest \
+  --no-header --no-annotate --no-emit-package dtse
+lock: $(DEV) ## write both locks anew; UPGRADE=--upgrade takes newest versions
+	$(UV) $(UPGRADE) --all-extras --output-file requirements-dev.lock
+	cp requirements-dev.lock requirements.lock  # the same versions
+	$(UV) --extra data --extra experiments --output-file requirements.lock
+	for f in requirements requirements-dev; do \
+	  { echo "# Exact versions, written by 'make lock'. Install with: pip install -r $$f.lock"; grep -v '^#' $$f.lock; } > $$f.part; \
+	  mv $$f.part $$f.lock; \
+	done
 
 # Stamped last: an interrupted installation resumes at the next call.
-$(READY): requirements.lock requirements-testdata.lock pyproject.toml
+$(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.version_info >= (3, 11) or sys.exit( \
 	  f"dtse needs Python 3.11 or newer; $(PYTHON) is {v}. Name another one: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet -r requirements.lock
+	$(PY) -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DEV): $(READY) requirements-dev.lock requirements-testdata.lock
+	$(PY) -m pip install --quiet -r requirements-dev.lock
 	$(PY) -m pip install --quiet --no-deps -r requirements-testdata.lock
-	$(PY) -m pip install --quiet --no-deps -e .
 	@touch $@
 
 clean: ## remove what these targets made; keeps .venv and your own runs

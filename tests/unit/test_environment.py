@@ -3,29 +3,34 @@
 import re
 import subprocess
 import tomllib
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, metadata, version
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ADDRESS = PROJECT["urls"]["Repository"]
-LOCK = (ROOT / "requirements.lock").read_text()
+RUNTIME, WHOLE = (ROOT / "requirements.lock").read_text(), (ROOT / "requirements-dev.lock").read_text()
 
 
-def requirements() -> dict[str, str]:
-    """All requirements of all groups: name -> the whole requirement, normalized."""
-    groups = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
-    return {Requirement(line).name: str(Requirement(line)) for group in groups for line in group}
+def requirements(*extras: str) -> dict[str, str]:
+    """The requirements of the package and of some extras, by default of all: name -> the whole requirement."""
+    groups = PROJECT["optional-dependencies"]
+    lines = [*PROJECT["dependencies"], *(line for e in extras or groups for line in groups[e])]
+    return {Requirement(line).name: str(Requirement(line)) for line in lines if not line.startswith("dtse[")}
 
 
-def pins() -> dict[str, str]:
-    lines = [line for line in LOCK.splitlines() if line and not line.startswith("#")]
-    found = [Requirement(line) for line in lines]
-    return {canonicalize_name(r.name): str(r.specifier) for r in found}
+def pins(lock: str) -> dict[str, Requirement]:
+    lines = [line for line in lock.splitlines() if line and not line.startswith("#")]
+    found = {canonicalize_name(Requirement(line).name): Requirement(line) for line in lines}
+    assert len(found) == len(lines), "one version of each package"
+    return found
 
 
 def tracked() -> list[Path]:
@@ -49,26 +54,60 @@ def test_conda_environment_says_what_each_package_is_for():
     assert [line for line in lines if line.startswith("      - ") and " # " not in line] == []
 
 
-def test_lock_satisfies_every_requirement():
-    locked = pins()
-    for name, line in requirements().items():
-        pin = locked.get(canonicalize_name(name), "")
+@pytest.mark.parametrize(
+    ("lock", "extras"), [(RUNTIME, ("data", "experiments")), (WHOLE, ())], ids=["runtime", "whole"]
+)
+def test_a_lock_satisfies_every_requirement(lock, extras):
+    locked = pins(lock)
+    for name, line in requirements(*extras).items():
+        pin = str(locked[canonicalize_name(name)].specifier)
         assert re.fullmatch(r"==[\w.]+", pin), f"{name} is not pinned; run make lock"
         assert Requirement(line).specifier.contains(pin[2:], prereleases=True), f"{name}{pin} breaks {line}"
 
 
-def test_lock_names_no_index_no_path_and_no_build():
-    for file in ("requirements.lock", "requirements-testdata.lock"):
+def test_the_tutorial_installs_nothing_of_what_only_develops_it_in_the_same_versions():
+    runtime, whole = pins(RUNTIME), pins(WHOLE)
+    only = {canonicalize_name(name) for name in requirements("notebooks", "docs", "dev").keys() - requirements("data")}
+    assert {"jupyterlab", "sphinx", "pytest", "vos-benchmark", "playwright"} <= only and not only & set(runtime)
+    assert {name: str(pin.specifier) for name, pin in runtime.items()}.items() <= {
+        name: str(pin.specifier) for name, pin in whole.items()
+    }.items()
+
+
+def test_readers_get_jupyterlab_and_what_runs_every_notebook():
+    assert "dtse[experiments]" in PROJECT["optional-dependencies"]["notebooks"]
+    assert {"jupyterlab", "pyarrow", "pandas", "distributed", "papermill"} <= {
+        *requirements("notebooks", "experiments")
+    }
+    assert 'pip install -e ".[data,notebooks]"' in (ROOT / "README.md").read_text()
+
+
+def test_locked_versions_run_on_the_python_of_debian_12():
+    asked = {}
+    for name, pin in pins(WHOLE).items():
+        with suppress(PackageNotFoundError):  # of another system
+            if pin.specifier.contains(version(name)):
+                asked[name] = metadata(name)["Requires-Python"]
+    assert len(asked) > 150
+    assert {
+        name: python for name, python in asked.items() if python and not SpecifierSet(python).contains("3.11.2")
+    } == {}
+
+
+def test_locks_name_no_index_no_path_and_no_build():
+    for file in ("requirements.lock", "requirements-dev.lock", "requirements-testdata.lock"):
         lines = [line for line in (ROOT / file).read_text().splitlines() if not line.startswith("#")]
         for line in lines:
             assert not re.search(r"://|/|\\|^-|\+", line.partition(";")[0]), f"{file}: {line}"
             assert "==" in line, f"{file}: {line} is not exact"
 
 
-def test_lock_leaves_decord_out_where_it_has_no_wheel():
-    (line,) = (line for line in LOCK.splitlines() if line.startswith("decord"))
-    (wanted,) = (r for r in requirements().values() if r.startswith("decord"))
-    assert Requirement(line).marker == Requirement(wanted).marker
+@pytest.mark.parametrize("system", ["linux", "win32", "darwin"])
+@pytest.mark.parametrize("machine", ["x86_64", "AMD64", "aarch64", "arm64"])
+def test_locks_leave_decord_out_where_it_has_no_wheel(system, machine):
+    where = {"sys_platform": system, "platform_machine": machine}
+    wanted = Requirement(requirements()["decord"]).marker.evaluate(where)
+    assert pins(RUNTIME)["decord"].marker.evaluate(where) == pins(WHOLE)["decord"].marker.evaluate(where) == wanted
 
 
 def test_citation_names_this_repository_and_the_paper_first():
