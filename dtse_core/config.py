@@ -1,35 +1,70 @@
-"""Every setting of a run, as frozen dataclasses, and the three presets.
+"""Every setting of a run, as frozen dataclasses, and the three presets; types and ranges, checked in one place.
 
 `preset("tiny", **{"train.seed": 1, "model.lmdf": "off"})` is how the notebooks, the tests
-and the command line all make a configuration.
+and the command line all make a configuration. The annotation of a field says what it may hold, and making the
+dataclass checks it: from Python, a command line, a grid or run.json alike.
 """
 
 import ast
 import dataclasses
 import difflib
+import math
+import os
+import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
+
+
+class Allowed(NamedTuple):
+    """What a value must be beside its type: in words, and as a test."""
+
+    words: str
+    test: Callable[[Any], Any]
+
+    def __repr__(self) -> str:
+        return self.words
+
+
+def at_least(lowest: int) -> Allowed:
+    return Allowed(f"{lowest} or more", lambda n: n >= lowest)
+
+
+Count = Annotated[int, at_least(1)]
+Whole = Annotated[int, at_least(0)]
+Odd = Annotated[int, Allowed("odd: 1, 3, 5 ...", lambda n: n >= 1 and n % 2 == 1)]
+Seed = Annotated[int, Allowed("0 to 4294967295", lambda n: 0 <= n < 2**32)]  # what NumPy takes
+Amount = Annotated[float, at_least(0)]
+Positive = Annotated[float, Allowed("above 0", lambda x: x > 0)]
+Share = Annotated[float, Allowed("0 to 1", lambda x: 0 <= x <= 1)]
+Name = Annotated[str, Allowed("a name, not empty", bool)]
+Counts = Annotated[tuple[Count, ...], Allowed("one number or more", len)]
+Stages = Annotated[
+    tuple[int, ...],
+    Allowed("rising stage numbers out of 2 3 4 5", lambda s: set(s) <= {2, 3, 4, 5} and list(s) == sorted(set(s))),
+]
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """The architecture. Defaults are those of the `paper` preset (design choices D-2 to D-16)."""
 
-    visual: str = "microsoft/resnet-101"  # ResNet: hub name, folder, or "tiny-resnet"
-    text: str = "bert-base-uncased"  # BERT-type model: hub name, folder, or "tiny-bert"
+    visual: Name = "microsoft/resnet-101"  # ResNet: hub name, folder, or "tiny-resnet"
+    text: Name = "bert-base-uncased"  # BERT-type model: hub name, folder, or "tiny-bert"
     pretrained: bool = True  # load both streams' weights; False starts from random ones
     saved_streams: dict[str, Any] = field(default_factory=dict)  # both streams' own configs, kept by checkpoints
 
-    window: int = 3  # T: frames that the model sees at once (D-3)
+    window: Odd = 3  # T: frames that the model sees at once (D-3)
     causal: bool = False  # both references before the current frame, for live video
 
-    vlmg_stages: tuple[int, ...] = (3, 4, 5)  # after which ResNet stages VLMG is inserted (2 to 5)
-    vlmg_width: int = 256  # d: channels in which vision and language meet
-    vlmg_heads: int = 8  # heads of the vision-to-language attention
-    vlmg_bins: tuple[int, ...] = (1, 3, 6, 8)  # pyramid pooling: M is the sum of their squares
+    vlmg_stages: Stages = (3, 4, 5)  # after which ResNet stages VLMG is inserted (2 to 5)
+    vlmg_width: Count = 256  # d: channels in which vision and language meet
+    vlmg_heads: Count = 8  # heads of the vision-to-language attention
+    vlmg_bins: Counts = (1, 3, 6, 8)  # pyramid pooling: M is the sum of their squares
     vision_to_language: bool = True  # words are guided by the frame
     language_to_vision: bool = True  # pixels are guided by the words
     text_levels: Literal["hierarchical", "last"] = "hierarchical"  # word features that VLMG meets
@@ -37,30 +72,23 @@ class ModelConfig:
 
     lmdf: Literal["off", "static", "current_only", "full"] = "full"  # what makes the filters
     lmdf_language: bool = True  # the sentence gates the temporal features
-    lmdf_width: int = 64  # w: channels of the temporal path
-    filtered_width: int = 64  # m: channels that are filtered
-    filter_size: int = 3  # K: side of a dynamic filter
-    dilations: tuple[int, ...] = (1, 3, 5)  # R: rates at which the filters act
-    lmdf_bins: tuple[int, ...] = (1, 3, 6, 8)  # pooled regions of a reference frame
+    lmdf_width: Count = 64  # w: channels of the temporal path
+    filtered_width: Count = 64  # m: channels that are filtered
+    filter_size: Odd = 3  # K: side of a dynamic filter
+    dilations: Counts = (1, 3, 5)  # R: rates at which the filters act
+    lmdf_bins: Counts = (1, 3, 6, 8)  # pooled regions of a reference frame
     filtered: Literal["current", "reference"] = "current"  # which frame the filters act on
 
-    widths: tuple[int, int, int] = (64, 128, 256)  # decoder channels at strides 4, 8 and 16; LMDF shares the last two
+    widths: tuple[Count, Count, Count] = (
+        64,
+        128,
+        256,
+    )  # of the decoder at strides 4, 8 and 16; LMDF shares the last two
     norm: Literal["batch", "group"] = "batch"  # of the new layers, and of streams from scratch (D-16)
     freeze_batch_norm: bool = True  # pretrained statistics stay as they are, in train() too
 
     def __post_init__(self):
-        for f in dataclasses.fields(self):  # JSON gives lists back
-            if isinstance(getattr(self, f.name), list):
-                object.__setattr__(self, f.name, tuple(getattr(self, f.name)))
-        _require(
-            self.window >= 1 and self.window % 2 == 1, f"model.window is {self.window}; it must be odd: 1, 3, 5 ..."
-        )
-        _require(self.filter_size % 2 == 1, f"model.filter_size is {self.filter_size}; it must be odd")
-        _require(
-            set(self.vlmg_stages) <= {2, 3, 4, 5} and list(self.vlmg_stages) == sorted(set(self.vlmg_stages)),
-            f"model.vlmg_stages is {self.vlmg_stages}; it must be rising stage numbers out of 2 3 4 5",
-        )
-        _check_choices(self, "model")
+        check_settings(self, "model.")
 
 
 DATASETS = {  # by name: the class, and frames between the current frame and a reference (D-3)
@@ -78,21 +106,21 @@ class DataConfig:
 
     name: str = "toy"  # toy (drawn in memory), a2d, jhmdb, ref_davis, refer_youtube_vos or mevis
     root: str = ""  # the data set's folder; not needed for toy
-    size: tuple[int, int] = (320, 320)  # height, width that the model sees (D-2)
+    size: tuple[Count, Count] = (320, 320)  # height, width that the model sees (D-2)
     train_split: str = "train"  # learned from; refer_youtube_vos also has local-train, without what local-val holds
     val_split: str = "val"  # scored during training; real A2D has no validation part
-    offset: int = 6  # frames between the current frame and a reference; 0 is the data set's own choice (D-3)
+    offset: Whole = 6  # frames between the current frame and a reference; 0 is the data set's own choice (D-3)
     flip: Literal["no", "swap", "skip"] = "no"  # mirror half the clips: swap left and right in the sentence, or skip it
-    max_words: int = 64  # longest expression, in word pieces
-    workers: int = 0  # processes that prepare batches beside the training process
+    max_words: Annotated[int, at_least(3)] = 64  # longest expression, in word pieces
+    workers: Whole = 0  # processes that prepare batches beside the training process
     cache: str = ""  # folder where decoded frames and drawn toy clips are kept, H * W * 3 bytes a frame; "": none
     frames: str = ""  # scored ones: list=FILE as MTTR publishes it (a2d, jhmdb), or all (jhmdb: not three a video)
     davis_masks: Literal["unsupervised", "2017"] = "unsupervised"  # which annotation of ref_davis
-    toy_clips: int = 100_000  # training clips of the in-memory toy world
-    toy_seed: int = 0  # which toy world
+    toy_clips: Count = 100_000  # training clips of the in-memory toy world
+    toy_seed: Whole = 0  # which toy world
 
     def __post_init__(self):
-        _check_choices(self, "data")
+        check_settings(self, "data.")
 
     @property
     def frame_offset(self) -> int:
@@ -104,52 +132,53 @@ class DataConfig:
 class TrainConfig:
     """The training recipe (D-14). Training ends at `steps`, `epochs` or `minutes`, whichever comes first."""
 
-    steps: int = 1_000_000  # optimiser steps
-    epochs: float = 15.0  # passes over the training samples; 0 means no such limit
-    minutes: float = 0.0  # wall-clock limit over all resumes; 0 means none
-    batch: int = 16  # clips a step, over all processes
-    accumulate: int = 1  # parts that a process takes its share of a batch in, one after the other: less memory
-    freeze: tuple[str, ...] = ()  # weights that do not learn, by how their names begin: encoder.text
+    steps: Count = 1_000_000  # optimiser steps
+    epochs: Amount = 15.0  # passes over the training samples; 0 means no such limit
+    minutes: Amount = 0.0  # wall-clock limit over all resumes; 0 means none
+    batch: Count = 16  # clips a step, over all processes
+    accumulate: Count = 1  # parts that a process takes its share of a batch in, one after the other: less memory
+    freeze: tuple[Name, ...] = ()  # weights that do not learn, by how their names begin: encoder.text
     checkpoint_streams: bool = False  # compute the streams' activations again in the backward pass: less memory
     optimizer: Literal["adamw", "muon"] = "adamw"  # muon: for the inner matrices, where streams learn from scratch
-    lr: float = 1e-4  # of the new layers
-    stream_lr: float = 1e-5  # of both streams
-    gate_lr: float = 1e-3  # of VLMG's gates
-    muon_lr: float = 2e-3  # of the matrices that Muon steps
-    weight_decay: float = 5e-4
-    clip: float = 0.1  # largest norm of the gradient
-    warmup: int = 0  # steps of linear warm-up
+    lr: Amount = 1e-4  # of the new layers
+    stream_lr: Amount = 1e-5  # of both streams
+    gate_lr: Amount = 1e-3  # of VLMG's gates
+    muon_lr: Amount = 2e-3  # of the matrices that Muon steps
+    weight_decay: Amount = 5e-4
+    clip: Positive = 0.1  # largest norm of the gradient
+    warmup: Whole = 0  # steps of linear warm-up
     schedule: Literal["milestones", "cosine"] = "milestones"
-    milestones: tuple[float, ...] = (10 / 15, 12 / 15, 14 / 15)  # the rate halves at these shares of the run
-    dice_weight: float = 0.0  # weight of the dice loss beside BCE
-    aux_weight: float = 1.0  # weight of the three coarser heads
-    threads: int = 0  # CPU threads; 0 leaves torch's choice. Two that wait for each other on a busy core crawl
+    milestones: tuple[Share, ...] = (10 / 15, 12 / 15, 14 / 15)  # the rate halves at these shares of the run
+    dice_weight: Amount = 0.0  # weight of the dice loss beside BCE
+    aux_weight: Amount = 1.0  # weight of the three coarser heads
+    threads: Whole = 0  # CPU threads; 0 leaves torch's choice. Two that wait for each other on a busy core crawl
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
-    seed: int = 0
-    log_every: int = 20  # steps between records of the training loss
-    eval_every: int = 2000  # steps between validations; 0 means only at the end
-    eval_samples: int = 500  # validation samples used then; 0 means all
+    seed: Seed = 0
+    log_every: Whole = 20  # steps between records of the training loss
+    eval_every: Whole = 2000  # steps between validations; 0 means only at the end
+    eval_samples: Whole = 500  # validation samples used then; 0 means all
     best_by: Literal["mean_iou", "overall_iou", "P@0.5", "AP_mean_precision"] = "mean_iou"  # score that `best` is of
-    patience: int = 0  # stop after so many validations in a row without a better score; 0 never does
-    checkpoint_every: int = 2000  # steps between checkpoints; 0 means none
-    keep: int = 2  # newest checkpoints kept
+    patience: Whole = 0  # stop after so many validations in a row without a better score; 0 never does
+    checkpoint_every: Whole = 2000  # steps between checkpoints; 0 means none
+    keep: Count = 2  # newest checkpoints kept
     tracker: Literal["none", "tensorboard", "wandb"] = "none"  # beside history.jsonl, which is always written
 
     def __post_init__(self):
-        _check_choices(self, "train")
-        for name in ("batch", "accumulate", "keep"):
-            _require(getattr(self, name) >= 1, f"train.{name} is {getattr(self, name)}; it must be 1 or more")
+        check_settings(self, "train.")
 
 
 @dataclass(frozen=True)
 class RunConfig:
     """One run: a preset's name, where it writes, and the three groups of settings."""
 
-    preset: str = "paper"  # tiny, colab or paper
-    out: str = "runs/train"  # run folder: checkpoints, history, final weights
+    preset: Literal["tiny", "colab", "paper"] = "paper"  # the defaults of all other settings
+    out: Name = "runs/train"  # run folder: checkpoints, history, final weights
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self):
+        check_settings(self)
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -213,18 +242,29 @@ def preset(name: str, **overrides: Any) -> RunConfig:
 
 def override(config: RunConfig, settings: dict[str, Any]) -> RunConfig:
     """`config` with dotted settings replaced; an unknown key raises `ValueError` with the nearest."""
-    known = [
-        *(f.name for f in dataclasses.fields(config) if f.name not in ("model", "data", "train")),
-        *(f"{g}.{f.name}" for g in ("model", "data", "train") for f in dataclasses.fields(getattr(config, g))),
-    ]
-    changes: dict[str, dict[str, Any]] = {"": {}, "model": {}, "data": {}, "train": {}}
+    known, changes = setting_kinds(config), {}
     for key, value in settings.items():
         if key not in known:
             raise ValueError(f"unknown setting {key!r}{nearest(key, known)}")
         group, _, name = key.rpartition(".")
-        changes[group][name] = tuple(value) if isinstance(value, list) else value
-    groups = {g: dataclasses.replace(getattr(config, g), **changes[g]) for g in ("model", "data", "train")}
-    return dataclasses.replace(config, **changes[""], **groups)
+        changes.setdefault(group, {})[name] = value
+    own = changes.pop("", {})
+    groups = {group: dataclasses.replace(getattr(config, group), **some) for group, some in changes.items()}
+    return dataclasses.replace(config, **groups, **own)
+
+
+def with_settings(config: RunConfig, text: str) -> RunConfig:
+    """`config` with the dotted settings of one text, separated by spaces: `model.lmdf=off model.vlmg_stages=4,5`.
+
+    Raises `ValueError` for an unknown setting and for a value that it does not take.
+    """
+    kinds, settings = setting_kinds(config), {}
+    for part in text.split():
+        name, equals, value = part.partition("=")
+        if not equals:
+            raise ValueError(f"{part!r} is no setting; write name=value, several of them separated by spaces")
+        settings[name] = read_value(value, kinds.get(name, str))  # an unknown name is told by `override`
+    return override(config, settings)
 
 
 def to_dict(config: RunConfig) -> dict[str, Any]:
@@ -246,54 +286,91 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
-def _check_choices(settings: Any, group: str) -> None:
-    for name, kind in get_type_hints(type(settings)).items():
-        value, choices = getattr(settings, name), get_args(kind)
-        if get_origin(kind) is Literal:
-            _require(value in choices, f"{group}.{name} is {value!r}; it must be one of {', '.join(choices)}")
+def setting_kinds(settings: Any) -> dict[str, Any]:
+    """The annotations of a dataclass by dotted name, those of the dataclasses that it holds included."""
+    found: dict[str, Any] = {}
+    for f in dataclasses.fields(settings):
+        inner = setting_kinds(f.type) if dataclasses.is_dataclass(f.type) else {}
+        found |= {f"{f.name}.{name}": kind for name, kind in inner.items()} or {f.name: f.type}
+    return found
 
 
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
+def check_settings(settings: Any, group: str = "") -> None:
+    """Holds each field of a frozen dataclass to its annotation, as `checked` does; for `__post_init__`."""
+    for f in dataclasses.fields(settings):
+        object.__setattr__(settings, f.name, checked(group + f.name, getattr(settings, f.name), f.type))
 
 
-def parse_run_config(
-    prog: str, description: str, arguments: list[str] | None = None, kind: type[RunConfig] = RunConfig
-) -> RunConfig:
-    """A `RunConfig` from `--preset NAME` and dotted settings such as `--train.lr 1e-4`; `--help` lists all.
+def checked(name: str, value: Any, kind: Any) -> Any:
+    """`value` as a setting holds it: of a type exactly, except that an int may stand for a float, a list (JSON has
+    nothing else) for a tuple, and a path for a text.
 
-    `kind`: a class with further settings beside those of a run.
+    `kind` is the annotation of a field, with what is `Allowed` beside the type. Raises `ValueError` with the name,
+    the value and what is allowed, in one line.
     """
-    import tyro
-
-    arguments = sys.argv[1:] if arguments is None else arguments
-    name = "tiny"
-    for k, argument in enumerate(arguments):  # the preset gives every other setting its default
-        if argument == "--preset" and k + 1 < len(arguments):
-            name = arguments[k + 1]
-        elif argument.startswith("--preset="):
-            name = argument.partition("=")[2]
-    return tyro.cli(kind, default=kind(**vars(preset(name))), args=arguments, prog=prog, description=description)
+    try:
+        return _fitting(value, kind)
+    except ValueError as error:
+        shown = " ".join(f"{value!r:.100}".split())
+        raise ValueError(f"{name} is {shown}; it must be {error}") from None
 
 
-def with_settings(config: RunConfig, text: str) -> RunConfig:
-    """`config` with the dotted settings of one text, separated by spaces: `model.lmdf=off model.vlmg_stages=4,5`.
+WORDS = {bool: "True or False", int: "a whole number", float: "a finite number", str: "a text"}
 
-    Raises `ValueError` for an unknown setting and for a value of another type.
+
+def _fitting(value: Any, kind: Any) -> Any:
+    """`value` in the type of `kind`; raises `ValueError` with the words for what is allowed."""
+    limits = get_args(kind)[1:] if get_origin(kind) is Annotated else ()
+    kind, origin = _bare(kind), origin_of(kind)
+    if origin is Literal:
+        if not (isinstance(value, str) and value in get_args(kind)):
+            raise ValueError(f"one of {', '.join(get_args(kind))}")
+    elif origin is tuple:
+        first, *others = get_args(kind)
+        if not isinstance(value, tuple | list) or (others != [...] and len(value) != 1 + len(others)):
+            raise ValueError("a tuple" if others == [...] else f"a tuple of {1 + len(others)} items")
+        try:
+            value = tuple(_fitting(item, first) for item in value)
+        except ValueError as error:
+            raise ValueError(f"a tuple, each item {error}") from None
+    elif origin in WORDS:
+        if origin is float and (isinstance(value, float) or type(value) is int):
+            value = float(value) if abs(value) <= sys.float_info.max else value
+        elif origin is str and isinstance(value, os.PathLike):
+            value = os.fspath(value)
+        if type(value) is not origin or (origin is float and not math.isfinite(value)):
+            raise ValueError(WORDS[origin])
+    elif not isinstance(value, kind if origin is UnionType else origin):
+        raise ValueError(f"a {getattr(origin, '__name__', kind)}")
+    for limit in limits:
+        if isinstance(limit, Allowed) and not limit.test(value):
+            raise ValueError(limit.words)
+    return value
+
+
+def read_value(text: str, kind: Any) -> Any:
+    """The value that a text stands for: `1e-3`, `True` or `false`, `4,5` or `(4, 5)`.
+
+    A text that is no value of the kind stays a text, for `checked` to refuse.
     """
-    known, settings = to_dict(config), {}
-    for part in text.split():
-        name, equals, value = part.partition("=")
-        if not equals:
-            raise ValueError(f"{part!r} is no setting; write name=value, several of them separated by spaces")
-        old = known.get(name)
-        if not isinstance(old, str) and old is not None:  # an unknown name is told by `override`
-            with suppress(ValueError, SyntaxError):  # what is no literal stays a text, which the check refuses
-                value = ast.literal_eval({"true": "True", "false": "False", "": "()"}.get(value, value))
-            if isinstance(old, tuple) and type(value) is int:
-                value = (value,)
-            if type(value) is not type(old) and not (type(old) is float and type(value) is int):
-                raise ValueError(f"{name} must be of type {type(old).__name__}, not {value!r}")
-        settings[name] = value
-    return override(config, settings)
+    kind, origin = _bare(kind), origin_of(kind)
+    with suppress(ValueError, SyntaxError):
+        if origin is bool:
+            return {"true": True, "false": False}.get(text.lower(), text)
+        if origin in (int, float):
+            return origin(text)
+        if origin is tuple:
+            items = re.sub(r"[()\[\],'\"]", " ", text).split()
+            return tuple(read_value(item, get_args(kind)[0]) for item in items)
+        if origin in (list, dict):
+            return ast.literal_eval(text)
+    return Path(text) if Path in (kind, *get_args(kind)) else text
+
+
+def origin_of(kind: Any) -> Any:
+    """The class of what an annotation stands for: tuple for `tuple[int, ...]`, int for `Count`; or Literal."""
+    return get_origin(_bare(kind)) or _bare(kind)
+
+
+def _bare(kind: Any) -> Any:
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind

@@ -19,7 +19,7 @@ from typing import Literal
 import torch
 
 from .checkpoints.find import checkpoint_folder, checkpoint_sha256, read_run_config
-from .config import DataConfig, RunConfig, to_dict
+from .config import Count, DataConfig, RunConfig, check_settings, to_dict
 from .data.build import build_dataset
 from .scoring.answers import ModelAnswers, score_data_set
 from .scoring.blind_answers import constant_baselines
@@ -30,7 +30,7 @@ from .scoring.records import Sample, category_of, over_videos
 from .scoring.submission import HOMES, validate, write_submission
 from .scoring.summary import intervals, summarize, summarize_videos
 from .scoring.tables import LOCAL, format_markdown, format_table
-from .shared.console import one_line_errors, usable_device
+from .shared.console import argument, one_line_errors, parse, usable_device
 from .shared.files import write_json
 from .shared.versions import versions
 from .training.batches import plain_worker_errors
@@ -54,21 +54,22 @@ class EvaluateCommand:
     compare: Literal[">=", ">", "mttr"] = ">="  # of P@K and the AP that is their mean
     first_appearance: bool = False  # refer_youtube_vos, mevis: frames before the target's first one do not count
     baselines: bool = False  # also score everything, nothing, and the largest thing that moves
-    batch: int = 16  # clips, or sentences about one video, at a time
+    batch: Count = 16  # clips, or sentences about one video, at a time
     device: str = "auto"  # cpu, cuda, or auto
     data: DataConfig = field(default_factory=DataConfig)
+
+    def __post_init__(self):
+        check_settings(self)
 
 
 def parse_command(arguments: Sequence[str]) -> EvaluateCommand:
     """The command line over the settings that the checkpoint brings along."""
-    import tyro
-
-    name = _argument(arguments, "--checkpoint") or EvaluateCommand.checkpoint
-    asks_model = not any(_argument(arguments, option) for option in ("--masks", "--validate"))
+    name = argument(arguments, "--checkpoint") or EvaluateCommand.checkpoint
+    asks_model = not any(argument(arguments, option) for option in ("--masks", "--validate"))
     default = EvaluateCommand(checkpoint=name)
     if asks_model and not {"-h", "--help"} & set(arguments):
         default = replace(default, data=read_run_config(checkpoint_folder(name)).data)
-    c = tyro.cli(EvaluateCommand, default=default, args=arguments, prog="python -m dtse_core.evaluate")
+    c = parse(EvaluateCommand, "python -m dtse_core.evaluate", arguments, default)
     if c.data.name == "toy" and c.data.root != default.data.root:
         raise ValueError(f"--data.root {c.data.root} is not read by --data.name toy; add --data.name a2d")
     if (c.submission or c.validate) and c.data.name not in HOMES:
@@ -76,21 +77,10 @@ def parse_command(arguments: Sequence[str]) -> EvaluateCommand:
     for option, fits in (("baselines", c.data.name not in SCORED), ("first_appearance", c.data.name in HOMES)):
         if getattr(c, option) and not fits:
             raise ValueError(f"--{option.replace('_', '-')} means nothing on --data.name {c.data.name}; leave it out")
-    if c.batch < 1:
-        raise ValueError(f"--batch {c.batch}: at least one at a time")
     for option in ("json", "markdown", "submission"):
         if (file := getattr(c, option)) and Path(file).is_dir():
             raise ValueError(f"--{option} {file} is a folder; name a file in it")
     return c if c.split else replace(c, split=_usual_split(c))
-
-
-def _argument(arguments: Sequence[str], option: str) -> str:
-    for k, argument in enumerate(arguments):
-        if argument == option and k + 1 < len(arguments):
-            return arguments[k + 1]
-        if argument.startswith(f"{option}="):
-            return argument.partition("=")[2]
-    return ""
 
 
 def _usual_split(c: EvaluateCommand) -> str:

@@ -20,13 +20,13 @@ import torch
 from torch import Tensor
 
 from .checkpoints.find import checkpoint_folder, read_run_config
-from .config import DataConfig
+from .config import DataConfig, Name, check_settings
 from .data.clip import window_indices
 from .data.sentences import clean_expression, load_tokenizer, tokenize
 from .data.transforms import resize_frames
 from .decoder import mask_confidence, resize_logits
 from .model import DTSE, FrameMemory, join_frames, select_frame
-from .shared.console import bars_hidden, one_line_errors, usable_device
+from .shared.console import bars_hidden, one_line_errors, parse, usable_device
 from .video.files import iterate_frames, video_fps, video_info
 from .video.prediction import Segmentation, Step, Video
 
@@ -204,25 +204,35 @@ def check_frame(frame: np.ndarray, index: int) -> np.ndarray:
 class PredictCommand:
     """Mark what a sentence describes in every frame of a video."""
 
-    video: str  # video file, or folder of frames
+    video: Name  # video file, or folder of frames
     expressions: tuple[str, ...]  # one sentence or several, each in quotes
     checkpoint: str = "tiny"  # a run folder, a checkpoint folder, a hub name, or tiny
-    out: str = "prediction.mp4"  # overlay (.mp4 or .gif), or a folder for masks, overlay, GIF and confidences
+    out: Name = "prediction.mp4"  # overlay (.mp4 or .gif), or a folder for masks, overlay, GIF and confidences
     device: str = "auto"  # cpu, cuda, or auto
     precision: Literal["fp32", "bf16"] = "fp32"  # bf16 is faster where the processor computes with it
+
+    def __post_init__(self):
+        check_settings(self)
+
+
+def parse_command(arguments: Sequence[str] | None = None) -> PredictCommand:
+    """The command line. Raises `ValueError` if there is no expression."""
+    from tyro.conf import PositionalRequiredArgs
+
+    command = parse(PredictCommand, "python -m dtse_core.predict", arguments, config=(PositionalRequiredArgs,))
+    if not command.expressions:
+        raise ValueError('no expression given; put one in quotes after the video, such as "the dog on the left"')
+    return command
 
 
 @one_line_errors
 def main() -> None:
     """Command line."""
-    import tyro
     from tqdm import tqdm
 
     from .video.export import write_prediction  # what draws is loaded for those who want drawings
 
-    command = tyro.cli(PredictCommand, prog="python -m dtse_core.predict", config=(tyro.conf.PositionalRequiredArgs,))
-    if not command.expressions:
-        raise ValueError('no expression given; put one in quotes after the video, such as "the dog on the left"')
+    command = parse_command()
     predictor = ReferringVideoPredictor.from_pretrained(command.checkpoint, command.device, command.precision)
     for expression in command.expressions:
         if unknown := unknown_words(expression, predictor.tokenizer):

@@ -10,7 +10,7 @@ rates, and `run_folder.py` says what a run folder holds.
 Everything random is a function of the seed and the step, so a resumed run is the run that was never stopped.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,11 @@ import torch
 from accelerate import PartialState
 from torch import Tensor, nn
 
-from .config import ModelConfig, RunConfig, parse_run_config
+from .config import ModelConfig, RunConfig
 from .data.batch import Batch
 from .losses import segmentation_loss
 from .model import DTSE
-from .shared.console import one_line_errors
+from .shared.console import one_line_errors, parse_run_config
 from .training.batches import plain_worker_errors
 from .training.optimizer import rate_factor
 from .training.outcome import outcome
@@ -98,10 +98,15 @@ def train(
     return final
 
 
+def parse_command(arguments: Sequence[str] | None = None) -> RunConfig:
+    """The command line: every setting by its dotted name."""
+    return parse_run_config("python -m dtse_core.train", __doc__, arguments)
+
+
 @one_line_errors
 def main() -> None:
-    """Command line: every setting by its dotted name."""
-    config = parse_run_config("python -m dtse_core.train", __doc__)
+    """Command line."""
+    config = parse_command()
     final = train(config)
     PartialState().print(f"{outcome(config)}\nfinal weights: {final}")
     if torch.distributed.is_initialized():

@@ -1,13 +1,83 @@
-"""What the commands share: settings parsed from the command line or a text, and errors of one line."""
+"""What the commands share: their arguments, read into a dataclass and checked, and errors of one line."""
 
 import functools
 import os
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..config import RunConfig, checked, origin_of, preset, read_value, setting_kinds
 
 if TYPE_CHECKING:
     import torch
+
+Command = TypeVar("Command")
+
+
+def parse(
+    kind: type[Command], prog: str, arguments: Sequence[str] | None = None, default: Any = None, **form: Any
+) -> Command:
+    """A dataclass from a command line (`sys.argv` for None); `--help` lists its settings with their comments.
+
+    Each is named as in Python, `--train.checkpoint_streams True`, with hyphens or underscores, and takes what Python
+    takes; booleans are flags as well. `default`: an instance with the values of what is not given. `form`: further
+    arguments of `tyro.cli`. Raises `ValueError` for a value that a setting does not take.
+    """
+    import tyro
+
+    given = {} if default is None else {"default": default}
+    arguments = list(_plain(kind, sys.argv[1:] if arguments is None else arguments))
+    return tyro.cli(kind, prog=prog, args=arguments, **given, **form)
+
+
+def parse_run_config(
+    prog: str, description: str, arguments: Sequence[str] | None = None, kind: type[RunConfig] = RunConfig
+) -> RunConfig:
+    """A `RunConfig` from `--preset NAME`, which gives all defaults, and dotted settings such as `--train.lr 1e-4`.
+
+    `kind`: a class with further settings beside those of a run.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    default = kind(**vars(preset(argument(arguments, "--preset") or "tiny")))
+    return parse(kind, prog, arguments, default, description=description)
+
+
+def argument(arguments: Sequence[str], option: str) -> str:
+    """The text of one option on a command line that is still to be parsed; empty if it is not there."""
+    for k, text in enumerate(arguments):
+        if text == option and k + 1 < len(arguments):
+            return arguments[k + 1]
+        if text.startswith(f"{option}="):
+            return text.partition("=")[2]
+    return ""
+
+
+def _plain(kind: type, arguments: Sequence[str]) -> Iterator[str]:
+    """The command line as tyro reads it, values checked: True and False become flags, `64,96` becomes two numbers."""
+    kinds, waiting = setting_kinds(kind), deque(arguments)
+    while waiting:
+        option, equals, text = waiting.popleft().partition("=")
+        name = option.removeprefix("--").replace("-", "_")
+        if not option.startswith("--") or name not in kinds:
+            yield option + equals + text
+            continue
+        texts = [text] if equals else []
+        origin = origin_of(kinds[name])
+        while not equals and waiting and not waiting[0].startswith("--"):
+            if origin is bool and not isinstance(read_value(waiting[0], bool), bool):
+                break  # a flag, followed by what stands for itself
+            texts.append(waiting.popleft())
+            if origin is not tuple:
+                break
+        value = checked(name, read_value(" ".join(texts), kinds[name]), kinds[name]) if texts else True
+        if origin is bool:
+            group, dot, last = name.rpartition(".")
+            yield f"--{name}" if value else f"--{group}{dot}no_{last}"
+        elif origin is tuple or not texts:
+            yield from (option, *map(str, value if texts else ()))
+        else:
+            yield f"{option}={texts[0]}"
 
 
 def bars_hidden() -> bool:

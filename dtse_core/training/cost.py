@@ -9,6 +9,7 @@ what each operator computes, moves and holds is counted on the way. Only the spe
 
 import dataclasses
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal
@@ -16,10 +17,10 @@ from typing import Literal
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from ..config import RunConfig, parse_run_config
+from ..config import Count, Positive, RunConfig
 from ..data.batch import Batch
 from ..model import DTSE
-from ..shared.console import one_line_errors
+from ..shared.console import one_line_errors, parse_run_config
 from ..train import train_step
 from .optimizer import checkpoint_streams, orthogonalize, parameter_groups
 from .speed import SHEETS, UPDATED, Speed, Tally, measure_speed
@@ -134,8 +135,8 @@ class CostCommand(RunConfig):
     """What a preset's training needs; every setting as for training."""
 
     device: Literal["cpu", "cuda", "t4", "v100", "l4", "rtx4090", "a100", "h100"] = "cpu"  # here, or by data sheet
-    memory_gb: float = 16.0  # that the device has
-    processes: int = 1  # devices that share a batch
+    memory_gb: Positive = 16.0  # that the device has
+    processes: Count = 1  # devices that share a batch
 
 
 def describe(command: CostCommand) -> str:
@@ -182,10 +183,15 @@ def advice(command: CostCommand) -> str:
     return "nor in parts of one clip: take a smaller data.size, or mixed precision"
 
 
+def parse_command(arguments: Sequence[str] | None = None) -> CostCommand:
+    """The command line."""
+    return parse_run_config("python -m dtse_core.training.cost", __doc__, arguments, CostCommand)
+
+
 @one_line_errors
 def main() -> None:
     """Command line."""
-    print(describe(parse_run_config("python -m dtse_core.training.cost", __doc__, kind=CostCommand)))
+    print(describe(parse_command()))
 
 
 if __name__ == "__main__":

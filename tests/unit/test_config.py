@@ -2,12 +2,27 @@
 
 import dataclasses
 import json
+import re
+from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dtse_core.config import PRESETS, ModelConfig, RunConfig, from_dict, override, preset, to_dict
+from dtse_core.config import (
+    PRESETS,
+    ModelConfig,
+    RunConfig,
+    from_dict,
+    override,
+    preset,
+    read_value,
+    setting_kinds,
+    to_dict,
+    with_settings,
+)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -63,28 +78,28 @@ def test_an_unknown_preset_names_the_nearest_one_and_lists_all():
         preset("qqq")
 
 
-@given(
-    seed=st.integers(0, 2**31),
-    lr=st.floats(1e-9, 1),
-    stages=st.sets(st.integers(2, 5)).map(sorted),
-    window=st.integers(0, 4).map(lambda k: 2 * k + 1),
-    dilations=st.lists(st.integers(1, 9), min_size=1, max_size=4),
-    name=st.sampled_from(sorted(PRESETS)),
-)
-def test_any_configuration_survives_json(seed, lr, stages, window, dilations, name):
-    config = preset(
-        name,
+@st.composite
+def configs(draw) -> RunConfig:
+    """Configurations that differ from their preset in settings of every type."""
+    return preset(
+        draw(st.sampled_from(sorted(PRESETS))),
         **{
-            "train.seed": seed,
-            "train.lr": lr,
-            "model.vlmg_stages": stages,
-            "model.window": window,
-            "model.dilations": dilations,
+            "train.seed": draw(st.integers(0, 2**31)),
+            "train.lr": draw(st.floats(1e-9, 1)),
+            "train.freeze": draw(st.lists(st.sampled_from(["encoder.text", "decoder"]), unique=True)),
+            "train.checkpoint_streams": draw(st.booleans()),
+            "model.vlmg_stages": draw(st.sets(st.integers(2, 5)).map(sorted)),
+            "model.window": draw(st.integers(0, 4).map(lambda k: 2 * k + 1)),
+            "model.dilations": draw(st.lists(st.integers(1, 9), min_size=1, max_size=4)),
         },
     )
+
+
+@given(config=configs())
+def test_any_configuration_survives_json(config):
     assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
     assert ModelConfig(**json.loads(json.dumps(dataclasses.asdict(config.model)))) == config.model
-    assert config.model.vlmg_stages == tuple(stages), "lists become tuples"
+    assert type(config.model.vlmg_stages) is tuple, "lists become tuples"
 
 
 @pytest.mark.parametrize(
@@ -100,11 +115,100 @@ def test_any_configuration_survives_json(seed, lr, stages, window, dilations, na
         ("model.norm", "layer", "it must be one of batch, group"),
         ("model.filtered", "next", "it must be one of current, reference"),
         ("model.text_levels", "first", "it must be one of hierarchical, last"),
+        ("model.pretrained", "False", "model.pretrained is 'False'; it must be True or False"),
+        ("model.causal", 1, "model.causal is 1; it must be True or False"),
+        ("model.dilations", (), "model.dilations is (); it must be one number or more"),
+        ("model.widths", (32, 48), "model.widths is (32, 48); it must be a tuple of 3 items"),
+        ("model.visual", "", "model.visual is ''; it must be a name, not empty"),
+        ("model.saved_streams", "x", "model.saved_streams is 'x'; it must be a dict"),
+        ("data.size", 64, "data.size is 64; it must be a tuple of 2 items"),
+        ("data.size", [64, 96, 3], "data.size is [64, 96, 3]; it must be a tuple of 2 items"),
+        ("data.size", (64, 0), "data.size is (64, 0); it must be a tuple, each item 1 or more"),
+        ("data.size", (64, 96.0), "data.size is (64, 96.0); it must be a tuple, each item a whole number"),
+        ("data.workers", -1, "data.workers is -1; it must be 0 or more"),
+        ("data.max_words", 2, "data.max_words is 2; it must be 3 or more"),
+        ("data.root", None, "data.root is None; it must be a text"),
+        ("train.lr", "1e-3", "train.lr is '1e-3'; it must be a finite number"),
+        ("train.lr", -1, "train.lr is -1; it must be 0 or more"),
+        ("train.lr", True, "train.lr is True; it must be a finite number"),
+        ("train.lr", float("nan"), "train.lr is nan; it must be a finite number"),
+        ("train.lr", 10**400, "it must be a finite number"),
+        ("train.minutes", float("inf"), "train.minutes is inf; it must be a finite number"),
+        ("train.clip", 0.0, "train.clip is 0.0; it must be above 0"),
+        ("train.milestones", (0.5, 1.5), "train.milestones is (0.5, 1.5); it must be a tuple, each item 0 to 1"),
+        ("train.freeze", "encoder", "train.freeze is 'encoder'; it must be a tuple"),
+        ("train.freeze", ("",), "it must be a tuple, each item a name, not empty"),
+        ("train.steps", -5, "train.steps is -5; it must be 1 or more"),
+        ("train.steps", 1e3, "train.steps is 1000.0; it must be a whole number"),
+        ("train.seed", True, "train.seed is True; it must be a whole number"),
+        ("train.seed", np.int64(3), "train.seed is np.int64(3); it must be a whole number"),
+        ("train.seed", 2**32, "train.seed is 4294967296; it must be 0 to 4294967295"),
+        ("train.batch", 0, "train.batch is 0; it must be 1 or more"),
+        ("train.tracker", np.zeros((2, 2)), "train.tracker is array([[0., 0.], [0., 0.]]); it must be one of none"),
+        ("out", "", "out is ''; it must be a name, not empty"),
     ],
 )
-def test_a_bad_value_names_its_setting_and_what_is_allowed(key, value, message):
-    with pytest.raises(ValueError, match=message):
-        preset("tiny", **{key: value})
+def test_a_bad_value_names_its_setting_and_what_is_allowed_by_whichever_way_it_comes(key, value, message):
+    group, _, name = key.rpartition(".")
+    ways = (
+        lambda: preset("tiny", **{key: value}),
+        lambda: from_dict(to_dict(preset("tiny")) | {key: value}),
+        lambda: (type(getattr(RunConfig(), group)) if group else RunConfig)(**{name: value}),
+    )
+    for way in ways:
+        with pytest.raises(ValueError, match=re.escape(message)) as error:
+            way()
+        assert "\n" not in str(error.value)
+
+
+def test_values_are_held_in_the_types_of_their_fields(tmp_path):
+    config = preset(
+        "tiny", **{"train.lr": 1, "train.clip": np.float64(0.5), "data.root": tmp_path, "data.size": [4, 6]}
+    )
+    held = config.train.lr, config.train.clip, config.data.root, config.data.size
+    assert held == (1.0, 0.5, str(tmp_path), (4, 6)) and [type(v) for v in held] == [float, float, str, tuple]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "value"),
+    [
+        ("False", bool, False),
+        ("true", bool, True),
+        ("0", bool, "0"),
+        ("1e-3", float, 1e-3),
+        ("1e3", int, "1e3"),
+        ("-7", int, -7),
+        ("4", tuple[int, ...], (4,)),
+        ("4,5", tuple[int, ...], (4, 5)),
+        ("4 5", tuple[int, ...], (4, 5)),
+        ("(4, 5)", tuple[int, ...], (4, 5)),
+        ("()", tuple[int, ...], ()),
+        ("", tuple[int, ...], ()),
+        ("4,x", tuple[int, ...], (4, "x")),
+        ("('encoder.text',)", tuple[str, ...], ("encoder.text",)),
+        ("encoder.text,decoder", tuple[str, ...], ("encoder.text", "decoder")),
+        ("7", str, "7"),
+        ("[1, {'a': None}]", list, [1, {"a": None}]),
+        ("a/b", Path, Path("a/b")),
+    ],
+)
+def test_a_text_is_read_as_its_setting_takes_it_and_stays_a_text_otherwise(text, kind, value):
+    assert read_value(text, kind) == value and type(read_value(text, kind)) is type(value)
+
+
+@given(config=configs())
+def test_every_setting_written_as_text_is_read_back(config):
+    """What Python prints for a value is what a grid's text may say."""
+    texts = {name: value for name, value in to_dict(config).items() if name != "model.saved_streams"}
+    line = " ".join(f"{name}={value}".replace(", ", ",") for name, value in texts.items())
+    assert with_settings(RunConfig(), line) == config
+
+
+def test_every_field_says_what_it_may_hold_and_every_preset_is_named_in_its_own_field():
+    kinds = setting_kinds(RunConfig)
+    assert list(kinds) == list(to_dict(RunConfig())) and kinds["preset"] == Literal[tuple(PRESETS)]
+    numbers = {name for name, kind in kinds.items() if kind in (int, float)}
+    assert numbers == {"model.gate_init"}, "any finite number: the others have a range"
 
 
 def test_configurations_are_frozen_and_override_returns_a_new_one():

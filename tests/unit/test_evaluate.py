@@ -395,7 +395,7 @@ def test_the_data_settings_are_those_of_the_checkpoint_unless_given(checkpoint):
         (["--checkpoint", "RUN", "--batch", "0"], 1, "batch"),
         (["--checkpoint", "RUN", "--json", "."], 1, "is a folder"),
         (["--checkpoint", "RUN", "--splt", "test"], 2, "--split"),
-        (["--checkpoint", "RUN", "--batch", "many"], 2, "batch"),
+        (["--checkpoint", "RUN", "--batch", "many"], 1, "batch is 'many'; it must be a whole number"),
     ],
 )
 def test_mistakes_end_in_one_line_and_a_status(monkeypatch, capsys, checkpoint, options, status, words):

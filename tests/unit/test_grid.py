@@ -191,8 +191,8 @@ def test_settings_come_from_one_text_in_the_types_of_the_configuration():
     ("text", "words"),
     [
         ("model.lmfd=off", "unknown setting 'model.lmfd' .did you mean 'model.lmdf'"),
-        ("model.window=three", "model.window must be of type int, not 'three'"),
-        ("train.minutes=yes", "train.minutes must be of type float, not 'yes'"),
+        ("model.window=three", "model.window is 'three'; it must be a whole number"),
+        ("train.minutes=yes", "train.minutes is 'yes'; it must be a finite number"),
         ("model.lmdf=of", "model.lmdf is 'of'; it must be one of off"),
         ("model.lmdf", "'model.lmdf' is no setting; write name=value"),
     ],

@@ -11,12 +11,15 @@ Exit status: 0 good, 1 incomplete, 2 malformed.
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
+from ...config import Count, check_settings
+from ...shared.console import parse
 from ...shared.files import write_json
 from .check import check
 from .obtain import data_set, obtain
@@ -38,13 +41,21 @@ class Command:
     """Take a copy that lacks something as good, if what is there is sound."""
     json: Path | None = None
     """Write the report here, too."""
-    workers: int = os.cpu_count() or 1
+    workers: Count = os.cpu_count() or 1
     """Processes that check; they do not change the result."""
+
+    def __post_init__(self):
+        check_settings(self)
+
+
+def parse_command(arguments: Sequence[str] | None = None) -> Command:
+    """The command line."""
+    return parse(Command, "python data_scripts/prepare.py", arguments, description=__doc__)
 
 
 def main() -> int:
-    command = tyro.cli(Command, prog="python data_scripts/prepare.py", description=__doc__)
     try:
+        command = parse_command()
         return _check(command) if command.check else _obtain(command)
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)

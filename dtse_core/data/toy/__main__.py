@@ -9,11 +9,12 @@ training and evaluation read it as they read the real data: give its folder as -
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
+from ...config import Count, Seed, Whole, check_settings
+from ...shared.console import parse
 from .layouts.write import write_toy
 
 HELD_OUT = ("val", "test", "compositional", "twins")
@@ -25,27 +26,35 @@ class Command:
     """Folder to write; it appears when it is complete. The same command again changes nothing."""
     layout: str = "a2d"
     """Whose layout: a2d, jhmdb, ref_davis, refer_youtube_vos or mevis, the names that --data.name takes."""
-    seed: int = 0
+    seed: Seed = 0
     """Which world; the same seed gives the same bytes."""
-    train: int = 1500
+    train: Whole = 1500
     """Training clips."""
-    test: int = 50
+    test: Whole = 50
     """Clips in each of the splits val, test, compositional and twins."""
-    height: int = 96
+    height: Count = 96
     """Pixels of a frame; even."""
-    width: int = 144
+    width: Count = 144
     """Pixels of a frame; even. Scenes are made for 2 : 3."""
     traps: tuple[str, ...] = ()
     """Add what is odd in the genuine files, by name; all is every one, and an unknown name prints them."""
-    workers: int = os.cpu_count() or 1
+    workers: Count = os.cpu_count() or 1
     """Processes that draw and encode; they do not change the result."""
+
+    def __post_init__(self):
+        check_settings(self)
+
+
+def parse_command(arguments: Sequence[str] | None = None) -> Command:
+    """The command line."""
+    return parse(Command, "python data_scripts/make_toy_world.py", arguments, description=__doc__)
 
 
 def main() -> int:
-    command = tyro.cli(Command, prog="python data_scripts/make_toy_world.py", description=__doc__)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a stopped run tidies up
     try:
-        c, clips = command, {"train": command.train} | dict.fromkeys(HELD_OUT, command.test)
+        c = parse_command()
+        clips = {"train": c.train} | dict.fromkeys(HELD_OUT, c.test)
         new = write_toy(c.out, clips, c.layout, c.seed, c.height, c.width, c.traps, c.workers, progress=True)
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
