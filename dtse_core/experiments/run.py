@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from ..config import nearest
 from ..shared.console import bars_hidden, one_line_errors
+from ..shared.files import written_whole
 from .grid import Grid, Run, carry_out, read_grid, read_result
 from .pages import comparison_page
 
@@ -158,14 +159,12 @@ def _plain(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 def write_tables(tables: "dict[str, pd.DataFrame]", folder: Path) -> list[Path]:
     """Each table as Parquet, that of the runs as CSV, too; complete files, or those that were there."""
-    folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, table in tables.items():
         for suffix in (".parquet", ".csv") if name == "runs" else (".parquet",):
             path = folder / f"{name}{suffix}"
-            part = path.with_name(f".{path.name}.part")
-            table.to_parquet(part) if suffix == ".parquet" else table.to_csv(part, index=False)
-            part.replace(path)
+            with written_whole(path) as part:
+                table.to_parquet(part) if suffix == ".parquet" else table.to_csv(part, index=False)
             written.append(path)
     return written
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import nearest
+from ..shared.files import written_whole
 from ..shared.versions import version
 from .pages import fewer_colors, table, title, write_html, write_index
 
@@ -159,9 +160,9 @@ def execute_in_place(path: Path, timeout: float) -> Result:
     with tempfile.TemporaryDirectory() as folder:
         result = run_notebook(path, folder, timeout=timeout)
         if result.ok:
-            part = path.with_suffix(".part")
-            nbformat.write(normalize(nbformat.read(Path(folder) / path.name, as_version=4)), part)
-            part.replace(path)
+            notebook = normalize(nbformat.read(Path(folder) / path.name, as_version=4))
+            with written_whole(path) as part:
+                nbformat.write(notebook, part)
     return result
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..predict import BATCH, ReferringVideoPredictor
+from ..shared.files import written_whole
 from ..video.export import write_prediction
 from ..video.files import iterate_frames, video_fps
 from ..video.overlay import MASK_COLORS
@@ -61,11 +62,8 @@ def keep(folder: str | Path, out: str | Path) -> list[str]:
     folder, out = Path(folder), Path(out)
     if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / "expressions.txt").is_file())):
         raise FileExistsError(f"{out} holds other files; choose another OUT")
-    part = out.with_name(out.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    shutil.copytree(folder, part)
-    shutil.rmtree(out, ignore_errors=True)
-    part.rename(out)
+    with written_whole(out, folder=True) as part:
+        shutil.copytree(folder, part, dirs_exist_ok=True)
     files = sorted(f.name for f in out.iterdir() if f.is_file())
     masks = sorted((f for f in out.iterdir() if f.is_dir()), key=lambda f: int(f.name))
     return [f"{out}/{name}" for name in files] + [f"{out}/{f.name}/ {len(list(f.iterdir()))} masks" for f in masks]

@@ -13,17 +13,16 @@ One entry a sample. J-HMDB has no instance, its ids end with the frame. The conf
 """
 
 import hashlib
-import io
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from ..data.clip import ReferringClip, ReferringVideo
 from ..shared.archives import Entry, archive_kind, open_archive, refuse_harm
-from ..shared.files import write_json
+from ..shared.files import write_json, written_whole
 from ..video.prediction import save_image, save_mask
 from .records import Sample
 
@@ -80,18 +79,6 @@ def sample_file(video_id: str, sample_id: str, expression: str) -> str:
     return f"{video_id}/{number}_{hashlib.sha256(expression.encode()).hexdigest()[:8]}.png"
 
 
-def decode_image(content: bytes, where: str | Path) -> tuple[str, np.ndarray]:
-    """Mode and values of an image, colors left as they are. Raises `ValueError` if it is damaged."""
-    from PIL import Image
-
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            return image.mode, np.asarray(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # as Pillow finds the damage
-        detail = "empty, 0 bytes" if not content else str(error)
-        raise ValueError(f"{where} cannot be read as an image ({detail}); write it again") from error
-
-
 @contextmanager
 def folder_for_masks(target: str, keep: bool, state) -> Iterator[Path | None]:
     """A folder beside `target` for all processes of `state` (accelerate's) to write masks to; None without a target.
@@ -99,27 +86,22 @@ def folder_for_masks(target: str, keep: bool, state) -> Iterator[Path | None]:
     At the end it becomes `target` if it is to be kept and all has gone well, and vanishes otherwise. Raises
     `FileExistsError` if that would replace something.
     """
+    from accelerate.utils import broadcast_object_list
+
     if not target:
         yield None
         return
     place = Path(target)
     if keep and place.exists() and (not place.is_dir() or any(place.iterdir())):
         raise FileExistsError(f"{place} exists and is not an empty folder; choose another folder for the masks")
-    part = place.with_name(f"{place.name}.masks.part")
-    state.wait_for_everyone()
-    if state.is_main_process:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-    state.wait_for_everyone()
-    try:
-        yield part
-        if keep and state.is_main_process:
-            if place.is_dir():
-                place.rmdir()  # empty, as was seen
-            part.rename(place)
-    finally:
-        if state.is_main_process:
-            shutil.rmtree(part, ignore_errors=True)
+    with ExitStack() as stack:
+        part = None
+        if state.is_main_process and keep:
+            part = str(stack.enter_context(written_whole(place, folder=True)))
+        elif state.is_main_process:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            part = stack.enter_context(TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent))
+        yield Path(broadcast_object_list([part])[0])
 
 
 def is_hidden(name: str) -> bool:

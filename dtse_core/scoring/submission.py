@@ -6,7 +6,6 @@
 Gray images (mode L) of the frame's size, 0 and 255, one for every listed frame of every sentence, and nothing else.
 """
 
-import os
 import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
@@ -18,8 +17,8 @@ from tqdm import tqdm
 
 from ..shared.archives import DAMAGE, Entry
 from ..shared.console import bars_hidden
-from ..shared.files import image_shape, read_json
-from .mask_files import TOP, decode_image, is_hidden, open_masks, refuse_member
+from ..shared.files import image_shape, open_image, read_json, written_whole
+from .mask_files import TOP, is_hidden, open_masks, refuse_member
 
 HOMES = ("refer_youtube_vos", "mevis")
 SHOWN = 10  # offenders listed a rule
@@ -54,9 +53,7 @@ def write_submission(masks: Path, file: Path, home: str, dataset, progress: bool
 
     The same masks give the same bytes. Raises `ValueError` with the report if the zip is not valid.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
+    with written_whole(file) as part:
         with zipfile.ZipFile(part, "w") as archive:
             for name in sorted(path.relative_to(masks).as_posix() for path in masks.rglob("*.png")):
                 info = zipfile.ZipInfo(name)  # of 1980; stored, as PNG is compressed already
@@ -65,9 +62,6 @@ def write_submission(masks: Path, file: Path, home: str, dataset, progress: bool
         report = validate(part, home, dataset, progress)
         if report.broken:
             raise ValueError(f"the submission is not written, it would not be valid: {report}")
-        os.replace(part, file)
-    finally:
-        part.unlink(missing_ok=True)
     return report
 
 
@@ -132,8 +126,8 @@ def _compare(found: Collection[Key], wanted: Collection[Key], test: set[str], re
 
 def _judge_mask(entry: Entry, open_member: Callable, shape: tuple[int, int], report: Report) -> None:
     try:
-        with open_member(entry.handle) as file:
-            mode, values = decode_image(file.read(), entry.name)
+        with open_member(entry.handle) as file, open_image(Path(entry.name), file.read()) as image:
+            mode, values = image.mode, np.asarray(image)
     except (ValueError, *DAMAGE) as error:
         report.add("cannot be read as an image", f"{entry.name} ({error})")
         return

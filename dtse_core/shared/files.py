@@ -1,15 +1,24 @@
-"""Reading text, CSV, JSON and images of a data set, with errors that name file, place and remedy."""
+"""Reading text, CSV, JSON and images with errors that name file, place and remedy; writing files and folders whole."""
 
 import csv
+import glob
 import io
 import json
 import os
+import secrets
+import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MARK = "written by dtse, which may replace it"
+MANIFEST = ".dtse.json"  # in a folder that is being written
 
 
 def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
@@ -71,7 +80,7 @@ def read_index_mask(path: Path) -> np.ndarray:
 
     Raises `FileNotFoundError`, or `ValueError` if the file is damaged or of another mode.
     """
-    with _image(path) as image:
+    with open_image(path) as image:
         if image.mode not in ("P", "L", "1"):
             raise ValueError(f"{path}: an image of mode {image.mode}; masks are palette PNGs (mode P), not colors")
         return np.asarray(image, dtype=np.uint8)
@@ -82,7 +91,7 @@ def read_images(paths: Sequence[Path]) -> np.ndarray:
 
     Raises `FileNotFoundError`, or `ValueError` for a damaged image and for one of another size than the first.
     """
-    frames = {path: _read_rgb(path) for path in dict.fromkeys(paths)}
+    frames = {path: read_rgb(path) for path in dict.fromkeys(paths)}
     first = paths[0]
     for path, frame in frames.items():
         if frame.shape != frames[first].shape:
@@ -95,7 +104,7 @@ def read_images(paths: Sequence[Path]) -> np.ndarray:
 
 def image_shape(path: Path) -> tuple[int, int]:
     """Height and width of an image, from its head alone. Raises as `read_images` does."""
-    with _image(path) as image:
+    with open_image(path) as image:
         return image.height, image.width
 
 
@@ -106,24 +115,31 @@ def require_shape(path: Path, shape: tuple[int, int], frame: tuple[int, int]) ->
         raise ValueError(f"{path}: the mask is {tuple(shape)}, its frame {tuple(frame)} (height, width){hint}")
 
 
-def _read_rgb(path: Path) -> np.ndarray:
-    with _image(path) as image:
+def read_rgb(path: Path) -> np.ndarray:
+    """An image's colors, (H, W, 3) uint8. Raises as `open_image` does."""
+    with open_image(path) as image:
         return np.asarray(image.convert("RGB"))
 
 
 @contextmanager
-def _image(path: Path) -> Iterator:
+def open_image(path: Path, content: bytes | None = None) -> Iterator["Image"]:
+    """The image at `path`, or the one that an archive holds there: its bytes are `content` then.
+
+    Raises `FileNotFoundError`, or `ValueError` for a damaged image.
+    """
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        with Image.open(path if content is None else io.BytesIO(content)) as image:
             yield image
     except FileNotFoundError as error:
         raise FileNotFoundError(f"no image {path}; copy it again") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # as Pillow finds the damage
         if type(error) is ValueError and str(path) in str(error):
             raise  # not Pillow's: it names the file
-        raise ValueError(f"{path} cannot be read as an image: {error}; copy it again") from error
+        empty = content == b"" or (content is None and path.is_file() and not path.stat().st_size)
+        why = "empty, 0 bytes" if empty else error
+        raise ValueError(f"{path} cannot be read as an image ({why}); write or copy it again") from error
 
 
 def read_bytes(path: Path) -> bytes:
@@ -137,16 +153,87 @@ def read_bytes(path: Path) -> bytes:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Writes JSON beside `path` and renames it, so that a reader sees the old file or the whole new one.
+    """Writes JSON as `written_whole` does. Raises `ValueError` for NaN and infinity, which JSON does not know."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    with written_whole(path) as part:
+        part.write_text(text, encoding="utf-8")
 
-    Folders are made as needed. Raises `ValueError` for NaN and infinity, which JSON does not know.
+
+@contextmanager
+def written_whole(path: str | Path, folder: bool = False, sync: bool = False) -> Iterator[Path]:
+    """A new name beside `path` to write a file to, or an empty folder to fill; it becomes `path` if all goes well.
+
+    Otherwise it vanishes, and who reads `path` sees what was there before. Folders above are made. `sync` waits
+    until everything is on the disk, or a power cut could leave the new name with nothing behind it.
     """
     path = Path(path)
-    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = _unused(path)
     try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
+        with _unfinished(part, path) if folder else nullcontext():
+            yield part
+        for file in part.rglob("*") if folder else [part]:
+            if sync and file.is_file():
+                with open(file, "r+b") as written:
+                    os.fsync(written.fileno())
+        _take_place(part, path)
     finally:
-        part.unlink(missing_ok=True)
+        _remove(part)
+
+
+def _unused(path: Path) -> Path:
+    """A name beside `path` that nothing has."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+
+
+@contextmanager
+def _unfinished(part: Path, path: Path) -> Iterator[None]:
+    """Makes the folder `part`, marked as ours and locked meanwhile; what killed writers left is removed first."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        if (left / MANIFEST).is_file() and (left / MANIFEST).read_bytes() == MARK.encode():
+            with _locked(left / MANIFEST) as free:
+                if free:
+                    _remove(left)
+    part.mkdir()
+    with _locked(part / MANIFEST):
+        (part / MANIFEST).write_text(MARK, encoding="utf-8")
+        yield
+    (part / MANIFEST).unlink()
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[bool]:
+    """Whether no other process had locked the file; it is ours in the block. Never true where nothing can be locked."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield False
+        return
+    with open(file, "a") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            free = True
+        except OSError:
+            free = False
+        yield free
+
+
+def _take_place(part: Path, path: Path) -> None:
+    """Renames `part` to `path`; a folder there is out of the way between two renames."""
+    if not path.is_dir():
+        return os.replace(part, path)
+    old = _unused(path)
+    os.replace(path, old)
+    try:
+        os.replace(part, path)
+    except BaseException:
+        os.replace(old, path)
+        raise
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

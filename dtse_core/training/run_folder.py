@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 
 from ..config import RunConfig, from_dict, to_dict
 from ..model import DTSE
-from ..shared.files import write_json
+from ..shared.files import write_json, written_whole
 from ..shared.versions import versions
 
 
@@ -85,7 +85,7 @@ def hardware() -> dict[str, str | int | list[str]]:
 
 def save_weights(folder: Path, model: DTSE, tokenizer, config: RunConfig) -> None:
     """A folder that `from_pretrained` loads: weights, both configs, tokenizer. Replaced as a whole."""
-    with _written_whole(folder) as part:
+    with _room_for(folder), written_whole(folder, folder=True, sync=True) as part:
         model.save_pretrained(part)
         tokenizer.save_pretrained(part)
         write_json(part / "run.json", to_dict(config) | {"out": Path(config.out).name})
@@ -98,7 +98,8 @@ def checkpoints(out: Path) -> list[Path]:
 
 def save_checkpoint(out: Path, state: RunState, model: DTSE, optimizer, accelerator: Accelerator, keep: int) -> None:
     """Model, optimiser and position; only then the oldest goes."""
-    with _written_whole(out / "checkpoints" / f"step_{state.step:09d}") as part:
+    folder = out / "checkpoints" / f"step_{state.step:09d}"
+    with _room_for(folder), written_whole(folder, folder=True, sync=True) as part:
         save_file({k: v.contiguous() for k, v in model.state_dict().items()}, part / "model.safetensors")
         scaler = accelerator.scaler.state_dict() if accelerator.scaler else {}
         torch.save({"optimizer": optimizer.state_dict(), "scaler": scaler}, part / "optimizer.pt")
@@ -209,35 +210,8 @@ def cut_history(out: Path, step: int) -> None:
     path = out / "history.jsonl"
     lines = path.read_text().splitlines() if path.is_file() else []
     kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
-    part = out / "history.jsonl.part"
-    with _room_for(path):
+    with _room_for(path), written_whole(path) as part:
         part.write_text("".join(line + "\n" for line in kept))
-        part.replace(path)
-
-
-@contextmanager
-def _written_whole(folder: Path) -> Iterator[Path]:
-    """An empty folder to write into, which takes the place of `folder` once everything in it is on the disk.
-
-    `folder` is out of the way only between two renames. Raises `OSError` if something could not be written.
-    """
-    part, old = (folder.with_name(folder.name + end) for end in (".part", ".old"))
-    shutil.rmtree(part, ignore_errors=True)
-    try:
-        with _room_for(folder):
-            part.mkdir(parents=True)
-            yield part
-            for path in part.iterdir():  # or a power cut could leave the new name with nothing behind it
-                with open(path, "r+b") as file:
-                    os.fsync(file.fileno())
-    except Exception:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.is_dir():
-        folder.rename(old)
-    part.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager

@@ -4,13 +4,13 @@
 Notebook: 12_your_own_video.
 """
 
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from ..shared.files import written_whole
 from .files import write_video
 from .overlay import legend, overlay_all, save_gif
 from .prediction import Step, save_mask
@@ -69,10 +69,9 @@ def write_prediction(steps: Iterable[Step], expressions: Sequence[str], out: str
     leaves nothing that looks finished. Raises `FileExistsError` for a folder that is not empty.
     """
     out = Path(out)
-    folder = None if out.suffix in (".mp4", ".gif") else _new_folder(out, len(expressions))
     preview, rows = Preview(), []
 
-    def drawn() -> Iterator[np.ndarray]:
+    def drawn(folder: Path | None = None) -> Iterator[np.ndarray]:
         for step in steps:
             areas = step.masks.mean((1, 2))
             rows.extend((step.index, k, c, a) for k, (c, a) in enumerate(zip(step.confidence, areas, strict=True)))
@@ -83,26 +82,22 @@ def write_prediction(steps: Iterable[Step], expressions: Sequence[str], out: str
                     save_mask(folder / str(k) / f"{step.index:05d}.png", mask)
             yield overlay_all(step.frame, step.masks)
 
-    try:
-        if out.suffix == ".gif":
-            for _ in drawn():
-                pass
-        else:
-            write_video(folder / "overlay.mp4" if folder else out, drawn(), fps, quality=23)
-        if out.suffix != ".mp4":
-            preview.save(folder / "overlay.gif" if folder else out, expressions, fps)
-        if folder:
+    if out.suffix == ".gif":
+        for _ in drawn():
+            pass
+        preview.save(out, expressions, fps)
+    elif out.suffix == ".mp4":
+        write_video(out, drawn(), fps, quality=23)
+    else:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise FileExistsError(f"{out} exists and is not an empty folder; choose another --out")
+        with written_whole(out, folder=True) as folder:
+            write_video(folder / "overlay.mp4", drawn(folder), fps, quality=23)
+            preview.save(folder / "overlay.gif", expressions, fps)
             lines = [f"{k} {' '.join(e.split())}\n" for k, e in enumerate(expressions)]
             (folder / "expressions.txt").write_text("".join(lines), encoding="utf-8")
             head = "frame,expression,confidence,area"
             np.savetxt(folder / TABLE, rows, ["%d", "%d", "%.6f", "%.6f"], ",", header=head, comments="")
-            if out.is_dir():
-                out.rmdir()
-            folder.rename(out)
-    except BaseException:
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
     return np.array(rows)[:, 2:].reshape(-1, len(expressions), 2).mean(0)
 
 
@@ -116,14 +111,3 @@ def read_confidence(folder: str | Path) -> np.ndarray:
         raise FileNotFoundError(f"{file} is missing; expected a folder that python -m dtse_core.predict --out wrote")
     rows = np.loadtxt(file, delimiter=",", skiprows=1, ndmin=2)
     return rows[:, 2:].reshape(-1, int(rows[:, 1].max()) + 1, 2)
-
-
-def _new_folder(out: Path, count: int) -> Path:
-    """A folder beside `out` to work in, with one for the masks of each expression."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FileExistsError(f"{out} exists and is not an empty folder; choose another --out")
-    folder = out.with_name(out.name + ".part")
-    shutil.rmtree(folder, ignore_errors=True)
-    for k in range(count):
-        (folder / str(k)).mkdir(parents=True)
-    return folder

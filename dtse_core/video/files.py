@@ -7,7 +7,6 @@ that start without a key frame and dithers 10-bit ones.
 
 import functools
 import importlib
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+
+from ..shared.files import read_rgb, written_whole
 
 IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}  # what counts as a frame in a folder
 CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}  # what `write_video` writes
@@ -42,7 +43,7 @@ def video_info(path: str | Path) -> VideoInfo:
     path = _existing(path)
     if path.is_dir():
         files = frame_files(path)
-        height, width = _read_image(files[0]).shape[:2]
+        height, width = read_rgb(files[0]).shape[:2]
         return VideoInfo(len(files), FOLDER_FPS, height, width)
     stat = path.stat()
     return _scan(path, stat.st_mtime_ns, stat.st_size)
@@ -73,7 +74,7 @@ def read_frames(path: str | Path, indices: Iterable[int], backend: str = "auto")
         raise ValueError(f"{path}: frames {indices} asked for; it holds {info.length}, numbered from 0")
     if path.is_dir():
         files = frame_files(path)
-        frames = [_read_image(files[i]) for i in wanted]
+        frames = [read_rgb(files[i]) for i in wanted]
         if odd := [files[i] for i, f in zip(wanted, frames, strict=True) if f.shape != frames[0].shape]:
             raise ValueError(f"{odd[0]} differs in size from {files[wanted[0]].name}; frames of a video are alike")
     elif backend == "decord":
@@ -98,7 +99,7 @@ def iterate_frames(video: str | Path | np.ndarray | Iterable[np.ndarray]) -> Ite
     path = _existing(video)
     video_info(path)
     if path.is_dir():
-        return map(_read_image, frame_files(path))
+        return map(read_rgb, frame_files(path))
     if find_spec("av"):
         return _decode(path)
     reader = _open_decord(path)
@@ -115,35 +116,29 @@ def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float, qual
     path = Path(path)
     if path.suffix.lower() not in CONTAINERS:
         raise ValueError(f"{path}: cannot write {path.suffix or 'this'} videos; end the name in .mp4, .mov or .mkv")
-    av, part = _module("av", path), path.with_name(path.name + ".part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with av.open(str(part), "w", format=CONTAINERS[path.suffix.lower()]) as container:
-            stream = None
-            for k, frame in enumerate(frames):
-                frame = np.asarray(frame)
-                if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
-                    raise ValueError(f"frame {k} is {frame.dtype} {frame.shape}; expected uint8 (height, width, 3)")
-                if stream is None:
-                    shape = frame.shape
-                    stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(65535))
-                    stream.height, stream.width = shape[0] + shape[0] % 2, shape[1] + shape[1] % 2
-                    stream.pix_fmt = "yuv420p"
-                    stream.options = {"crf": str(quality), "preset": "veryfast", "rc-lookahead": "0"}
-                    stream.codec_context.thread_count = 1
-                    stream.codec_context.colorspace = 5  # BT.601: what the conversion from RGB uses
-                if frame.shape != shape:
-                    raise ValueError(f"frame {k} has shape {frame.shape}, the frames before it {shape}")
-                padded = np.pad(frame, [(0, shape[0] % 2), (0, shape[1] % 2), (0, 0)], mode="edge")
-                image = av.VideoFrame.from_ndarray(padded, format="rgb24")
-                container.mux(stream.encode(image.reformat(format="yuv420p", interpolation="AREA")))
+    av = _module("av", path)
+    with written_whole(path) as part, av.open(str(part), "w", format=CONTAINERS[path.suffix.lower()]) as container:
+        stream = None
+        for k, frame in enumerate(frames):
+            frame = np.asarray(frame)
+            if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
+                raise ValueError(f"frame {k} is {frame.dtype} {frame.shape}; expected uint8 (height, width, 3)")
             if stream is None:
-                raise ValueError(f"{path}: no frames to write")
-            container.mux(stream.encode())
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+                shape = frame.shape
+                stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(65535))
+                stream.height, stream.width = shape[0] + shape[0] % 2, shape[1] + shape[1] % 2
+                stream.pix_fmt = "yuv420p"
+                stream.options = {"crf": str(quality), "preset": "veryfast", "rc-lookahead": "0"}
+                stream.codec_context.thread_count = 1
+                stream.codec_context.colorspace = 5  # BT.601: what the conversion from RGB uses
+            if frame.shape != shape:
+                raise ValueError(f"frame {k} has shape {frame.shape}, the frames before it {shape}")
+            padded = np.pad(frame, [(0, shape[0] % 2), (0, shape[1] % 2), (0, 0)], mode="edge")
+            image = av.VideoFrame.from_ndarray(padded, format="rgb24")
+            container.mux(stream.encode(image.reformat(format="yuv420p", interpolation="AREA")))
+        if stream is None:
+            raise ValueError(f"{path}: no frames to write")
+        container.mux(stream.encode())
     return path
 
 
@@ -257,13 +252,3 @@ def _damaged(path: Path, frame: int) -> ValueError:
         f"{path} cannot be decoded (frame {frame}): no video, or damaged; copy it again, convert it with another "
         "program, or give a folder of its frames"
     )
-
-
-def _read_image(path: Path) -> np.ndarray:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # as Pillow finds the damage
-        raise ValueError(f"{path} cannot be read as an image: {error}") from error

@@ -6,13 +6,12 @@ nothing stale is read. Files appear whole, so that several processes can share a
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ..shared.files import read_images
+from ..shared.files import read_images, written_whole
 from .files import frame_files, read_frames
 
 VERSION = 1  # of what is kept: raise it when decoding changes
@@ -64,11 +63,5 @@ def _load(file: Path) -> np.ndarray | None:
 
 
 def _store(file: Path, frame: np.ndarray) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as out:
-            np.save(out, frame)
-        os.replace(part, file)
-    finally:
-        part.unlink(missing_ok=True)
+    with written_whole(file) as part, part.open("wb") as out:
+        np.save(out, frame)

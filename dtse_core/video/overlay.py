@@ -3,7 +3,6 @@
 One hue per concept everywhere (Okabe-Ito), and a mask is fill *and* white contour, so that color never speaks alone.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from ..metrics import dilate
+from ..shared.files import written_whole
 
 VISION, LANGUAGE, GUIDANCE, TIME = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
 
@@ -91,11 +91,9 @@ def save_gif(
     # Measured on toy clips: half the size and half the error of Pillow's default palette.
     palette = Image.fromarray(np.concatenate(some)).quantize(colors, Image.Quantize.MAXCOVERAGE, kmeans=3)
     pages = [p.quantize(palette=palette, dither=Image.Dither.NONE) for p in pages]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
     duration = max(20, round(1000 / fps))  # ms; viewers slow down anything faster
-    pages[0].save(part, "GIF", save_all=True, append_images=pages[1:], duration=duration, loop=0, optimize=False)
-    os.replace(part, path)
+    with written_whole(path) as part:
+        pages[0].save(part, "GIF", save_all=True, append_images=pages[1:], duration=duration, loop=0, optimize=False)
     return path
 
 

@@ -17,7 +17,7 @@ from dtse_core.data import A2DSentences, ToyWorld
 from dtse_core.data.clip import EVIDENCE, window_indices
 from dtse_core.data.sentences import clean_expression
 from dtse_core.data.toy.layouts.a2d import write_annotation
-from dtse_core.data.toy.layouts.write import LAYOUTS, MARK, layout_module, write_toy
+from dtse_core.data.toy.layouts.write import LAYOUTS, layout_module, write_toy
 from dtse_core.data.toy.world import render
 from dtse_core.video.files import video_info
 
@@ -167,15 +167,15 @@ def test_nothing_foreign_is_touched(tmp_path):
     before = files(tmp_path)
     for target, said in (
         ("mine", "already holds something else"),
-        ("toy", r"toy\.part is in the way"),
         ("file", "already"),
     ):
         with pytest.raises(FileExistsError, match=said):
             write_toy(tmp_path / target, SMALL, height=32, width=48)
-    assert files(tmp_path) == before
+    write_toy(tmp_path / "toy", SMALL, height=32, width=48)
+    assert {name: content for name, content in files(tmp_path).items() if not name.startswith("toy/")} == before
 
 
-def test_an_interrupted_run_leaves_nothing_and_a_killed_one_is_replaced(tmp_path, monkeypatch):
+def test_an_interrupted_run_leaves_nothing_and_the_next_one_fills_an_empty_folder(tmp_path, monkeypatch):
     import dtse_core.data.toy.layouts.a2d as module
 
     def failing(path, frames, fps):
@@ -186,13 +186,9 @@ def test_an_interrupted_run_leaves_nothing_and_a_killed_one_is_replaced(tmp_path
         with pytest.raises(KeyboardInterrupt):
             write_toy(tmp_path / "toy", SMALL, height=32, width=48)
     assert not list(tmp_path.iterdir())
-    (tmp_path / "toy.part").mkdir()
-    (tmp_path / "toy.part" / MARK).touch()
-    (tmp_path / "toy.part" / "half.mp4").write_bytes(b"left by a killed run")
     (tmp_path / "toy").mkdir()  # empty, as mktemp makes it
     assert write_toy(tmp_path / "toy", SMALL, height=32, width=48)
     assert [p.name for p in tmp_path.iterdir()] == ["toy"]
-    assert not [f for f in files(tmp_path / "toy") if "half" in f or MARK in f]
 
 
 @pytest.mark.parametrize(
@@ -278,6 +274,6 @@ def test_a_stopped_script_leaves_nothing(tmp_path):
     deadline = time.monotonic() + 60
     while not list(tmp_path.rglob("*.mp4")) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert [p.name for p in tmp_path.iterdir()] == ["toy.part"]
+    assert [p.suffix for p in tmp_path.iterdir()] == [".part"]
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 143 and not list(tmp_path.iterdir())

@@ -156,20 +156,21 @@ def test_a_full_disk_stops_with_one_line_and_costs_no_checkpoint(tmp_path, whole
 
 
 def test_a_checkpoint_has_reached_the_disk_before_it_takes_its_name(tmp_path, monkeypatch):
-    synced, sync, rename = set(), os.fsync, Path.rename
+    synced, sync, replace = set(), os.fsync, os.replace
 
     def note(descriptor):
         synced.add(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
         sync(descriptor)
 
-    def check(self, target):
-        assert synced >= {file.name for file in self.iterdir()}
-        renamed.append(target.name)
-        return rename(self, target)
+    def check(part, target):
+        if part.is_dir():
+            assert synced >= {file.name for file in part.iterdir()}
+            renamed.append(target.name)
+        replace(part, target)
 
     renamed = []
     monkeypatch.setattr(os, "fsync", note)
-    monkeypatch.setattr(Path, "rename", check)
+    monkeypatch.setattr(os, "replace", check)
     train.train(config(tmp_path / "run", 3), False)
     assert renamed == ["step_000000002", "best", "final"]
 

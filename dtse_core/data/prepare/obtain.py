@@ -3,12 +3,12 @@
 A second run does nothing that the first has done.
 """
 
-import os
 import shutil
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 
+from ...shared.files import written_whole
 from .download import download
 from .sources import DATASETS, DataSet, Source
 from .unpack import extract, is_unfinished
@@ -76,11 +76,9 @@ def _unpack(source: Source, archive: Path, root: Path, progress: bool) -> Step:
 
 def _single_file(source: Source, root: Path, folder: Path, progress: bool) -> Step:
     target = root / source.gives[0]
-    target.parent.mkdir(parents=True, exist_ok=True)
     if (folder / source.name).is_file():
-        part = target.with_name(f"{target.name}.part")
-        shutil.copyfile(folder / source.name, part)
-        os.replace(part, target)
+        with written_whole(target) as part:
+            shutil.copyfile(folder / source.name, part)
         return Step(source, "done", f"{folder / source.name} copied to {source.gives[0]}")
     download(source.url, target, progress=progress)
     return Step(source, "done", f"fetched to {source.gives[0]}")

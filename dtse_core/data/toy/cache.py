@@ -4,12 +4,12 @@ One `.npz` a clip, uncompressed, in a folder whose name says of which world it i
 processes can fill and read one folder (`data.cache`).
 """
 
-import os
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
+from ...shared.files import written_whole
 from ..clip import ReferringClip
 from .world import ToyWorld
 
@@ -46,11 +46,5 @@ def _load(file: Path) -> ReferringClip | None:
 
 
 def _store(file: Path, clip: ReferringClip) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as out:
-            np.savez(out, **{name: value for name, value in vars(clip).items() if value is not None})
-        os.replace(part, file)
-    finally:
-        part.unlink(missing_ok=True)
+    with written_whole(file) as part, part.open("wb") as out:
+        np.savez(out, **{name: value for name, value in vars(clip).items() if value is not None})

@@ -12,12 +12,9 @@ import csv
 import importlib
 import io
 import json
-import os
-import shutil
 import signal
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -27,10 +24,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ....shared.console import bars_hidden
+from ....shared.files import written_whole
 from ..world import SPLITS, Scene, ToyWorld, render
 
 LAYOUTS = ("a2d", "jhmdb", "ref_davis", "refer_youtube_vos", "mevis")  # as `--layout` and `data.name` take them
-MARK = ".dtse-part"  # stands in an unfinished folder until it is renamed
 
 
 class Clip(NamedTuple):
@@ -89,7 +86,7 @@ def write_toy(
     names = module.rename([clip.name for clip in todo], traps)
     todo = [clip._replace(name=name) for clip, name in zip(todo, names, strict=True)]
     splits = {split: [clip.name for clip in todo if clip.world.split == split] for split in clips}
-    with _part(root) as part:
+    with written_whole(root, folder=True) as part:
         _write_clips(partial(module.write_clip, part, traps=traps), todo, workers, progress)
         toy = {"settings": settings, "splits": splits, "sentences": module.write_tables(part, todo, traps)}
         (part / "toy_world.json").write_text(json.dumps(toy, indent=1) + "\n", encoding="utf-8")
@@ -157,23 +154,3 @@ def _is_written(root: Path, settings: dict) -> bool:
         return True
     there = f"a toy world with other settings ({found})" if found else "something else"
     raise FileExistsError(f"{root} already holds {there}; choose another folder, or delete it first")
-
-
-@contextmanager
-def _part(root: Path):
-    """A sibling folder that becomes `root` if all goes well, and vanishes otherwise."""
-    part = root.with_name(root.name + ".part")
-    if part.exists() and not (part / MARK).is_file():
-        raise FileExistsError(f"{part} is in the way and was not left by an interrupted run; move it")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    try:
-        (part / MARK).touch()
-        yield part
-        (part / MARK).unlink()
-        if root.is_dir():
-            root.rmdir()  # empty, as `_is_written` has seen
-        os.rename(part, root)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
