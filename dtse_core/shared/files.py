@@ -177,8 +177,9 @@ def written_whole(path: str | Path, folder: bool = False, sync: bool = False) ->
                 with open(file, "r+b") as written:
                     os.fsync(written.fileno())
         _take_place(part, path)
-    finally:
+    except BaseException:
         _remove(part)
+        raise
 
 
 def _unused(path: Path) -> Path:
