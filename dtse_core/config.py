@@ -91,12 +91,21 @@ class ModelConfig:
         check_settings(self, "model.")
 
 
-DATASETS = {  # by name: the class, and frames between the current frame and a reference (D-3)
-    "a2d": ("A2DSentences", 6),
-    "jhmdb": ("JHMDBSentences", 5),
-    "ref_davis": ("RefDAVIS17", 2),
-    "refer_youtube_vos": ("ReferYouTubeVOS", 1),
-    "mevis": ("MeViS", 2),
+class Home(NamedTuple):
+    """What is a data set's own."""
+
+    loader: str  # class in `dtse_core.data`
+    offset: int  # frames between the current frame and a reference (D-3)
+    scored: str  # the split that its protocol scores
+
+
+DATASETS = {  # by name
+    "toy": Home("ToyWorld", 6, "test"),
+    "a2d": Home("A2DSentences", 6, "test"),
+    "jhmdb": Home("JHMDBSentences", 5, "test"),
+    "ref_davis": Home("RefDAVIS17", 2, "val"),
+    "refer_youtube_vos": Home("ReferYouTubeVOS", 1, "local-val"),
+    "mevis": Home("MeViS", 2, "valid_u"),
 }
 
 
@@ -125,7 +134,7 @@ class DataConfig:
     @property
     def frame_offset(self) -> int:
         """Frames between the current frame and a reference: as set, or the data set's own choice (D-3)."""
-        return self.offset or DATASETS.get(self.name, DATASETS["a2d"])[1]
+        return self.offset or DATASETS.get(self.name, DATASETS["toy"]).offset
 
 
 @dataclass(frozen=True)

@@ -20,22 +20,20 @@ import torch
 
 from .checkpoints.find import checkpoint_folder, checkpoint_sha256, read_run_config
 from .config import Count, DataConfig, RunConfig, check_settings, to_dict
-from .data.build import build_dataset
-from .scoring.answers import ModelAnswers, score_data_set
-from .scoring.blind_answers import constant_baselines
+from .data.build import build_dataset, scored_split
+from .scoring.answers import ModelAnswers
 from .scoring.mask_files import MaskWriter, folder_for_masks
 from .scoring.mask_reader import MaskReader
 from .scoring.pictures import draw_cases
-from .scoring.records import Sample, category_of, over_videos
+from .scoring.protocols import Protocol, protocol_for
 from .scoring.submission import HOMES, validate, write_submission
-from .scoring.summary import intervals, summarize, summarize_videos
-from .scoring.tables import LOCAL, format_markdown, format_table
+from .scoring.tables import format_markdown, format_table
 from .shared.console import argument, one_line_errors, parse, usable_device
 from .shared.files import write_json
 from .shared.versions import versions
 from .training.batches import plain_worker_errors
 
-SCORED = {"ref_davis": "val", "refer_youtube_vos": "local-val", "mevis": "valid_u"}  # splits; of others it is test
+SAMPLED = ("toy", "a2d", "jhmdb")  # sets whose frames are scored one by one
 
 
 @dataclass(frozen=True)
@@ -74,19 +72,13 @@ def parse_command(arguments: Sequence[str]) -> EvaluateCommand:
         raise ValueError(f"--data.root {c.data.root} is not read by --data.name toy; add --data.name a2d")
     if (c.submission or c.validate) and c.data.name not in HOMES:
         raise ValueError(f"--data.name {c.data.name} has no submission zips; only {' and '.join(HOMES)} have a server")
-    for option, fits in (("baselines", c.data.name not in SCORED), ("first_appearance", c.data.name in HOMES)):
+    for option, fits in (("baselines", c.data.name in SAMPLED), ("first_appearance", c.data.name in HOMES)):
         if getattr(c, option) and not fits:
             raise ValueError(f"--{option.replace('_', '-')} means nothing on --data.name {c.data.name}; leave it out")
     for option in ("json", "markdown", "submission"):
         if (file := getattr(c, option)) and Path(file).is_dir():
             raise ValueError(f"--{option} {file} is a folder; name a file in it")
-    return c if c.split else replace(c, split=_usual_split(c))
-
-
-def _usual_split(c: EvaluateCommand) -> str:
-    if c.submission or c.validate:
-        return "valid"
-    return "test" if (Path(c.data.root) / "toy_world.json").is_file() else SCORED.get(c.data.name, "test")
+    return replace(c, split=c.split or ("valid" if c.submission or c.validate else scored_split(c.data)))
 
 
 def run_command(c: EvaluateCommand) -> dict:
@@ -97,77 +89,41 @@ def run_command(c: EvaluateCommand) -> dict:
     state = PartialState(cpu=device.type == "cpu")
     first, device = state.is_main_process, state.device if state.num_processes > 1 else device
     answers = MaskReader(c.masks, c.data.name) if c.masks else ModelAnswers(c.checkpoint, c.data, device, c.batch)
-    dataset = build_dataset(c.data, c.split, *answers.window)
-    require_answers(c, dataset, answers)
     start = "from-first-appearance" if c.first_appearance else "all"
 
-    def score_all(some, writer=None) -> list:
-        return score_data_set(answers, some, c.batch, c.data.workers, start, writer, state, progress=first)
+    def protocol_of(split: str) -> Protocol:
+        dataset = build_dataset(c.data, split, *answers.window)
+        return protocol_for(dataset, answers, c.batch, c.data.workers, c.compare, start)
 
+    protocol, twins = protocol_of(c.split), []
+    protocol.require_answers(unscored=bool(c.save_masks or c.submission))
     kept = c.save_masks or c.submission or ("" if c.masks else c.pictures)  # where masks are written on the way
     with plain_worker_errors(), folder_for_masks(kept, bool(c.save_masks), state) as folder:
         writer = MaskWriter(folder, c.data.name) if folder else None
-        records, twins = score_all(dataset, writer), ()
-        if not c.masks and not over_videos(dataset) and has_twins(c.data):
-            twins = records if c.split == "twins" else score_all(build_dataset(c.data, "twins", *answers.window))
+        records = protocol.score(writer, state, progress=first)
+        if not c.masks and has_twins(c.data):
+            twins = records if c.split == "twins" else protocol_of("twins").score(None, state, progress=first)
         if not first:
             return {}
-        if not over_videos(dataset):
-            records = [replace(record, category=category_of(dataset, record.video_id)) for record in records]
-            if writer:
-                writer.write_index(records)
-            if c.masks:
-                answers.warn_of_others(set(answers.index) - {(s.sample_id, s.expression) for s in records})
+        protocol.finish(records, writer)
         if c.submission:
-            print(write_submission(folder, Path(c.submission), c.data.name, dataset, progress=True))
+            print(write_submission(folder, Path(c.submission), c.data.name, protocol.dataset, progress=True))
         if c.pictures and records:
-            draw_cases(c.pictures, records, dataset, MaskReader(folder or c.masks, c.data.name), progress=True)
-    return summary_of(c, dataset, records, twins) | record_of(c, dataset, answers)
+            draw_cases(c.pictures, records, protocol.dataset, MaskReader(folder or c.masks, c.data.name), progress=True)
+    return protocol.summary(records, twins, c.baselines) | record_of(c, protocol)
 
 
-def require_answers(c: EvaluateCommand, dataset, answers: ModelAnswers | MaskReader) -> None:
-    """Raises an error before the work begins if masks or truth are missing."""
-    if over_videos(dataset):
-        if c.masks:
-            answers.require_videos(dataset)
-        if not dataset.labelled and not (c.save_masks or c.submission):
-            dataset.read_target(dataset.videos[0], 0)  # raises, and says what can be done
-
-
-def summary_of(c: EvaluateCommand, dataset, records: list, twins: Sequence[Sample]) -> dict:
-    """The numbers; none for a data set without published masks."""
-    if not records:
-        return {}
-    result = summarize_videos(records) if over_videos(dataset) else summarize(records, twins, c.compare)
-    result["intervals"] = intervals(records, c.compare)
-    if c.baselines and not over_videos(dataset):
-        result["baselines"] = constant_baselines(dataset, progress=True)
-    return result
-
-
-def record_of(c: EvaluateCommand, dataset, answers: ModelAnswers | MaskReader) -> dict:
+def record_of(c: EvaluateCommand, protocol: Protocol) -> dict:
     """What a result must tell of its run: what was scored, on what, by which choices of the protocol."""
-    protocol, more = {}, {}
-    if over_videos(dataset):  # whose samples, which are for training, take long to find
-        counts = {"videos": len({video.video_id for video in dataset.videos}), "sentences": len(dataset.videos)}
-    else:
-        counts = {"samples": len(dataset)}
-    if c.data.name in HOMES:
-        protocol = {"score": LOCAL, "frames": "from the first appearance on" if c.first_appearance else "all"}
-    elif c.data.name == "ref_davis":
-        protocol = {"masks": str(dataset.masks), "matching": "id-matched, hungarian beside it"}
-    elif c.data.name in ("a2d", "jhmdb"):
-        protocol = {"frames": dataset.frames or "all annotated"}
-    if hasattr(dataset, "version"):
-        protocol["version"] = more["version"] = dataset.version
+    answers, version = protocol.answers, protocol.dataset.version
     if c.masks:
         config = {name: value for name, value in to_dict(RunConfig(data=c.data)).items() if name.startswith("data.")}
-        more["masks_sha256"] = answers.sha256()
+        scored = {"masks_sha256": answers.sha256()}
     else:
         config = to_dict(replace(read_run_config(answers.folder), data=c.data))
-        more["checkpoint_sha256"] = checkpoint_sha256(answers.folder)
-    about = {"source": c.masks or c.checkpoint, "split": c.split, "protocol": protocol, "counts": counts}
-    return about | {"config": config} | more | {"versions": versions()}
+        scored = {"checkpoint_sha256": checkpoint_sha256(answers.folder)}
+    about = {"source": c.masks or c.checkpoint, "split": c.split, **protocol.about(), "config": config}
+    return about | ({"version": version} if version else {}) | scored | {"versions": versions()}
 
 
 def has_twins(data: DataConfig) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dtse_core.data.clip import ReferringVideo
+from dtse_core.data.clip import ReferringVideo, VideoDataSet
 
 SIZE = (16, 20)
 STEMS = ("00000", "00005", "00010")
@@ -13,13 +13,14 @@ PLACES = {"1": (2, 2), "2": (10, 10)}  # top left corners of squares of 4 x 4, w
 LATE = ("b", "2")  # this object is absent from the first frame
 
 
-class SmallVideos:
+class SmallVideos(VideoDataSet):
     """As Refer-YouTube-VOS and MeViS: four sentences about two videos of three frames."""
 
-    labelled = True
+    name = "refer_youtube_vos"
 
     def __init__(self, root: Path, size: tuple[int, int] = SIZE):
-        self.root, self.size = Path(root), size
+        super().__init__(root)
+        self.size, self.images = size, self.root / "JPEGImages"
         self.videos = [
             ReferringVideo("-a", "0", "the upper square", STEMS, ("1",), "position"),
             ReferringVideo("-a", "2", "the lower square", STEMS, ("2",), "position"),
@@ -30,9 +31,6 @@ class SmallVideos:
             for path in self.frame_paths(video):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.new("RGB", size[::-1], "gray").save(path)
-
-    def frame_paths(self, video: ReferringVideo) -> list[Path]:
-        return [self.root / "JPEGImages" / video.video_id / f"{stem}.jpg" for stem in video.frames]
 
     def read_target(self, video: ReferringVideo, k: int) -> tuple[np.ndarray, None]:
         return np.logical_or.reduce([self.square(video.video_id, number, k) for number in video.object_ids]), None
@@ -76,6 +74,8 @@ class SmallDavis(SmallVideos):
 
 class Truth:
     """Answers that are right; `swapped` exchanges labels 1 and 2 of these annotators."""
+
+    absent = frozenset()
 
     def __init__(self, swapped: tuple[int, ...] = ()):
         self.swapped = swapped

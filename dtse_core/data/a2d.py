@@ -23,8 +23,8 @@ import numpy as np
 from ..shared.files import read_rows, require_shape
 from ..video.files import frame_files, video_length
 from ..video.frame_cache import video_frames
-from .clip import ReferringClip, window_indices
-from .listing import read_toy, videos_of
+from .clip import ClipDataSet, ReferringClip
+from .listing import part_of, read_toy, require_tree, videos_of
 from .sample_lists import listed, read_a2d_list
 from .sentences import clean_expression
 
@@ -33,7 +33,6 @@ ACTORS = ("adult", "baby", "ball", "bird", "car", "cat", "dog")
 ACTIONS = ("climbing", "crawling", "eating", "flying", "jumping", "rolling", "running", "walking", "none")
 SUBSETS = {"train": "0", "test": "1"}  # last column of videoset.csv
 TREE = "Release/videoset.csv, Release/clips320H/ and text_annotations/"
-HINT = "or use the toy world: --data.name toy, or data_scripts/make_toy_world.py --layout a2d"
 
 
 class Video(NamedTuple):
@@ -56,7 +55,7 @@ class Sample(NamedTuple):
     twin: int  # toy world: the instance that differs in motion alone; 0 is none
 
 
-class A2DSentences:
+class A2DSentences(ClipDataSet):
     """Every (sentence, annotated frame) pair in which the instance is annotated, as `ReferringClip`s.
 
     `split` is train or test; a root with `toy_world.json` has its finer splits too. `window` frames, `offset`
@@ -66,34 +65,42 @@ class A2DSentences:
     remedy, if the layout is incomplete or malformed.
     """
 
+    name = "a2d"
+
     def __init__(
         self,
         root: str | Path,
-        split: str = "test",
+        split: str = "",
         window: int = 3,
-        offset: int = 6,
+        offset: int = 0,
         causal: bool = False,
         cache: str = "",
         frames: str = "",
     ):
-        self.root, self.split, self.frames, self.cache = Path(root), split, frames, cache
-        self.window, self.offset, self.causal = window, offset, causal
-        self.warned = False
-        self.clips, self.masks = self.root / "Release" / "clips320H", self.root / "text_annotations"
-        self.masks /= "a2d_annotation_with_instances"
+        self.frames, self.warned = frames, False
+        super().__init__(root, split, window, offset, causal, cache)
+
+    def find(self) -> None:
+        self.clips, texts = self.root / "Release" / "clips320H", self.root / "text_annotations"
+        self.masks = texts / "a2d_annotation_with_instances"
         require_layout(self.root, self.clips, self.masks)
-        splits, labels = read_toy(self.root / "toy_world.json")
-        self.videos = self._choose(read_videos(self.root / "Release" / "videoset.csv"), splits)
-        sentences = read_sentences(self.masks.parent / "a2d_annotation.txt", genuine=splits is None)
+        toy, labels = read_toy(self.root / "toy_world.json")
+        table = self.root / "Release" / "videoset.csv"
+        missed = {row[0].strip() for _, row in read_rows(texts / "a2d_missed_videos.txt")}
+        videos = read_videos(table)
+        part = part_of(self.split, () if toy else SUBSETS, toy, "test", self.root)
+        names = (video for video, told in videos.items() if toy or told.subset == SUBSETS[part])
+        self.videos = {v: videos[v] for v in videos_of(self.split, names, toy, table) if v not in missed}
+        sentences = read_sentences(texts / "a2d_annotation.txt", genuine=toy is None)
         sentences = [sentence for sentence in sentences if sentence[0] in self.videos]
-        found = list(self._listed()) if frames else sentences
+        found = list(self._listed()) if self.frames else sentences
         self._require_files(sorted({entry[0] for entry in found}))
         self.samples = [
             Sample(video, stem, instance, query, *labels.get((video, instance, query), (None, 0)))
-            for video, stem, instance, query in (found if frames else self._annotated(sentences))
+            for video, stem, instance, query in (found if self.frames else self._annotated(sentences))
         ]
         if not self.samples:
-            raise ValueError(f"A2D-Sentences: no sample in split {split!r} of {self.root}; is the copy complete?")
+            raise ValueError(f"A2D-Sentences: no sample in split {self.split!r} of {self.root}; is the copy complete?")
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -112,7 +119,7 @@ class A2DSentences:
                 "compare with a fresh copy (further videos are not named)",
                 stacklevel=2,
             )
-        indices, slot = window_indices(current, length, self.window, self.offset, self.causal)
+        indices, slot = self.cut(current, length)
         frames = video_frames(path, indices, self.cache)
         masks = read_masks(annotation, [instance, twin] if twin else [instance], frames.shape[1:3])
         if instance not in masks:
@@ -120,25 +127,15 @@ class A2DSentences:
         mask, twin_mask = masks[instance], masks.get(twin)
         return ReferringClip(frames, slot, mask, query, video, int(stem), str(instance), evidence, twin_mask)
 
+    def choices(self) -> dict[str, str]:
+        return {"frames": self.frames or "all annotated"}
+
     def category(self, video: str) -> str:
         """What the video's actor does, such as `dog running`; the label itself if it is none of A2D's."""
         label = self.videos[video].label
         if not re.fullmatch("[1-7][1-9]", label):
             return label
         return f"{ACTORS[int(label[0]) - 1]} {ACTIONS[int(label[1]) - 1]}"
-
-    def _choose(self, videos: dict[str, Video], splits: dict[str, list[str]] | None) -> dict[str, Video]:
-        """The split's videos, those without sentences left out."""
-        if splits is None:
-            splits = {name: [v for v in videos if videos[v].subset == code] for name, code in SUBSETS.items()}
-        chosen = videos_of(self.split, splits, self.root)
-        if unknown := sorted(set(chosen) - set(videos)):
-            raise ValueError(
-                f"{self.root / 'Release' / 'videoset.csv'} lacks {unknown[0]}, which toy_world.json lists; write the "
-                "toy world anew"
-            )
-        missed = {row[0].strip() for _, row in read_rows(self.masks.parent / "a2d_missed_videos.txt")}
-        return {video: videos[video] for video in chosen if video not in missed}
 
     def _listed(self) -> Iterator[tuple[str, str, int, str]]:
         """The split's samples among those of a list, which may be for the whole data set."""
@@ -244,14 +241,11 @@ def video_path(clips: Path, video: str) -> Path:
 
 def require_layout(root: Path, clips: Path, masks: Path) -> None:
     """Raises `FileNotFoundError` that names what is missing, and a folder that only bears another name."""
-    if not root.is_dir():
-        raise FileNotFoundError(f"A2D-Sentences: no folder {root}; expected {TREE} in it; {HINT}")
     if not clips.is_dir() and (clips.parent / "CLIPS320").is_dir():
         raise FileNotFoundError(f"A2D-Sentences: {clips} is missing, but CLIPS320 is there: rename it to clips320H")
-    text = masks.parent
-    needed = clips.parent / "videoset.csv", clips, text / "a2d_annotation.txt", text / "a2d_missed_videos.txt", masks
-    if missing := [str(path) for path in needed if not path.exists()]:
-        raise FileNotFoundError(f"A2D-Sentences: {', '.join(missing)} missing; {root} must hold {TREE}; {HINT}")
+    texts = masks.parent
+    needed = clips.parent / "videoset.csv", clips, texts / "a2d_annotation.txt", texts / "a2d_missed_videos.txt", masks
+    require_tree("A2D-Sentences", A2DSentences.name, TREE, root, *needed)
 
 
 # The annotation of one frame: HDF5 as MATLAB leaves it, axes reversed.

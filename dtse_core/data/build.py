@@ -1,17 +1,20 @@
 """Data sets by name, as the settings give them."""
 
+from pathlib import Path
+
 from .. import data
-from ..config import DATASETS, DataConfig, nearest
+from ..config import DATASETS, DataConfig, Home, nearest
+from .clip import ClipDataSet
 
 HELD_OUT = 500  # clips in each split of the in-memory toy world that is not for training
 
 
-def build_dataset(config: DataConfig, split: str, window: int, causal: bool = False):
+def build_dataset(config: DataConfig, split: str, window: int, causal: bool = False) -> ClipDataSet:
     """The data set `config.name`: `toy`, drawn in memory at the model's size, or one read from `config.root`.
 
     Raises `ValueError` for an unknown name, or for data on disk without a root.
     """
-    name = config.name
+    name, loader = config.name, home_of(config.name).loader
     if name == "toy":  # imported here, since who reads files needs no cartoons
         from .toy.cache import KeptToyWorld
 
@@ -19,13 +22,26 @@ def build_dataset(config: DataConfig, split: str, window: int, causal: bool = Fa
         height, width = config.size
         world = split, length, config.toy_seed, height, width, window, config.frame_offset, causal
         return KeptToyWorld(config.cache, *world) if config.cache else data.ToyWorld(*world)
-    if name not in DATASETS:
-        raise ValueError(f"unknown data set {name!r}{nearest(name, DATASETS)}; known: toy, {', '.join(DATASETS)}")
-    home = DATASETS[name][0]
     if not config.root:
-        raise ValueError(f"data.root is missing: give the folder of {home}, or use data.name toy")
+        raise ValueError(f"data.root is missing: give the folder of {loader}, or use data.name toy")
     if config.frames and name not in ("a2d", "jhmdb"):
         raise ValueError(f"data.frames {config.frames!r} chooses samples of a2d and jhmdb; leave it out for {name}")
-    own = {"gt": config.davis_masks} if name == "ref_davis" else {}
-    own |= {key: value for key in ("cache", "frames") if (value := getattr(config, key))}
-    return getattr(data, home)(config.root, split, window, config.frame_offset, causal, **own)
+    own = {"gt": config.davis_masks} if name == "ref_davis" else {"frames": config.frames} if config.frames else {}
+    return getattr(data, loader)(config.root, split, window, config.frame_offset, causal, config.cache, **own)
+
+
+def scored_split(config: DataConfig) -> str:
+    """The split that is scored unless another is named; of a toy world always test."""
+    return "test" if is_toy(config) else home_of(config.name).scored
+
+
+def is_toy(config: DataConfig) -> bool:
+    """Is it a toy world, in memory or on disk?"""
+    return config.name == "toy" or (Path(config.root) / "toy_world.json").is_file()
+
+
+def home_of(name: str) -> Home:
+    """What is the data set's own. Raises `ValueError` for an unknown name."""
+    if name not in DATASETS:
+        raise ValueError(f"unknown data set {name!r}{nearest(name, DATASETS)}; known: {', '.join(DATASETS)}")
+    return DATASETS[name]

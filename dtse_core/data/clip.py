@@ -1,8 +1,17 @@
-"""`ReferringClip`, one sample of every data set, and `ReferringVideo`, one sentence over a whole video."""
+"""What a data set is: samples that are `ReferringClip`s, and for sets of videos sentences over a whole one.
 
-from dataclasses import dataclass
+`ClipDataSet` is every data set, the toy world in memory included; `VideoDataSet` is one whose sentences are scored
+over whole videos. What they do not have, a category, an annotator, a version, they answer with None or "".
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
+from torch.utils.data import Dataset
+
+from ..config import DATASETS
 
 EVIDENCE = ("appearance", "position", "relation", "action", "direction")
 
@@ -63,3 +72,133 @@ def window_indices(current: int, length: int, window: int, offset: int, causal: 
     slot = window - 1 if causal else window // 2
     wanted = [current + (k - slot) * offset for k in range(window)]
     return [min(max(i, 0), length - 1) for i in wanted], slot
+
+
+class ClipDataSet(Dataset):
+    """Samples that are `ReferringClip`s, their windows of frames cut alike.
+
+    `root`: the folder; `split`: a part of the data set, "" the one that is scored. `window` frames, `offset` frames
+    apart (0: the data set's own choice), clamped to the video (D-3); the current frame is the middle or, if `causal`,
+    the last of them. `cache`: see `frame_cache`. Files are opened when a sample is asked for, so that the data set
+    can be pickled and used by DataLoader workers.
+    """
+
+    name: str  # in the settings: see `DATASETS`
+    version = ""  # which version a copy is, where there are several
+    labelled = True  # are masks published?
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str = "",
+        window: int = 3,
+        offset: int = 0,
+        causal: bool = False,
+        cache: str = "",
+    ):
+        own = DATASETS[self.name]
+        self.root, self.split, self.cache = Path(root), split or own.scored, cache
+        self.window, self.offset, self.causal = window, offset or own.offset, causal
+        self.find()
+
+    def find(self) -> None:
+        """Reads the tables and finds the samples: the last step of the constructor."""
+
+    def category(self, about: "str | ReferringVideo") -> str | None:
+        """What kind of thing or action a video, by its id, or a sentence's target is; None where no file tells."""
+        return None
+
+    def choices(self) -> dict[str, str]:
+        """What a result must tell of the data that its numbers depend on."""
+        return {"version": self.version} if self.version else {}
+
+    def cut(self, current: int, length: int) -> tuple[list[int], int]:
+        """The window around a frame, as `window_indices` gives it."""
+        return window_indices(current, length, self.window, self.offset, self.causal)
+
+
+class VideoDataSet(ClipDataSet):
+    """Sentences over whole videos (`videos`), and windows cut from them as `ReferringClip`s.
+
+    A sample is a sentence and a frame: see `samples`. A loader's `find` sets the annotated attributes, by `take` the
+    sentences; it has its own `read_target` and `visible`.
+    """
+
+    videos: list[ReferringVideo]
+    images: Path  # a folder of frames for each video
+    twins: dict[tuple[str, str], tuple[str, ...]]  # toy world: whose masks are the twin's, by video and sentence
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, number: int) -> ReferringClip:
+        from ..video.frame_cache import image_frames  # who needs windows alone reads no frames
+
+        n, k = (int(i) for i in self.samples[number])
+        video = self.videos[n]
+        mask, _ = self.read_target(video, k)
+        twin = self.twins.get((video.video_id, video.expression_id))
+        twin_mask = self.read_target(replace(video, object_ids=twin), k)[0] if twin else None
+        paths = self.frame_paths(video)
+        indices, slot = self.cut(k, len(paths))
+        return ReferringClip(
+            frames=image_frames([paths[i] for i in indices], self.cache),
+            current=slot,
+            mask=mask,
+            expression=video.expression,
+            video_id=video.video_id,
+            frame_id=int(video.frames[k]),
+            instance_id=video.expression_id,  # two expressions of one object may read alike
+            evidence=video.evidence,
+            twin_mask=twin_mask,
+        )
+
+    def annotator(self, video: ReferringVideo) -> int | None:
+        """Who said a sentence, where annotators are scored apart and their sentences share a map of labels."""
+        return None
+
+    def frame_paths(self, video: ReferringVideo) -> list[Path]:
+        """The files of the listed frames, in order of time."""
+        return [self.images / video.video_id / f"{stem}.jpg" for stem in video.frames]
+
+    def read_target(self, video: ReferringVideo, k: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """The mask of listed frame `k`, all False where the target is absent, and the pixels that are not scored.
+
+        Both (H, W) bool; None: every pixel is scored. Raises `ValueError` where no masks are published.
+        """
+        raise NotImplementedError
+
+    def visible(self, video: ReferringVideo) -> np.ndarray:
+        """(T,) bool: the listed frames in which the target appears, as far as it is known without reading masks."""
+        raise NotImplementedError
+
+    @cached_property
+    def samples(self) -> np.ndarray:
+        """(n, 2) int32: the index in `videos` and the current frame of every window that shows the target.
+
+        In the current frame it may be absent, the mask then is empty.
+        """
+        windows: dict[int, np.ndarray] = {}  # (frames, window) by number of frames
+        found = [np.empty((0, 2), np.int32)]
+        for n, video in enumerate(self.videos):
+            seen = self.visible(video)
+            if len(seen) not in windows:
+                windows[len(seen)] = np.array([self.cut(k, len(seen))[0] for k in range(len(seen))])
+            current = np.flatnonzero(seen[windows[len(seen)]].any(1))
+            found.append(np.stack([np.full_like(current, n), current], 1).astype(np.int32))
+        return np.concatenate(found)
+
+    def take(self, videos: list[ReferringVideo], labels: dict, path: Path) -> None:
+        """Sets `videos`, with a toy world's evidence filled in, and `twins`; `labels` is what `read_toy` gives.
+
+        Raises `ValueError` if there is no sentence.
+        """
+        if not videos:
+            raise ValueError(f"no expression of split {self.split!r} in {path}; is the copy complete?")
+        said = [labels.get((v.video_id, v.expression_id, v.expression), (None, 0)) for v in videos]
+        self.videos = [replace(video, evidence=evidence) for video, (evidence, _) in zip(videos, said, strict=True)]
+        self.twins = {
+            (video.video_id, video.expression_id): (str(twin),)
+            for video, (_, twin) in zip(videos, said, strict=True)
+            if twin
+        }

@@ -1,4 +1,4 @@
-"""`meta_expressions.json`, which Refer-YouTube-VOS and MeViS share, and clips cut from the frames it lists.
+"""`meta_expressions.json`, which Refer-YouTube-VOS and MeViS share.
 
     {"videos": {video: {"frames": [stem, ...], "expressions": {id: {"exp": text, and the target, where published}}}}}
 
@@ -7,15 +7,11 @@ the order in the file.
 """
 
 import os
-from collections.abc import Callable, Collection, ItemsView, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Collection, ItemsView
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ..video.frame_cache import image_frames
-from .clip import ReferringClip, ReferringVideo, window_indices
+from .clip import ReferringVideo
 from .sentences import clean_expression
 
 Target = Callable[[dict], tuple[str, ...] | None]  # what an expression refers to; None: not published
@@ -79,56 +75,6 @@ def require_folders(videos: Collection[str], parent: Path, home: str) -> None:
             f"{home}: {len(missing)} of {len(videos)} folders are missing from {parent}: expected "
             f"{parent / missing[0]} (first five: {', '.join(missing[:5])}); copy them, see data_scripts/prepare.py"
         )
-
-
-def label_videos(videos: list[ReferringVideo], labels: dict) -> tuple[list[ReferringVideo], dict]:
-    """The toy world's evidence filled in, and what the twins' masks are named by (video, expression id).
-
-    `labels` is what `read_toy` gives; another root has none.
-    """
-    said = [labels.get((v.video_id, v.expression_id, v.expression), (None, 0)) for v in videos]
-    twins = {(v.video_id, v.expression_id): (str(twin),) for v, (_, twin) in zip(videos, said, strict=True) if twin}
-    return [replace(v, evidence=evidence) for v, (evidence, _) in zip(videos, said, strict=True)], twins
-
-
-def read_clip(dataset, number: int) -> ReferringClip:
-    """Sample `number` of a data set that has what `ReferYouTubeVOS` has."""
-    n, k = (int(i) for i in dataset.samples[number])
-    video = dataset.videos[n]
-    mask, _ = dataset.read_target(video, k)
-    twin = dataset.twins.get((video.video_id, video.expression_id))
-    twin_mask = dataset.read_target(replace(video, object_ids=twin), k)[0] if twin else None
-    paths = dataset.frame_paths(video)
-    indices, slot = window_indices(k, len(paths), dataset.window, dataset.offset, dataset.causal)
-    return ReferringClip(
-        frames=image_frames([paths[i] for i in indices], dataset.cache),
-        current=slot,
-        mask=mask,
-        expression=video.expression,
-        video_id=video.video_id,
-        frame_id=int(video.frames[k]),
-        instance_id=video.expression_id,  # two expressions of one object may read alike
-        evidence=video.evidence,
-        twin_mask=twin_mask,
-    )
-
-
-def windows_that_show(dataset, visible: Iterable[np.ndarray]) -> np.ndarray:
-    """(n, 2) int32: the index in `dataset.videos` and the current frame of every window that shows the target.
-
-    `visible` gives a bool a listed frame, for each video in turn. In the current frame the target may be absent.
-    """
-    windows: dict[int, np.ndarray] = {}  # (frames, window) by number of frames
-    found = [np.empty((0, 2), np.int32)]
-    for n, seen in enumerate(visible):
-        if len(seen) not in windows:
-            cut = (
-                window_indices(k, len(seen), dataset.window, dataset.offset, dataset.causal) for k in range(len(seen))
-            )
-            windows[len(seen)] = np.array([indices for indices, _ in cut])
-        current = np.flatnonzero(seen[windows[len(seen)]].any(1))
-        found.append(np.stack([np.full_like(current, n), current], 1).astype(np.int32))
-    return np.concatenate(found)
 
 
 def json_items(value: Any, where: str) -> ItemsView[str, Any]:

@@ -21,14 +21,13 @@ import numpy as np
 
 from ..shared.files import read_bytes, read_rows, require_shape
 from ..video.frame_cache import image_frames
-from .clip import ReferringClip, window_indices
-from .listing import read_toy, videos_of
+from .clip import ClipDataSet, ReferringClip
+from .listing import part_of, read_toy, require_tree, videos_of
 from .sample_lists import listed, read_jhmdb_list
 from .sentences import clean_expression
 
 HOME = "J-HMDB-Sentences"
 TREE = "Rename_Images/, puppet_mask/ and jhmdb_annotation.txt"
-HINT = "or use the toy world: --data.name toy, or data_scripts/make_toy_world.py --layout jhmdb"
 
 
 class Sample(NamedTuple):
@@ -40,7 +39,7 @@ class Sample(NamedTuple):
     evidence: str | None = None  # toy world: what the sentence needs
 
 
-class JHMDBSentences:
+class JHMDBSentences(ClipDataSet):
     """Sentences and the frames in which they are scored, as `ReferringClip`s without an instance.
 
     `split` is test; a root with `toy_world.json` has its finer splits too. `frames` says which frames are scored:
@@ -51,40 +50,48 @@ class JHMDBSentences:
     Raises `FileNotFoundError` or `ValueError`, naming file and remedy, if the layout is incomplete or malformed.
     """
 
+    name = "jhmdb"
+
     def __init__(
         self,
         root: str | Path,
-        split: str = "test",
+        split: str = "",
         window: int = 3,
-        offset: int = 5,
+        offset: int = 0,
         causal: bool = False,
         cache: str = "",
         frames: str = "deterministic",
     ):
-        self.root, self.split, self.frames, self.cache = Path(root), split, frames, cache
-        self.window, self.offset, self.causal = window, offset, causal
+        self.frames = frames
+        super().__init__(root, split, window, offset, causal, cache)
+
+    def find(self) -> None:
         require_layout(self.root)
         sentences = read_sentences(self.root / "jhmdb_annotation.txt")
-        splits, labels = read_toy(self.root / "toy_world.json")
-        videos = videos_of(split, splits or {"test": [video for video, _ in sentences]}, self.root)
-        sentences = [(video, query) for video, query in sentences if video in set(videos)]
+        toy, labels = read_toy(self.root / "toy_world.json")
+        part_of(self.split, () if toy else ("test",), toy, "test", self.root)
+        videos = set(videos_of(self.split, (video for video, _ in sentences), toy, self.root / "jhmdb_annotation.txt"))
+        sentences = [(video, query) for video, query in sentences if video in videos]
         self.actions = self._find({video for video, _ in sentences})
         self.lengths = {video: self._length(video) for video in self.actions}
-        chosen = self._drawn(sentences) if frames in ("deterministic", "all") else self._listed()
+        chosen = self._drawn(sentences) if self.frames in ("deterministic", "all") else self._listed()
         self.samples = [s._replace(evidence=labels.get((s.video, 0, s.query), (None, 0))[0]) for s in chosen]
         if not self.samples:
-            raise ValueError(f"{HOME}: no sample in split {split!r} of {self.root}; is the copy complete?")
+            raise ValueError(f"{HOME}: no sample in split {self.split!r} of {self.root}; is the copy complete?")
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, k: int) -> ReferringClip:
         video, frame, query, evidence = self.samples[k]
-        indices, slot = window_indices(frame - 1, self.lengths[video], self.window, self.offset, self.causal)
+        indices, slot = self.cut(frame - 1, self.lengths[video])
         folder = self._images(video)
         frames = image_frames([folder / f"{i + 1:05d}.png" for i in indices], self.cache)
         mask = read_mask(self._mask(video), frame, frames.shape[1:3])
         return ReferringClip(frames, slot, mask, query, video, frame, "", evidence)
+
+    def choices(self) -> dict[str, str]:
+        return {"frames": self.frames}
 
     def category(self, video: str) -> str:
         """The action that a video shows, such as `shoot_bow`."""
@@ -203,11 +210,8 @@ def _axes(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
 
 def require_layout(root: Path) -> None:
     """Raises `FileNotFoundError` that names what is missing."""
-    if not root.is_dir():
-        raise FileNotFoundError(f"{HOME}: no folder {root}; expected {TREE} in it; {HINT}")
     needed = (root / name for name in ("Rename_Images", "puppet_mask", "jhmdb_annotation.txt"))
-    if missing := [str(path) for path in needed if not path.exists()]:
-        raise FileNotFoundError(f"{HOME}: {', '.join(missing)} missing; {root} must hold {TREE}; {HINT}")
+    require_tree(HOME, JHMDBSentences.name, TREE, root, *needed)
 
 
 # Arrays of numbers out of classic MATLAB files (version 5 to 7), as far as masks need them.

@@ -1,14 +1,23 @@
-"""What `toy_world.json`, beside a layout's own files, tells a loader: finer splits, evidence and twins."""
+"""Which videos a split holds, and what `toy_world.json`, beside a layout's own files, tells: evidence and twins.
 
+No data set publishes a validation part beside the one that is scored. So each has two splits more: `local-val`, the
+training videos that `held_out` keeps, and `local-train`, the others.
+"""
+
+import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..shared.files import read_json
 from .sentences import clean_expression
 
+LOCAL = ("local-train", "local-val")
+HELD_OUT = 17  # one training video in so many: about 204 of the 3,471 of Refer-YouTube-VOS
+Splits = dict[str, list[str]]  # videos by split
 Labels = dict[tuple[str, int | str, str], tuple[str, int]]  # (evidence, twin or 0) by (video, key, sentence)
 
 
-def read_toy(path: Path) -> tuple[dict[str, list[str]] | None, Labels]:
+def read_toy(path: Path) -> tuple[Splits | None, Labels]:
     """Videos by split, and what each sentence needs; None and nothing where there is no such file.
 
     The key is the layout's own, as `toy.layouts` wrote it. Raises `ValueError` if the file is damaged.
@@ -27,14 +36,42 @@ def read_toy(path: Path) -> tuple[dict[str, list[str]] | None, Labels]:
         raise ValueError(f"{path} is damaged; write the toy world anew with data_scripts/make_toy_world.py") from error
 
 
-def videos_of(split: str, splits: dict[str, list[str]], root: Path) -> list[str]:
-    """The videos of a split. Raises `ValueError` for one that the data set does not have."""
-    if split not in splits:
+def part_of(split: str, parts: Iterable[str], toy: Splits | None, other: str, root: Path) -> str:
+    """The part of a layout whose files hold a split: one of `parts`, train for the two halves of it, or as `other`
+    says for a toy world's finer splits. Raises `ValueError` for a split that there is not.
+    """
+    holds = {part: part for part in parts} | dict.fromkeys(toy or (), other)
+    if "train" in holds:
+        holds |= dict.fromkeys(("train", *LOCAL), "train")
+    if split not in holds:
         raise ValueError(
-            f"unknown split {split!r}; {root} has {', '.join(splits)} (a toy world, recognized by its "
-            "toy_world.json, has finer ones)"
+            f"unknown split {split!r}; {root} has {', '.join(holds)} (a toy world, recognized by its toy_world.json, "
+            "has finer ones)"
         )
-    return splits[split]
+    return holds[split]
+
+
+def videos_of(split: str, names: Iterable[str], toy: Splits | None, path: Path) -> list[str]:
+    """The split's videos among `names`, which the file `path` lists for its part, or for a toy world as a whole."""
+    videos, known = (toy or {}).get("train" if split in LOCAL else split), list(dict.fromkeys(names))
+    if unknown := sorted(set(videos or ()) - set(known)):
+        raise ValueError(f"{path} lacks {unknown[0]}, which toy_world.json lists; write the toy world anew")
+    videos = known if videos is None else videos
+    return [video for video in videos if held_out(video) == (split == "local-val")] if split in LOCAL else videos
+
+
+def held_out(video: str) -> bool:
+    """Is a training video kept for local-val? By the SHA-256 of its id: the same on every machine, for ever."""
+    return int(hashlib.sha256(video.encode()).hexdigest(), 16) % HELD_OUT == 0
+
+
+def require_tree(home: str, layout: str, tree: str, root: Path, *needed: Path) -> None:
+    """Raises `FileNotFoundError` that names what is missing of a data set, and what `root` must hold."""
+    hint = f"or use the toy world: --data.name toy, or data_scripts/make_toy_world.py --layout {layout}"
+    if not root.is_dir():
+        raise FileNotFoundError(f"{home}: no folder {root}; expected {tree} in it; {hint}")
+    if missing := [str(path) for path in needed if not path.exists()]:
+        raise FileNotFoundError(f"{home}: {', '.join(missing)} missing; {root} must hold {tree}; {hint}")
 
 
 def _text(value) -> str:

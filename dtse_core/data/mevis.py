@@ -9,28 +9,26 @@ A sentence may refer to several objects, or to none: the target is the union of 
 """
 
 import functools
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..shared.files import image_shape, read_json
-from .clip import ReferringClip, ReferringVideo
-from .expressions import brief, label_videos, parse_expressions, read_clip, require_folders, windows_that_show
-from .listing import read_toy
+from .clip import ReferringVideo, VideoDataSet
+from .expressions import brief, parse_expressions, require_folders
+from .listing import part_of, read_toy, require_tree, videos_of
 
 HOME = "MeViS"
 LABELLED, FOLDERS = ("train", "valid_u"), ("train", "valid_u", "valid")
 TREE = "{train,valid_u,valid}/meta_expressions.json, JPEGImages/<video>/ and, but in valid, mask_dict.json"
-HINT = "or use the toy world: --data.name toy, or data_scripts/make_toy_world.py --layout mevis"
 COUNTS = {  # videos and sentences
     "v1": {"train": (1662, 23051), "valid_u": (50, 793), "valid": (140, 2236)},
     "v2": {"train": (1662, 27502), "valid_u": (50, 907), "valid": (140, 2523)},
 }
 
 
-class MeViS:
+class MeViS(VideoDataSet):
     """Sentences over whole videos (`videos`), and windows of frames cut from them as `ReferringClip`s.
 
     `split` is train, valid_u (scored locally) or valid (scored by the server: no masks); a root with
@@ -46,52 +44,25 @@ class MeViS:
     Raises `FileNotFoundError` or `ValueError`, naming file and remedy, for an incomplete or malformed layout.
     """
 
-    def __init__(
-        self,
-        root: str | Path,
-        split: str = "valid_u",
-        window: int = 3,
-        offset: int = 2,
-        causal: bool = False,
-        cache: str = "",
-    ):
-        self.root, self.split, self.cache = Path(root), split, cache
-        self.window, self.offset, self.causal = window, offset, causal
-        if not self.root.is_dir():
-            raise FileNotFoundError(f"{HOME}: no folder {self.root}; expected {TREE} in it; {HINT}")
-        splits, labels = read_toy(self.root / "toy_world.json")
-        folders = {name: name for name in FOLDERS}
-        folders |= {name: "train" if name == "train" else "valid_u" for name in splits or {}}
-        if split not in folders:
-            raise ValueError(f"unknown split {split!r} of {HOME}; {self.root} has {', '.join(folders)}")
-        self.folder = self.root / folders[split]
-        path = self.folder / "meta_expressions.json"
+    name = "mevis"
+
+    def find(self) -> None:
+        require_tree(HOME, self.name, TREE, self.root)
+        toy, labels = read_toy(self.root / "toy_world.json")
+        part = part_of(self.split, FOLDERS, toy, "valid_u", self.root)
+        self.folder, self.images = self.root / part, self.root / part / "JPEGImages"
+        path, self._masks = self.folder / "meta_expressions.json", self.folder / "mask_dict.json"
         videos, published = parse_expressions(read_json(path), path, read_annotations)
         names = {video.video_id for video in videos}
-        self.version = version_of(folders[split], len(names), len(videos))
-        chosen = set((splits or {}).get(split, names))
-        if unknown := sorted(chosen - names):
-            raise ValueError(f"{path} lacks {unknown[0]}, which toy_world.json lists; write the toy world anew")
-        self.videos, self.twins = label_videos([video for video in videos if video.video_id in chosen], labels)
-        if not self.videos:
-            raise ValueError(f"{HOME}: no expression of split {split!r} in {path}; is the copy complete?")
-        require_folders(chosen, self.folder / "JPEGImages", HOME)
-        self._masks = self.folder / "mask_dict.json"
-        self.labelled = published and (folders[split] in LABELLED or self._masks.is_file())
-        if folders[split] in LABELLED and not published:
+        self.version = version_of(part, len(names), len(videos))
+        chosen = set(videos_of(self.split, names, toy, path))
+        self.take([video for video in videos if video.video_id in chosen], labels, path)
+        require_folders(chosen, self.images, HOME)
+        self.labelled = published and (part in LABELLED or self._masks.is_file())
+        if part in LABELLED and not published:
             raise ValueError(f"{path}: no 'anno_id', which tells what an expression refers to; copy the file again")
         if self.labelled and not self._masks.is_file():
             raise FileNotFoundError(f"{HOME}: {self._masks} is missing: it holds the masks; copy it again")
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, number: int) -> ReferringClip:
-        return read_clip(self, number)
-
-    def frame_paths(self, video: ReferringVideo) -> list[Path]:
-        """The frames' files, in order of time."""
-        return [self.folder / "JPEGImages" / video.video_id / f"{stem}.jpg" for stem in video.frames]
 
     def read_target(self, video: ReferringVideo, k: int) -> tuple[np.ndarray, None]:
         """The mask (H, W) bool of frame `k`, all False where the target is absent; no pixel is void."""
@@ -106,12 +77,7 @@ class MeViS:
                     raise ValueError(f"{where}: {error}; copy the file again") from None
         return mask, None
 
-    @cached_property
-    def samples(self) -> np.ndarray:
-        """(n, 2): index in `videos` and number of the current frame of every sample."""
-        return windows_that_show(self, map(self._visible, self.videos))
-
-    def _visible(self, video: ReferringVideo) -> np.ndarray:
+    def visible(self, video: ReferringVideo) -> np.ndarray:
         if not self.labelled:
             return np.ones(len(video.frames), bool)
         given = [[one is not None for one in masks] for masks in self._annotations(video).values()]

@@ -24,20 +24,19 @@ from pathlib import Path
 import numpy as np
 
 from ..shared.files import image_shape, read_index_mask, read_json, read_text, require_shape
-from .clip import ReferringClip, ReferringVideo
-from .expressions import json_items, label_videos, parse_expressions, parse_frames, read_clip, require_folders
-from .listing import read_toy, videos_of
+from .clip import ReferringVideo, VideoDataSet
+from .expressions import json_items, parse_expressions, parse_frames, require_folders
+from .listing import Splits, part_of, read_toy, require_tree, videos_of
 from .sentences import clean_expression
 
 HOME = "Ref-DAVIS17"
 MASKS = {"unsupervised": "Annotations_unsupervised", "2017": "Annotations"}
 CONVERTED = {"train": "train", "val": "valid"}  # the names of splits there
 TREE = "DAVIS/{JPEGImages,Annotations_unsupervised}/480p/, DAVIS/ImageSets/2017/ and davis_text_annotations/"
-HINT = "or use the toy world: --data.name toy, or data_scripts/make_toy_world.py --layout ref_davis"
 VOID = 255  # index of pixels that are not scored
 
 
-class RefDAVIS17:
+class RefDAVIS17(VideoDataSet):
     """Sentences over whole sequences (`videos`), and windows cut from them as `ReferringClip`s.
 
     Two annotators each described every object twice, after the first frame and after the full video: four annotation
@@ -50,34 +49,28 @@ class RefDAVIS17:
     Raises `FileNotFoundError` or `ValueError`, naming file and remedy, for an incomplete or malformed layout.
     """
 
-    labelled = True
+    name = "ref_davis"
 
     def __init__(
         self,
         root: str | Path,
-        split: str = "val",
+        split: str = "",
         window: int = 3,
-        offset: int = 2,
+        offset: int = 0,
         causal: bool = False,
         cache: str = "",
         gt: str = "unsupervised",
     ):
-        self.root, self.split, self.cache = Path(root), split, cache
-        self.window, self.offset, self.causal = window, offset, causal
-        if gt not in MASKS:
-            raise ValueError(f"{HOME}: unknown masks {gt!r}; gt must be one of {', '.join(MASKS)}")
-        splits, labels = read_toy(self.root / "toy_world.json")
+        self.gt = gt
+        super().__init__(root, split, window, offset, causal, cache)
+
+    def find(self) -> None:
+        if self.gt not in MASKS:
+            raise ValueError(f"{HOME}: unknown masks {self.gt!r}; gt must be one of {', '.join(MASKS)}")
+        toy, labels = read_toy(self.root / "toy_world.json")
+        part = part_of(self.split, () if toy else CONVERTED, toy, "val", self.root)
         converted = (self.root / "meta_expressions").is_dir()
-        videos = self._converted(splits, gt) if converted else self._original(splits, gt)
-        self.videos, self.twins = label_videos(videos, labels)
-        if not self.videos:
-            raise ValueError(f"{HOME}: no expression in split {split!r} of {self.root}; is the copy complete?")
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, number: int) -> ReferringClip:
-        return read_clip(self, number)
+        self.take(self._converted(part, toy) if converted else self._original(part, toy), labels, self.root)
 
     def annotator(self, video: ReferringVideo) -> int:
         """The annotation set, 0 to 3, that a sentence belongs to: see `SETS`."""
@@ -87,9 +80,8 @@ class RefDAVIS17:
         """The object's category, such as `dog`; None where no file tells."""
         return self.categories.get((video.video_id, video.object_ids[0]))
 
-    def frame_paths(self, video: ReferringVideo) -> list[Path]:
-        """The frames' files, in order of time."""
-        return [self.images / video.video_id / f"{stem}.jpg" for stem in video.frames]
+    def choices(self) -> dict[str, str]:
+        return {"masks": str(self.masks)}
 
     def read_target(self, video: ReferringVideo, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The mask of frame `k` and the pixels that are not scored, both (H, W) bool."""
@@ -114,16 +106,14 @@ class RefDAVIS17:
         shown = [np.flatnonzero(seen[video.video_id][:, int(video.object_ids[0])]) for video in self.videos]
         return np.concatenate([np.stack([np.full_like(k, n), k], 1) for n, k in enumerate(shown)]).astype(np.int32)
 
-    def _original(self, splits: dict[str, list[str]] | None, gt: str) -> list[ReferringVideo]:
+    def _original(self, part: str, toy: Splits | None) -> list[ReferringVideo]:
         davis, texts = self.root / "DAVIS", self.root / "davis_text_annotations"
-        self.images, self.masks = davis / "JPEGImages" / "480p", davis / MASKS[gt] / "480p"
-        sets = {split: davis / "ImageSets" / "2017" / f"{split}.txt" for split in ("train", "val")}
+        self.images, self.masks = davis / "JPEGImages" / "480p", davis / MASKS[self.gt] / "480p"
+        sets = {name: davis / "ImageSets" / "2017" / f"{name}.txt" for name in CONVERTED}
         self._require(self.images, *sets.values(), *(texts / f"{name}.txt" for name, _ in SETS))
-        listed = {split: read_words(path) for split, path in sets.items()}
-        chosen = videos_of(self.split, splits or listed, self.root)
+        listed = {name: read_words(path) for name, path in sets.items()}
         known = [sequence for names in listed.values() for sequence in names]
-        if unknown := sorted(set(chosen) - set(known)):
-            raise ValueError(f"{sets['val']} lacks {unknown[0]}, which toy_world.json lists; write the toy world anew")
+        chosen = videos_of(self.split, known if toy else listed[part], toy, sets[part])
         said = read_texts(texts, set(known))
         self._list_frames(chosen)
         semantics = davis / "davis_semantics.json"
@@ -139,18 +129,16 @@ class RefDAVIS17:
             for k, text in enumerate(four)
         ]
 
-    def _converted(self, splits: dict[str, list[str]] | None, gt: str) -> list[ReferringVideo]:
-        if gt != "unsupervised":
+    def _converted(self, part: str, toy: Splits | None) -> list[ReferringVideo]:
+        if self.gt != "unsupervised":
             raise ValueError(f"{HOME}: {self.root} is a converted copy, which has one kind of masks; leave out gt")
-        folders = CONVERTED if splits is None else {split: "train" if split == "train" else "valid" for split in splits}
-        videos_of(self.split, dict.fromkeys(folders, []), self.root)  # does it exist?
-        folder = folders[self.split]
-        self.images, self.masks = (self.root / folder / name for name in ("JPEGImages", "Annotations"))
-        path = self.root / "meta_expressions" / folder / "meta_expressions.json"
+        folder = self.root / CONVERTED[part]
+        self.images, self.masks = folder / "JPEGImages", folder / "Annotations"
+        path = self.root / "meta_expressions" / folder.name / "meta_expressions.json"
         self._require(path, self.images)
         videos, _ = parse_expressions(read_json(path), path, lambda said: (object_number(said.get("obj_id")),))
-        if splits:
-            videos = [video for video in videos if video.video_id in splits[self.split]]
+        chosen = set(videos_of(self.split, (video.video_id for video in videos), toy, path))
+        videos = [video for video in videos if video.video_id in chosen]
         require_ranks(videos, path)
         self._list_frames(dict.fromkeys(video.video_id for video in videos))
         for video in videos:
@@ -159,15 +147,12 @@ class RefDAVIS17:
                     f"{path}: {video.video_id} lists {len(video.frames)} frames, {self.images / video.video_id} holds "
                     f"{len(self.frames[video.video_id])} or others; copy them again"
                 )
-        meta = self.root / folder / "meta.json"
+        meta = folder / "meta.json"
         self.categories = parse_categories(read_json(meta).get("videos"), meta) if meta.is_file() else {}
         return videos
 
     def _require(self, *paths: Path) -> None:
-        if not self.root.is_dir():
-            raise FileNotFoundError(f"{HOME}: no folder {self.root}; expected {TREE} in it; {HINT}")
-        if missing := [str(path) for path in paths if not path.exists()]:
-            raise FileNotFoundError(f"{HOME}: {', '.join(missing)} missing; {self.root} must hold {TREE}; {HINT}")
+        require_tree(HOME, self.name, TREE, self.root, *paths)
 
     def _list_frames(self, sequences) -> None:
         """Sets `frames`: names without suffix, in order of time, by sequence; images and masks must be the same."""

@@ -9,42 +9,27 @@
 Expression ids have gaps, and valid is what the valid file lists and the test file does not.
 """
 
-import hashlib
 import os
 import warnings
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from ..shared.files import image_shape, read_index_mask, read_json, require_shape
-from .clip import ReferringClip, ReferringVideo
-from .expressions import (
-    brief,
-    json_items,
-    label_videos,
-    parse_expressions,
-    parse_frames,
-    read_clip,
-    require_folders,
-    windows_that_show,
-)
-from .listing import read_toy
+from .clip import ReferringVideo, VideoDataSet
+from .expressions import brief, json_items, parse_expressions, parse_frames, require_folders
+from .listing import part_of, read_toy, require_tree, videos_of
 
 HOME = "Refer-YouTube-VOS"
-FOLDERS = {"train": "train", "local-train": "train", "local-val": "train", "valid": "valid", "test": "test"}
-HELD_OUT = 17  # one training video in so many: about 204 of 3,471
 TREE = "meta_expressions/{train,valid,test}/meta_expressions.json and {train,valid,test}/JPEGImages/<video>/"
-HINT = "or use the toy world: --data.name toy, or data_scripts/make_toy_world.py --layout refer_youtube_vos"
 
 
-class ReferYouTubeVOS:
+class ReferYouTubeVOS(VideoDataSet):
     """Sentences over whole videos (`videos`), and windows of listed frames cut from them as `ReferringClip`s.
 
     `split` is train, valid or test; or local-val, the training videos held out by `held_out`, and local-train, the
-    others. A root with `toy_world.json` has its finer splits too, all labelled. `rule` tells how the split's videos
-    were found, `labelled` whether masks are published: without them `read_target` and `dataset[i]` raise
-    `ValueError`, and everything else works.
+    others. A root with `toy_world.json` has its finer splits too, all labelled. `labelled` tells whether masks are
+    published: without them `read_target` and `dataset[i]` raise `ValueError`, and everything else works.
 
     A sample is a window, `offset` listed frames apart and clamped to the video (D-3), in which the target appears;
     in the current frame it may be absent, the mask then is empty. Where it appears is read from meta.json: without
@@ -52,32 +37,19 @@ class ReferYouTubeVOS:
     Raises `FileNotFoundError` or `ValueError`, naming file and remedy, for an incomplete or malformed layout.
     """
 
-    def __init__(
-        self,
-        root: str | Path,
-        split: str = "local-val",
-        window: int = 3,
-        offset: int = 1,
-        causal: bool = False,
-        cache: str = "",
-    ):
-        self.root, self.split, self.cache = Path(root), split, cache
-        self.window, self.offset, self.causal = window, offset, causal
-        if not self.root.is_dir():
-            raise FileNotFoundError(f"{HOME}: no folder {self.root}; expected {TREE} in it; {HINT}")
-        splits, labels = read_toy(self.root / "toy_world.json")
-        splits = splits or {}
-        folders = FOLDERS | dict.fromkeys(splits, "train")
-        if split not in folders:
-            raise ValueError(f"unknown split {split!r} of {HOME}; {self.root} has {', '.join(folders)}")
-        self.folder, train = self.root / folders[split], folders[split] == "train"
-        path = self._expressions(folders[split])
+    name = "refer_youtube_vos"
+
+    def find(self) -> None:
+        require_tree(HOME, self.name, TREE, self.root)
+        toy, labels = read_toy(self.root / "toy_world.json")
+        part = part_of(self.split, ("train", "valid", "test"), toy, "train", self.root)
+        train, self.folder, self.images = part == "train", self.root / part, self.root / part / "JPEGImages"
+        path = self._expressions(part)
         videos, published = parse_expressions(read_json(path), path, read_object)
-        chosen = self._choose({video.video_id for video in videos}, splits)
-        self.videos, self.twins = label_videos([video for video in videos if video.video_id in chosen], labels)
-        if not self.videos:
-            raise ValueError(f"{HOME}: no expression of split {split!r} in {path} ({self.rule}); is the copy complete?")
-        require_folders(chosen, self.folder / "JPEGImages", HOME)
+        chosen = videos_of(self.split, (video.video_id for video in videos), toy, path)
+        chosen = self._scored(set(chosen)) if part == "valid" else set(chosen)
+        self.take([video for video in videos if video.video_id in chosen], labels, path)
+        require_folders(chosen, self.images, HOME)
         self.labelled = published and (train or (self.folder / "Annotations").is_dir())
         if train and not published:
             raise ValueError(f"{path}: no 'obj_id', which tells what an expression refers to; copy the file again")
@@ -85,16 +57,6 @@ class ReferYouTubeVOS:
             require_folders(chosen, self.folder / "Annotations", HOME)
         meta = self.root / "train" / "meta.json"
         self._objects = parse_objects(read_json(meta), meta) if train and meta.is_file() else None
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, number: int) -> ReferringClip:
-        return read_clip(self, number)
-
-    def frame_paths(self, video: ReferringVideo) -> list[Path]:
-        """The files of the listed frames, in order of time."""
-        return [self.folder / "JPEGImages" / video.video_id / f"{stem}.jpg" for stem in video.frames]
 
     def read_target(self, video: ReferringVideo, k: int) -> tuple[np.ndarray, None]:
         """The mask (H, W) bool of listed frame `k`, all False where the target is absent; no pixel is void."""
@@ -112,12 +74,7 @@ class ReferYouTubeVOS:
         """The target's category, such as `dog`; None without meta.json."""
         return self._object(video)[0] if self._objects is not None else None
 
-    @cached_property
-    def samples(self) -> np.ndarray:
-        """(n, 2): index in `videos` and number of the current frame of every sample."""
-        return windows_that_show(self, map(self._visible, self.videos))
-
-    def _visible(self, video: ReferringVideo) -> np.ndarray:
+    def visible(self, video: ReferringVideo) -> np.ndarray:
         if self._objects is None:
             return np.ones(len(video.frames), bool)
         frames = self._object(video)[1]
@@ -135,37 +92,18 @@ class ReferYouTubeVOS:
     def _expressions(self, folder: str) -> Path:
         return self.root / "meta_expressions" / folder / "meta_expressions.json"
 
-    def _choose(self, names: set[str], splits: dict[str, list[str]]) -> set[str]:
-        """The split's videos among those of its JSON file; sets `rule`."""
-        if self.split in splits:
-            self.rule = "as toy_world.json lists them"
-            if unknown := sorted(set(splits[self.split]) - names):
-                raise ValueError(f"{HOME}: {self.root} lacks {unknown[0]}, which toy_world.json lists; write it anew")
-            return set(splits[self.split])
-        if self.split.startswith("local-"):
-            self.rule = f"by held_out: one training video in {HELD_OUT}"
-            return {name for name in names if held_out(name) == (self.split == "local-val")}
-        if self.split != "valid":
-            self.rule = "all that the file lists"
-            return names
+    def _scored(self, names: set[str]) -> set[str]:
+        """The videos that valid alone has, among those of its JSON file."""
         test = self._expressions("test")
         if test.is_file():
-            self.rule = "listed for valid and not for test"
             return names - set(dict(json_items(read_json(test).get("videos"), f"{test}: 'videos'")))
-        self.rule = "with a folder in valid/JPEGImages"
-        folder = self.folder / "JPEGImages"
-        present = names & ({entry.name for entry in os.scandir(folder)} if folder.is_dir() else set())
+        present = names & ({entry.name for entry in os.scandir(self.images)} if self.images.is_dir() else set())
         warnings.warn(
             f"{HOME}: {test} is missing (the official copy lost it), so that valid is the {len(present)} videos of "
-            f"the valid JSON that have a folder in {folder}; the genuine split has 202",
+            f"the valid JSON that have a folder in {self.images}; the genuine split has 202",
             stacklevel=3,
         )
         return present
-
-
-def held_out(video: str) -> bool:
-    """Is a training video kept for local-val? By the SHA-256 of its id: the same on every machine, for ever."""
-    return int(hashlib.sha256(video.encode()).hexdigest(), 16) % HELD_OUT == 0
 
 
 def read_object(entry: dict) -> tuple[str] | None:

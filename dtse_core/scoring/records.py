@@ -123,16 +123,6 @@ def _video_score(dataset, video, j_f, similarities, kept, annotator=None) -> Vid
         *map(float, kept),
         video.frames[len(video.frames) - len(similarities) + typical],
         video.evidence,
-        category_of(dataset, video),
+        dataset.category(video),
         annotator,
     )
-
-
-def over_videos(dataset) -> bool:
-    """Is a sentence scored over a whole video, and not in single frames?"""
-    return hasattr(dataset, "read_target")
-
-
-def category_of(dataset, about: str | ReferringVideo) -> str | None:
-    """What kind of thing or action a video or its target is, where the data set tells."""
-    return dataset.category(about) if hasattr(dataset, "category") else None

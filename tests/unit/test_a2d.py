@@ -391,7 +391,7 @@ def test_other_files_beside_the_annotations_do_no_harm(root):
 
 
 def test_only_a_toy_root_has_finer_splits(root):
-    with pytest.raises(ValueError, match="unknown split 'val'; .* has train, test .*toy_world.json"):
+    with pytest.raises(ValueError, match="unknown split 'val'; .* has train, test, local-train, .*toy_world.json"):
         A2DSentences(root, "val")
     (root / "toy_world.json").write_text('{"splits": {"val": ["NA"]}, "sentences": {"NA": [[2, "The  BIRD", "x", 1]]}}')
     dataset = A2DSentences(root, "val")

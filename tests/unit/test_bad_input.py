@@ -10,9 +10,9 @@ import pytest
 
 from dtse_core.config import DataConfig
 from dtse_core.data.build import build_dataset
+from dtse_core.data.clip import VideoDataSet
 from dtse_core.data.prepare.check import GOOD, check
 from dtse_core.data.toy.layouts.write import LAYOUTS, write_toy
-from dtse_core.scoring.records import over_videos
 
 NOTES, MASKS = "text_annotations", "text_annotations/a2d_annotation_with_instances"
 WORDS, DAVIS, TEXTS = "meta_expressions", "DAVIS/*/480p", "davis_text_annotations"
@@ -84,7 +84,7 @@ def read_all(layout: str, root: Path) -> int:
     dataset = build_dataset(DataConfig(name=layout, root=str(root)), split, window=1)
     for k in range(len(dataset)):
         assert dataset[k].frames.size
-    if over_videos(dataset):
+    if isinstance(dataset, VideoDataSet):
         for k in range(len(dataset.videos[0].frames)):
             dataset.read_target(dataset.videos[0], k)
     return len(dataset)

@@ -31,6 +31,7 @@ from dtse_core.scoring.blind_answers import constant_baselines, largest_moving
 from dtse_core.scoring.clips import evaluate, some_of
 from dtse_core.scoring.mask_files import MaskWriter
 from dtse_core.scoring.mask_reader import MaskReader
+from dtse_core.scoring.protocols import protocol_for
 from dtse_core.scoring.records import Sample, score_mask
 from dtse_core.scoring.summary import summarize, twins_accuracy
 from dtse_core.scoring.tables import format_table
@@ -468,7 +469,7 @@ def write_truth(folder, name, dataset):
     """Right masks, as `--save-masks` writes them."""
     writer = MaskWriter(folder, name)
     if name in VIDEO_SETS:
-        answers.score_data_set(Truth(), dataset, 16, writer=writer, progress=False)
+        protocol_for(dataset, Truth(), 16).score(writer, progress=False)
         return folder
     clips = [dataset[k] for k in range(len(dataset))]
     for clip in clips:

@@ -13,9 +13,9 @@ from PIL import Image
 
 from dtse_core.data.clip import ReferringClip
 from dtse_core.scoring import mask_files
-from dtse_core.scoring.answers import score_data_set
 from dtse_core.scoring.mask_files import MaskWriter, folder_for_masks, sample_file
 from dtse_core.scoring.mask_reader import MaskReader
+from dtse_core.scoring.protocols import protocol_for
 from dtse_core.scoring.records import score_mask
 from tests.packing import zip_bytes
 from tests.small_videos import SIZE, SmallDavis, SmallVideos, Truth
@@ -35,7 +35,7 @@ def davis(tmp_path_factory):
 def written(tmp_path_factory, videos):
     """A folder of right masks as evaluation saves it: copy it before breaking it."""
     folder = tmp_path_factory.mktemp("written") / "masks"
-    score_data_set(Truth(), videos, 2, writer=MaskWriter(folder, "refer_youtube_vos"), progress=False)
+    protocol_for(videos, Truth(), 2).score(MaskWriter(folder, "refer_youtube_vos"), progress=False)
     return folder
 
 
@@ -54,7 +54,7 @@ def zipped(folder, file, prefix=""):
 def score(path, videos, home="refer_youtube_vos", **options):
     reader = MaskReader(path, home)
     reader.require_videos(videos)
-    return score_data_set(reader, videos, 2, progress=False, **options)
+    return protocol_for(videos, reader, 2, **options).score(progress=False)
 
 
 # There and back
@@ -191,7 +191,7 @@ def test_a_video_may_be_missing_from_mevis_and_then_scores_nothing(tmp_path, mas
 
 
 def test_an_annotator_who_is_missing_is_named(tmp_path, davis):
-    score_data_set(Truth(), davis, 2, writer=MaskWriter(tmp_path, "ref_davis"), progress=False)
+    protocol_for(davis, Truth(), 2).score(MaskWriter(tmp_path, "ref_davis"), progress=False)
     assert all(r.J == 1 for r in score(tmp_path, davis, "ref_davis") if hasattr(r, "J"))
     shutil.rmtree(tmp_path / "anno_3")
     with pytest.raises(FileNotFoundError, match="lacks the masks of 2 of 12|lacks the masks of 2 of"):

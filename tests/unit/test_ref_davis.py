@@ -339,7 +339,7 @@ def test_choices_must_be_ones_that_exist(pristine, converted):
     with pytest.raises(ValueError, match="unknown masks '2016'; gt must be one of unsupervised, 2017"):
         load(pristine, gt="2016")
     for root in (pristine, converted):
-        with pytest.raises(ValueError, match="unknown split 'test'; .* has train, val .*toy_world.json"):
+        with pytest.raises(ValueError, match="unknown split 'test'; .* has train, val, local-train, .*toy_world.json"):
             load(root, "test")
 
 

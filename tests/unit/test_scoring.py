@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dtse_core.metrics import contour_accuracy, region_similarity
-from dtse_core.scoring.answers import answer_videos, groups, score_data_set
+from dtse_core.scoring.protocols import protocol_for
 from dtse_core.scoring.records import Sample, SequenceScore, VideoScore, score_expressions
 from dtse_core.scoring.summary import intervals, summarize, summarize_videos
 from dtse_core.scoring.tables import LOCAL, format_markdown, format_table
@@ -28,7 +28,7 @@ def davis(tmp_path_factory):
 
 
 def answer(dataset, answers, **options):
-    return score_data_set(answers, dataset, batch=2, progress=False, **options)
+    return protocol_for(dataset, answers, 2, **options).score(progress=False)
 
 
 class Shift(Truth):
@@ -99,7 +99,7 @@ def test_a_truth_that_is_missing_gives_no_records(videos, tmp_path):
 def test_a_video_that_mevis_lacks_counts_as_nothing(videos):
     answers = Truth()
     answers.absent = {"b"}
-    records = answer_videos(answers, videos, "all", None, videos.videos[3:])
+    records = protocol_for(videos, answers).answer_one(None, videos.videos[3:])
     assert [(r.J, r.F) for r in records] == [(0, 0)]
 
 
@@ -150,11 +150,15 @@ def test_the_typical_frame_is_the_one_nearest_to_the_mean(davis):
 
 
 def test_sentences_of_an_annotator_stay_together(davis, videos):
-    assert [[int(v.expression_id) % 4 for v in group] for group in groups(davis, 1)] == [
+    assert [[int(v.expression_id) % 4 for v in group] for group in protocol_for(davis, None, 1).units()] == [
         *([k, k] for k in range(4)),
         *([k] for k in range(4)),
     ]
-    assert [[v.expression_id for v in group] for group in groups(videos, 2)] == [["0", "2"], ["10"], ["0"]]
+    assert [[v.expression_id for v in group] for group in protocol_for(videos, None, 2).units()] == [
+        ["0", "2"],
+        ["10"],
+        ["0"],
+    ]
 
 
 # Summaries
@@ -245,11 +249,12 @@ class State:
 @given(processes=st.integers(2, 7), batch=st.integers(1, 5), labels=st.booleans())
 def test_shares_put_together_are_the_whole(videos, davis, processes, batch, labels):
     dataset = davis if labels else videos
-    whole, gathered = score_data_set(Shift(), dataset, batch, progress=False), []
+    protocol, gathered = protocol_for(dataset, Shift(), batch), []
+    whole = protocol.score(progress=False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("accelerate.utils.gather_object", lambda parts: gathered.extend(parts) or gathered)
         for rank in range(processes):
-            shares = score_data_set(Shift(), dataset, batch, progress=False, state=State(rank, processes))
+            shares = protocol.score(None, State(rank, processes), progress=False)
     assert shares == whole and len({number for number, _ in gathered}) == len(gathered)
 
 

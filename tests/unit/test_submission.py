@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dtse_core.scoring.answers import score_data_set
 from dtse_core.scoring.mask_files import MaskWriter
+from dtse_core.scoring.protocols import protocol_for
 from dtse_core.scoring.submission import SHOWN, validate, write_submission
 from tests.packing import zip_bytes
 from tests.small_videos import SIZE, SmallVideos, Truth
@@ -29,7 +29,7 @@ def videos(tmp_path_factory):
 def submitted(request, tmp_path_factory, videos):
     """Name of the data set, folder of masks, and the zip that was made of it."""
     folder = tmp_path_factory.mktemp(request.param)
-    score_data_set(Truth(), videos, 2, writer=MaskWriter(folder / "masks", request.param), progress=False)
+    protocol_for(videos, Truth(), 2).score(MaskWriter(folder / "masks", request.param), progress=False)
     report = write_submission(folder / "masks", folder / "out" / "a.zip", request.param, videos)
     assert not report.broken and (report.masks, report.empty) == (12, 1)
     return request.param, folder / "masks", folder / "out" / "a.zip"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dtse_core.data.listing import read_toy, videos_of
+from dtse_core.data.listing import part_of, read_toy, videos_of
 
 
 @pytest.fixture(scope="module")
@@ -18,10 +18,10 @@ def test_splits_and_labels_are_read(path):
     entries = [[1, "A  Dog", "action", 2], ["4", "it", "relation", 0]]
     path.write_text(json.dumps({"splits": {"val": ["a"], "test": []}, "sentences": {"a": entries}}))
     splits, labels = read_toy(path)
-    assert splits == {"val": ["a"], "test": []} and videos_of("val", splits, path.parent) == ["a"]
+    assert splits == {"val": ["a"], "test": []} and videos_of("val", "ab", splits, path) == ["a"]
     assert labels == {("a", 1, "a dog"): ("action", 2), ("a", "4", "it"): ("relation", 0)}
     with pytest.raises(ValueError, match="unknown split 'train'; .* has val, test .*has finer ones"):
-        videos_of("train", splits, path.parent)
+        part_of("train", (), splits, "test", path.parent)
 
 
 def test_without_a_listing_there_is_nothing(tmp_path):

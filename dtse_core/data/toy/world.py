@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ..clip import EVIDENCE, ReferringClip, window_indices
+from ..clip import EVIDENCE, ClipDataSet, ReferringClip
 from .cartoons import CARTOONS, PROP_PALETTES, PROPS, palette
 from .cast import cast
 from .draw import BACKDROPS, Canvas, backdrop
@@ -22,7 +22,7 @@ ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 FIRST_PROP = 8  # things 1 to 7 of a canvas are actors
 
 
-class ToyWorld:
+class ToyWorld(ClipDataSet):
     """A data set of `ReferringClip`s, each drawn when it is asked for.
 
     Arguments: `split`: train, val, test, compositional (held-out pairs of words) or twins (motion
@@ -31,6 +31,8 @@ class ToyWorld:
     Training scenes come in the shares of `TRAINING_MIX`, the other splits fix theirs. Raises `ValueError` for an
     unknown split. `world[i]` gives an `instance_id` that counts from 1 and a 0-based `frame_id`.
     """
+
+    name = "toy"
 
     def __init__(
         self,
@@ -47,9 +49,8 @@ class ToyWorld:
             raise ValueError(f"unknown split {split!r} of the toy world; it must be one of {', '.join(SPLITS)}")
         if not 0 <= seed < 2**31:
             raise ValueError(f"seed is {seed}; the toy world needs 0 <= seed < 2**31")
-        self.split, self.length, self.seed = split, length, seed
-        self.height, self.width = height, width
-        self.window, self.offset, self.causal = window, offset, causal
+        self.length, self.seed, self.height, self.width = length, seed, height, width
+        super().__init__("", split, window, offset, causal)
 
     def __len__(self) -> int:
         return self.length
@@ -77,7 +78,7 @@ class ToyWorld:
         """One sentence and one annotated frame of scene `k`, both fixed by (seed, split, k)."""
         scene, rng = self.scene(k), self._rng(k, 1)
         sentence, frame = pick(rng, scene.sentences), pick(rng, scene.annotated)
-        indices, current = window_indices(frame, scene.length, self.window, self.offset, self.causal)
+        indices, current = self.cut(frame, scene.length)
         frames, ids = render(scene, indices, self.height, self.width)
         return ReferringClip(
             frames=frames,
