@@ -1,6 +1,6 @@
 """Masks for a video and a sentence. Notebook: 12_your_own_video.
 
-    python -m dtse_core.predict clip.mp4 "the dog running to the left" --checkpoint tiny --out masks/
+    python -m dtse_core.predict example "the dog walking towards the left" --checkpoint tiny --out masks/
 
 Each frame is encoded once per sentence, what depends on the frame alone once for all sentences, what depends
 on the sentence alone once for the whole video. Only the frames that a window can still reach are kept, so the
@@ -62,7 +62,8 @@ class ReferringVideoPredictor:
     ) -> Segmentation | list[Segmentation]:
         """Masks for every frame; a list of expressions gives a list of results.
 
-        `video` is a video file, a folder of frames, or frames `(T, H, W, 3)` uint8. Raises `ValueError` for
+        `video` is a video file, a folder of frames, frames `(T, H, W, 3)` uint8, or "example", a clip that ships
+        with the package. Raises `ValueError` for
         frames or expressions that cannot be used and for a file whose masks would take more than 1 GiB,
         `FileNotFoundError` for a missing file.
         """
@@ -204,7 +205,7 @@ def check_frame(frame: np.ndarray, index: int) -> np.ndarray:
 class PredictCommand:
     """Mark what a sentence describes in every frame of a video."""
 
-    video: Name  # video file, or folder of frames
+    video: Name  # video file, folder of frames, or example: a drawn clip that ships with the package
     expressions: tuple[str, ...]  # one sentence or several, each in quotes
     checkpoint: str = "tiny"  # a run folder, a checkpoint folder, a hub name, or tiny
     out: Name = "prediction.mp4"  # overlay (.mp4 or .gif), or a folder for masks, overlay, GIF and confidences
