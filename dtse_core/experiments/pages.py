@@ -101,19 +101,9 @@ def write_index(folder: Path) -> Path:
     good, claims = sum(r["ok"] for r in results), sum(r["claims"] for r in results)
     seconds = sum(r["seconds"] for r in results)
     index = folder / "index.html"
-    index.write_text(
-        f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>dtse: the tutorial, executed</title><style>{_STYLE}</style></head><body>
-<h1>dtse: the tutorial, executed</h1>
-<p>{good} of {len(results)} notebooks ran without an error and checked {claims} claims, in {seconds:.0f} seconds.</p>
-<table><thead><tr><th></th><th>notebook</th><th class="number">seconds</th><th class="number">claims</th><th></th></tr>
-</thead><tbody>
-{rows}
-</tbody></table></body></html>
-""",
-        encoding="utf-8",
-    )
+    told = f"{good} of {len(results)} notebooks ran without an error and checked {claims} claims, in {seconds:.0f} s."
+    head = '<th></th><th>notebook</th><th class="number">seconds</th><th class="number">claims</th><th></th>'
+    index.write_text(_page("dtse: the tutorial, executed", told, head, rows), encoding="utf-8")
     return index
 
 
@@ -122,14 +112,22 @@ def comparison_page(title: str, about: str, rows: list[list[str]], sentences: li
     head, *body = ([html.escape(cell) for cell in row] for row in rows)
     lines = ["".join(f"<td{_number(k)}>{c}</td>" for k, c in enumerate(row)) for row in body]
     said = "".join(f"<li>{html.escape(s)}</li>" for s in sentences)
+    cells = "".join(f"<th{_number(k)}>{c}</th>" for k, c in enumerate(head))
+    return _page(title, about, cells, "".join(f"<tr>{line}</tr>" for line in lines), _DENSE, f"<ul>{said}</ul>")
+
+
+def _page(title: str, about: str, head: str, rows: str, style: str = "", below: str = "") -> str:
+    """A page with a heading, a sentence and a table; `head`, `rows` and `below` are HTML."""
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{html.escape(title)}</title><style>{_STYLE}{_DENSE}</style></head><body>
+<title>{html.escape(title)}</title><style>{_STYLE}{style}</style></head><body>
 <h1>{html.escape(title)}</h1>
 <p>{html.escape(about)}</p>
-<table><thead><tr>{"".join(f"<th{_number(k)}>{c}</th>" for k, c in enumerate(head))}</tr></thead>
-<tbody>{"".join(f"<tr>{line}</tr>" for line in lines)}</tbody></table>
-<ul>{said}</ul></body></html>
+<table><thead><tr>{head}</tr></thead>
+<tbody>
+{rows}
+</tbody></table>
+{below}</body></html>
 """
 
 

@@ -11,7 +11,6 @@ import ast
 import json
 import os
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,7 +22,7 @@ from typing import Any
 
 from ..config import nearest
 from ..shared.files import written_whole
-from ..shared.versions import version
+from ..shared.versions import commit, version
 from .pages import fewer_colors, table, title, write_html, write_index
 
 # cuBLAS reads its variable when torch first uses it; the kernel inherits all of these
@@ -69,7 +68,7 @@ def run_notebook(
         copy.with_suffix(suffix).unlink(missing_ok=True)
     result = Result(path.stem, title(nbformat.read(path, as_version=4)) or path.stem, asked=asked)
     result.versions = {"python": sys.version.split()[0]} | {name: version(name) for name in PACKAGES}
-    result.commit = _commit(path.parent)
+    result.commit = commit(path.parent)
     start = time.monotonic()
     try:
         with _environment(ENVIRONMENT):
@@ -252,15 +251,6 @@ def _first_line(e: Exception, timeout: float) -> str:
         return f"not finished after {timeout:g} s"
     name, value = getattr(e, "ename", type(e).__name__), str(getattr(e, "evalue", e))
     return f"{name}: {(value.strip().splitlines() or [''])[0]}"
-
-
-def _commit(folder: Path) -> str:
-    try:
-        command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    except FileNotFoundError:  # no git on this machine
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 @contextmanager

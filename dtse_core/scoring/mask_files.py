@@ -22,8 +22,8 @@ import numpy as np
 
 from ..data.clip import ReferringClip, ReferringVideo
 from ..shared.archives import Entry, archive_kind, open_archive, refuse_harm
-from ..shared.files import write_json, written_whole
-from ..video.prediction import save_image, save_mask
+from ..shared.files import write_index_mask, write_json, written_whole
+from ..video.prediction import save_mask
 from .records import Sample
 
 INDEX = "index.json"
@@ -66,11 +66,7 @@ class MaskWriter:
 
     def write_labels(self, annotator: int, video: ReferringVideo, k: int, labels: np.ndarray) -> None:
         """A label map (H, W) uint8 of frame `k` of a sequence."""
-        from PIL import Image
-
-        image = Image.fromarray(labels)  # mode L; a palette makes it P
-        image.putpalette([(i * step) % 256 for i in range(256) for step in (101, 57, 197)])
-        save_image(image, self.folder / f"{sequence_folder(annotator, video)}{video.frames[k]}.png")
+        write_index_mask(self.folder / f"{sequence_folder(annotator, video)}{video.frames[k]}.png", labels)
 
 
 def sample_file(video_id: str, sample_id: str, expression: str) -> str:

@@ -86,6 +86,16 @@ def read_index_mask(path: Path) -> np.ndarray:
         return np.asarray(image, dtype=np.uint8)
 
 
+def write_index_mask(path: Path, indices: np.ndarray) -> None:
+    """Indices (H, W) uint8 as a palette PNG, as `read_index_mask` reads it; the colors are only for the eye."""
+    from PIL import Image
+
+    image = Image.fromarray(indices)  # mode L; a palette makes it P
+    image.putpalette([(i * step) % 256 for i in range(256) for step in (101, 57, 197)])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, "PNG")
+
+
 def read_images(paths: Sequence[Path]) -> np.ndarray:
     """Frames of one size, repeats read once: (n, H, W, 3) uint8 RGB.
 

@@ -13,8 +13,9 @@ def versions() -> dict[str, str]:
     """Versions that a result depends on; `commit` is the source's git hash, empty outside a checkout of it."""
     found = {"python": platform.python_version()}
     found |= {name: version(name) for name in ("dtse", "torch", "transformers", "accelerate", "numpy")}
-    tracked = _git("ls-files", "--error-unmatch", Path(__file__).name)  # not a package inside some other checkout
-    found["commit"] = _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*") if tracked else ""
+    here = Path(__file__)
+    tracked = _git(here.parent, "ls-files", "--error-unmatch", here.name)  # not a package inside some other checkout
+    found["commit"] = commit(here.parent) if tracked else ""
     return found
 
 
@@ -30,9 +31,14 @@ def version(package: str) -> str:
         return "not installed"
 
 
-def _git(*arguments: str) -> str:
+def commit(folder: Path) -> str:
+    """The git hash of the checkout that `folder` lies in, "-dirty" where it was changed; empty if there is none."""
+    return _git(folder, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+
+
+def _git(folder: Path, *arguments: str) -> str:
     try:
-        done = subprocess.run(["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True)
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True)
     except OSError:  # no git on this machine
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

@@ -56,9 +56,5 @@ def save_mask(path: Path, mask: np.ndarray) -> None:
     """One mask (H, W) as a gray PNG, folders made as needed: 255 inside, 0 outside."""
     from PIL import Image
 
-    save_image(Image.fromarray(mask.astype(np.uint8) * 255), path)
-
-
-def save_image(image, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path)
+    Image.fromarray(mask.astype(np.uint8) * 255).save(path)

@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ....shared.console import bars_hidden
-from ....shared.files import written_whole
+from ....shared.files import write_index_mask, written_whole
 from ..world import SPLITS, Scene, ToyWorld, render
 
 LAYOUTS = ("a2d", "jhmdb", "ref_davis", "refer_youtube_vos", "mevis")  # as `--layout` and `data.name` take them
@@ -109,14 +109,9 @@ def write_jpegs(folder: Path, frames: np.ndarray, stems: Sequence[str]) -> None:
 
 
 def write_indices(folder: Path, ids: np.ndarray, stems: Sequence[str]) -> None:
-    """Instance maps (n, H, W) uint8 as palette images `<stem>.png`: the index is the id, the color only for the eye."""
-    from PIL import Image
-
-    folder.mkdir(parents=True, exist_ok=True)
+    """Instance maps (n, H, W) uint8 as palette images `<stem>.png`: the index is the id."""
     for stem, one in zip(stems, ids, strict=True):
-        image = Image.fromarray(one)  # mode L; a palette makes it P
-        image.putpalette([(i * step) % 256 for i in range(256) for step in (101, 57, 197)])
-        image.save(folder / f"{stem}.png")
+        write_index_mask(folder / f"{stem}.png", one)
 
 
 def write_csv(path: Path, rows: list[list]) -> None:
