@@ -17,24 +17,38 @@ TOY := runs/toy_a2d_small
 GRID ?= dtse_core/experiments/grids/smoke.toml
 STRICT := $(wildcard notebooks/0[0-7]_*.ipynb)
 LAX := $(wildcard notebooks/0[89]_*.ipynb notebooks/1[0-9]_*.ipynb)
-NBVAL := -p no:cacheprovider --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg
+NBVAL := -p no:cacheprovider --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg $(if $(EXECUTED),-p tests.executed)
+JOBS ?= 2
 
 export OMP_NUM_THREADS ?= 1
 export DTSE_HEADLESS := 1
 export HF_HUB_OFFLINE ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export EXECUTED
 
-.PHONY: tutorial test test-browser test-compat gallery lint lock notebooks heads bench experiments help clean
+.PHONY: tutorial test test-colab test-pythons test-browser test-compat gallery lint lock notebooks heads bench experiments help clean
 
 tutorial: $(READY) ## run every notebook; pages and a table under runs/tutorial/
 	$(PY) data_scripts/make_toy_world.py --layout a2d --out $(TOY) --train 100 --test 25
-	$(PY) -m dtse_core.experiments.runner notebooks --out runs/tutorial
+	$(PY) -m dtse_core.experiments.runner notebooks --out runs/tutorial --jobs $(JOBS)
 
+# EXECUTED=runs/tutorial: nbval compares what `make tutorial` has just executed, instead of executing it anew.
 test: lint ## lint, unit tests, notebook hygiene and parity, nbval
 	$(PY) -m pytest -n 2 tests/unit
 	$(PY) -m pytest tests/notebooks
-	$(if $(STRICT),$(PY) -m pytest $(NBVAL) --nbval $(STRICT),@echo "no notebook 00-07 yet")
-	$(if $(LAX),$(PY) -m pytest $(NBVAL) --nbval-lax $(LAX),@echo "no notebook 08-12 yet")
+	$(PY) -m pytest $(NBVAL) --nbval $(STRICT)
+	$(PY) -m pytest $(NBVAL) --nbval-lax $(LAX)
+
+# Colab's versions, with their date, are in tests/colab/versions.txt; LIST=... takes another list, TORCH=listed its torch.
+LIST ?= tests/colab/versions.txt
+TORCH ?= $(shell sed -n 's/^torch==//p' requirements.lock)
+COLAB := .venv-colab
+test-colab: $(COLAB)/.ready ## each notebook alone, with Colab's versions and from its own first cell
+	$(PY) tools/colab.py run $(COLAB) --list $(LIST) --out runs/colab --jobs $(JOBS)
+
+$(COLAB)/.ready: $(READY) $(LIST) tools/colab.py
+	$(PY) tools/colab.py build $(COLAB) --list $(LIST) --torch $(TORCH)
+	@touch $@
 
 # The oldest transformers that Colab may have, in an environment of its own; the hub and tokenizer packages follow it.
 COMPAT := .venv-compat
@@ -66,7 +80,7 @@ lint: $(DEV) ## ruff and codespell
 	$(VENV)/bin/codespell
 
 notebooks: $(READY) heads ## re-execute the notebooks and save their outputs
-	$(PY) -m dtse_core.experiments.runner notebooks --write
+	$(PY) -m dtse_core.experiments.runner notebooks --write --jobs $(JOBS)
 	$(PY) tools/heads.py --write  # README.md counts the claims
 
 heads: $(READY) ## rewrite the generated parts: notebook heads and the tables of both README.md
@@ -108,7 +122,7 @@ $(DEV): $(READY) requirements-dev.lock requirements-testdata.lock
 	@touch $@
 
 clean: ## remove what these targets made; keeps .venv and your own runs
-	rm -rf runs/tutorial runs/gallery* runs/jupyter_execute runs/browser docs/api $(TOY) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf runs/tutorial runs/colab runs/gallery* runs/jupyter_execute runs/browser docs/api $(TOY) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path "./$(VENV)/*" -prune -exec rm -rf {} +
 
 help: ## this list

@@ -14,13 +14,17 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from ..config import nearest
+from ..shared.console import bars_hidden
 from ..shared.files import written_whole
 from ..shared.versions import commit, version
 from .pages import fewer_colors, table, title, write_html, write_index
@@ -49,13 +53,18 @@ class Result:
 
 
 def run_notebook(
-    path: str | Path, out_folder: str | Path, parameters: dict[str, Any] | None = None, timeout: float = 600
+    path: str | Path,
+    out_folder: str | Path,
+    parameters: dict[str, Any] | None = None,
+    timeout: float = 600,
+    course: "Course | None" = None,
 ) -> Result:
     """Executes one notebook in its own folder; keeps the executed copy, a page and a JSON in `out_folder`.
 
-    `timeout` is in seconds and for the whole notebook. A failing notebook does not raise: its `Result` has
-    `ok` False and names the cell in `error`, and the copies are kept. Raises `ValueError` for parameters
-    that the notebook does not have or whose type differs, and `FileNotFoundError` if there is no notebook.
+    `timeout` is in seconds and for the whole notebook; `course` is told how far it has come. A failing notebook
+    does not raise: its `Result` has `ok` False and names the cell in `error`, and the copies are kept. Raises
+    `ValueError` for parameters that the notebook does not have or whose type differs, and `FileNotFoundError` if
+    there is no notebook.
     """
     import nbformat
     import papermill
@@ -66,10 +75,13 @@ def run_notebook(
     copy = out / path.name
     for suffix in (".ipynb", ".html", ".json"):  # of an earlier run
         copy.with_suffix(suffix).unlink(missing_ok=True)
-    result = Result(path.stem, title(nbformat.read(path, as_version=4)) or path.stem, asked=asked)
+    notebook = nbformat.read(path, as_version=4)
+    result = Result(path.stem, title(notebook) or path.stem, asked=asked)
     result.versions = {"python": sys.version.split()[0]} | {name: version(name) for name in PACKAGES}
     result.commit = commit(path.parent)
     start = time.monotonic()
+    course = course or Course(path.name)
+    course.cells, course.began = sum(c.cell_type == "code" for c in notebook.cells), start
     try:
         with _environment(ENVIRONMENT):
             papermill.execute_notebook(
@@ -81,6 +93,7 @@ def run_notebook(
                 progress_bar=False,
                 extra_arguments=["--IPKernelApp.log_level=50"],  # no warning about local sockets at every start
                 timeout_func=lambda cell: max(1.0, start + timeout - time.monotonic()),
+                on_cell_executed=course.step,
             )
         result.ok = True
     except Exception as e:  # a failing cell, a time-out or a dead kernel: all are reported the same way
@@ -92,6 +105,50 @@ def run_notebook(
         write_html(executed, out / f"{path.stem}.html")
     (out / f"{path.stem}.json").write_text(json.dumps(asdict(result), indent=1, ensure_ascii=False) + "\n")
     return result
+
+
+@dataclass
+class Course:
+    """How far a notebook has come that runs."""
+
+    name: str
+    cells: int = 0  # 0 before it begins
+    done: int = 0
+    began: float = 0.0
+
+    def step(self, **_: Any) -> None:
+        """A cell has been executed."""
+        self.done += 1
+
+    def __str__(self) -> str:
+        """One line, with the time left if the cells to come take as long as those done."""
+        left = (time.monotonic() - self.began) * (self.cells - self.done) / max(self.done, 1)
+        return f"{self.name}: {self.done} of {self.cells} cells, about {left:.0f} s left"
+
+
+def run_all(
+    paths: list[Path], run: Callable[[Path, Course], Result], jobs: int = 1, every: float = 10
+) -> Iterator[Result]:
+    """Runs notebooks, `jobs` of them side by side, and gives the results as they come.
+
+    Meanwhile tells how far each is: by a bar on a terminal, elsewhere by a line for each `every` so many seconds.
+    """
+    courses = [Course(path.name) for path in paths]
+    bar = tqdm(total=1.0, unit="", bar_format="{l_bar}{bar}| {elapsed}, {remaining} left", disable=bars_hidden())
+    with ThreadPoolExecutor(jobs) as pool, bar, _environment(ENVIRONMENT):
+        waiting = {pool.submit(run, path, course): course for path, course in zip(paths, courses, strict=True)}
+        while waiting:
+            done, _ = wait(waiting, timeout=every if bar.disable else 1, return_when=FIRST_COMPLETED)
+            for future in done:
+                course = waiting.pop(future)
+                bar.write(f"{course.name}: {'ok' if future.result().ok else 'FAILED'}, {future.result().seconds:.0f} s")
+                yield future.result()
+            running = [course for course in waiting.values() if course.cells]
+            bar.set_description(" and ".join(course.name[:2] for course in running), refresh=False)
+            bar.n = sum(c.done / c.cells if c.cells else 0 for c in courses) / len(courses)
+            bar.refresh()
+            if not done and bar.disable:
+                print("\n".join(map(str, running)), flush=True)
 
 
 def parameters_of(path: Path) -> dict[str, Any]:
@@ -152,12 +209,12 @@ def normalize(notebook: Any) -> Any:
     return notebook
 
 
-def execute_in_place(path: Path, timeout: float) -> Result:
+def execute_in_place(path: Path, timeout: float, course: Course | None = None) -> Result:
     """Executes a notebook and saves its outputs into the file itself, normalized; a failing one stays as it was."""
     import nbformat
 
     with tempfile.TemporaryDirectory() as folder:
-        result = run_notebook(path, folder, timeout=timeout)
+        result = run_notebook(path, folder, timeout=timeout, course=course)
         if result.ok:
             notebook = normalize(nbformat.read(Path(folder) / path.name, as_version=4))
             with written_whole(path) as part:
@@ -186,6 +243,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/tutorial"), help="folder of copies, pages and JSONs")
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter")
     parser.add_argument("--timeout", type=float, default=600, help="seconds for each notebook")
+    parser.add_argument("--jobs", type=int, default=1, help="notebooks that run side by side")
     parser.add_argument("--write", action="store_true", help="save the outputs into the notebooks themselves")
     options = parser.parse_args(arguments)
     # the notebook runs in its own folder, so a folder named relative to this one is made absolute
@@ -197,16 +255,20 @@ def main(arguments: list[str] | None = None) -> int:
         paths = notebooks_in(options.target)
         for path in paths:
             check_parameters(path, parameters)
-        for path in paths:
-            print(f"{path.name} ...", flush=True)
+
+        def run(path: Path, course: Course) -> Result:
             if options.write:
-                results.append(execute_in_place(path, options.timeout))
-            else:
-                results.append(run_notebook(path, options.out, parameters, options.timeout))
+                return execute_in_place(path, options.timeout, course)
+            return run_notebook(path, options.out, parameters, options.timeout, course)
+
+        for result in run_all(paths, run, options.jobs):
+            results.append(result)
+            if not options.write:
                 write_index(options.out)
     except (ValueError, FileNotFoundError) as e:
         print(f"error: {e}", file=sys.stderr)
         return 2
+    results.sort(key=lambda result: [path.stem for path in paths].index(result.notebook))
     print(table(results))
     if not options.write:
         print(f"pages: {options.out / 'index.html'}")

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -17,7 +18,15 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from PIL import Image
 
 from dtse_core.experiments.pages import title, write_html, write_index
-from dtse_core.experiments.runner import check_parameters, main, normalize, notebooks_in, run_notebook
+from dtse_core.experiments.runner import (
+    Course,
+    check_parameters,
+    main,
+    normalize,
+    notebooks_in,
+    run_all,
+    run_notebook,
+)
 
 PARAMETERS = 'SEED = 0  # of all\nRATE = 0.5  # a float\nFAST = True  # a bool\nNAME = "a#b"  # a text'
 PIXEL = (  # a figure without matplotlib, which would take a second to import
@@ -142,6 +151,31 @@ def test_the_command_runs_all_prints_a_table_writes_the_index_and_exits_1(good, 
     index = (tmp_path / "out/index.html").read_text()
     assert 'href="04_good.html"' in index and "05 · Bad &lt;b&gt;" in index and "1 of 2 notebooks" in index
     assert index.count("data:image/png;base64,") == 1
+
+
+def test_two_notebooks_run_side_by_side_and_are_told_of_in_their_order(tmp_path, capsys):
+    meet = (
+        "import time\nfrom pathlib import Path\nPath('{0}').touch()\n"
+        "while not Path('{1}').exists(): time.sleep(0.05)"  # alone, it would wait until its time is up
+    )
+    for name, own, other, rest in (("04_a", "a", "b", "time.sleep(1)"), ("05_b", "b", "a", "pass")):
+        write(tmp_path / f"{name}.ipynb", ("", meet.format(own, other)), ("", f"import time\n{rest}"))
+    assert main([str(tmp_path), "--out", str(tmp_path / "out"), "--jobs", "2", "--timeout", "60"]) == 0
+    seen = capsys.readouterr().out
+    assert seen.index("05_b.ipynb: ok") < seen.index("04_a.ipynb: ok")  # as they ended
+    table = seen[seen.index("notebook ") :]
+    assert table.index("04_a") < table.index("05_b") < table.index("total")
+    index = (tmp_path / "out/index.html").read_text()
+    assert index.index("04_a") < index.index("05_b") and "2 of 2 notebooks" in index
+
+
+def test_progress_is_told_while_a_notebook_runs_with_the_time_left(tmp_path, capsys):
+    path = write(tmp_path / "04_a.ipynb", ("", "import time"), ("", "time.sleep(1.5)"), ("", "pass"))
+    (result,) = run_all([path], lambda path, course: run_notebook(path, tmp_path / "out", course=course), every=0.2)
+    lines = [line for line in capsys.readouterr().out.splitlines() if " cells" in line]
+    assert result.ok and any(re.fullmatch(r"04_a.ipynb: 1 of 3 cells, about \d+ s left", line) for line in lines)
+    course = Course("04_a.ipynb", cells=4, done=1, began=time.monotonic() - 10)
+    assert str(course) == "04_a.ipynb: 1 of 4 cells, about 30 s left"
 
 
 def test_the_command_refuses_without_running(good, tmp_path, capsys):
