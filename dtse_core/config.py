@@ -42,6 +42,10 @@ Amount = Annotated[float, at_least(0)]
 Positive = Annotated[float, Allowed("above 0", lambda x: x > 0)]
 Share = Annotated[float, Allowed("0 to 1", lambda x: 0 <= x <= 1)]
 Name = Annotated[str, Allowed("a name, not empty", bool)]
+Side = Annotated[int, Allowed("1 to 8192", range(1, 8193).__contains__)]  # of a frame, in pixels
+Offset = Annotated[int, Allowed("0 to 1000", range(1001).__contains__)]  # frames; a stream keeps twice as many
+Bin = Annotated[int, Allowed("1 to 64", range(1, 65).__contains__)]  # side of a grid of regions
+Bins = Annotated[tuple[Bin, ...], Allowed("one number or more", len)]
 Counts = Annotated[tuple[Count, ...], Allowed("one number or more", len)]
 Stages = Annotated[
     tuple[int, ...],
@@ -64,7 +68,7 @@ class ModelConfig:
     vlmg_stages: Stages = (3, 4, 5)  # after which ResNet stages VLMG is inserted (2 to 5)
     vlmg_width: Count = 256  # d: channels in which vision and language meet
     vlmg_heads: Count = 8  # heads of the vision-to-language attention
-    vlmg_bins: Counts = (1, 3, 6, 8)  # pyramid pooling: M is the sum of their squares
+    vlmg_bins: Bins = (1, 3, 6, 8)  # pyramid pooling: M is the sum of their squares
     vision_to_language: bool = True  # words are guided by the frame
     language_to_vision: bool = True  # pixels are guided by the words
     text_levels: Literal["hierarchical", "last"] = "hierarchical"  # word features that VLMG meets
@@ -76,7 +80,7 @@ class ModelConfig:
     filtered_width: Count = 64  # m: channels that are filtered
     filter_size: Odd = 3  # K: side of a dynamic filter
     dilations: Counts = (1, 3, 5)  # R: rates at which the filters act
-    lmdf_bins: Counts = (1, 3, 6, 8)  # pooled regions of a reference frame
+    lmdf_bins: Bins = (1, 3, 6, 8)  # pooled regions of a reference frame
     filtered: Literal["current", "reference"] = "current"  # which frame the filters act on
 
     widths: tuple[Count, Count, Count] = (
@@ -115,10 +119,10 @@ class DataConfig:
 
     name: str = "toy"  # toy (drawn in memory), a2d, jhmdb, ref_davis, refer_youtube_vos or mevis
     root: str = ""  # the data set's folder; not needed for toy
-    size: tuple[Count, Count] = (320, 320)  # height, width that the model sees (D-2)
+    size: tuple[Side, Side] = (320, 320)  # height, width that the model sees (D-2)
     train_split: str = "train"  # learned from; refer_youtube_vos also has local-train, without what local-val holds
     val_split: str = "val"  # scored during training; real A2D has no validation part
-    offset: Whole = 6  # frames between the current frame and a reference; 0 is the data set's own choice (D-3)
+    offset: Offset = 6  # frames between the current frame and a reference; 0 is the data set's own choice (D-3)
     flip: Literal["no", "swap", "skip"] = "no"  # mirror half the clips: swap left and right in the sentence, or skip it
     max_words: Annotated[int, at_least(3)] = 64  # longest expression, in word pieces
     workers: Whole = 0  # processes that prepare batches beside the training process

@@ -18,7 +18,7 @@ from typing import Literal
 
 import torch
 
-from .checkpoints.find import checkpoint_folder, checkpoint_sha256, read_run_config
+from .checkpoints.find import checkpoint_folder, checkpoint_sha256, model_sha256, read_run_config
 from .config import Count, DataConfig, RunConfig, check_settings, to_dict
 from .data.build import build_dataset, scored_split
 from .scoring.answers import ModelAnswers
@@ -121,7 +121,8 @@ def record_of(c: EvaluateCommand, protocol: Protocol) -> dict:
         scored = {"masks_sha256": answers.sha256()}
     else:
         config = to_dict(replace(read_run_config(answers.folder), data=c.data))
-        scored = {"checkpoint_sha256": checkpoint_sha256(answers.folder)}
+        folder = answers.folder
+        scored = {"checkpoint_sha256": checkpoint_sha256(folder), "model_sha256": model_sha256(folder)}
     about = {"source": c.masks or c.checkpoint, "split": c.split, **protocol.about(), "config": config}
     return about | ({"version": version} if version else {}) | scored | {"versions": versions()}
 

@@ -6,9 +6,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError
-from safetensors.torch import load_file
+from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from .config import ModelConfig
@@ -172,26 +170,26 @@ class DTSE(
             )
 
     @classmethod
-    def _from_pretrained(cls, *, model_id, config, map_location="cpu", **hub) -> "DTSE":
-        """Called by the mixin's `from_pretrained`. Reads safetensors alone, so no pickle is ever executed."""
-        file = Path(model_id) / "model.safetensors"
-        if not file.parent.is_dir():
-            wanted = ("revision", "cache_dir", "force_download", "token", "local_files_only")
-            try:
-                file = hf_hub_download(model_id, "model.safetensors", **{k: hub[k] for k in wanted if k in hub})
-            except EntryNotFoundError as error:
-                raise ValueError(f"{model_id} holds no model.safetensors; other formats are not read") from error
-        elif not file.is_file():
-            raise ValueError(f"{file} is missing; a checkpoint folder holds config.json and model.safetensors")
-        model = cls(config)
-        try:
-            model.load_state_dict(load_file(file, device=str(map_location)))
-        except Exception as error:  # safetensors and torch each have their own
-            first = str(error).splitlines()[0:2]
-            raise ValueError(
-                f"{file} does not fit its config.json: truncated, or of another configuration ({' '.join(first)})"
-            ) from error
-        return model.eval()
+    def from_pretrained(  # pyright: ignore[reportIncompatibleMethodOverride]  # the mixin takes any keyword
+        cls,
+        name: str | Path,
+        *,
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        token: str | bool | None = None,
+        force_download: bool = False,
+        local_files_only: bool = False,
+    ) -> "DTSE":
+        """The model of a checkpoint, in evaluation mode: "tiny", a run, a checkpoint folder or a hub name.
+
+        Reads safetensors alone, so no pickle is ever executed; the keywords are for the hub. Raises
+        `FileNotFoundError` or `ValueError` naming the file that is missing or does not fit.
+        """
+        from .checkpoints.find import checkpoint_folder, load_model  # who builds a model of his own needs neither
+
+        hub = {"revision": revision, "cache_dir": cache_dir, "token": token}
+        hub |= {"force_download": force_download, "local_files_only": local_files_only}
+        return load_model(checkpoint_folder(name, **hub), cls)
 
 
 def select_frame(memory: FrameMemory, t: int, T: int) -> FrameMemory:

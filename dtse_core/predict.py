@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .checkpoints.find import checkpoint_folder, read_run_config
+from .checkpoints.find import checkpoint_folder, read_run_config, read_tokenizer
 from .config import DataConfig, Name, check_settings
 from .data.clip import window_indices
-from .data.sentences import clean_expression, load_tokenizer, tokenize
+from .data.sentences import clean_expression, tokenize
 from .data.transforms import resize_frames
 from .decoder import mask_confidence, resize_logits
 from .model import DTSE, FrameMemory, join_frames, select_frame
@@ -52,10 +52,13 @@ class ReferringVideoPredictor:
     def from_pretrained(
         cls, name: str | Path = "tiny", device: str = "auto", precision: str = "fp32"
     ) -> "ReferringVideoPredictor":
-        """`"tiny"` ships with the package; anything else is a run, a checkpoint folder or a hub name."""
+        """`"tiny"` ships with the package; anything else is a run, a checkpoint folder or a hub name.
+
+        Raises `FileNotFoundError` or `ValueError` naming the file that is missing or does not fit the others.
+        """
         folder = checkpoint_folder(name)
-        model, tokenizer = DTSE.from_pretrained(folder), load_tokenizer(str(folder))
-        return cls(model, tokenizer, read_run_config(folder).data, device, precision)
+        data, tokenizer = read_run_config(folder).data, read_tokenizer(folder)
+        return cls(DTSE.from_pretrained(folder), tokenizer, data, device, precision)
 
     def segment(
         self, video: Video, expression: str | Sequence[str], progress: bool = False

@@ -1,24 +1,79 @@
-"""Where checkpoints lie and what stands in them; knows paths alone, nothing of the model.
+"""One loader for checkpoints: where they lie, what stands in them, and whether it fits together.
 
-A checkpoint folder holds model.safetensors, config.json (ModelConfig), run.json (all settings of the run
-that made it) and the tokenizer's files.
+    model.safetensors   the weights
+    config.json         the architecture (`ModelConfig`), with both streams' own settings
+    run.json            all settings of the run that made it, the data and the size of its frames among them
+    tokenizer.json      the tokenizer; tokenizer_config.json names its marks
+
+A checkpoint is these five files in one folder. Nothing outside it is looked up or opened, whatever they say. A file
+that is missing, damaged or does not fit the others is an error of one line that names it.
 """
 
+import dataclasses
 import hashlib
 import json
 import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
 
-from ..config import RunConfig, from_dict
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
-WEIGHTS = "model.safetensors"
+from ..config import Allowed, ModelConfig, RunConfig, Share, Whole, checked, from_dict, override
+from ..shared.files import read_json
+
+WEIGHTS, CONFIG, RUN, WORDS, MARKS = FILES = (
+    "model.safetensors",
+    "config.json",
+    "run.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+)
 PACKAGED = Path(__file__).parent  # what ships with the package: "tiny"
+AGAIN = "copy the checkpoint again from the run that made it, or download it again"
+ANSWER = ("data.name", "data.size", "data.offset", "data.max_words")  # of run.json: what an answer depends on
+FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+Width = Annotated[int, Allowed("1 to 1048576", range(1, 2**20 + 1).__contains__)]  # channels, words; or layers:
+Depth = Annotated[int, Allowed("1 to 256", range(1, 257).__contains__)]
+STREAMS: dict[str, dict[str, Any]] = {  # what a stream is built from, and what each setting may be
+    "visual": {
+        "model_type": Literal["resnet"],
+        "num_channels": Annotated[int, Allowed("3", (3).__eq__)],
+        "embedding_size": Width,
+        "hidden_sizes": tuple[Width, Width, Width, Width],
+        "depths": tuple[Depth, Depth, Depth, Depth],
+        "layer_type": Literal["basic", "bottleneck"],
+        "hidden_act": str,
+        "downsample_in_first_stage": bool,
+        "downsample_in_bottleneck": bool,
+    },
+    "text": {
+        "model_type": Literal["bert"],
+        "vocab_size": Width,
+        "hidden_size": Width,
+        "num_hidden_layers": Depth,
+        "num_attention_heads": Depth,
+        "intermediate_size": Width,
+        "max_position_embeddings": Width,
+        "type_vocab_size": Depth,
+        "pad_token_id": Whole,
+        "hidden_act": str,
+        "layer_norm_eps": Share,
+        "hidden_dropout_prob": Share,
+        "attention_probs_dropout_prob": Share,
+    },
+}
+Model = TypeVar("Model", bound=nn.Module)
 
 
-def checkpoint_folder(run_or_name: str | Path) -> Path:
+def checkpoint_folder(run_or_name: str | Path, **hub: Any) -> Path:
     """The folder with the weights of a shipped name ("tiny"), a run folder, a checkpoint folder or a hub name.
 
-    A run folder stands for its `final`. Raises `FileNotFoundError` that names every place looked at.
+    A run folder stands for its `final`. `hub`: `revision`, `token` and the like of the hub's `snapshot_download`.
+    Raises `FileNotFoundError` that names every place looked at.
     """
     name, path = str(run_or_name), Path(run_or_name)
     places = [path, path / "final"] if name else []
@@ -31,40 +86,172 @@ def checkpoint_folder(run_or_name: str | Path) -> Path:
     hint = ""
     if (path / "best" / WEIGHTS).is_file():
         hint = f"; the run is not finished, its best weights so far are {path / 'best'}"
-    elif (path / "run.json").is_file():
+    elif (path / RUN).is_file():
         hint = "; the run is not finished: resume its training first"
     elif re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not path.exists():
         try:
-            return _download(name)
+            return _download(name, **hub)
         except Exception as error:  # offline, no such repository, no such file: each has its own class
             looked.append(f"the Hugging Face hub's {name} ({type(error).__name__})")
     raise FileNotFoundError(f"no checkpoint {name!r}: looked for {', '.join(looked) or 'nothing'}{hint}")
 
 
-def _download(name: str) -> Path:
+def _download(name: str, **hub: Any) -> Path:
     from huggingface_hub import snapshot_download
 
-    folder = Path(snapshot_download(name, allow_patterns=[WEIGHTS, "*.json", "*.txt"]))
+    folder = Path(snapshot_download(name, allow_patterns=list(FILES), **hub))
     if not (folder / WEIGHTS).is_file():
         raise FileNotFoundError(f"{name} holds no {WEIGHTS}")
     return folder
 
 
-def read_run_config(folder: str | Path) -> RunConfig:
-    """The settings of the run that made a checkpoint, from its run.json.
+def load_model(folder: str | Path, make: Callable[[ModelConfig], Model]) -> Model:
+    """The model of a checkpoint, in evaluation mode; `make` builds one from its architecture.
+
+    Names, shapes and types of all weights are compared before memory is taken. Raises `FileNotFoundError` or
+    `ValueError` naming the file.
+    """
+    config, file = read_model_config(folder), Path(folder) / WEIGHTS
+    with _told(Path(folder) / CONFIG, "describes no model"), torch.device("meta"):
+        wanted = make(config).state_dict()
+    with _told(file, "cannot be read"):
+        weights = load_file(file)
+    for name in sorted(wanted.keys() | weights.keys()):
+        found, expected = (_about(tensors.get(name)) for tensors in (weights, wanted))
+        if found != expected:
+            raise ValueError(f"{file} does not fit its {CONFIG}: {name} is {found}, expected {expected}; {AGAIN}")
+        if not weights[name].isfinite().all():
+            raise ValueError(f"{file}: {name} holds NaN or infinity, which no sound training writes; {AGAIN}")
+    model = make(config)
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def _about(tensor: Tensor | None) -> str:
+    if tensor is None:
+        return "not there"
+    kind = "float" if tensor.dtype in FLOATS else str(tensor.dtype).removeprefix("torch.")
+    return f"{kind} {tuple(tensor.shape)}"
+
+
+def read_model_config(folder: str | Path) -> ModelConfig:
+    """The architecture, from config.json; of the streams' own settings those that they are built from.
 
     Raises `FileNotFoundError` or `ValueError` naming the file.
     """
-    file = Path(folder) / "run.json"
-    if not file.is_file():
-        raise FileNotFoundError(f"{file} is missing; a checkpoint folder holds the run.json that training wrote")
-    try:
-        return from_dict(json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"{file} does not hold the settings of a run: {error}") from error
+    found = _read(file := Path(folder) / CONFIG)
+    with _told(file, "does not hold an architecture"):
+        _require(found, [f.name for f in dataclasses.fields(ModelConfig)])
+        config = override(RunConfig(), {f"model.{name}": value for name, value in found.items()}).model
+        _require(config.saved_streams, STREAMS)
+        saved = {stream: _built_from(config.saved_streams[stream], stream) for stream in STREAMS}
+        return dataclasses.replace(config, saved_streams=saved)
+
+
+def _built_from(settings: Any, stream: str) -> dict[str, Any]:
+    """The settings that a stream is built from, checked; a library writes more, names of other places among them."""
+    _require(settings, kinds := STREAMS[stream])
+    for name, kind in kinds.items():
+        checked(f"saved_streams.{stream}.{name}", settings[name], kind)
+    return {name: settings[name] for name in kinds}
+
+
+def read_run_config(folder: str | Path) -> RunConfig:
+    """The settings of the run that made a checkpoint, from its run.json.
+
+    Raises `FileNotFoundError` or `ValueError` naming the file, also if config.json says otherwise.
+    """
+    found = _read(file := Path(folder) / RUN)
+    with _told(file, "does not hold the settings of a run"):
+        _require(found, ANSWER)
+        config = from_dict(found)
+    model = read_model_config(folder)
+    for name, value in vars(model).items():
+        if name != "saved_streams" and value != getattr(config.model, name):
+            said = getattr(config.model, name)
+            raise ValueError(f"{file} says model.{name} = {said!r}, {CONFIG} beside it {value!r}; {AGAIN}")
+    if config.data.max_words > (longest := model.saved_streams["text"]["max_position_embeddings"]):
+        raise ValueError(
+            f"{file} says data.max_words = {config.data.max_words}, the text stream takes {longest}; {AGAIN}"
+        )
+    return config
+
+
+def read_tokenizer(folder: str | Path):
+    """The tokenizer that training wrote beside the weights.
+
+    Raises `FileNotFoundError` or `ValueError` naming the file, also if the text stream lacks a word of it.
+    """
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    found, rows = _read(file := Path(folder) / WORDS), read_model_config(folder).saved_streams["text"]["vocab_size"]
+    with _told(file, "does not hold a tokenizer"):
+        tokenizer = Tokenizer.from_str(json.dumps(found))
+        vocabulary, given = tokenizer.get_vocab(), tokenizer.encode("the dog").ids
+        if not given or max(given + list(vocabulary.values())) >= rows:
+            raise ValueError(f"the text stream has {rows} words, it has {len(vocabulary)}")
+    marks = _marks(folder)
+    if strange := [mark for mark in marks.values() if mark not in vocabulary]:
+        raise ValueError(
+            f"{Path(folder) / MARKS} names {strange[0]!r:.60}, which {WORDS} beside it does not have; {AGAIN}"
+        )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **marks)
+
+
+def _marks(folder: str | Path) -> dict[str, str]:
+    """What pads a sentence, stands around it and stands for unknown words: by name, from tokenizer_config.json."""
+    found = _read(file := Path(folder) / MARKS)
+    with _told(file, "does not name the tokenizer's marks"):
+        marks = {f"{name}_token": found.get(f"{name}_token") for name in ("pad", "unk", "cls", "sep", "mask")}
+        marks = {name: mark.get("content") if isinstance(mark, dict) else mark for name, mark in marks.items()}
+        if wrong := [name for name, mark in marks.items() if not isinstance(mark, str)]:
+            raise ValueError(f"{wrong[0]} is {marks[wrong[0]]!r:.60}")
+        return marks
 
 
 def checkpoint_sha256(folder: str | Path) -> str:
-    """SHA-256 of the weights in a checkpoint folder, as 64 hexadecimal digits."""
+    """SHA-256 of the weights' file in a checkpoint folder, as 64 hexadecimal digits."""
     with open(Path(folder) / WEIGHTS, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def model_sha256(folder: str | Path) -> str:
+    """SHA-256 of all that makes a model's answers: weights, architecture, tokenizer and the size that it sees.
+
+    It is the same for the same content, in whatever order and with whatever spaces the files hold it. Raises as
+    `load_model`, `read_run_config` and `read_tokenizer` do.
+    """
+    folder, digests = Path(folder), {}
+    with _told(folder / WEIGHTS, "cannot be read"):
+        for name, tensor in load_file(folder / WEIGHTS).items():
+            content = hashlib.sha256(tensor.flatten().view(torch.uint8).numpy()).hexdigest()
+            digests[name] = [str(tensor.dtype), list(tensor.shape), content]
+    # Each call to a tokenizer sets how it pads and cuts.
+    words = {name: value for name, value in _read(folder / WORDS).items() if name not in ("padding", "truncation")}
+    config = dataclasses.asdict(read_model_config(folder))
+    whole = [digests, config, words, _marks(folder), read_run_config(folder).data.size]
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+
+
+def _read(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} is missing; a checkpoint folder holds {', '.join(FILES)}: {AGAIN}")
+    return read_json(file)
+
+
+def _require(found: Any, names: Iterable[str]) -> None:
+    if not isinstance(found, dict):
+        raise ValueError(f"expected settings by name, found {found!r:.60}")
+    if missing := [name for name in names if name not in found]:
+        raise ValueError(f"{missing[0]} is missing")
+
+
+@contextmanager
+def _told(file: Path, what: str) -> Iterator[None]:
+    """What goes wrong inside, in one line with file and remedy."""
+    try:
+        yield
+    except Exception as error:  # settings, safetensors, tokenizers, transformers: each has its own
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ValueError(f"{file} {what}: {first}; {AGAIN}") from error

@@ -9,8 +9,6 @@ import torch
 from ..checkpoints.find import checkpoint_folder
 from ..config import DataConfig
 from ..data.clip import ReferringVideo
-from ..data.sentences import load_tokenizer
-from ..model import DTSE
 from ..predict import ReferringVideoPredictor
 from ..shared.files import read_images
 from .clips import OnMask, evaluate
@@ -25,9 +23,9 @@ class ModelAnswers:
 
     def __init__(self, checkpoint: str, data: DataConfig, device: torch.device, batch: int):
         self.folder, self.batch = checkpoint_folder(checkpoint), batch
-        model, tokenizer = DTSE.from_pretrained(self.folder), load_tokenizer(str(self.folder))
-        self.predictor = ReferringVideoPredictor(model, tokenizer, data, str(device))
-        self.window = model.config.window, model.config.causal
+        self.predictor = ReferringVideoPredictor.from_pretrained(self.folder, str(device))
+        self.predictor.data = data
+        self.window = self.predictor.model.config.window, self.predictor.model.config.causal
 
     def samples(self, dataset, workers: int, progress: bool, on_mask: OnMask | None) -> list[Sample]:
         """As `evaluate` gives them."""

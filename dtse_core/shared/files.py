@@ -71,7 +71,7 @@ def parse_json(data: bytes, path: Path, kind: type = dict) -> Any:
         raise ValueError(f"{path}: no JSON that can be read ({error}); copy the file again") from error
     if not isinstance(value, kind):
         expected = "list [...]" if kind is list else "object {...}"
-        raise ValueError(f"{path}: expected a JSON {expected}, found {type(value).__name__}")
+        raise ValueError(f"{path}: expected a JSON {expected}, found {type(value).__name__}; download it again")
     return value
 
 

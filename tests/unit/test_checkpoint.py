@@ -1,18 +1,39 @@
-"""Checkpoints are found where they should be, and a missing one says where it was looked for."""
+"""Checkpoints are found where they should be, and one that is missing or cannot be true is refused by name."""
 
+import builtins
 import hashlib
+import io
 import json
 import os
+import re
 import shutil
+import socket
 import subprocess
+from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
+from dtse_core import DTSE, ReferringVideoPredictor
 from dtse_core.checkpoints import find as checkpoint
-from dtse_core.checkpoints.find import checkpoint_folder, checkpoint_sha256, read_run_config
+from dtse_core.checkpoints.find import (
+    ANSWER,
+    FILES,
+    STREAMS,
+    checkpoint_folder,
+    checkpoint_sha256,
+    model_sha256,
+    read_model_config,
+    read_run_config,
+    read_tokenizer,
+)
 from dtse_core.config import preset, to_dict
+from dtse_core.data.sentences import load_tokenizer, tokenize
 from dtse_core.shared.files import write_json
 from dtse_core.shared.versions import versions
+
+TINY = checkpoint_folder("tiny")
 
 
 @pytest.fixture
@@ -81,22 +102,240 @@ def test_an_unfinished_run_says_so(make):
         checkpoint_folder("run")
 
 
-def test_run_settings_survive_the_file(tmp_path):
-    config = preset("tiny", **{"train.seed": 3, "data.size": (64, 80), "model.dilations": (1, 2)})
-    write_json(tmp_path / "run.json", to_dict(config))
-    assert read_run_config(tmp_path) == config
+@pytest.fixture
+def copy(tmp_path):
+    """A copy of the shipped checkpoint, to be spoilt."""
+    return Path(shutil.copytree(TINY, tmp_path / "copy"))
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '"tiny"', '{"train.sede": 1}', '{"model.window": 2}'])
-def test_a_damaged_run_file_is_named(tmp_path, text):
-    (tmp_path / "run.json").write_text(text)
-    with pytest.raises(ValueError, match="run.json does not hold"):
-        read_run_config(tmp_path)
+def load_all(folder):
+    """What a predictor and an evaluation ask of a folder."""
+    ReferringVideoPredictor.from_pretrained(folder, "cpu")
+    return model_sha256(folder)
 
 
-def test_a_missing_run_file_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="run.json is missing"):
-        read_run_config(tmp_path)
+def changed(file, change):
+    """Rewrites a JSON file after `change` of its content."""
+    content = json.loads(file.read_text(encoding="utf-8"))
+    change(content)
+    file.write_text(json.dumps(content), encoding="utf-8")
+
+
+def spoil_weights(file, change):
+    weights = load_file(file)
+    change(weights)
+    save_file(weights, file)
+
+
+def assert_refused(folder, *names, load=ReferringVideoPredictor.from_pretrained):
+    """Refused in one line that names a file and what to do; it never comes to an answer."""
+    with pytest.raises((ValueError, FileNotFoundError)) as error:
+        load(folder)
+    said = str(error.value)
+    assert any(str(folder / name) in said for name in names), said
+    assert "again" in said and "\n" not in said and len(said) < 1000, said
+
+
+def test_settings_of_the_run_are_read_from_the_folder(copy):
+    config = preset("tiny", **{"train.seed": 3, "data.size": (64, 80), "data.name": "a2d"})
+    write_json(copy / "run.json", to_dict(config))
+    assert read_run_config(copy) == config
+    assert load_all(copy) != load_all(TINY)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_is_missing_empty_cut_short_or_of_another_kind_is_refused(copy, name):
+    file, whole = copy / name, (TINY / name).read_bytes()
+    spoilt = [b"", b"{", b"[]", b'"tiny"', b"null", b"\xff\xfe{}", b"{}", whole[: len(whole) // 2], whole.rstrip()[:-1]]
+    for content in spoilt:
+        file.write_bytes(content)
+        assert_refused(copy, name)
+    file.unlink()
+    if name != "model.safetensors":  # a folder without weights is not a checkpoint at all
+        assert_refused(copy, name)
+        file.mkdir()
+        assert_refused(copy, name)
+
+
+CONFIG_KEYS = json.loads((TINY / "config.json").read_text(encoding="utf-8"))
+STREAM_KEYS = [(stream, name) for stream, rules in STREAMS.items() for name in rules]
+
+
+@pytest.mark.parametrize("key", [*CONFIG_KEYS, "unheard_of"])
+def test_an_architecture_with_a_setting_missing_or_of_another_kind_is_refused(copy, key):
+    for wrong in (None, "x", -1, 10**30, float("nan"), [], [[]], ["x"], {"a": 1}):
+        if key in ("visual", "text") and isinstance(wrong, str):
+            continue  # a name, which nobody follows
+        changed(copy / "config.json", lambda c, wrong=wrong: c.update({key: wrong}))
+        assert_refused(copy, "config.json", "run.json")  # which says otherwise
+        if key != "gate_init":  # where a training begins: any number will do
+            assert_refused(copy, "config.json", "model.safetensors", load=DTSE.from_pretrained)
+    changed(copy / "config.json", lambda c: c.pop(key))
+    if key in CONFIG_KEYS:
+        assert_refused(copy, "config.json")
+
+
+@pytest.mark.parametrize(("stream", "key"), STREAM_KEYS)
+def test_a_stream_with_a_setting_missing_or_of_another_kind_is_refused(copy, stream, key):
+    for wrong in (None, "x", -1, 10**30, 1e5, float("nan"), [], [[]], [1, 1, 1, 10**9], {"a": 1}):
+        changed(copy / "config.json", lambda c, wrong=wrong: c["saved_streams"][stream].update({key: wrong}))
+        assert_refused(copy, "config.json")
+    changed(copy / "config.json", lambda c: c["saved_streams"][stream].pop(key))
+    assert_refused(copy, "config.json")
+
+
+@pytest.mark.parametrize("key", [*ANSWER, "model.window", "train.sede"])
+def test_a_run_file_that_cannot_be_true_is_refused(copy, key):
+    for wrong in (None, "x", -1, 10**30, float("nan"), [], [[]], ["x", "y"], [0, 96], [64, 10**9], {"a": 1}):
+        if (key, wrong) != ("data.name", "x"):  # a data set of one's own
+            changed(copy / "run.json", lambda c, wrong=wrong: c.update({key: wrong}))
+            assert_refused(copy, "run.json")
+    if key in ANSWER:
+        changed(copy / "run.json", lambda c: c.pop(key))
+        assert_refused(copy, "run.json")
+
+
+def test_settings_on_which_two_files_do_not_agree_are_refused(copy):
+    changed(copy / "run.json", lambda c: c.update({"model.window": 5}))
+    with pytest.raises(ValueError, match=r"run.json says model.window = 5, config.json beside it 3"):
+        load_all(copy)
+
+
+NAME = "decoder.heads.3.bias"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda w: w.pop(NAME),
+        lambda w: w.update({NAME: torch.zeros(2)}),
+        lambda w: w.update({NAME: torch.zeros(1, 1)}),
+        lambda w: w.update({NAME: torch.zeros(1, dtype=torch.int64)}),
+        lambda w: w.update({NAME: torch.tensor([float("nan")])}),
+        lambda w: w.update({NAME: torch.tensor([float("-inf")])}),
+        lambda w: w.update({"more": torch.zeros(1)}),
+        lambda w: w.update({"encoder.text.bert.embeddings.word_embeddings.weight": torch.zeros(200, 64)}),
+        dict.clear,
+    ],
+)
+def test_weights_of_another_name_shape_or_type_and_nan_are_refused(copy, spoil):
+    spoil_weights(copy / "model.safetensors", spoil)
+    assert_refused(copy, "model.safetensors")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.9, 0.999])
+def test_weights_that_are_cut_short_are_refused(copy, share):
+    file = copy / "model.safetensors"
+    file.write_bytes(file.read_bytes()[: round(share * file.stat().st_size)])
+    assert_refused(copy, "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda t: t["model"]["vocab"].update({"zebra": 256}),
+        lambda t: t["model"].update(vocab={}),
+        lambda t: t["model"].update(vocab=["dog"]),
+        lambda t: t["model"].update(type="Unheard"),
+        lambda t: t["model"].pop("vocab"),
+        lambda t: t.pop("model"),
+        lambda t: t["post_processor"]["special_tokens"]["[CLS]"].update(ids=[10**6]),
+        lambda t: t["added_tokens"].append({"id": 999, "content": "zebra", "special": False}),
+        lambda t: t["added_tokens"].append("zebra"),
+        lambda t: t.update(normalizer={"type": "Unheard"}),
+    ],
+)
+def test_a_tokenizer_that_does_not_fit_the_text_stream_is_refused(copy, spoil):
+    changed(copy / "tokenizer.json", spoil)
+    assert_refused(copy, "tokenizer.json")
+
+
+@pytest.mark.parametrize("wrong", [None, 3, "zebra", "", [], {}, {"content": None}, {"content": "zebra"}])
+@pytest.mark.parametrize("name", ["pad_token", "unk_token", "cls_token"])
+def test_marks_that_the_tokenizer_does_not_have_are_refused(copy, name, wrong):
+    changed(copy / "tokenizer_config.json", lambda c: c.update({name: wrong}))
+    assert_refused(copy, "tokenizer_config.json")
+
+
+def test_nothing_outside_the_folder_is_opened_whatever_the_files_say(copy, tmp_path, monkeypatch):
+    """A checkpoint that names other folders, code and hub names wherever a library would follow."""
+    other = str(tmp_path / "other")
+    shutil.copytree(TINY, other)
+    names = {"_name_or_path": other, "name_or_path": other, "auto_map": {"AutoModel": f"{other}--code.Model"}}
+    names |= {"attn_implementation": "kernels-community/flash", "_attn_implementation": "kernels-community/flash"}
+    names |= {"vocab_file": f"{other}/vocab.txt", "tokenizer_file": f"{other}/tokenizer.json"}
+    names |= {"quantization_config": {"quant_method": other}, "tokenizer_class": "Evil", "trust_remote_code": True}
+    changed(copy / "config.json", lambda c: c.update(visual=other, text="someone/bert"))
+    changed(copy / "run.json", lambda c: c.update({"model.visual": other, "model.text": "someone/bert"}))
+    changed(copy / "config.json", lambda c: [stream.update(names) for stream in c["saved_streams"].values()])
+    changed(copy / "tokenizer_config.json", lambda c: c.update(names))
+    load_all(TINY)  # libraries load their own parts at first use
+    opened, open_ = [], open
+
+    def noted(file, *args, **options):
+        opened.append(str(file))
+        return open_(file, *args, **options)
+
+    for where in (builtins, io):
+        monkeypatch.setattr(where, "open", noted)
+    monkeypatch.setattr(socket, "socket", lambda *_: pytest.fail("asked the network"))
+    predictor = ReferringVideoPredictor.from_pretrained(copy, "cpu")
+    assert {Path(name) for name in opened} == {copy / name for name in FILES[1:]}  # weights are read by a library
+    assert predictor.tokenizer.tokenize("the dog") == ["the", "dog"]
+    assert torch.equal(predictor.model.decoder.heads[3].bias, DTSE.from_pretrained(TINY).decoder.heads[3].bias)
+
+
+def test_a_checkpoint_loads_by_each_name_that_stands_for_it_and_no_keyword_is_ignored(copy):
+    (copy.parent / "run").mkdir()
+    copy.rename(copy.parent / "run" / "final")
+    weights = [DTSE.from_pretrained(name).state_dict() for name in ("tiny", TINY, copy.parent / "run")]
+    assert all(torch.equal(w[key], weights[0][key]) for w in weights for key in weights[0])
+    for wrong in ({"strict": False}, {"config": preset("tiny").model}, {"map_location": "cuda"}, {"presicion": "bf16"}):
+        for load in (DTSE.from_pretrained, ReferringVideoPredictor.from_pretrained):
+            with pytest.raises(TypeError, match=next(iter(wrong))):
+                load("tiny", **wrong)
+
+
+def test_the_tokenizer_is_the_one_that_training_used():
+    own, trained = read_tokenizer(TINY), load_tokenizer("tiny-bert")
+    texts = ["the dog", "The zebra, a \N{DOG FACE} and a red-and-white dog!", "[MASK] x \N{CJK UNIFIED IDEOGRAPH-72D7}"]
+    for a, b in zip(tokenize(texts, own, 64), tokenize(texts, trained, 64), strict=True):
+        assert torch.equal(a, b)
+    assert own.unk_token == trained.unk_token and own.get_vocab() == trained.get_vocab()
+
+
+def test_the_model_s_sha256_knows_content_and_not_form(copy):
+    shipped = model_sha256(TINY)
+    assert re.fullmatch(r"[0-9a-f]{64}", shipped) and shipped != checkpoint_sha256(TINY)
+    for name in FILES[1:]:
+        content = json.loads((copy / name).read_text(encoding="utf-8"))
+        (copy / name).write_text(json.dumps(dict(reversed(content.items())), indent=7), encoding="utf-8")
+    weights = load_file(copy / "model.safetensors")
+    save_file(dict(reversed(weights.items())), copy / "model.safetensors", {"made": "again"})
+    changed(copy / "run.json", lambda c: c.update({"train.seed": 7, "out": "elsewhere"}))
+    changed(copy / "tokenizer.json", lambda t: t.update(padding=None))
+    assert model_sha256(copy) == shipped and checkpoint_sha256(copy) != checkpoint_sha256(TINY)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("config.json", lambda c: c.update(vlmg_heads=2)),
+        ("config.json", lambda c: c["saved_streams"]["visual"].update(hidden_act="gelu")),
+        ("run.json", lambda c: c.update({"data.size": [96, 64]})),
+        ("tokenizer.json", lambda t: t["model"]["vocab"].update(dog=t["model"]["vocab"]["cat"])),
+        ("model.safetensors", lambda w: w[NAME].add_(1e-6)),
+        ("model.safetensors", lambda w: w.update({NAME: w[NAME].half()})),
+    ],
+)
+def test_the_model_s_sha256_changes_with_each_of_its_parts(copy, name, change):
+    if name == "model.safetensors":
+        spoil_weights(copy / name, change)
+    else:
+        changed(copy / name, change)
+    if name == "config.json":
+        changed(copy / "run.json", lambda c: c.update({"model.vlmg_heads": read_model_config(copy).vlmg_heads}))
+    assert model_sha256(copy) != model_sha256(TINY)
 
 
 def test_sha256_is_that_of_the_weights_file(make):

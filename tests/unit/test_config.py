@@ -123,7 +123,7 @@ def test_any_configuration_survives_json(config):
         ("model.saved_streams", "x", "model.saved_streams is 'x'; it must be a dict"),
         ("data.size", 64, "data.size is 64; it must be a tuple of 2 items"),
         ("data.size", [64, 96, 3], "data.size is [64, 96, 3]; it must be a tuple of 2 items"),
-        ("data.size", (64, 0), "data.size is (64, 0); it must be a tuple, each item 1 or more"),
+        ("data.size", (64, 0), "data.size is (64, 0); it must be a tuple, each item 1 to 8192"),
         ("data.size", (64, 96.0), "data.size is (64, 96.0); it must be a tuple, each item a whole number"),
         ("data.workers", -1, "data.workers is -1; it must be 0 or more"),
         ("data.max_words", 2, "data.max_words is 2; it must be 3 or more"),

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from dtse_core.checkpoints.find import checkpoint_sha256
+from dtse_core.checkpoints.find import checkpoint_sha256, model_sha256
 from dtse_core.config import from_dict, preset, to_dict
 from dtse_core.data import build
 from dtse_core.data.clip import ReferringClip
@@ -337,6 +337,7 @@ def test_command_scores_a_toy_root_with_evidence_and_twins(monkeypatch, capsys, 
     assert set(result["baselines"]) == {"everything", "nothing", "largest_moving"}
     assert sum(g["count"] for g in result["by_evidence"].values()) == len(result["samples"])
     assert result["checkpoint_sha256"] == checkpoint_sha256(checkpoint / "final")
+    assert result["model_sha256"] == model_sha256(checkpoint / "final")
     assert {"python", "torch", "transformers", "numpy", "dtse"} <= set(result["versions"])
     config = from_dict(result["config"])
     assert (config.data.name, config.data.root, config.data.offset) == ("a2d", str(toy_a2d_root), 4)
@@ -354,7 +355,7 @@ def test_a_root_without_toy_listing_has_neither_evidence_nor_twins(monkeypatch, 
         (root / name).symlink_to(toy_a2d_root / name)
     blank = Constant(torch.full((4, 6), 1.0))
     blank.config = preset("tiny").model
-    monkeypatch.setattr(answers.DTSE, "from_pretrained", lambda folder: blank)
+    monkeypatch.setattr(DTSE, "from_pretrained", lambda folder: blank)
     options = ["--checkpoint", checkpoint, "--data.name", "a2d", "--data.root", root, "--split", "train"]
     with pytest.warns(UserWarning, match="integer instance"):  # the genuine file has an odd row
         command(monkeypatch, *options, "--json", file)
@@ -491,7 +492,7 @@ def options_for(name, root, *more):
 
 @pytest.mark.parametrize("name", ["a2d", "jhmdb", *VIDEO_SETS])
 def test_perfect_masks_score_one_without_any_model(monkeypatch, capsys, tmp_path, root_of, name):
-    monkeypatch.setattr(answers.DTSE, "from_pretrained", None)
+    monkeypatch.setattr(DTSE, "from_pretrained", None)
     root, masks = root_of(name), tmp_path / "masks"
     dataset = data_set(name, root)
     write_truth(masks, name, dataset)
@@ -542,7 +543,7 @@ def test_a_checkpoint_and_the_masks_that_it_saves_score_alike(monkeypatch, tmp_p
     for result in (one, other):
         for sample in result["samples"]:  # probabilities of twins are not in masks
             sample.pop("on_target", None), sample.pop("on_twin", None)
-    own = {"source", "config", "checkpoint_sha256", "masks_sha256", "twins_accuracy", "versions"}
+    own = {"source", "config", "checkpoint_sha256", "model_sha256", "masks_sha256", "twins_accuracy", "versions"}
     assert {k: v for k, v in one.items() if k not in own} == {k: v for k, v in other.items() if k not in own}
     assert ("twins_accuracy" in one) == (name == "a2d")
     assert 0 < one["metrics"].get("J", 0.5) < 1
