@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from torch.utils.data import DataLoader
@@ -25,7 +25,6 @@ from dtse_core.video.files import write_video
 
 h5py = pytest.importorskip("h5py")
 H, W, LENGTH = 32, 48, 20
-FUZZ = settings(max_examples=2000, deadline=None, derandomize=True, database=None)
 NOTES = "text_annotations"
 
 
@@ -490,7 +489,6 @@ def clear_or_right(read, path):
 csv_text = st.binary(max_size=60) | st.text('ab,,"\n\r\0 10é', max_size=60).map(str.encode)
 
 
-@FUZZ
 @given(text=csv_text, good=st.booleans())
 def test_any_bytes_are_a_table_of_videos_or_a_clear_error(shared, text, good):
     path = shared / "videoset.csv"
@@ -500,7 +498,6 @@ def test_any_bytes_are_a_table_of_videos_or_a_clear_error(shared, text, good):
     assert not good or text.strip(b"\n") or found == {"NA": ("1", "11", 20, 3)}
 
 
-@FUZZ
 @given(text=csv_text, good=st.booleans())
 def test_any_bytes_are_sentences_or_a_clear_error(shared, text, good):
     path = shared / "a2d_annotation.txt"
@@ -512,7 +509,6 @@ def test_any_bytes_are_sentences_or_a_clear_error(shared, text, good):
 scalar = st.none() | st.booleans() | st.integers(-2, 30) | st.floats() | st.text("a b", max_size=3)
 
 
-@FUZZ
 @given(
     value=st.lists(
         st.lists(scalar, max_size=5) | st.tuples(st.just("q"), st.just("v"), scalar, scalar) | scalar, max_size=3
@@ -525,7 +521,6 @@ def test_any_json_is_a_list_or_a_clear_error(shared, value):
     assert found is None or [[q, *rest] for _, (*rest, q) in found] == [[clean_expression(e[0]), *e[1:]] for e in value]
 
 
-@FUZZ
 @given(
     changes=st.lists(st.tuples(st.integers(0, 9999), st.integers(0, 255)), min_size=1, max_size=3),
     cut=st.none() | st.integers(0, 9999),

@@ -239,7 +239,7 @@ NAMES = st.lists(
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(NAMES, min_size=1, max_size=4, unique=True), st.sampled_from(["zip", "tar"]))
 def test_whatever_the_names_files_stay_inside_and_hold_their_own_bytes(tmp_path, names, kind):
     folder = tmp_path / "world"
@@ -259,7 +259,7 @@ def test_whatever_the_names_files_stay_inside_and_hold_their_own_bytes(tmp_path,
         assert name.startswith("in/root/Release") and content in files.values()
 
 
-@settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(["zip", *PACK]), st.lists(st.tuples(st.integers(0, 4095), st.integers(0, 255)), max_size=6))
 def test_damaged_bytes_are_a_clear_error_or_do_no_harm(tmp_path, kind, changes):
     folder = tmp_path / "world"

@@ -24,7 +24,7 @@ def levels(B=2, height=50, width=70, seed=0):
     return level(8, 16), level(8, 16), level(6, 8), level(5, 4)  # U5, U4, U3, Res2
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(height=st.integers(1, 90), width=st.integers(1, 90))
 def test_four_heads_from_coarse_to_fine_at_the_size_of_their_level(height, width):
     decoder, (U5, U4, U3, V) = make(), levels(1, height, width)

@@ -95,7 +95,7 @@ def test_gradient_reaches_both_streams_at_every_insertion(stages):
         assert grad.any(), f"words do not learn from vision at Res{stage}"
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(H=st.integers(9, 70), W=st.integers(9, 70), stages=st.sampled_from(STAGES), data=st.data())
 def test_shared_prefixes_give_what_each_pair_gives_alone(H, W, stages, data):
     """Two frames and three sentences: each frame seen once, each sentence read once, all pairs interleaved."""

@@ -11,7 +11,7 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -201,7 +201,6 @@ def test_failures_without_a_twin():
 
 
 @given(arrays(bool, (3, 4)), arrays(bool, (3, 4)), st.one_of(st.none(), arrays(bool, (3, 4))))
-@settings(max_examples=200, deadline=None)
 def test_a_failure_is_named_exactly_where_the_iou_is_below_one_half(mask, truth, twin):
     kind = failure(mask, clip_with(truth, twin))
     assert (kind == "") == (region_similarity(mask, truth) >= 0.5)

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -78,7 +78,6 @@ def test_a_gif_that_no_width_makes_fit_loses_frames_and_keeps_its_duration(tmp_p
         assert gif.n_frames * gif.info["duration"] == 1600
 
 
-@settings(max_examples=60, deadline=None)
 @given(count=st.integers(1, 300), most=st.integers(2, 20))
 def test_a_preview_of_any_stream_is_evenly_spaced_and_bounded(count, most):
     preview = Preview(most)

@@ -2,16 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dtse_core.metrics import mean_iou, overall_iou, precision_at
 from dtse_core.scoring.summary import bootstrap_interval
 
-LIMIT = settings(max_examples=40, deadline=None)
 
-
-@LIMIT
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.sampled_from("abcd")), min_size=1, max_size=12))
 def test_interval_equals_the_loop_over_drawn_videos(rows):
     counts = np.array([(min(i, u), u) for i, u, _ in rows])

@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from torch.utils.data import DataLoader
@@ -26,7 +26,6 @@ from dtse_core.data.toy.world import ToyWorld, render
 io = pytest.importorskip("scipy.io")
 H, W = 12, 20
 VIDEOS = {"one_run_f": ("run", 18, 15), "a[b]*?": ("shoot_bow", 16, 16), "three": ("run", 20, 20)}
-FUZZ = settings(max_examples=2000, deadline=None, derandomize=True, database=None)
 
 
 def pixel(video: str, frame: int) -> tuple[int, int, int]:
@@ -384,7 +383,6 @@ def clear_or_right(read, path):
         return None
 
 
-@FUZZ
 @given(text=st.binary(max_size=60) | st.text(alphabet='ab,_"\n\r\0 a1é', max_size=60).map(str.encode))
 def test_any_bytes_are_sentences_or_a_clear_error(shared, text):
     path = shared / "any.txt"
@@ -402,7 +400,6 @@ good = st.builds(
 )
 
 
-@FUZZ
 @given(value=st.lists(good | st.lists(scalars, max_size=6) | scalars, max_size=4) | scalars)
 def test_any_json_is_a_list_or_a_clear_error(shared, value):
     path = shared / "any.json"

@@ -12,7 +12,6 @@ sizes = st.integers(1, 13)
 BINS = [(1,), (1, 2, 4), (1, 3, 6, 8), (5, 2)]
 
 
-@settings(max_examples=40, deadline=None)
 @given(height=sizes, width=sizes, bins=st.sampled_from(BINS), channels_last=st.booleans(), seed=st.integers(0, 99))
 def test_pyramid_pool_equals_adaptive_pooling_also_on_maps_smaller_than_a_grid(
     height, width, bins, channels_last, seed
@@ -37,7 +36,7 @@ def test_pyramid_pool_gradient_is_that_of_adaptive_pooling():
     assert torch.autograd.gradcheck(PyramidPool((1, 3, 6)), x)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(height=sizes, width=sizes)
 def test_coordinates_mirror_with_the_map_and_keep_the_center_between_the_edges(height, width):
     s8 = coordinates(height, width, torch.zeros(1, dtype=torch.double))

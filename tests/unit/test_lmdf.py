@@ -26,7 +26,6 @@ def unfolded(x, filters, dilation):
 shapes = st.tuples(st.integers(1, 2), st.integers(1, 2), st.integers(1, 6), st.integers(1, 6))  # B, m, H, W
 
 
-@settings(max_examples=30, deadline=None)
 @given(shape=shapes, K=st.sampled_from([1, 3, 5]), dilation=st.integers(1, 7), seed=st.integers(0, 99))
 def test_dynamic_filter_equals_the_loop_for_every_rate_and_size_and_reach_beyond_the_map(shape, K, dilation, seed):
     B, m, H, W = shape
@@ -35,7 +34,7 @@ def test_dynamic_filter_equals_the_loop_for_every_rate_and_size_and_reach_beyond
     torch.testing.assert_close(dynamic_filter(x, filters, dilation), expected, atol=1e-5, rtol=0)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(K=st.sampled_from([1, 3, 5]), dilation=st.integers(1, 6), H=st.integers(1, 20), W=st.integers(1, 20))
 def test_dynamic_filter_equals_unfolding_forward_and_backward(K, dilation, H, W):
     x, filters = random(2, 3, H, W).requires_grad_(), random(2, 3, K * K, H, W, seed=1).requires_grad_()
@@ -52,7 +51,7 @@ def test_gradients_are_those_of_finite_differences(K, dilation):
     assert torch.autograd.gradcheck(lambda x, k: dynamic_filter(x, k, dilation), (x, filters))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(dy=st.integers(-1, 1), dx=st.integers(-1, 1), dilation=st.integers(1, 5), shape=shapes)
 def test_a_delta_filter_returns_its_input_and_a_shifted_delta_shifts_it(dy, dx, dilation, shape):
     B, m, H, W = shape
@@ -133,7 +132,7 @@ def equations(block: LMDF, features, s, current: int):
     return X[current] + cbr(block.fuse, torch.cat([x, *Z], 1))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(H=st.integers(1, 8), W=st.integers(1, 8), current=st.integers(0, 2), seed=st.integers(0, 99))
 def test_lmdf_equals_its_equations_written_out(H, W, current, seed):
     block, (features, s) = make(seed), clip(2, 3, H, W, seed)

@@ -60,7 +60,7 @@ def score(path, videos, home="refer_youtube_vos", **options):
 # There and back
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(data=st.data(), home=st.sampled_from(("refer_youtube_vos", "mevis")))
 def test_masks_come_back_as_they_were_written(tmp_path_factory, videos, data, home):
     folder, rng = tmp_path_factory.mktemp("any"), np.random.default_rng(data.draw(st.integers(0, 999)))
@@ -303,7 +303,6 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=2000, deadline=None)
 @given(value=st.lists(st.dictionaries(st.sampled_from([*ENTRY]), json_values, max_size=4) | json_values, max_size=3))
 def test_any_index_is_read_or_explained(fuzzed, value):
     (fuzzed / "index.json").write_text(json.dumps(value))

@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -21,7 +21,6 @@ def path(tmp_path_factory):
     return tmp_path_factory.mktemp("matlab") / "a.mat"
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, database=None)
 @given(
     array=some,
     compressed=st.booleans(),
@@ -101,7 +100,6 @@ masks = np.random.default_rng(0).integers(0, 2, (5, 7, 3), np.uint8)
 whole = [by_hand("<", masks, 2, 9, False), by_hand(">", masks, 2, 9, True)]
 
 
-@settings(max_examples=2500, deadline=None, derandomize=True, database=None)
 @given(
     changes=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=4),
     cut=st.none() | st.integers(0, 400),

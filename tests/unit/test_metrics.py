@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -29,7 +29,6 @@ from dtse_core.metrics import (
 )
 
 COUNTS = np.array([[8, 8], [6, 10], [4, 8], [0, 8]])  # samples A, B, C, D of the worked example
-LIMIT = settings(max_examples=60, deadline=None)
 
 
 def box(height, width, rows, columns):
@@ -67,7 +66,6 @@ def test_worked_example_of_four_samples():
     assert mean_iou(COUNTS) == mean_iou(masks, targets)
 
 
-@LIMIT
 @given(mask_pairs())
 def test_overlap_counts_what_a_loop_counts(pair):
     mask, target = pair
@@ -128,7 +126,6 @@ def test_a_tie_is_a_hit_even_where_arange_overshoots(k):
         assert precision_at(ious, k, ">") == 0
 
 
-@LIMIT
 @given(fractions(), st.sampled_from(range(10, 20)))
 def test_float_ious_decide_as_exact_fractions_do(counts, k):
     exact = Fraction(*counts) - Fraction(k, 20)
@@ -137,7 +134,6 @@ def test_float_ious_decide_as_exact_fractions_do(counts, k):
     assert iou_side([counts[0] / counts[1]], k / 20) == side
 
 
-@LIMIT
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=30), st.randoms())
 def test_order_of_samples_does_not_matter(intersections, random):
     counts = np.array([(i, 40) for i in intersections])
@@ -219,7 +215,6 @@ def submissions(draw):
     return masks, scores, targets, ids
 
 
-@settings(max_examples=80, deadline=None)
 @given(submissions())
 def test_coco_map_equals_pycocotools(submitted):
     assert coco_map(*submitted) == pytest.approx(pycocotools_map(*submitted), abs=1e-9)
@@ -334,7 +329,6 @@ def slow_f(mask, target, void=None):
     return 2 * p * r / (p + r) if p + r else 0.0
 
 
-@LIMIT
 @given(mask_pairs(), st.booleans())
 def test_f_equals_the_definition_on_small_masks(pair, use_void):
     void = np.random.default_rng(0).random(pair[0].shape) < 0.2 if use_void else None
@@ -370,7 +364,6 @@ def test_j_and_f_equal_vos_benchmark(size):
         assert 0 < f < 1
 
 
-@LIMIT
 @given(mask_pairs())
 def test_j_and_f_are_symmetric_and_within_bounds(pair):
     for metric in (region_similarity, contour_accuracy):
@@ -439,7 +432,6 @@ def test_nonsense_is_refused_in_one_line(call, words):
     assert "\n" not in str(error.value)
 
 
-@LIMIT
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=2, max_size=30))
 def test_rank_correlation_equals_scipys_with_ties(pairs):
     stats = pytest.importorskip("scipy.stats")

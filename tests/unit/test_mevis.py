@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from torch.utils.data import DataLoader
@@ -313,7 +313,6 @@ MASKS = st.tuples(st.integers(1, 13), st.integers(1, 13), st.integers(0, 2**32),
 )
 
 
-@settings(max_examples=300, deadline=None)
 @given(MASKS)
 def test_decoding_gives_what_was_encoded(mask):
     encoded = rle(mask)
@@ -364,7 +363,6 @@ def test_a_malformed_mask_is_refused_before_it_is_decoded(one, said):
 CODES = st.text(st.characters(min_codepoint=48, max_codepoint=111), max_size=12)
 
 
-@settings(max_examples=2000, deadline=None)
 @given(CODES | st.text(max_size=6))
 def test_any_counts_are_decoded_as_pycocotools_would_or_refused(counts):
     try:
@@ -502,7 +500,6 @@ def test_an_unknown_split_names_those_there_are(root, toy):
 
 # ------------------------------------------------------------------------------------------- fuzz
 
-PARSED = settings(max_examples=2000, deadline=None)
 SEEDS = st.integers(0, 2**64)
 TABLE = {
     "videos": {
@@ -513,7 +510,6 @@ TABLE = {
 MASK = rle(painted("7", 1))
 
 
-@PARSED
 @given(SEEDS)
 def test_any_table_of_expressions_is_read_or_refused(seed):
     table = spoiled(TABLE, seed)
@@ -528,7 +524,6 @@ def test_any_table_of_expressions_is_read_or_refused(seed):
         assert [*map(int, video.object_ids)] == [*dict.fromkeys(said.get("anno_id", []))]
 
 
-@PARSED
 @given(SEEDS)
 def test_any_mask_table_is_read_or_refused(seed):
     table = spoiled({"7": [MASK, None, MASK], "9": [None, MASK, None]}, seed)

@@ -104,7 +104,7 @@ def test_frames_remembered_one_by_one_give_what_windows_give(changes):
                 torch.testing.assert_close(streamed[k], whole[0], atol=1e-5, rtol=1e-5)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(
     H=st.integers(1, 70),
     W=st.integers(1, 70),

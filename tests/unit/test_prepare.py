@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -430,7 +430,6 @@ def test_a_broken_copy_sets_no_standard_and_an_interrupted_manifest_goes_on(spoi
 ENTRY = {"path": "a/b", "size": 3, "modified": 4, "sha256": "0f"}
 
 
-@settings(max_examples=2000, deadline=None, derandomize=True, database=None)
 @given(st.integers(0, 2**64), st.booleans())
 def test_a_damaged_manifest_keeps_its_whole_lines(manifest_file, seed, in_bytes):
     lines = [json.dumps(ENTRY), json.dumps(spoiled(ENTRY, seed)), json.dumps(ENTRY | {"path": "c"})]

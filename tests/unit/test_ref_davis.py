@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from torch.utils.data import DataLoader
@@ -25,7 +25,6 @@ from dtse_core.data.toy.world import ToyWorld, render
 H, W, LENGTH = 12, 20, 4
 LISTS = {"train": ["bear"], "val": ["classic-car", "dogs-scale"]}
 OBJECTS = {"bear": ["1"], "classic-car": ["1", "3"], "dogs-scale": ["2", "10"]}  # gaps, and a rank that is no id
-FUZZ = settings(max_examples=2000, deadline=None, derandomize=True, database=None)
 
 
 def indices_of(sequence: str, k: int, year: str = "unsupervised") -> np.ndarray:
@@ -440,7 +439,6 @@ def shared(tmp_path_factory):
     return tmp_path_factory.mktemp("fuzz")
 
 
-@FUZZ
 @given(text=st.binary(max_size=40) | st.text('ab 12"\n\r\t\0é', max_size=40).map(str.encode), k=st.integers(0, 3))
 def test_any_bytes_are_expressions_or_a_clear_error(shared, text, k):
     path = shared / "any.txt"
@@ -456,7 +454,6 @@ def test_any_bytes_are_expressions_or_a_clear_error(shared, text, k):
         assert sum(map(len, found.values())) == sum(bool(line.strip()) for line in text.decode(SETS[k][1]).split("\n"))
 
 
-@FUZZ
 @given(text=st.binary(max_size=20) | st.text("ab \n\r\0é", max_size=20).map(str.encode))
 def test_any_bytes_are_a_list_of_sequences_or_a_clear_error(shared, text):
     path = shared / "val.txt"
@@ -469,7 +466,6 @@ def test_any_bytes_are_a_list_of_sequences_or_a_clear_error(shared, text):
         assert found == text.decode("utf-8-sig").split() and len(set(found)) == len(found)
 
 
-@FUZZ
 @given(
     ids=st.lists(st.sampled_from(["0", "1", "2", "3", "4", "5", "6", "7", "00", "x"]), unique=True),
     spoilt=st.integers(0, 9),
@@ -495,7 +491,6 @@ json_value = st.recursive(
 )
 
 
-@FUZZ
 @given(table=json_value)
 def test_any_json_gives_categories_or_a_clear_error(tmp_path_factory, table):
     try:

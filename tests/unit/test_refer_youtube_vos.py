@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from torch.utils.data import DataLoader
@@ -527,10 +527,8 @@ def test_an_unknown_split_names_those_there_are(root, toy):
 SEEDS = st.integers(0, 2**64)
 TWO = {"NA": GOOD, "v1": {"frames": FRAMES[::-1], "expressions": {"4": {"exp": "b", "obj_id": "12"}}}}
 SEEN = {"category": "dog", "frames": FRAMES}
-PARSED = settings(max_examples=2000, deadline=None)
 
 
-@PARSED
 @given(SEEDS)
 def test_any_table_of_expressions_is_read_or_refused(seed):
     table = spoiled({"videos": TWO}, seed)
@@ -550,7 +548,6 @@ def test_any_table_of_expressions_is_read_or_refused(seed):
         assert (len(video.object_ids) == 1) == published and all(1 <= int(n) <= 255 for n in video.object_ids)
 
 
-@PARSED
 @given(SEEDS)
 def test_any_meta_json_is_read_or_refused(seed):
     table = spoiled({"videos": {"NA": {"objects": {"1": SEEN, "2": SEEN}}, "v1": {"objects": {"1": SEEN}}}}, seed)
@@ -564,7 +561,6 @@ def test_any_meta_json_is_read_or_refused(seed):
         assert category == said["category"] and frames == set(said["frames"])
 
 
-@PARSED
 @given(SEEDS)
 def test_any_damage_to_an_image_is_named_or_harmless(pristine, spoiled_image, seed):
     for kind, (content, path) in spoiled_image.items():

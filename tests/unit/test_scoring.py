@@ -52,7 +52,7 @@ def test_perfect_masks_score_one(videos):
     assert len(result["samples"]) == 4 and all(s["frames"] == 3 for s in result["samples"])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_scores_are_the_means_of_each_frame_alone(videos, seed):
     rng = np.random.default_rng(seed)
@@ -211,7 +211,6 @@ scores = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None)
 @given(records=st.one_of(samples, scores), seed=st.integers(0, 99))
 def test_the_order_of_records_changes_nothing(records, seed):
     shuffled = random.Random(seed).sample(records, len(records))
@@ -220,7 +219,6 @@ def test_the_order_of_records_changes_nothing(records, seed):
     assert intervals(shuffled) == intervals(records)
 
 
-@settings(max_examples=30, deadline=None)
 @given(records=st.one_of(samples, scores))
 def test_intervals_are_of_the_metrics_and_groups_make_up_the_whole(records):
     result = (summarize if isinstance(records[0], Sample) else summarize_videos)(records)
@@ -245,7 +243,7 @@ class State:
         self.process_index, self.num_processes = rank, processes
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(processes=st.integers(2, 7), batch=st.integers(1, 5), labels=st.booleans())
 def test_shares_put_together_are_the_whole(videos, davis, processes, batch, labels):
     dataset = davis if labels else videos

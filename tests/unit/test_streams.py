@@ -37,7 +37,7 @@ def bert() -> LinguisticStream:
     return LinguisticStream("small", settings=BERT).eval()
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(kind=st.sampled_from(sorted(RESNETS)), height=st.integers(20, 60), width=st.integers(20, 60))
 def test_stepping_every_resnet_stage_equals_the_library_forward(kind, height, width):
     stream = resnet(kind).eval()
@@ -66,7 +66,7 @@ def test_res5_at_stride_1_keeps_pretrained_weights_valid():
     torch.testing.assert_close(features[5][:, :, ::2, ::2], expected[4], atol=1e-5, rtol=1e-5)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     words=st.lists(st.integers(1, 12), min_size=1, max_size=3),
     cuts=st.lists(st.integers(0, 5), max_size=3).map(sorted),

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dtse_core.data.listing import part_of, read_toy, videos_of
@@ -44,7 +44,6 @@ listing = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=2000, deadline=None, derandomize=True, database=None)
 @given(toy=listing | value, cut=st.none() | st.integers(0, 60))
 def test_any_json_is_a_listing_or_a_clear_error(path, toy, cut):
     path.write_text(json.dumps(toy)[:cut])

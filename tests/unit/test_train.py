@@ -68,14 +68,12 @@ def assert_same_weights(a, b):
 
 
 @given(st.integers(1, 30), st.integers(1, 8), st.integers(0, 3), st.integers(0, 20))
-@settings(max_examples=30, deadline=None)
 def test_an_order_resumed_at_a_step_is_the_rest_of_the_order(samples, batch, seed, start):
     whole = list(islice(batch_order(samples, batch, seed), start + 5))
     assert list(islice(batch_order(samples, batch, seed, start), 5)) == whole[start:]
 
 
 @given(st.integers(1, 30), st.integers(1, 4), st.integers(1, 3))
-@settings(max_examples=30, deadline=None)
 def test_every_epoch_shows_each_sample_once(samples, batch, epochs):
     steps = -(-samples * epochs // batch)
     draws = [key for b in islice(batch_order(samples, batch, 0), steps) for key in b][: samples * epochs]
@@ -85,7 +83,7 @@ def test_every_epoch_shows_each_sample_once(samples, batch, epochs):
 
 
 @given(st.integers(4, 30), st.sampled_from([1, 2, 4]), st.sampled_from([1, 2]), st.integers(0, 5))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_processes_and_their_parts_share_out_the_batches_of_one(samples, processes, parts, start):
     one = next(batch_order(samples, 8, 0, start))
     shares = [

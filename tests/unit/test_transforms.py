@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -50,7 +50,6 @@ def test_resizing_agrees_with_pillow(size):
 
 
 @given(st.integers(4, 40), st.integers(4, 40), st.integers(4, 40), st.integers(4, 40), st.integers(0, 99))
-@settings(max_examples=50, deadline=None)
 def test_frame_and_mask_stay_aligned(height, width, new_height, new_width, seed):
     mask = np.random.default_rng(seed).random((height, width)) > 0.5
     painted = np.repeat(mask[None, ..., None], 3, -1).astype(np.uint8) * 255  # a frame that shows its own mask
@@ -100,7 +99,6 @@ WORDS = st.sampled_from(
 
 
 @given(st.text() | st.lists(WORDS).map(" ".join) | st.lists(WORDS).map("".join))
-@settings(deadline=None)
 def test_swapping_twice_gives_the_sentence_back(sentence):
     assert swap_left_right(swap_left_right(sentence)) == sentence
 

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -23,7 +23,6 @@ from dtse_core.scoring.video_metrics import (
     unpack,
 )
 
-LIMIT = settings(max_examples=50, deadline=None)
 sizes = st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 11))  # frames, height, width
 
 
@@ -43,7 +42,6 @@ def blobs(rng, frames, height, width, above=0.3):
 # J and F of many frames
 
 
-@LIMIT
 @given(sizes.flatmap(lambda s: st.tuples(*[arrays(bool, s)] * 3)), st.booleans())
 def test_many_frames_score_as_each_does_alone(maps, use_void):
     masks, targets, voids = maps
@@ -86,7 +84,6 @@ def test_masks_of_any_kind_are_read_as_foreground():
     assert np.array_equal(j_and_f(*given_as), j_and_f(masks, targets))
 
 
-@LIMIT
 @given(st.integers(1, 40), st.integers(0, 99))
 def test_bits_come_back_as_masks_and_contours_meet_as_in_pairs(count, seed):
     rng = np.random.default_rng(seed)
@@ -118,7 +115,6 @@ def test_a_sentence_without_target_asks_for_empty_masks():
     assert j_and_f([none, some], [none, none]).tolist() == [[1, 1], [0, 0]]
 
 
-@LIMIT
 @given(sizes.flatmap(lambda s: arrays(bool, s)))
 def test_temporal_consistency_equals_the_loop(masks):
     ious = []
@@ -150,7 +146,6 @@ def test_worked_example_of_merging(probabilities, label):
     assert merge_objects(torch.from_numpy(maps).float(), [5, 3]).tolist() == [[(0, 5, 3)[label]]]
 
 
-@LIMIT
 @given(sizes.flatmap(lambda s: arrays(np.float32, s, elements=st.sampled_from([0, 0.05, 0.25, 0.5, 0.75, 1]))))
 def test_merging_equals_argmax_with_a_background_of_a_tenth(probabilities):
     kept = np.where(probabilities < 0.5, 0, probabilities)
@@ -177,7 +172,6 @@ def slow_pair(labels, truths, label, truth):
     return np.mean(scores, axis=0)
 
 
-@LIMIT
 @given(index_maps())
 def test_every_pair_of_label_and_object_scores_as_two_masks_do(maps):
     pairs = pair_scores(*maps)
@@ -186,7 +180,6 @@ def test_every_pair_of_label_and_object_scores_as_two_masks_do(maps):
     assert np.array_equal(id_matched(pairs, [3, 1]), [pairs.table[3, 3], pairs.table[1, 1]])
 
 
-@LIMIT
 @given(index_maps())
 def test_hungarian_is_the_best_of_all_assignments(maps):
     labels, truths = maps

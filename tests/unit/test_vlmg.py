@@ -79,7 +79,7 @@ def equations(block: VLMG, V, L, word_mask):
     return V, torch.stack(rows), torch.stack([a[p] for p in pixels]), torch.stack([A[p] for p in pixels])
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(N=st.integers(1, 5), H=st.integers(1, 5), W=st.integers(1, 5), seed=st.integers(0, 99), data=st.data())
 def test_vlmg_equals_its_equations_written_out(N, H, W, seed, data):
     words = [N, data.draw(st.integers(1, N))]
@@ -97,7 +97,7 @@ def test_vlmg_equals_its_equations_written_out(N, H, W, seed, data):
                 torch.testing.assert_close(one, other, atol=1e-10, rtol=1e-10)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     N=st.integers(1, 8), H=st.integers(1, 9), W=st.integers(1, 9), scale=st.sampled_from([1e-3, 1, 30]), data=st.data()
 )
@@ -113,7 +113,7 @@ def test_attention_rows_sum_to_one_and_padding_weighs_exactly_zero(N, H, W, scal
         assert (maps.words[b, :, n:] == 0).all() and (maps.words[b, :, :n] > 0).any(0).all()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(N=st.integers(1, 6), extra=st.integers(1, 5), seed=st.integers(0, 99))
 def test_lengthening_the_padding_changes_nothing(N, extra, seed):
     block, (V, L, word_mask) = make(), inputs(2, N, 3, 5, seed)
@@ -124,7 +124,7 @@ def test_lengthening_the_padding_changes_nothing(N, extra, seed):
         torch.testing.assert_close(one, other, atol=1e-12, rtol=1e-12)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(order=st.permutations(range(1, 6)), seed=st.integers(0, 99))
 def test_permuting_words_permutes_the_maps_and_leaves_the_visual_output(order, seed):
     block, (V, L, word_mask) = make(), inputs(2, 6, 3, 4, seed)
@@ -136,7 +136,7 @@ def test_permuting_words_permutes_the_maps_and_leaves_the_visual_output(order, s
     torch.testing.assert_close(L_moved, L_new[:, order], atol=1e-12, rtol=1e-12)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(H=st.integers(1, 9), W=st.integers(1, 9), seed=st.integers(0, 99), train=st.booleans())
 def test_zero_gates_make_vlmg_the_identity_bit_for_bit(H, W, seed, train):
     V, L, word_mask = (x.float() if x.is_floating_point() else x for x in inputs(2, 4, H, W, seed, [4, 2]))
