@@ -77,8 +77,8 @@ SLOW = {"train.optimizer": "adamw", "train.lr": 1e-4, "train.stream_lr": 1e-5, "
 @pytest.mark.parametrize(
     ("launcher", "steps"),
     [
-        ("torch.distributed.run --nproc_per_node 2", 50),
-        ("accelerate.commands.launch --multi_gpu --num_processes 2", 5),
+        ("torch.distributed.run --nproc_per_node 2", 15),
+        ("accelerate.commands.launch --multi_gpu --num_processes 2", 3),
     ],
 )
 def test_two_processes_train_as_one_does(tmp_path, launcher, steps):
