@@ -17,7 +17,7 @@ TOY := runs/toy_a2d_small
 GRID ?= dtse_core/experiments/grids/smoke.toml
 STRICT := $(wildcard notebooks/0[0-7]_*.ipynb)
 LAX := $(wildcard notebooks/0[89]_*.ipynb notebooks/1[0-9]_*.ipynb)
-NBVAL := -p no:cacheprovider --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg $(if $(EXECUTED),-p tests.executed)
+NBVAL := -n $(JOBS) --dist loadscope -p no:cacheprovider --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg $(if $(EXECUTED),-p tests.executed)
 JOBS ?= 2
 
 export OMP_NUM_THREADS ?= 1
@@ -34,8 +34,8 @@ tutorial: $(READY) ## run every notebook; pages and a table under runs/tutorial/
 
 # EXECUTED=runs/tutorial: nbval compares what `make tutorial` has just executed, instead of executing it anew.
 test: lint ## lint, unit tests, notebook hygiene and parity, nbval
-	$(PY) -m pytest -n 2 tests/unit
-	$(PY) -m pytest tests/notebooks
+	$(PY) -m pytest -n $(JOBS) --dist worksteal tests/unit
+	$(PY) -m pytest -n $(JOBS) --dist worksteal tests/notebooks
 	$(PY) -m pytest $(NBVAL) --nbval $(STRICT)
 	$(PY) -m pytest $(NBVAL) --nbval-lax $(LAX)
 
