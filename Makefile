@@ -17,8 +17,8 @@ TOY := runs/toy_a2d_small
 GRID ?= dtse_core/experiments/grids/smoke.toml
 STRICT := $(wildcard notebooks/0[0-7]_*.ipynb)
 LAX := $(wildcard notebooks/0[89]_*.ipynb notebooks/1[0-9]_*.ipynb)
-NBVAL := -n $(JOBS) --dist loadscope -p no:cacheprovider --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg $(if $(EXECUTED),-p tests.executed)
 JOBS ?= 2
+NBVAL := -n $(JOBS) --dist loadscope -p no:cacheprovider --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg $(if $(EXECUTED),-p tests.executed)
 
 export OMP_NUM_THREADS ?= 1
 export DTSE_HEADLESS := 1
