@@ -353,7 +353,7 @@ def _fitting(value: Any, kind: Any) -> Any:
             value = os.fspath(value)
         if type(value) is not origin or (origin is float and not math.isfinite(value)):
             raise ValueError(WORDS[origin])
-    elif not isinstance(value, kind if origin is UnionType else origin):
+    elif kind is not Any and not isinstance(value, kind if origin is UnionType else origin):
         raise ValueError(f"a {getattr(origin, '__name__', kind)}")
     for limit in limits:
         if isinstance(limit, Allowed) and not limit.test(value):
@@ -375,7 +375,7 @@ def read_value(text: str, kind: Any) -> Any:
         if origin is tuple:
             items = re.sub(r"[()\[\],'\"]", " ", text).split()
             return tuple(read_value(item, get_args(kind)[0]) for item in items)
-        if origin in (list, dict):
+        if origin in (list, dict, Any):
             return ast.literal_eval(text)
     return Path(text) if Path in (kind, *get_args(kind)) else text
 

@@ -16,8 +16,9 @@
     labels = { variant = "no LMDF" }  # names in the results, see LABELS
     values = { SETTINGS = "model.lmdf=off" }
 
-TOML or JSON. A run is named by the hash of its notebook's name and all its parameters: the same run asked for
-twice, by two blocks or two grids, is one run.
+TOML or JSON. A parameter called SETTINGS holds dotted settings; they are checked before anything runs. A run is named
+by the hash of its notebook's name and all its parameters: the same run asked for twice, by two blocks or two grids, is
+one run.
 """
 
 import hashlib
@@ -32,9 +33,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from ..config import nearest
+from ..config import RunConfig, nearest, with_settings
+from ..notebook.parameters import check_parameters
 from ..shared.files import write_json
-from .runner import check_parameters, parameters_of, run_notebook
+from .runner import parameters_of, run_notebook
 
 MOST_RUNS = 5000
 BLOCK_KEYS = {"seeds": list, "values": dict, "zips": list, "labels": dict}
@@ -74,8 +76,9 @@ class Grid:
 def read_grid(path: str | Path) -> Grid:
     """Reads and checks a grid file; nothing runs.
 
-    Raises `FileNotFoundError` for a missing file or notebook, and `ValueError` for a key or parameter that does
-    not exist, a value of the wrong type, a notebook without a parameters cell, and a grid of no or too many runs.
+    Raises `FileNotFoundError` for a missing file or notebook, and `ValueError` for a key, parameter or setting that
+    does not exist, a value that it does not take, a notebook without a parameters cell, and a grid of no or too many
+    runs.
     """
     path = Path(path)
     if not path.is_file():
@@ -101,8 +104,9 @@ def read_grid(path: str | Path) -> Grid:
     runs: dict[str, Run] = {}
     for block in blocks:
         for parts in product(*_axes(block, path.name)):
-            own = check_parameters(notebook, {k: v for part in parts for k, v in part.items()}, known)
-            parameters = known | own
+            own = {k: v for part in parts for k, v in part.items()}
+            parameters = known | check_parameters(own, known, notebook.name)
+            _check_settings(parameters.get("SETTINGS"), path.name)
             text = json.dumps([notebook.name, parameters], sort_keys=True, ensure_ascii=False)
             name = hashlib.sha256(text.encode()).hexdigest()[:12]
             runs.setdefault(name, Run(name, parameters, block.get("labels", {})))
@@ -138,6 +142,14 @@ def read_result(folder: Path) -> dict[str, Any] | None:
         return json.loads((folder / RESULT).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
+
+
+def _check_settings(text: Any, where: str) -> None:
+    """Refuses dotted settings, which a notebook has in a parameter SETTINGS, before sixty runs fail on them."""
+    try:
+        with_settings(RunConfig(), text if isinstance(text, str) else "")
+    except ValueError as error:
+        raise ValueError(f"{where}: SETTINGS: {error}") from error
 
 
 def _merge(above: dict[str, Any], block: dict[str, Any]) -> dict[str, Any]:

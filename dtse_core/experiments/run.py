@@ -215,7 +215,7 @@ class _Table:
         self.bar.update(not again)
 
 
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+def parse_command(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         "python -m dtse_core.experiments", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -247,7 +247,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 @one_line_errors
 def main() -> None:
     """Command line; exit status 1 if a run failed or nothing could be run."""
-    options = parse()
+    options = parse_command()
     grid = read_grid(options.grid)
     if options.command == "run":
         failed = run_grid(grid, options.out, options.workers, options.scheduler)

@@ -7,7 +7,6 @@ afterwards compares what the notebook used with what was asked.
 """
 
 import argparse
-import ast
 import json
 import os
 import re
@@ -16,14 +15,15 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from ..config import nearest
+from ..config import Count, Positive, checked
+from ..notebook.parameters import check_parameters, literals, read_parameters
 from ..shared.console import bars_hidden
 from ..shared.files import written_whole
 from ..shared.versions import commit, version
@@ -70,7 +70,7 @@ def run_notebook(
     import papermill
 
     path, out = Path(path), Path(out_folder)
-    asked = check_parameters(path, parameters or {})
+    asked = check_parameters(parameters or {}, parameters_of(path), path.name)
     out.mkdir(parents=True, exist_ok=True)
     copy = out / path.name
     for suffix in (".ipynb", ".html", ".json"):  # of an earlier run
@@ -152,41 +152,16 @@ def run_all(
 
 
 def parameters_of(path: Path) -> dict[str, Any]:
-    """Names and literals of the notebook's parameters cell; empty if it has none."""
+    """Names and literals of the notebook's parameters cell; empty if it has none.
+
+    Raises `FileNotFoundError` if there is no notebook, and `ValueError` for a cell that holds something else.
+    """
     import nbformat
 
     if not path.is_file():
         raise FileNotFoundError(f"there is no notebook {path}")
     cells = [c.source for c in nbformat.read(path, as_version=4).cells if "parameters" in c.metadata.get("tags", [])]
-    known = {}
-    for node in ast.parse("\n".join(cells[:1])).body:  # papermill.inspect_notebook breaks on a "#" inside a text
-        try:
-            known[node.targets[0].id] = ast.literal_eval(node.value)
-        except (AttributeError, ValueError):
-            raise ValueError(f"{path.name}: `{ast.unparse(node)}` is no parameter; write NAME = literal") from None
-    return known
-
-
-def check_parameters(path: Path, parameters: dict[str, Any], known: dict[str, Any] | None = None) -> dict[str, Any]:
-    """`parameters` in the types of the notebook's own literals; texts, as a command line gives them, are read.
-
-    `known` is what `parameters_of` read, for a caller who checks many. Raises `ValueError` for a name that the
-    notebook does not have and for a value of another type.
-    """
-    known = parameters_of(path) if known is None else known
-    typed = {}
-    for name, value in parameters.items():
-        if name not in known:
-            names = ", ".join(known) or "none"
-            raise ValueError(f"{path.name} has no parameter {name}{nearest(name, known)}; it has {names}")
-        wanted = type(known[name])
-        if isinstance(value, str) and wanted is not str:
-            with suppress(ValueError, SyntaxError):  # what is no literal stays a text, which the next line refuses
-                value = ast.literal_eval(value.strip().capitalize() if wanted is bool else value)
-        if type(value) is not wanted and not (wanted is float and type(value) is int):
-            raise ValueError(f"{path.name}: {name} must be of type {wanted.__name__}, not {value!r}")
-        typed[name] = wanted(value)
-    return typed
+    return literals("\n".join(cells[:1]), path.name)
 
 
 def normalize(notebook: Any) -> Any:
@@ -234,8 +209,8 @@ def notebooks_in(target: Path) -> list[Path]:
     return [target]
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status: 0, 1 where a notebook failed, 2 where nothing could be run."""
+def parse_command(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(
         "python -m dtse_core.experiments.runner", description="Run notebooks; keep copies and pages."
     )
@@ -245,7 +220,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--timeout", type=float, default=600, help="seconds for each notebook")
     parser.add_argument("--jobs", type=int, default=1, help="notebooks that run side by side")
     parser.add_argument("--write", action="store_true", help="save the outputs into the notebooks themselves")
-    options = parser.parse_args(arguments)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status: 0, 1 where a notebook failed, 2 where nothing could be run."""
+    options = parse_command(arguments)
     # the notebook runs in its own folder, so a folder named relative to this one is made absolute
     parameters = {n: str(Path(v).resolve()) if n.endswith("_ROOT") and v else v for n, v in options.p}
     results: list[Result] = []
@@ -253,13 +233,15 @@ def main(arguments: list[str] | None = None) -> int:
         if options.write and parameters:
             raise ValueError("--write saves the outputs of the default parameters; leave -p out")
         paths = notebooks_in(options.target)
-        for path in paths:
-            check_parameters(path, parameters)
+        checked("jobs", options.jobs, Count)
+        checked("timeout", options.timeout, Positive)
+        known = {path: parameters_of(path) for path in paths}
+        asked = {p: check_parameters(read_parameters(parameters, known[p]), known[p], p.name) for p in paths}
 
         def run(path: Path, course: Course) -> Result:
             if options.write:
                 return execute_in_place(path, options.timeout, course)
-            return run_notebook(path, options.out, parameters, options.timeout, course)
+            return run_notebook(path, options.out, asked[path], options.timeout, course)
 
         for result in run_all(paths, run, options.jobs):
             results.append(result)

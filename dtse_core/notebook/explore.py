@@ -13,7 +13,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .lesson import headless, nearest
+from ..config import nearest
+from .lesson import headless
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

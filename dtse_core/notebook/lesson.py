@@ -3,27 +3,35 @@
 IPython is imported only where it is used.
 """
 
-import ast
 import html
 import os
 import platform
 import random
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
 from tqdm import tqdm  # the text bar: the widget bar would leave its state in the notebook file
 
-from ..config import RunConfig, nearest, override, preset, to_dict
+from ..config import RunConfig, Seed, checked, override, preset, to_dict
 from ..shared.console import usable_device
 from ..shared.versions import version
+from .parameters import check_parameters, literals
 
 Item = TypeVar("Item")
 PROFILES = {"smoke": "tiny", "colab": "colab", "paper": "paper"}  # profile of a notebook -> preset of the package
+SHARED = {  # parameters of every notebook: default, and what is allowed
+    "PROFILE": ("smoke", Literal["smoke", "colab", "paper"]),
+    "SEED": (0, Seed),
+    "DEVICE": ("", str),
+    "DATA_ROOT": ("", str),
+}
 _claims: dict[str, None] = {}  # texts of the claims checked so far; a cell that is run twice counts once
 
 
@@ -46,22 +54,16 @@ def setup(**parameters: Any) -> Setup:
 
     `profile` is smoke, colab or paper. `device` "auto" is the GPU, if there is one; "" is the CPU in smoke,
     whose digits the lessons show, and "auto" elsewhere. `data_root` "" stands for the toy world, otherwise it is
-    an A2D folder. Further names are the notebook's own parameters. Raises `ValueError` for a parameter injected
-    by papermill that the notebook does not have, for an unknown profile, a wrong type or a missing device, and
-    `FileNotFoundError` for a missing folder.
+    an A2D folder. Further names are the notebook's own parameters. `parameters.py` says what they may hold. Raises
+    `ValueError` for a parameter injected by papermill that the notebook does not have, a value that a parameter does
+    not take and a missing device, and `FileNotFoundError` for a missing folder.
     """
-    given = {"PROFILE": "smoke", "SEED": 0, "DEVICE": "", "DATA_ROOT": ""}
-    shared = tuple(given)
+    given = {name: default for name, (default, _) in SHARED.items()}
     given |= {name.upper(): value for name, value in parameters.items()}
-    for name in _injected_names():
-        if name not in given:
-            raise ValueError(f"this notebook has no parameter {name}{nearest(name, given)}; it has {', '.join(given)}")
-    profile, seed, device, data_root = (given[name] for name in shared)
-    if profile not in PROFILES:
-        known = ", ".join(PROFILES)
-        raise ValueError(f"PROFILE is {profile!r}{nearest(profile, PROFILES)}; it must be one of {known}")
-    if type(seed) is not int:
-        raise ValueError(f"SEED is {seed!r}; it must be a whole number")
+    known, injected = _parameter_cells()
+    check_parameters(injected, given | {n: v for n, v in known.items() if n in given}, "this notebook")
+    profile, seed, device, data_root = (checked(name, given[name], kind) for name, (_, kind) in SHARED.items())
+    check_parameters(given, given, "this notebook")
     if data_root and not Path(data_root).is_dir():
         raise FileNotFoundError(f'DATA_ROOT is {data_root!r}, which is no folder; "" stands for the toy world')
     _claims.clear()
@@ -77,7 +79,7 @@ def setup(**parameters: Any) -> Setup:
 profile {profile} (preset {config.preset}) · device {where} · seed {seed}
 data: {data_root or "toy world, drawn in memory"}"""
     _show({"text/plain": text}, {"dtse": {"parameters": given, "device": str(where), "config": to_dict(config)}})
-    own = {name: value for name, value in given.items() if name not in shared}
+    own = {name: value for name, value in given.items() if name not in SHARED}
     return Setup(profile, seed, where, data_root, config, own)
 
 
@@ -153,12 +155,17 @@ def headless() -> bool:
     return os.environ.get("DTSE_HEADLESS", "") == "1"
 
 
-def _injected_names() -> list[str]:
-    """Names assigned by the cell that papermill injected (it opens with `# Parameters`), if there is one."""
+def _parameter_cells() -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the parameters cell assigned, and then papermill's, which opens with `# Parameters`; empty without one."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    cells = shell.user_ns.get("In", []) if shell is not None else []
-    trees = [ast.parse(cell) for cell in cells if cell.startswith("# Parameters\n")]
-    return [t.id for tree in trees for n in tree.body if isinstance(n, ast.Assign) for t in n.targets]
+    known: dict[str, Any] = {}
+    injected: dict[str, Any] = {}
+    for before, cell in pairwise(shell.user_ns.get("In", []) if shell is not None else []):
+        if cell.startswith("# Parameters\n"):
+            injected |= literals(cell, "this notebook")
+            with suppress(ValueError):  # any other cell
+                known |= literals(before, "this notebook")
+    return known, injected
 
 
 def _show(forms: dict[str, str], metadata: dict[str, Any] | None = None) -> None:

@@ -92,8 +92,10 @@ def test_a_run_is_named_by_its_notebook_and_all_its_parameters_whatever_the_file
     ("asked", "words"),
     [
         ({"values": {"SEDE": 1}}, r"has no parameter SEDE \(did you mean 'SEED'\?\)"),
-        ({"values": {"SEED": ["x"]}}, "SEED must be of type int, not 'x'"),
-        ({"values": {"RATE": True}}, "RATE must be of type float, not True"),
+        ({"values": {"SEED": ["x"]}}, "SEED is 'x'; it must be a whole number"),
+        ({"values": {"RATE": True}}, "RATE is True; it must be a finite number"),
+        ({"values": {"SEED": ["3"]}}, "SEED is '3'; it must be a whole number"),
+        ({"values": {"RATE": float("nan")}}, "RATE is nan; a parameter is a text, a finite number"),
         ({"values": {"SEED": []}}, "asks for 0 runs"),
         ({"seeds": []}, "asks for 0 runs"),
         ({"values": {"SEED": list(range(1000)), "RATE": list(range(100))}}, "asks for 100000 runs; it must be 1 to"),
@@ -110,6 +112,21 @@ def test_a_run_is_named_by_its_notebook_and_all_its_parameters_whatever_the_file
 def test_a_grid_that_cannot_run_is_refused_in_one_line(home, asked, words):
     with pytest.raises(ValueError, match=words):
         grid_of(home, **asked)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ("train.lr=-1", "g.json: SETTINGS: train.lr is -1.0; it must be 0 or more"),
+        ("model.lmfd=off", "g.json: SETTINGS: unknown setting 'model.lmfd'"),
+        ("train.checkpoint_streams=yes", "train.checkpoint_streams is 'yes'; it must be True or False"),
+    ],
+)
+def test_dotted_settings_are_refused_before_anything_runs(tmp_path, settings, words):
+    notebook(tmp_path, parameters='SEED = 0\nSETTINGS = ""')
+    assert len(grid_of(tmp_path, values={"SETTINGS": ["model.lmdf=off", ""]}).runs) == 2
+    with pytest.raises(ValueError, match=words):
+        grid_of(tmp_path, values={"SETTINGS": ["model.lmdf=off", settings]})
 
 
 def test_a_grid_too_large_is_counted_not_unrolled(home, monkeypatch):

@@ -1,6 +1,7 @@
 """The notebook helpers: set-up, claims, exercises, the bar."""
 
 import random
+import re
 import sys
 from types import SimpleNamespace
 
@@ -54,15 +55,20 @@ def test_setup_shows_the_same_text_twice_and_the_resolved_values_to_the_runner(s
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"profile": "smok"}, "did you mean 'smoke'"),
+        ({"profile": "smok"}, "PROFILE is 'smok'; it must be one of smoke, colab, paper"),
         ({"seed": "3"}, "SEED is '3'; it must be a whole number"),
-        ({"seed": True}, "whole number"),
+        ({"seed": True}, "SEED is True; it must be a whole number"),
+        ({"seed": -1}, "SEED is -1; it must be 0 to 4294967295"),
+        ({"device": 0}, "DEVICE is 0; it must be a text"),
+        ({"data_root": 5}, "DATA_ROOT is 5; it must be a text"),
+        ({"clips": (1, 2)}, "CLIPS is (1, 2); a parameter is a text, a finite number"),
+        ({"rate": float("inf")}, "RATE is inf; a parameter is a text"),
         ({"device": "cuda:99"}, "device 'cuda:99' cannot be used here"),
         ({"device": "gpu"}, "device 'gpu' cannot be used here"),
     ],
 )
 def test_setup_refuses_a_wrong_value_and_names_it(wrong, words):
-    with pytest.raises(ValueError, match=words.replace("(", r"\(")):
+    with pytest.raises(ValueError, match=re.escape(words)):
         setup(**wrong)
 
 
@@ -80,6 +86,22 @@ def test_setup_refuses_a_parameter_that_papermill_injected_and_the_notebook_lack
 def test_setup_accepts_injected_parameters_that_it_was_given(shell):
     shell.user_ns["In"] += ["# Parameters\nSEED = 3\nSTEPS = 2\n", "# parameters of mine\nOTHER = 1", "%pip broken ("]
     assert setup(seed=3, steps=2).seed == 3
+
+
+@pytest.mark.parametrize(
+    ("injected", "words"),
+    [
+        ("STEPS = '1e3'", "STEPS is '1e3'; it must be a whole number"),
+        ("STEPS = 100.0", "STEPS is 100.0; it must be a whole number"),
+        ("RATE = float('nan')", "`RATE = float('nan')` is no parameter"),
+    ],
+)
+def test_setup_holds_what_papermill_injected_to_the_parameters_cell(shell, injected, words):
+    shell.user_ns["In"] = ["", "STEPS = 5\nRATE = 0.5", f"# Parameters\n{injected}\n"]
+    values = {"STEPS": 5, "RATE": 0.5}
+    exec(injected, values)
+    with pytest.raises(ValueError, match=re.escape(words)):
+        setup(steps=values["STEPS"], rate=values["RATE"])
 
 
 def test_seed_everything_repeats_all_three_generators():
