@@ -169,7 +169,7 @@ def test_the_command_refuses_without_running(good, tmp_path, capsys):
         ([str(good), "--timeout", "nan"], "timeout is nan; it must be a finite number"),
         ([str(good), "-p", "FAST", "1"], "04_good.ipynb: FAST is '1'; it must be True or False"),
         ([str(tmp_path / "nowhere")], "there is no notebook or folder"),
-        ([str(tmp_path / "empty")], "there are no notebooks"),
+        ([str(tmp_path / "empty")], "holds no lesson"),
         ([str(good), "--write", "-p", "SEED", "3"], "leave -p out"),
     ):
         assert main([*arguments, *out]) == 2
