@@ -81,7 +81,6 @@ class ModelConfig:
     filter_size: Odd = 3  # K: side of a dynamic filter
     dilations: Counts = (1, 3, 5)  # R: rates at which the filters act
     lmdf_bins: Bins = (1, 3, 6, 8)  # pooled regions of a reference frame
-    filtered: Literal["current", "reference"] = "current"  # which frame the filters act on
 
     widths: tuple[Count, Count, Count] = (
         64,

@@ -44,13 +44,13 @@ class InterleavedEncoder(nn.Module):
                 str(stage): VLMG(
                     self.visual.channels[stage],
                     self.text.width,
-                    c.vlmg_width,
-                    c.vlmg_heads,
-                    c.vlmg_bins,
-                    c.norm,
-                    c.gate_init,
-                    c.language_to_vision,
-                    c.vision_to_language,
+                    width=c.vlmg_width,
+                    heads=c.vlmg_heads,
+                    bins=c.vlmg_bins,
+                    norm=c.norm,
+                    gate_init=c.gate_init,
+                    language_to_vision=c.language_to_vision,
+                    vision_to_language=c.vision_to_language,
                 )
                 for stage in c.vlmg_stages
             }

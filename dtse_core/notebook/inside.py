@@ -105,7 +105,7 @@ class Inside:
             updated[n] = level.update(X, G, current.sentence, [(r.X[i], r.G[i]) for r in references])[0].cpu()
             if G is not None:
                 k = _filters(level, G, current.sentence, [r.G[i] for r in references])  # R times (1, m, K*K, h, w)
-                x = level.to_filtered(references[0].X[i] if level.filtered == "reference" and references else X)
+                x = level.to_filtered(X)
                 Z = [dynamic_filter(x, k_r, r) for k_r, r in zip(k, level.dilations, strict=True)]
                 filters[n], responses[n] = torch.cat(k).cpu(), torch.cat(Z).cpu()
         return Answer(probability, updated, filters, responses)

@@ -113,7 +113,6 @@ def test_any_configuration_survives_json(config):
         ("model.vlmg_stages", (1,), "must be rising stage numbers"),
         ("model.lmdf", "on", "model.lmdf is 'on'; it must be one of off, static, current_only, full"),
         ("model.norm", "layer", "it must be one of batch, group"),
-        ("model.filtered", "next", "it must be one of current, reference"),
         ("model.text_levels", "first", "it must be one of hierarchical, last"),
         ("model.pretrained", "False", "model.pretrained is 'False'; it must be True or False"),
         ("model.causal", 1, "model.causal is 1; it must be True or False"),

@@ -190,17 +190,6 @@ def test_the_sentence_shapes_the_filters_unless_switched_off(language):
         assert same != language
 
 
-def test_filters_act_on_the_reference_when_asked():
-    block, (features, s) = make(filtered="reference"), clip()
-    block.to_filters.weight.data.zero_()
-    block.to_filters.bias.data.zero_()
-    block.to_filters.bias.data.view(len(DILATIONS), m, 9)[:, :, 4] = 1  # every filter is a delta
-    X_cur, X_ref = block.reduce(features[:, 1]), block.reduce(features[:, 0])
-    x = block.to_filtered(X_ref)
-    expected = X_cur + block.fuse(torch.cat([x] * 3, 1))
-    torch.testing.assert_close(block(features, s, 1), expected)
-
-
 def test_remembering_frames_one_by_one_equals_the_whole_window():
     block, (features, s) = make(), clip()
     X, G = zip(*(block.remember(features[:, t], s[:, t]) for t in range(3)), strict=True)

@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dtse_core.config import ModelConfig, preset
+from dtse_core.lmdf import LMDF
 from dtse_core.model import DTSE
+from dtse_core.vlmg import VLMG
 
 SMALL = {
     "model.vlmg_width": 16,
@@ -55,7 +57,6 @@ SWITCHES = {
     "filter_size": [1, 3, 5],
     "dilations": [(1,), (1, 3, 5), (2, 4)],
     "lmdf_bins": [(1,), (1, 3, 6, 8)],
-    "filtered": ["current", "reference"],
     "widths": [(4, 8, 12)],
     "norm": ["batch", "group"],
     "freeze_batch_norm": [True, False],
@@ -64,6 +65,25 @@ SWITCHES = {
 
 def test_the_list_of_switches_is_complete():
     assert list(SWITCHES) == [f.name for f in dataclasses.fields(ModelConfig)]
+
+
+def test_hooks_see_every_layer_but_those_that_their_files_name():
+    model, called = make(), set()
+    for name, module in model.named_modules():
+        module.register_forward_hook(lambda *_, name=name: called.add(name))
+    frames, ids, word_mask = inputs()
+    model(frames, ids, word_mask)
+    weighted = {name for name, module in model.named_modules() if list(module.parameters(recurse=False))}
+    unseen = {name.rpartition(".")[2] for name in weighted - called}
+    assert unseen == {"W_q", "Q_m", "Q_e", "W_v", "W_f", "to_filters"}, "VLMG's gates belong to a module that is called"
+
+
+def test_a_component_takes_its_settings_by_name():
+    """Nine and thirteen numbers in a row would say nothing, and be swapped unnoticed."""
+    for component, shape in ((VLMG, (6, 10)), (LMDF, (6, 8, 10))):
+        component(*shape, width=8)
+        with pytest.raises(TypeError, match="positional"):
+            component(*shape, 8)
 
 
 @pytest.mark.parametrize("window", [1, 3, 5])

@@ -259,7 +259,6 @@ def test_recomputed_streams_refuse_batch_norms_that_would_count_twice():
         {"model.vlmg_stages": ()},
         {"model.vlmg_stages": (), "model.lmdf": "off"},
         {"model.window": 1},
-        {"model.filtered": "reference"},
         {"model.text_levels": "last"},
     ],
 )

@@ -14,7 +14,7 @@ C, D, d, HEADS, BINS = 6, 10, 8, 2, (1, 2, 3)
 
 def make(gate: float = 1.0, **options) -> VLMG:
     torch.manual_seed(0)
-    block = VLMG(C, D, d, HEADS, BINS, gate_init=gate, **options).double().eval()
+    block = VLMG(C, D, width=d, heads=HEADS, bins=BINS, gate_init=gate, **options).double().eval()
     block.fuse_norm.weight.data.uniform_(0.5, 2)
     block.fuse_norm.bias.data.normal_()
     return block
