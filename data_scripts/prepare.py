@@ -3,9 +3,7 @@
 python data_scripts/prepare.py a2d --root data/a2d_sentences --check
 """
 
-import sys
-
 from dtse_core.data.prepare.__main__ import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

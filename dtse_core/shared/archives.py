@@ -78,7 +78,7 @@ def _tar_entry(info: tarfile.TarInfo) -> Entry:
     return Entry(info.name, kind, info.size, info)
 
 
-def list_wanted(archive: Path, entries, places: dict, max_bytes: int, max_files: int) -> tuple[dict, int]:
+def list_wanted(archive: Path, entries, places: dict[str, str]) -> tuple[dict, int]:
     """The files under the folders named in `places`, by path in the root, and the number of the others.
 
     Raises `ValueError` for the first member, wanted or not, that could do harm: absolute paths, `..`, links, devices,
@@ -91,10 +91,10 @@ def list_wanted(archive: Path, entries, places: dict, max_bytes: int, max_files:
         for entry in entries:
             refuse_harm(entry)
             total, count = total + entry.size, count + 1
-            if count > max_files:
-                raise ValueError(f"more than {max_files:,} files")
-            if total > max_bytes:
-                raise ValueError(f"it unpacks to more than {max_bytes / 2**30:,.1f} GiB")
+            if count > MAX_FILES:
+                raise ValueError(f"more than {MAX_FILES:,} files")
+            if total > MAX_BYTES:
+                raise ValueError(f"it unpacks to more than {MAX_BYTES / 2**30:,.1f} GiB")
             parts = PurePosixPath(entry.name).parts
             if entry.kind != "file" or parts[0] == "__MACOSX" or parts[-1].startswith("._"):
                 continue

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from dtse_core.data.prepare import unpack
 from dtse_core.data.prepare.unpack import MARK, PART, extract, is_unfinished
+from dtse_core.shared import archives
 from dtse_core.shared.archives import archive_kind
 from tests.packing import PACK, packed, tar_bytes, tree, write, zip_bytes
 
@@ -105,15 +106,19 @@ def test_a_hostile_member_is_named_and_nothing_is_written(tmp_path, root, name):
     assert [*root.iterdir()] == [] and sorted(p.name for p in tmp_path.iterdir()) == ["hostile", "root"]
 
 
-def test_bombs_are_refused_by_what_they_promise(tmp_path, root):
+def test_bombs_are_refused_by_what_they_promise(tmp_path, root, monkeypatch):
     archive = write(tmp_path / "bomb", zip_bytes({"Release/a": bytes(2**22), "Release/b": b""}))
     assert archive.stat().st_size < 2**14
+    monkeypatch.setattr(archives, "MAX_BYTES", 2**22 - 1)
     with pytest.raises(ValueError, match=r"unpacks to more than 0\.0 GiB"):
-        extract(archive, root, PLACES, max_bytes=2**22 - 1)
+        extract(archive, root, PLACES)
+    monkeypatch.setattr(archives, "MAX_BYTES", 2**22)
+    monkeypatch.setattr(archives, "MAX_FILES", 1)
     with pytest.raises(ValueError, match="more than 1 files"):
-        extract(archive, root, PLACES, max_files=1)
+        extract(archive, root, PLACES)
     assert [*root.iterdir()] == []
-    assert extract(archive, root, PLACES, max_bytes=2**22, max_files=2).files == 2
+    monkeypatch.setattr(archives, "MAX_FILES", 2)
+    assert extract(archive, root, PLACES).files == 2
 
 
 def test_a_member_that_is_larger_than_listed_is_not_written_on(tmp_path, root):

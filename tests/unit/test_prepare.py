@@ -527,7 +527,9 @@ def command(monkeypatch, capsys):
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["prepare.py", *map(str, arguments)])
-        return (main(), *capsys.readouterr())
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return (ended.value.code, *capsys.readouterr())
 
     return run
 

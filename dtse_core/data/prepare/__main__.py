@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 import tyro
 
 from ...config import Count, check_settings
-from ...shared.console import parse
+from ...shared.console import one_line_errors, parse
 from ...shared.files import write_json
 from .check import check
 from .obtain import data_set, obtain
@@ -53,21 +53,16 @@ def parse_command(arguments: Sequence[str] | None = None) -> Command:
     return parse(Command, "python data_scripts/prepare.py", arguments, description=__doc__)
 
 
-def main() -> int:
-    try:
-        command = parse_command()
-        return _check(command) if command.check else _obtain(command)
-    except (ValueError, OSError, ImportError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from there", file=sys.stderr)
-        return 130
+@one_line_errors
+def main() -> None:
+    """Command line; its exit status says what was found."""
+    command = parse_command()
+    sys.exit(_check(command) if command.check else _obtain(command))
 
 
 def _check(command: Command) -> int:
     c = command
-    report = check(c.dataset, c.root, c.deep, c.allow_partial, c.workers, progress=True)
+    report = check(c.dataset, c.root, c.deep, c.allow_partial, c.workers)
     print("\n".join(report.lines()))
     if c.json:
         write_json(c.json, asdict(report) | {"rows": [row._asdict() for row in report.rows]})
@@ -79,7 +74,7 @@ def _obtain(command: Command) -> int:
     print(f"{dataset.title}: {dataset.paper}\nPage: {dataset.page}")
     if dataset.note:
         print(dataset.note)
-    steps = obtain(c.dataset, c.root, c.archives, progress=True)
+    steps = obtain(c.dataset, c.root, c.archives)
     for step in steps:
         print(f"[{step.state}] {step.source.name}, {step.source.holds}: {step.text}")
     if c.json:
@@ -91,4 +86,4 @@ def _obtain(command: Command) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
 
 from ...shared.files import read_rows
 from ...video.files import iterate_frames, read_frames, video_info
@@ -27,25 +26,8 @@ GENUINE = {
     "test videos": Expected((737,), firm=False),
     "folders of masks": Expected((3755,), firm=False),
 }
-
-
-class Job(NamedTuple):
-    """What one process checks at a time."""
-
-    video: str
-    told: Video  # what the table says
-    instances: frozenset[int]  # of its sentences
-
-
-def toy_expected(splits: dict[str, list[str]], labels: dict) -> dict[str, Expected]:
-    """What a toy world's own listing says."""
-    training = len(splits.get("train", ()))
-    videos = sum(map(len, splits.values()))
-    return {
-        "training videos": Expected((training,)),
-        "test videos": Expected((videos - training,)),
-        "sentences": Expected((len(labels),)),
-    }
+TOY = {"training videos": "train", "test videos": "held out", "sentences": "sentences"}
+Job = tuple[str, Video, frozenset[int]]  # a video, what the table says about it, the instances of its sentences
 
 
 def survey(root: Path, findings: Findings, genuine: bool, deep: bool) -> list[Job]:
@@ -63,14 +45,14 @@ def survey(root: Path, findings: Findings, genuine: bool, deep: bool) -> list[Jo
     instances: dict[str, set[int]] = {}
     for video, instance, _ in sentences:
         instances.setdefault(video, set()).add(instance)
-    jobs = [Job(video, told[video], frozenset(instances[video])) for video in told if video in instances]
+    jobs = [(video, row, frozenset(instances[video])) for video, row in told.items() if video in instances]
     findings.counts += Counter(
         {
             "videos in videoset.csv": len(videos),
             "sentences": len(rows) - 1 if genuine else len(sentences),
             "videos without sentences": len(missed),
-            "training videos": sum(videos[job.video].subset == "0" for job in jobs),
-            "test videos": sum(videos[job.video].subset == "1" for job in jobs),
+            "training videos": sum(row.subset == "0" for _, row, _ in jobs),
+            "test videos": sum(row.subset == "1" for _, row, _ in jobs),
             "folders of masks": sum(path.is_dir() for path in masks.iterdir()),
         }
     )
@@ -83,36 +65,34 @@ def survey(root: Path, findings: Findings, genuine: bool, deep: bool) -> list[Jo
     return jobs
 
 
-def check_one(root: Path, deep: bool, job: Job) -> Findings:
+def check_one(root: Path, deep: bool, job: Job, findings: Findings) -> None:
     """One video: its length and one frame, or all, and every annotation: shapes, frames and instances."""
-    findings, annotated = Findings(), []
-    path, info, folder = None, None, root / PARTS[2] / "a2d_annotation_with_instances" / job.video
+    video, told, instances = job
+    path, info, annotated, folder = None, None, [], root / PARTS[2] / "a2d_annotation_with_instances" / video
     with findings.collecting():
-        path = video_path(root / "Release" / "clips320H", job.video)
+        path = video_path(root / "Release" / "clips320H", video)
         info = video_info(path)
-        if info.length != (length := job.told.length):
-            findings.notes.append(f"{path} holds {info.length} frames, videoset.csv says {length}: masks may shift")
+        if info.length != told.length:
+            findings.notes.append(
+                f"{path} holds {info.length} frames, videoset.csv says {told.length}: masks may shift"
+            )
     with findings.collecting():
         if not folder.is_dir():
             raise FileNotFoundError(f"{folder} is missing: the masks of a video with sentences; copy it")
         annotated = annotated_stems(folder)
-        if len(annotated) != (count := job.told.annotated):
-            findings.notes.append(f"{folder} holds {len(annotated)} annotations, videoset.csv says {count}")
+        if len(annotated) != told.annotated:
+            findings.notes.append(f"{folder} holds {len(annotated)} annotations, videoset.csv says {told.annotated}")
     seen: set[int] = set()
     for stem in annotated:
         with findings.collecting():
             seen |= _check_annotation(folder / f"{stem}.h5", int(stem), info, path)
             findings.counts["annotated frames"] += 1
-    if annotated and (unseen := sorted(job.instances - seen)) and not findings.wrong:
+    if annotated and (unseen := sorted(instances - seen)) and not findings.wrong:
         findings.notes.append(f"{folder}: no annotation shows instance {unseen}, of which a sentence speaks")
     if info is not None:
-        with findings.collecting():
-            middle = int(annotated[len(annotated) // 2]) - 1 if annotated else 0
-            if deep:
-                findings.counts["decoded frames"] += sum(1 for _ in iterate_frames(path))
-            else:
-                findings.counts["decoded frames"] += len(read_frames(path, [min(max(middle, 0), info.length - 1)]))
-    return findings
+        middle = int(annotated[len(annotated) // 2]) - 1 if annotated else 0
+        frames = iterate_frames(path) if deep else read_frames(path, [min(max(middle, 0), info.length - 1)])
+        findings.counts["decoded frames"] += sum(1 for _ in frames)
 
 
 def _check_annotation(path: Path, frame: int, info, video: Path) -> set[int]:

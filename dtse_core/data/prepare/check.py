@@ -1,27 +1,21 @@
 """Is a copy of a data set complete and readable? Nothing in it is changed.
 
 A module a data set, `a2d` and its siblings here, knows the layout and offers `PARTS` (what belongs to the copy),
-`GENUINE` (numbers that a genuine copy has), `toy_expected` (those of a toy world), `survey` (tables; returns jobs) and
-`check_one` (one job, in any process). Here is what they share: processes, the manifest, the verdict.
+`GENUINE` (numbers that a genuine copy has), `TOY` (where those of a toy world come from, see `toy_numbers`), `survey`
+(reads the tables and returns jobs) and `check_one` (one job, in any process). Here is what they share: processes, the
+manifest, the verdict.
 """
 
 import importlib
-import signal
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from ...shared.console import bars_hidden
+from ...shared.processes import Run, processes
 from ..listing import read_toy
-from .findings import Findings, Row, compare
+from .findings import Expected, Findings, Row, compare
 from .manifest import files_of, finish, manifest_path, update
 from .obtain import data_set
 
@@ -59,14 +53,7 @@ class Report:
             yield f"{verdict}: {len(self.missing):,} missing, {len(self.wrong):,} wrong"
 
 
-def check(
-    name: str,
-    root: Path,
-    deep: bool = False,
-    allow_partial: bool = False,
-    workers: int = 1,
-    progress: bool = False,
-) -> Report:
+def check(name: str, root: Path, deep: bool = False, allow_partial: bool = False, workers: int = 1) -> Report:
     """Checks the copy at `root`; `deep` decodes every frame and reads every file again for its checksum.
 
     Raises `ValueError` for an unknown name. The first good check writes a manifest to the cache folder, later ones
@@ -81,20 +68,36 @@ def check(
                 f"to get them, data_scripts/make_toy_world.py --layout {name} writes a toy world instead"
             )
         splits, labels = read_toy(root / "toy_world.json")
-        with _processes(workers) as pool:
-            run = partial(_run, pool, progress)
+        with processes(workers) as run:
             jobs = layout.survey(root, findings, splits is None, deep)
-            for one in run("checking", partial(layout.check_one, root, deep), jobs):
+            for one in run("checking", partial(_check_one, layout.check_one, root, deep), jobs):
                 findings.add(one)
-            expected = layout.GENUINE if splits is None else layout.toy_expected(splits, labels)
-            rows = compare(findings, expected)
+            numbers = toy_numbers(splits or {}, labels)
+            toy = {what: Expected((numbers[source],)) for what, source in layout.TOY.items()}
+            rows = compare(findings, layout.GENUINE if splits is None else toy)
             _compare_manifest(name, root, [*layout.PARTS, "toy_world.json"], deep, allow_partial, findings, run)
     code = MALFORMED if findings.wrong else INCOMPLETE if findings.missing and not allow_partial else GOOD
     title = dataset.title if not (root / "toy_world.json").is_file() else f"{dataset.title} (a toy world)"
     return Report(title, str(root), rows, findings.missing, findings.wrong, findings.notes, code)
 
 
-def _compare_manifest(name: str, root: Path, parts: list[str], deep: bool, partly: bool, findings: Findings, run):
+def _check_one(check_one: Callable[..., None], root: Path, deep: bool, job: Any) -> Findings:
+    findings = Findings()
+    with findings.collecting():
+        check_one(root, deep, job, findings)
+    return findings
+
+
+def toy_numbers(splits: dict[str, list[str]], labels: dict) -> dict[str, int]:
+    """What the listing of a toy world counts; `held out` are the videos of all splits but train."""
+    sizes = {split: len(splits.get(split, ())) for split in ("train", "val")}
+    videos = sum(map(len, splits.values()))
+    return sizes | {"videos": videos, "held out": videos - sizes["train"], "sentences": len(labels)}
+
+
+def _compare_manifest(
+    name: str, root: Path, parts: list[str], deep: bool, partly: bool, findings: Findings, run: Run
+) -> None:
     path, files = manifest_path(name, root), list(files_of(root, parts))
     changed, gone = update(path, root, files, deep, partial(run, "checksums"))
     findings.counts["files"] = len(files)
@@ -106,28 +109,3 @@ def _compare_manifest(name: str, root: Path, parts: list[str], deep: bool, partl
     findings.notes += [f"{root / file} was there when this copy was last found good, and is gone" for file in gone]
     if not findings.wrong and (partly or not findings.missing):
         finish(path)
-
-
-def _run(pool, progress: bool, what: str, function: Callable, items: Iterable[Any]) -> Iterator[Any]:
-    """Maps over processes, in order, with a bar."""
-    items = list(items)
-    found = map(function, items) if pool is None else pool.map(function, items, chunksize=8)
-    bar = tqdm(found, desc=what, total=len(items), disable=not progress or bars_hidden())
-    try:
-        yield from bar
-    except BrokenProcessPool as error:
-        raise ValueError("a process died while it read a file; --workers 1 shows which") from error
-
-
-@contextmanager
-def _processes(workers: int):
-    if workers <= 1:
-        yield None
-        return
-    # Spawned, as a fork may copy a held lock; deaf to Ctrl-C, which the parent answers for all.
-    with ProcessPoolExecutor(workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
-        try:
-            yield pool
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise

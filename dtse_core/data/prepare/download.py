@@ -11,7 +11,7 @@ from ...shared.console import bars_hidden
 TIMEOUT = (15, 60)  # seconds to connect, and between two pieces
 
 
-def download(url: str, target: Path, sha256: str = "", progress: bool = False) -> Path:
+def download(url: str, target: Path, sha256: str = "") -> Path:
     """Fetches `url` to `target`, which appears when it is complete; what is there already is not fetched again.
 
     An interrupted download leaves `<name>.part` and goes on from there, if the server still has the same version.
@@ -26,7 +26,7 @@ def download(url: str, target: Path, sha256: str = "", progress: bool = False) -
     part = target.with_name(f"{target.name}.part")
 
     def fetch(url: str, output: str, _) -> None:
-        _fetch(url, part, progress)
+        _fetch(url, part)
         with open(part, "rb") as file:
             page = file.read(512).lstrip().lower().startswith((b"<!doctype html", b"<html"))
         if page:
@@ -40,7 +40,7 @@ def download(url: str, target: Path, sha256: str = "", progress: bool = False) -
     return target
 
 
-def _fetch(url: str, part: Path, progress: bool) -> None:
+def _fetch(url: str, part: Path) -> None:
     """Fetches what `part` lacks. The server's tag tells whether the rest belongs to what is there."""
     import requests
 
@@ -57,19 +57,13 @@ def _fetch(url: str, part: Path, progress: bool) -> None:
         goes_on = answer.headers.get("Content-Range", "").startswith(f"bytes {done}-")
         if done and (answer.status_code == 416 or (answer.status_code == 206 and not goes_on)):
             _tag(part).unlink(missing_ok=True)  # the rest is of something else: from the start
-            return _fetch(url, part, progress)
+            return _fetch(url, part)
         answer.raise_for_status()
         done = done if answer.status_code == 206 else 0
         total = done + int(answer.headers.get("Content-Length", 0))
         _note_tag(part, answer.headers)
-        bar = tqdm(
-            total=total or None,
-            initial=done,
-            unit="B",
-            unit_scale=True,
-            desc=part.stem,
-            disable=not progress or bars_hidden(),
-        )
+        size = {"total": total or None, "initial": done, "unit": "B", "unit_scale": True}
+        bar = tqdm(desc=part.stem, **size, disable=bars_hidden())
         with bar, open(part, "ab" if done else "wb") as file, suppress(*broken):
             for block in answer.iter_content(2**18):
                 file.write(block)

@@ -43,11 +43,7 @@ def check_frames(
 
     Raises `FileNotFoundError` or `ValueError`.
     """
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is missing: the frames of a listed video; copy it")
-    paths = [folder / f"{stem}{suffix}" for stem in stems]
-    if absent := [path for path in paths if not path.is_file()]:
-        raise FileNotFoundError(f"{absent[0]} is missing, one of {len(absent)} of {len(paths)} frames; copy them")
+    paths = _present(folder, stems, suffix, "frames")
     middle = paths[len(paths) // 2]
     shape = read_images([middle]).shape[1:3]
     for path in paths:
@@ -64,11 +60,7 @@ def check_index_masks(
 
     Raises `FileNotFoundError` or `ValueError`.
     """
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is missing: the masks of a listed video; copy it")
-    paths = [folder / f"{stem}.png" for stem in stems]
-    if absent := [path for path in paths if not path.is_file()]:
-        raise FileNotFoundError(f"{absent[0]} is missing, one of {len(absent)} of {len(paths)} masks; copy them")
+    paths = _present(folder, stems, ".png", "masks")
     seen: set[int] = set()
     for path in paths:
         require_shape(path, image_shape(path), shape)
@@ -76,3 +68,12 @@ def check_index_masks(
         seen |= set(np.unique(read_index_mask(path)).tolist())
         findings.counts["masks read"] += 1
     return seen
+
+
+def _present(folder: Path, stems: tuple[str, ...], suffix: str, what: str) -> list[Path]:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is missing: the {what} of a listed video; copy it")
+    paths = [folder / f"{stem}{suffix}" for stem in stems]
+    if absent := [path for path in paths if not path.is_file()]:
+        raise FileNotFoundError(f"{absent[0]} is missing, one of {len(absent)} of {len(paths)} {what}; copy them")
+    return paths

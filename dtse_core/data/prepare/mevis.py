@@ -2,7 +2,6 @@
 
 import hashlib
 from pathlib import Path
-from typing import NamedTuple
 
 from ...shared.files import read_json
 from ..mevis import COUNTS, FOLDERS, LABELLED, decode_rle, masks_of, read_annotations, version_of
@@ -16,24 +15,8 @@ GENUINE = {
     for split in FOLDERS
     for k, what in enumerate(("videos", "sentences"))
 }
-
-
-class Job(NamedTuple):
-    """What one process checks at a time."""
-
-    split: str
-    listed: Listed
-    masks: dict[str, list]  # by annotation: RLE or None a frame
-
-
-def toy_expected(splits: dict[str, list[str]], labels: dict) -> dict[str, Expected]:
-    """What a toy world's own listing says; a sentence that refers to nothing is not in it."""
-    training = len(splits.get("train", ()))
-    return {
-        "train videos": Expected((training,)),
-        "valid_u videos": Expected((sum(map(len, splits.values())) - training,)),
-        "valid videos": Expected((len(splits.get("val", ())),)),
-    }
+TOY = {"train videos": "train", "valid_u videos": "held out", "valid videos": "val"}
+Job = tuple[str, Listed, dict[str, list]]  # a split, a video of it, and by annotation RLE or None a frame
 
 
 def survey(root: Path, findings: Findings, genuine: bool, deep: bool) -> list[Job]:
@@ -68,7 +51,7 @@ def _jobs(root: Path, split: str, listed, findings: Findings, deep: bool) -> lis
                 masks[number] = masks_of(table, number, len(one.frames), f"{path}: video {one.video!r}")
         if not deep:  # one mask an annotation: the others need not travel to the process
             masks = {number: _first(rles) for number, rles in masks.items()}
-        jobs.append(Job(split, one, masks))
+        jobs.append((split, one, masks))
     return jobs
 
 
@@ -87,18 +70,15 @@ def _compare_sum(path: Path, split: str, version: str) -> None:
             raise ValueError(f"{path} has SHA-256 {found}, its authors published {MEVIS_MASKS[split]}; get it again")
 
 
-def check_one(root: Path, deep: bool, job: Job) -> Findings:
+def check_one(root: Path, deep: bool, job: Job, findings: Findings) -> None:
     """One video: all frames, and one mask of each annotation, or all, decoded at the frames' size."""
-    findings, listed = Findings(), job.listed
-    folder = root / job.split / "JPEGImages" / listed.video
-    with findings.collecting():
-        shape = check_frames(folder, listed.frames, deep, findings)
-        for number, rles in job.masks.items():
-            for stem, rle in zip(listed.frames, rles, strict=True):
-                if rle is not None:
-                    _decode(rle, shape, f"{root / job.split / 'mask_dict.json'}: annotation {number}, frame {stem}")
-                    findings.counts["masks read"] += 1
-    return findings
+    split, listed, masks = job
+    shape = check_frames(root / split / "JPEGImages" / listed.video, listed.frames, deep, findings)
+    for number, rles in masks.items():
+        for stem, rle in zip(listed.frames, rles, strict=True):
+            if rle is not None:
+                _decode(rle, shape, f"{root / split / 'mask_dict.json'}: annotation {number}, frame {stem}")
+                findings.counts["masks read"] += 1
 
 
 def _decode(rle, shape: tuple[int, int], where: str) -> None:

@@ -22,7 +22,7 @@ class Step(NamedTuple):
     text: str
 
 
-def obtain(name: str, root: Path, archives: Path | None = None, progress: bool = False) -> list[Step]:
+def obtain(name: str, root: Path, archives: Path | None = None) -> list[Step]:
     """Brings every source of the data set `name` into `root`; archives are looked for, and kept, in `archives`.
 
     Raises `ValueError` for an unknown name, `FileNotFoundError` for a folder of archives that is not there; a source
@@ -35,7 +35,7 @@ def obtain(name: str, root: Path, archives: Path | None = None, progress: bool =
     if dataset.converted and (root / dataset.converted).is_file():
         text = f"{root} holds the converted layout, recognized by {dataset.converted}; it is read as it is"
         return [Step(source, "there", text) for source in dataset.sources]
-    return [_step(dataset, source, root, archives or root, progress) for source in dataset.sources]
+    return [_step(dataset, source, root, archives or root) for source in dataset.sources]
 
 
 def data_set(name: str) -> DataSet:
@@ -45,25 +45,25 @@ def data_set(name: str) -> DataSet:
     return DATASETS[name]
 
 
-def _step(dataset: DataSet, source: Source, root: Path, folder: Path, progress: bool) -> Step:
+def _step(dataset: DataSet, source: Source, root: Path, folder: Path) -> Step:
     archive = _find(source, folder) if source.places else None
     unfinished = archive is not None and is_unfinished(archive, root)
     if not unfinished and all((root / path).exists() for path in source.gives):
         return Step(source, "there", f"{', '.join(source.gives)}: nothing to do")
     try:
         if source.places and archive is None and source.url and not source.optional:
-            archive = download(source.url, folder / source.name, progress=progress)
+            archive = download(source.url, folder / source.name)
         if archive is not None:
-            return _unpack(source, archive, root, progress)
+            return _unpack(source, archive, root)
         if not source.places:
-            return _single_file(source, root, folder, progress)
+            return _single_file(source, root, folder)
     except (ValueError, OSError) as error:
         return Step(source, "failed", f"{' '.join(str(error).split())}. By hand: {_by_hand(dataset, source, folder)}")
     return Step(source, "optional" if source.optional else "by hand", _by_hand(dataset, source, folder))
 
 
-def _unpack(source: Source, archive: Path, root: Path, progress: bool) -> Step:
-    done = extract(archive, root, source.places, progress=progress)
+def _unpack(source: Source, archive: Path, root: Path) -> Step:
+    done = extract(archive, root, source.places)
     text = f"{archive.name} unpacked, {done.files:,} files"
     if done.ignored:
         text += f"; {done.ignored:,} others were not needed"
@@ -74,13 +74,13 @@ def _unpack(source: Source, archive: Path, root: Path, progress: bool) -> Step:
     return Step(source, "done", text)
 
 
-def _single_file(source: Source, root: Path, folder: Path, progress: bool) -> Step:
+def _single_file(source: Source, root: Path, folder: Path) -> Step:
     target = root / source.gives[0]
     if (folder / source.name).is_file():
         with written_whole(target) as part:
             shutil.copyfile(folder / source.name, part)
         return Step(source, "done", f"{folder / source.name} copied to {source.gives[0]}")
-    download(source.url, target, progress=progress)
+    download(source.url, target)
     return Step(source, "done", f"fetched to {source.gives[0]}")
 
 

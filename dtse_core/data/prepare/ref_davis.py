@@ -28,26 +28,16 @@ GENUINE = {
     "objects": Expected((205,), firm=False),
     "sentences": Expected((820,), firm=False),  # totals that papers quote vary
 }
+TOY = {"train sequences": "train", "val sequences": "held out", "sentences": "sentences"}
 
 
 class Job(NamedTuple):
-    """What one process checks at a time: folders relative to the root."""
+    """One sequence: folders relative to the root."""
 
-    sequence: str
     images: str
     masks: str
     other: str  # masks of the other kind; empty: not there
     objects: tuple[str, ...]  # that have sentences
-
-
-def toy_expected(splits: dict[str, list[str]], labels: dict) -> dict[str, Expected]:
-    """What a toy world's own listing says."""
-    training = len(splits.get("train", ()))
-    return {
-        "train sequences": Expected((training,)),
-        "val sequences": Expected((sum(map(len, splits.values())) - training,)),
-        "sentences": Expected((len(labels),)),
-    }
 
 
 def survey(root: Path, findings: Findings, genuine: bool, deep: bool) -> list[Job]:
@@ -81,7 +71,6 @@ def _original(root: Path, findings: Findings) -> list[Job]:
         findings.notes.append(f"{davis} has the masks of 2017 alone; evaluation takes those of 2019 unless told")
     return [
         Job(
-            sequence,
             f"DAVIS/JPEGImages/480p/{sequence}",
             f"{first}/{sequence}",
             other and f"{other}/{sequence}",
@@ -106,28 +95,27 @@ def _converted(root: Path, findings: Findings) -> list[Job]:
                 objects.setdefault(video.video_id, {})[video.object_ids[0]] = None
             findings.counts[f"{split} sequences"] += len(objects)
             findings.counts["sentences"] += len(videos)
-            folders = (f"{folder}/JPEGImages", f"{folder}/Annotations")
-            jobs += [Job(name, *(f"{f}/{name}" for f in folders), "", tuple(ids)) for name, ids in objects.items()]
+            jobs += [
+                Job(f"{folder}/JPEGImages/{sequence}", f"{folder}/Annotations/{sequence}", "", tuple(numbers))
+                for sequence, numbers in objects.items()
+            ]
     return jobs
 
 
-def check_one(root: Path, deep: bool, job: Job) -> Findings:
+def check_one(root: Path, deep: bool, job: Job, findings: Findings) -> None:
     """One sequence: as many masks as frames, one of each decoded, or all, and where two kinds of masks disagree."""
-    findings = Findings()
     images, masks = root / job.images, root / job.masks
-    with findings.collecting():
-        for folder in (images, masks):
-            if not folder.is_dir():
-                raise FileNotFoundError(f"{folder} is missing: the files of a listed sequence; copy it")
-        frames = tuple(sorted({*stems(images, ".jpg"), *stems(masks, ".png")}, key=int))
-        shape = check_frames(images, frames, deep, findings)
-        seen = check_index_masks(masks, frames, shape, deep, findings)
-        if deep and (unseen := sorted({int(number) for number in job.objects} - seen)):
-            findings.notes.append(f"{masks} never shows object {unseen[0]}, to which an expression refers")
-        if job.other:
-            check_index_masks(root / job.other, frames, shape, deep, findings)
-            findings.notes += disagreements(masks / f"{frames[0]}.png", root / job.other / f"{frames[0]}.png")
-    return findings
+    for folder in (images, masks):
+        if not folder.is_dir():
+            raise FileNotFoundError(f"{folder} is missing: the files of a listed sequence; copy it")
+    frames = tuple(sorted({*stems(images, ".jpg"), *stems(masks, ".png")}, key=int))
+    shape = check_frames(images, frames, deep, findings)
+    seen = check_index_masks(masks, frames, shape, deep, findings)
+    if deep and (unseen := sorted({int(number) for number in job.objects} - seen)):
+        findings.notes.append(f"{masks} never shows object {unseen[0]}, to which an expression refers")
+    if job.other:
+        check_index_masks(root / job.other, frames, shape, deep, findings)
+        findings.notes += disagreements(masks / f"{frames[0]}.png", root / job.other / f"{frames[0]}.png")
 
 
 def disagreements(one: Path, other: Path) -> list[str]:

@@ -2,7 +2,6 @@
 
 import warnings
 from pathlib import Path
-from typing import NamedTuple
 
 from ...shared.files import read_json
 from ..refer_youtube_vos import parse_objects, read_object
@@ -18,23 +17,8 @@ GENUINE = {
     "valid sentences": Expected((2096,), firm=False),
     "valid videos to score": Expected((202,)),
 }
-
-
-class Job(NamedTuple):
-    """What one process checks at a time."""
-
-    split: str
-    listed: Listed
-    objects: tuple[int, ...] | None  # those that meta.json knows
-
-
-def toy_expected(splits: dict[str, list[str]], labels: dict) -> dict[str, Expected]:
-    """What a toy world's own listing says; everything that is labelled lies in train."""
-    return {
-        "train videos": Expected((sum(map(len, splits.values())),)),
-        "train sentences": Expected((len(labels),)),
-        "valid videos to score": Expected((len(splits.get("val", ())),)),
-    }
+TOY = {"train videos": "videos", "train sentences": "sentences", "valid videos to score": "val"}
+Job = tuple[str, Listed, tuple[int, ...] | None]  # a split, a video of it, the objects that meta.json knows
 
 
 def survey(root: Path, findings: Findings, genuine: bool, deep: bool) -> list[Job]:
@@ -50,13 +34,13 @@ def survey(root: Path, findings: Findings, genuine: bool, deep: bool) -> list[Jo
     with findings.collecting():
         objects = _objects(meta, findings) if meta.is_file() else None
     train = lists.get("train", {}).values()
-    jobs += [Job("train", one, objects.get(one.video, ()) if objects is not None else None) for one in train]
+    jobs += [("train", one, objects.get(one.video, ()) if objects is not None else None) for one in train]
     valid, test = lists.get("valid", {}), lists.get("test")
     present = _folders(root / "valid" / "JPEGImages")
     scored = {v for v in valid if v not in test} if test is not None else set(valid) & present
     findings.counts["valid videos to score"] += len(scored)
-    jobs += [Job("valid", valid[video], None) for video in sorted(scored)]
-    jobs += [Job("test", one, None) for one in (test or {}).values() if one.video in _folders(root / "test/JPEGImages")]
+    jobs += [("valid", valid[video], None) for video in sorted(scored)]
+    jobs += [("test", one, None) for one in (test or {}).values() if one.video in _folders(root / "test/JPEGImages")]
     if valid:
         rule = "listed for valid and not for test" if test is not None else "with a folder in valid/JPEGImages"
         warnings.warn(f"the {len(scored)} videos to score are those {rule}", stacklevel=1)
@@ -76,17 +60,15 @@ def _folders(parent: Path) -> set[str]:
     return {path.name for path in parent.iterdir() if path.is_dir()} if parent.is_dir() else set()
 
 
-def check_one(root: Path, deep: bool, job: Job) -> Findings:
+def check_one(root: Path, deep: bool, job: Job, findings: Findings) -> None:
     """One video: all frames, all masks of the training part, and that masks hold no object that nobody knows."""
-    findings, listed = Findings(), job.listed
-    with findings.collecting():
-        shape = check_frames(root / job.split / "JPEGImages" / listed.video, listed.frames, deep, findings)
-        if job.split != "train":
-            return findings
-        folder = root / "train" / "Annotations" / listed.video
-        seen = check_index_masks(folder, listed.frames, shape, deep, findings)
-        if job.objects is not None and (unknown := sorted(seen - {0, *job.objects})):
-            raise ValueError(f"{folder} shows object {unknown[0]}, which train/meta.json lacks; copy both again")
-        if deep and (unseen := sorted({int(i) for i in listed.targets} - seen)):
-            findings.notes.append(f"{folder} never shows object {unseen[0]}, to which an expression refers")
-    return findings
+    split, listed, objects = job
+    shape = check_frames(root / split / "JPEGImages" / listed.video, listed.frames, deep, findings)
+    if split != "train":
+        return
+    folder = root / "train" / "Annotations" / listed.video
+    seen = check_index_masks(folder, listed.frames, shape, deep, findings)
+    if objects is not None and (unknown := sorted(seen - {0, *objects})):
+        raise ValueError(f"{folder} shows object {unknown[0]}, which train/meta.json lacks; copy both again")
+    if deep and (unseen := sorted({int(i) for i in listed.targets} - seen)):
+        findings.notes.append(f"{folder} never shows object {unseen[0]}, to which an expression refers")

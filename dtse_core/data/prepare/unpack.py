@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from ...shared.archives import MAX_BYTES, MAX_FILES, Entry, case_collisions, list_wanted, open_archive
+from ...shared.archives import Entry, case_collisions, list_wanted, open_archive
 from ...shared.console import bars_hidden
 
 MARK, PART = ".dtse-archive.json", ".dtse-part"  # in an unfinished folder: whose it is; what is being written
@@ -27,14 +27,7 @@ class Extracted(NamedTuple):
     collisions: list[str]  # names that differ in case alone: a file system that knows no case would merge them
 
 
-def extract(
-    archive: Path,
-    root: Path,
-    places: dict[str, str],
-    max_bytes: int = MAX_BYTES,
-    max_files: int = MAX_FILES,
-    progress: bool = False,
-) -> Extracted:
+def extract(archive: Path, root: Path, places: dict[str, str]) -> Extracted:
     """Unpacks the folders named in `places` to where they belong in `root`; folders above them are left out.
 
     `places` is {"Release": "Release"}, for example: name in the archive, path in the root. Raises `ValueError` for
@@ -42,7 +35,7 @@ def extract(
     that is too small.
     """
     with open_archive(archive) as (entries, read):
-        wanted, ignored = list_wanted(archive, entries, places, max_bytes, max_files)
+        wanted, ignored = list_wanted(archive, entries, places)
         staging = _staging(archive, root)
         _require_space(archive, staging, wanted)
         collisions = case_collisions(wanted)
@@ -51,7 +44,7 @@ def extract(
                 f"{archive}: {collisions[0]} differ in case alone and {root} lies on a file system that would merge "
                 "them; choose a root on another one"
             )
-        _write_all(archive, wanted, read, staging, progress)
+        _write_all(archive, wanted, read, staging)
     _move_in(archive, staging, root)
     return Extracted(len(wanted), ignored, collisions)
 
@@ -92,10 +85,10 @@ def _require_space(archive: Path, staging: Path, wanted: dict[PurePosixPath, Ent
         )
 
 
-def _write_all(archive: Path, wanted: dict, read, staging: Path, progress: bool) -> None:
+def _write_all(archive: Path, wanted: dict, read, staging: Path) -> None:
     size = sum(entry.size for entry in wanted.values())
-    hidden = not progress or bars_hidden()
-    with tqdm(total=size, unit="B", unit_scale=True, desc=f"unpacking {archive.name}", disable=hidden) as bar:
+    what = f"unpacking {archive.name}"
+    with tqdm(total=size, unit="B", unit_scale=True, desc=what, disable=bars_hidden()) as bar:
         for path, entry in wanted.items():
             target = staging / path
             if not _is_written(target, entry):

@@ -1,0 +1,43 @@
+"""Work shared among processes, with a progress bar."""
+
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing import get_context
+from typing import Any
+
+from tqdm import tqdm
+
+from .console import bars_hidden
+
+Run = Callable[[str, Callable, Iterable[Any]], Iterator[Any]]
+
+
+@contextmanager
+def processes(workers: int) -> Iterator[Run]:
+    """Gives `run(what, function, items)`, which maps over `workers` processes, in order; `what` stands at the bar.
+
+    With one worker all happens in this process. Raises `ValueError` if a process dies.
+    """
+
+    def run(what: str, function: Callable, items: Iterable[Any]) -> Iterator[Any]:
+        items = list(items)
+        yield from tqdm(spread(function, items), what, len(items), disable=bars_hidden())
+
+    spread = map
+    if workers <= 1:
+        yield run
+        return
+    # Spawned, as a fork may copy a held lock; they ignore Ctrl-C, which the parent answers for all.
+    with ProcessPoolExecutor(workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+        spread = partial(pool.map, chunksize=4)
+        try:
+            yield run
+        except BrokenProcessPool as error:
+            raise ValueError("a process died at its work; --workers 1 shows where") from error
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
