@@ -17,8 +17,8 @@ from dtse_core.data.build import build_dataset
 from dtse_core.data.clip import window_indices
 from dtse_core.data.expressions import parse_expressions
 from dtse_core.data.mevis import COUNTS, decode_rle, masks_of, read_annotations, run_lengths, version_of
-from dtse_core.data.toy.layouts.mevis import HIDDEN, NOBODY, encode_rle
-from dtse_core.data.toy.layouts.write import write_toy
+from dtse_core.data.toy.layouts.mevis import NOBODY, encode_rle
+from dtse_core.data.toy.layouts.write import HIDDEN, write_toy
 from dtse_core.data.toy.world import ToyWorld, render
 from tests.spoil import spoiled
 

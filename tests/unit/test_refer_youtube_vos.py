@@ -19,8 +19,7 @@ from dtse_core.data.clip import EVIDENCE, window_indices
 from dtse_core.data.expressions import is_name, parse_expressions
 from dtse_core.data.listing import held_out
 from dtse_core.data.refer_youtube_vos import parse_objects, read_object
-from dtse_core.data.toy.layouts.refer_youtube_vos import HIDDEN
-from dtse_core.data.toy.layouts.write import write_toy
+from dtse_core.data.toy.layouts.write import HIDDEN, write_toy
 from dtse_core.data.toy.world import ToyWorld, render
 from dtse_core.shared.files import read_images, read_index_mask
 from tests.spoil import spoiled, spoiled_bytes

@@ -55,7 +55,7 @@ def main() -> int:
     try:
         c = parse_command()
         clips = {"train": c.train} | dict.fromkeys(HELD_OUT, c.test)
-        new = write_toy(c.out, clips, c.layout, c.seed, c.height, c.width, c.traps, c.workers, progress=True)
+        new = write_toy(c.out, clips, c.layout, c.seed, c.height, c.width, c.traps, c.workers)
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1

@@ -77,7 +77,7 @@ def write_annotation(path: Path, ids: np.ndarray) -> None:
         file["reBBox"] = np.array(boxes, np.float64).reshape(-1, 4).T
 
 
-def write_tables(part: Path, todo: list[Clip], traps: Sequence[str]) -> dict[str, list[list]]:
+def write_tables(part: Path, todo: list[Clip], _, traps: Sequence[str]) -> dict[str, list[list]]:
     """The files about all clips; returns `[instance, query, evidence, twin]` of every sentence by video."""
     videos, rows = [], [["video_id", "instance_id", "query"]]
     sentences: dict[str, list[list]] = {}

@@ -52,7 +52,7 @@ def write_mask(path: Path, masks: np.ndarray) -> None:
         file.write(b"MATLAB 5.0 MAT-file, written for the toy world".ljust(116))
 
 
-def write_tables(part: Path, todo: list[Clip], traps: Sequence[str]) -> dict[str, list[list]]:
+def write_tables(part: Path, todo: list[Clip], _, traps: Sequence[str]) -> dict[str, list[list]]:
     """The files about all clips; returns `[0, query, evidence, 0]` of every sentence by video."""
     said = {clip.name: clip.scene.sentences[0] for clip in todo}
     write_csv(part / "jhmdb_annotation.txt", [["video_id", "query"], *([v, s.text] for v, s in said.items())])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .write import Clip, clip_frames, write_jpegs
+from .write import Clip, clip_frames, hide_first, without_target, write_expressions, write_jpegs
 
 TRAPS = {  # what is odd in the genuine files, by name
     "null_rle": "in the first clip, an object without a mask in the first 15 frames",
@@ -18,7 +18,6 @@ TRAPS = {  # what is odd in the genuine files, by name
     "no_target": "in the first clip, a sentence that refers to nothing",
     "unsorted": "frames listed in the reverse order",
 }
-HIDDEN = 15  # frames in which an object has no mask
 NOBODY = "the flying baby"
 
 
@@ -27,13 +26,12 @@ def rename(names: list[str], traps: Sequence[str]) -> list[str]:
     return names
 
 
-def write_clip(part: Path, clip: Clip, traps: Sequence[str]) -> None:
-    """One clip's frames, and its masks for `write_tables`."""
+def write_clip(part: Path, clip: Clip, traps: Sequence[str]) -> dict[int, list[dict | None]]:
+    """One clip's frames; returns its masks, by instance and frame, for `write_tables`."""
     frames, ids = clip_frames(clip)
     first = clip.scene.sentences[0].instance
     if "null_rle" in traps and clip.k == 0:
-        hidden = ids[:HIDDEN] == first
-        frames[:HIDDEN][hidden], ids[:HIDDEN][hidden] = 128, 0  # behind a gray screen of its shape
+        hide_first(clip, frames, ids)
     stems = [f"{k:05d}" for k in range(len(frames))]
     for folder in [_folder(clip)] + ["valid"] * (clip.world.split == "val"):
         write_jpegs(part / folder / "JPEGImages" / clip.name, frames, stems)
@@ -41,7 +39,7 @@ def write_clip(part: Path, clip: Clip, traps: Sequence[str]) -> None:
     if "overlap" in traps and clip.k == 0:
         before = masks[first].reshape(len(ids), -1).cumsum(1).reshape(ids.shape)  # its pixels up to here, row by row
         masks[0] = masks[first] & (2 * before <= before[:, -1:, -1:] + 1)  # its upper half, once more
-    _facts(part, clip).write_text(json.dumps({n: [encode_rle(one) for one in mask] for n, mask in masks.items()}))
+    return {instance: [encode_rle(one) for one in mask] for instance, mask in masks.items()}
 
 
 def encode_rle(mask: np.ndarray) -> dict | None:
@@ -54,17 +52,15 @@ def encode_rle(mask: np.ndarray) -> dict | None:
     return {"size": list(mask.shape), "counts": rle["counts"].decode()}
 
 
-def write_tables(part: Path, todo: list[Clip], traps: Sequence[str]) -> dict[str, list[list]]:
+def write_tables(part: Path, todo: list[Clip], facts: list[dict], traps: Sequence[str]) -> dict[str, list[list]]:
     """The files about all clips; returns `[expression id, sentence, evidence, twin's annotation]` by video."""
     sentences: dict[str, list[list]] = {}
     tables = {folder: ({}, {}) for folder in ("train", "valid_u", "valid")}  # expressions and masks
     ids = count(1)  # annotations are numbered over the whole data set
-    for clip in todo:
+    for clip, own in zip(todo, facts, strict=True):
         videos, masks = tables[_folder(clip)]
-        facts = json.loads(_facts(part, clip).read_text())
-        _facts(part, clip).unlink()
-        numbers = {int(instance): next(ids) for instance in facts}
-        masks |= {str(numbers[int(instance)]): rles for instance, rles in facts.items()}
+        numbers = {instance: next(ids) for instance in own}
+        masks |= {str(numbers[instance]): rles for instance, rles in own.items()}
         said, first = {}, clip.scene.sentences[0].instance
         for k, s in enumerate(clip.scene.sentences):
             parts = [s.instance] + [0] * (0 in numbers and s.instance == first)
@@ -78,11 +74,10 @@ def write_tables(part: Path, todo: list[Clip], traps: Sequence[str]) -> dict[str
         frames = [f"{k:05d}" for k in range(clip.scene.length)]
         videos[clip.name] = {"expressions": said, "frames": frames[::-1] if "unsorted" in traps else frames}
         if clip.world.split == "val":
-            bare = {k: {"exp": one["exp"]} for k, one in said.items()}
-            tables["valid"][0][clip.name] = videos[clip.name] | {"expressions": bare}
+            tables["valid"][0][clip.name] = without_target(videos[clip.name])
     for folder, (videos, masks) in tables.items():
         if videos:
-            (part / folder / "meta_expressions.json").write_text(json.dumps({"videos": videos}), encoding="utf-8")
+            write_expressions(part / folder, videos)
         if masks:
             (part / folder / "mask_dict.json").write_text(json.dumps(masks), encoding="utf-8")
     return sentences
@@ -90,8 +85,3 @@ def write_tables(part: Path, todo: list[Clip], traps: Sequence[str]) -> dict[str
 
 def _folder(clip: Clip) -> str:
     return "train" if clip.world.split == "train" else "valid_u"
-
-
-def _facts(part: Path, clip: Clip) -> Path:
-    """One clip's masks until the tables are written; clips are written by many processes, tables by one."""
-    return part / _folder(clip) / f"{clip.name}.json"

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ...ref_davis import REPAIRS, SETS, VOID
-from .write import Clip, clip_frames, write_indices, write_jpegs
+from .write import Clip, clip_frames, hide_first, write_indices, write_jpegs
 
 TRAPS = {  # what is odd in the genuine files, by name
     "typo_names": "three sequences whose names the first annotator's files mistype",
@@ -24,7 +24,6 @@ TRAPS = {  # what is odd in the genuine files, by name
     "both_masks": "the masks of 2017 too, which differ by a pixel and have no void",
     "no_semantics": "no davis_semantics.json",
 }
-HIDDEN = 15  # frames from which a late object is absent
 
 
 def rename(names: list[str], traps: Sequence[str]) -> list[str]:
@@ -37,8 +36,7 @@ def write_clip(part: Path, clip: Clip, traps: Sequence[str]) -> None:
     """One clip's frames and masks."""
     frames, ids = clip_frames(clip)
     if "late_object" in traps and clip.k == 0:
-        hidden = ids[:HIDDEN] == clip.scene.sentences[0].instance
-        frames[:HIDDEN][hidden], ids[:HIDDEN][hidden] = 128, 0  # behind a gray screen of its shape
+        hide_first(clip, frames, ids)
     names = np.zeros(256, np.uint8)
     for instance in (actor.instance for actor in clip.scene.actors):
         if instance in described(clip) or "mute_object" in traps:
@@ -52,7 +50,7 @@ def write_clip(part: Path, clip: Clip, traps: Sequence[str]) -> None:
     write_indices(davis / "Annotations_unsupervised" / "480p" / clip.name, indices, stems)
 
 
-def write_tables(part: Path, todo: list[Clip], traps: Sequence[str]) -> dict[str, list[list]]:
+def write_tables(part: Path, todo: list[Clip], _, traps: Sequence[str]) -> dict[str, list[list]]:
     """The files about all clips; returns `[expression id, sentence, evidence, twin]` of every sentence by sequence."""
     lists, texts = part / "DAVIS" / "ImageSets" / "2017", part / "davis_text_annotations"
     lists.mkdir(parents=True)

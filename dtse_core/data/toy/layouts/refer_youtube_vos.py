@@ -8,10 +8,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from ..scene import CENTER
-from .write import Clip, clip_frames, write_indices, write_jpegs
+from .write import Clip, clip_frames, hide_first, without_target, write_expressions, write_indices, write_jpegs
 
 TRAPS = {  # what is odd in the genuine files, by name
     "exp_gap": "expression ids that leave numbers out",
@@ -21,7 +19,6 @@ TRAPS = {  # what is odd in the genuine files, by name
     "no_meta": "no train/meta.json",
 }
 STEP = 5  # between the numbers of listed frames
-HIDDEN = 15  # frames from which a late object is absent
 UNLABELLED = {"val": "valid", "test": "test"}  # where a toy split stands once more
 
 
@@ -30,9 +27,13 @@ def rename(names: list[str], traps: Sequence[str]) -> list[str]:
     return names
 
 
-def write_clip(part: Path, clip: Clip, traps: Sequence[str]) -> None:
-    """One clip's frames and masks."""
-    frames, ids = toy_frames(clip, traps)
+def write_clip(part: Path, clip: Clip, traps: Sequence[str]) -> dict[str, dict]:
+    """One clip's frames and masks; returns its entry in meta.json."""
+    frames, ids = clip_frames(clip)
+    if "late_object" in traps and clip.k == 0:
+        hide_first(clip, frames, ids)
+    if "short_clip" in traps and clip.k == clip.world.length - 1:
+        frames, ids = frames[CENTER : CENTER + 2], ids[CENTER : CENTER + 2]
     stems = [f"{STEP * k:05d}" for k in range(len(frames))]
     write_indices(part / "train" / "Annotations" / clip.name, ids, stems)
     write_jpegs(part / "train" / "JPEGImages" / clip.name, frames, stems)
@@ -45,23 +46,12 @@ def write_clip(part: Path, clip: Clip, traps: Sequence[str]) -> None:
         }
         for actor in clip.scene.actors
     }
-    _facts(part, clip).write_text(json.dumps({"objects": objects}))
+    return {"objects": objects}
 
 
-def toy_frames(clip: Clip, traps: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """A clip's frames (n, H, W, 3) and ids (n, H, W), with the traps that change pixels."""
-    frames, ids = clip_frames(clip)
-    if "late_object" in traps and clip.k == 0:
-        hidden = ids[:HIDDEN] == clip.scene.sentences[0].instance
-        frames[:HIDDEN][hidden], ids[:HIDDEN][hidden] = 128, 0  # behind a gray screen of its shape
-    if "short_clip" in traps and clip.k == clip.world.length - 1:
-        frames, ids = frames[CENTER : CENTER + 2], ids[CENTER : CENTER + 2]
-    return frames, ids
-
-
-def write_tables(part: Path, todo: list[Clip], traps: Sequence[str]) -> dict[str, list[list]]:
+def write_tables(part: Path, todo: list[Clip], facts: list[dict], traps: Sequence[str]) -> dict[str, list[list]]:
     """The files about all clips; returns `[expression id, sentence, evidence, twin]` of every sentence by video."""
-    sentences, listed, objects = {}, {}, {}
+    sentences, listed = {}, {}
     for clip in todo:
         said, numbers = clip.scene.sentences, range(0, 2 * len(clip.scene.sentences), 2 if "exp_gap" in traps else 1)
         sentences[clip.name] = [[str(n), s.text, s.evidence, s.twin] for n, s in zip(numbers, said, strict=False)]
@@ -71,8 +61,6 @@ def write_tables(part: Path, todo: list[Clip], traps: Sequence[str]) -> dict[str
             },
             "frames": sorted(path.stem for path in (part / "train" / "JPEGImages" / clip.name).iterdir()),
         }
-        objects[clip.name] = json.loads(_facts(part, clip).read_text())
-        _facts(part, clip).unlink()
     splits = {split: [clip.name for clip in todo if clip.world.split == split] for split in UNLABELLED}
     bare = {name: without_target(listed[name]) for names in splits.values() for name in names}
     write_expressions(part / "meta_expressions" / "train", listed)
@@ -80,20 +68,6 @@ def write_tables(part: Path, todo: list[Clip], traps: Sequence[str]) -> dict[str
     if "no_test_json" not in traps:
         write_expressions(part / "meta_expressions" / "test", {name: bare[name] for name in splits["test"]})
     if "no_meta" not in traps:
+        objects = {clip.name: own for clip, own in zip(todo, facts, strict=True)}
         (part / "train" / "meta.json").write_text(json.dumps({"videos": objects}))
     return sentences
-
-
-def write_expressions(folder: Path, videos: dict) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "meta_expressions.json").write_text(json.dumps({"videos": videos}), encoding="utf-8")
-
-
-def without_target(video: dict) -> dict:
-    """A video's entry as it is published for the splits that a server scores: sentences, no answers."""
-    return video | {"expressions": {n: {"exp": said["exp"]} for n, said in video["expressions"].items()}}
-
-
-def _facts(part: Path, clip: Clip) -> Path:
-    """What one clip adds to the tables; clips are written by many processes, tables by one."""
-    return part / "train" / f"{clip.name}.json"

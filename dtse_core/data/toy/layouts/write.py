@@ -12,22 +12,20 @@ import csv
 import importlib
 import io
 import json
-import signal
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
 
-from ....shared.console import bars_hidden
 from ....shared.files import write_index_mask, written_whole
+from ....shared.processes import processes
 from ..world import SPLITS, Scene, ToyWorld, render
 
 LAYOUTS = ("a2d", "jhmdb", "ref_davis", "refer_youtube_vos", "mevis")  # as `--layout` and `data.name` take them
+HIDDEN = 15  # frames from which a late object is absent
 
 
 class Clip(NamedTuple):
@@ -43,7 +41,11 @@ class Clip(NamedTuple):
 
 
 def layout_module(layout: str) -> ModuleType:
-    """The module that writes a layout: `TRAPS`, `rename`, `write_clip` and `write_tables`."""
+    """The module that writes a layout.
+
+    It has `TRAPS`; `rename`, the clips' names on disk; `write_clip`, which returns what the clip adds to the tables;
+    and `write_tables`, the files about all clips.
+    """
     if layout not in LAYOUTS:
         raise ValueError(f"unknown layout {layout!r}; known: {', '.join(LAYOUTS)}")
     return importlib.import_module(f".{layout}", __package__)
@@ -58,7 +60,6 @@ def write_toy(
     width: int = 144,
     traps: Sequence[str] = (),
     workers: int = 1,
-    progress: bool = False,
 ) -> bool:
     """Writes a toy world with `clips[split]` clips a split; returns False if it was already there.
 
@@ -87,8 +88,9 @@ def write_toy(
     todo = [clip._replace(name=name) for clip, name in zip(todo, names, strict=True)]
     splits = {split: [clip.name for clip in todo if clip.world.split == split] for split in clips}
     with written_whole(root, folder=True) as part:
-        _write_clips(partial(module.write_clip, part, traps=traps), todo, workers, progress)
-        toy = {"settings": settings, "splits": splits, "sentences": module.write_tables(part, todo, traps)}
+        with processes(workers) as run:
+            facts = list(run("clips", partial(module.write_clip, part, traps=traps), todo))
+        toy = {"settings": settings, "splits": splits, "sentences": module.write_tables(part, todo, facts, traps)}
         (part / "toy_world.json").write_text(json.dumps(toy, indent=1) + "\n", encoding="utf-8")
     return True
 
@@ -97,6 +99,12 @@ def clip_frames(clip: Clip) -> tuple[np.ndarray, np.ndarray]:
     """All frames of a clip: colors (n, H, W, 3) uint8, and ids (n, H, W) uint8, 0 for background."""
     scene = clip.scene
     return render(scene, range(scene.length), clip.world.height, clip.world.width)
+
+
+def hide_first(clip: Clip, frames: np.ndarray, ids: np.ndarray) -> None:
+    """Takes the first sentence's object out of the first frames, in place: behind a gray screen of its shape."""
+    hidden = ids[:HIDDEN] == clip.scene.sentences[0].instance
+    frames[:HIDDEN][hidden], ids[:HIDDEN][hidden] = 128, 0
 
 
 def write_jpegs(folder: Path, frames: np.ndarray, stems: Sequence[str]) -> None:
@@ -114,26 +122,23 @@ def write_indices(folder: Path, ids: np.ndarray, stems: Sequence[str]) -> None:
         write_index_mask(folder / f"{stem}.png", one)
 
 
+def write_expressions(folder: Path, videos: dict) -> None:
+    """`meta_expressions.json`, which Refer-YouTube-VOS and MeViS share."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "meta_expressions.json").write_text(json.dumps({"videos": videos}), encoding="utf-8")
+
+
+def without_target(video: dict) -> dict:
+    """A video's entry as it is published for the splits that a server scores: sentences, no answers."""
+    return video | {"expressions": {n: {"exp": said["exp"]} for n, said in video["expressions"].items()}}
+
+
 def write_csv(path: Path, rows: list[list]) -> None:
     """Rows as UTF-8, fields quoted where they must be, lines ending in a line feed."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text.getvalue(), encoding="utf-8")
-
-
-def _write_clips(write, todo: list[Clip], workers: int, progress: bool) -> None:
-    from tqdm import tqdm
-
-    bar = partial(tqdm, total=len(todo), unit=" clips", disable=not progress or bars_hidden())
-    if workers <= 1:
-        for _ in bar(map(write, todo)):
-            pass
-        return
-    # Spawned, as a fork may copy a held lock; deaf to Ctrl-C, which the parent answers for all.
-    with ProcessPoolExecutor(workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
-        for _ in bar(pool.map(write, todo, chunksize=4)):  # an exception here cancels what has not begun
-            pass
 
 
 def _is_written(root: Path, settings: dict) -> bool:
