@@ -31,38 +31,6 @@ SUPER = 3  # supersampling
 # ------------------------------------------------------------------------------------------ painting
 
 
-def paint(draw: ImageDraw.ImageDraw, strokes, place, height: float, first: int, unit: int) -> None:
-    """Paint strokes with color indices `first` + slot: outlines below, then the fills.
-
-    `place`: x, y, angle in radians, facing (1 or -1). `unit`: supersampled pixels to a frame's height.
-    """
-    x0, y0, angle, facing = place
-    scale = height * unit
-    c, s = cos(angle) * scale, sin(angle) * scale
-    cx, cy = facing * c, facing * s
-    placed = [
-        ([(x0 * unit + cx * x - s * y, y0 * unit + cy * x + c * y) for x, y in points], radius * scale, *rest)
-        for points, radius, *rest in strokes
-    ]
-    line = max(1.0, 0.009 * unit)
-    for points, radius, _, fill, outlined in placed:
-        if outlined:
-            _sweep(draw, points, radius + line, fill, first + INK)
-    for points, radius, slot, fill, _ in placed:
-        _sweep(draw, points, radius, fill, first + slot)
-
-
-def _sweep(draw, points, radius, fill, index):
-    for x, y in points:
-        draw.ellipse((round(x - radius), round(y - radius), round(x + radius), round(y + radius)), fill=index)
-    if len(points) > 1:
-        corners = [(round(x), round(y)) for x, y in points]
-        if fill:
-            draw.polygon(corners, fill=index)
-            corners.append(corners[0])
-        draw.line(corners, fill=index, width=max(1, round(2 * radius)))
-
-
 class Canvas:
     """One frame of color indices, supersampled; things are painted back to front."""
 
@@ -77,7 +45,31 @@ class Canvas:
         self.draw = ImageDraw.Draw(self.image)
 
     def paint(self, thing: int, strokes, place, height: float) -> None:
-        paint(self.draw, strokes, place, height, 16 * thing, self.unit)
+        """Paints strokes: outlines below, then the fills. `place`: x, y, angle in radians, facing (1 or -1)."""
+        x0, y0, angle, facing = place
+        unit, scale = self.unit, height * self.unit
+        c, s = cos(angle) * scale, sin(angle) * scale
+        cx, cy = facing * c, facing * s
+        placed = [
+            ([(x0 * unit + cx * x - s * y, y0 * unit + cy * x + c * y) for x, y in points], radius * scale, *rest)
+            for points, radius, *rest in strokes
+        ]
+        line = max(1.0, 0.009 * unit)
+        for points, radius, _, fill, outlined in placed:
+            if outlined:
+                self._sweep(points, radius + line, fill, 16 * thing + INK)
+        for points, radius, slot, fill, _ in placed:
+            self._sweep(points, radius, fill, 16 * thing + slot)
+
+    def _sweep(self, points, radius, fill, index):
+        for x, y in points:
+            self.draw.ellipse((round(x - radius), round(y - radius), round(x + radius), round(y + radius)), fill=index)
+        if len(points) > 1:
+            corners = [(round(x), round(y)) for x, y in points]
+            if fill:
+                self.draw.polygon(corners, fill=index)
+                corners.append(corners[0])
+            self.draw.line(corners, fill=index, width=max(1, round(2 * radius)))
 
     def over(self, backdrop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The frame over its backdrop, and the thing that each pixel's center shows, both (H, W, ...) uint8."""

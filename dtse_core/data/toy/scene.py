@@ -252,21 +252,17 @@ def places(actor: Actor, others, frames) -> list[str]:
     return found
 
 
-def gaps(actor, anchor, frame: int) -> tuple[float, float]:
-    """Free space between two boxes, sideways and up and down; negative where they overlap."""
+def between(actor, anchor, frame: int) -> tuple[float, float, float, float]:
+    """Free space between two boxes, sideways and up and down, negative where they overlap; then the way from the
+    middle of the anchor's box to the middle of the actor's."""
     a, b = actor.box(frame), anchor.box(frame)
-    return max(a[0], b[0]) - min(a[2], b[2]), max(a[1], b[1]) - min(a[3], b[3])
-
-
-def shift(actor, anchor, frame: int) -> tuple[float, float]:
-    """From the middle of the anchor's box to the middle of the actor's."""
-    a, b = actor.box(frame), anchor.box(frame)
-    return (a[0] + a[2] - b[0] - b[2]) / 2, (a[1] + a[3] - b[1] - b[3]) / 2
+    across, along = (max(a[k], b[k]) - min(a[k + 2], b[k + 2]) for k in (0, 1))
+    return across, along, (a[0] + a[2] - b[0] - b[2]) / 2, (a[1] + a[3] - b[1] - b[3]) / 2
 
 
 def related(how: str, actor, anchor, frame: int) -> bool:
     """Does `actor` stand to `anchor` as `how` says?"""
-    (across, along), (dx, dy) = gaps(actor, anchor, frame), shift(actor, anchor, frame)
+    across, along, dx, dy = between(actor, anchor, frame)
     if how == "next to":
         return -0.06 < across < 0.10 and along < 0 and abs(dy) < 0.14
     if how in ("above", "under"):
@@ -276,4 +272,5 @@ def related(how: str, actor, anchor, frame: int) -> bool:
 
 def apart(actor, anchor, frame: int) -> bool:
     """Far enough from `anchor` that nobody would relate the two."""
-    return max(gaps(actor, anchor, frame)) > 0.28 and abs(shift(actor, anchor, frame)[0]) > 0.30
+    across, along, dx, _ = between(actor, anchor, frame)
+    return max(across, along) > 0.28 and abs(dx) > 0.30

@@ -5,15 +5,13 @@ Seven cartoon actors, eight actions, five kinds of evidence, and twins that diff
 `words` speaks, `draw` paints. Same seed, same pixels, on any machine.
 """
 
-from functools import cached_property
-
 import numpy as np
 
 from ..clip import EVIDENCE, ClipDataSet, ReferringClip
 from .cartoons import CARTOONS, PROP_PALETTES, PROPS, palette
 from .cast import cast
 from .draw import BACKDROPS, Canvas, backdrop
-from .scene import CENTER, FPS, HELD_OUT, LENGTH, SPLITS, TRAINING_MIX, Actor, Scene, Sentence
+from .scene import CENTER, FPS, HELD_OUT, LENGTH, SPLITS, TRAINING_MIX, Actor, Prop, Scene, Sentence
 from .words import WORDS, pick
 
 __all__ = ["EVIDENCE", "HELD_OUT", "SPLITS", "WORDS", "Scene", "Sentence", "ToyWorld", "render"]
@@ -112,42 +110,28 @@ def render(scene: Scene, indices, height: int, width: int) -> tuple[np.ndarray, 
 
     ids: 0 background, k the visible pixels of instance k.
     """
-    picture, distinct = _Picture(scene, height, width), sorted(set(indices))
-    drawn = {index: picture.frame(index) for index in distinct}
+    things = [(actor.depth, actor.instance, actor) for actor in scene.actors]
+    things += [(prop.depth, FIRST_PROP + k, prop) for k, prop in enumerate(scene.props)]
+    things = {number: thing for _, number, thing in sorted(things, key=lambda thing: thing[:2])}  # back to front
+    drawn = {index: _frame(scene, things, index, height, width) for index in set(indices)}
     return tuple(np.stack([drawn[index][part] for index in indices]) for part in (0, 1))
 
 
-class _Picture:
-    """A scene ready to be painted at one size."""
-
-    def __init__(self, scene: Scene, height: int, width: int):
-        self.scene, self.height, self.width = scene, height, width
-        things = [(actor.depth, actor.instance, actor) for actor in scene.actors]
-        things += [(prop.depth, FIRST_PROP + k, prop) for k, prop in enumerate(scene.props)]
-        self.things = [thing[1:] for thing in sorted(things, key=lambda thing: thing[:2])]
-
-    @cached_property
-    def palettes(self) -> dict[int, list[tuple[int, int, int]]]:
-        return {
-            number: palette(thing.color, thing.skin, thing.hair)
-            if isinstance(thing, Actor)
-            else PROP_PALETTES[thing.kind]
-            for number, thing in self.things
-        }
-
-    def frame(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        canvas = Canvas(self.height, self.width, self.palettes)
-        for number, thing in self.things:
-            if isinstance(thing, Actor):
-                pose = thing.at(index)
-                strokes = CARTOONS[thing.kind](pose, thing.posture)
-                canvas.paint(number, strokes, (pose.x, pose.y, thing.tilt(index), thing.facing), thing.height)
-            else:
-                canvas.paint(number, PROPS[thing.kind](), (thing.x, thing.y, 0.0, 1), thing.height)
-        scene = self.scene
-        texture = backdrop(scene.backdrop, scene.backdrop_seed, index - CENTER, self.height, self.width)
-        colors, things = canvas.over(texture)
-        return colors, np.where(things < FIRST_PROP, things, 0).astype(np.uint8)
+def _frame(scene: Scene, things: dict[int, Actor | Prop], index: int, height: int, width: int):
+    colors = {
+        number: palette(thing.color, thing.skin, thing.hair) if isinstance(thing, Actor) else PROP_PALETTES[thing.kind]
+        for number, thing in things.items()
+    }
+    canvas = Canvas(height, width, colors)
+    for number, thing in things.items():
+        if isinstance(thing, Actor):
+            pose = thing.at(index)
+            strokes = CARTOONS[thing.kind](pose, thing.posture)
+            canvas.paint(number, strokes, (pose.x, pose.y, thing.tilt(index), thing.facing), thing.height)
+        else:
+            canvas.paint(number, PROPS[thing.kind](), (thing.x, thing.y, 0.0, 1), thing.height)
+    frame, shown = canvas.over(backdrop(scene.backdrop, scene.backdrop_seed, index - CENTER, height, width))
+    return frame, np.where(shown < FIRST_PROP, shown, 0).astype(np.uint8)
 
 
 def video_id(seed: int, split: str, k: int) -> str:
