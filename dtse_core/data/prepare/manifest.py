@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,12 +81,11 @@ def update(
     part, before = _part(path), read_manifest(path)
     known = {} if again else before | read_manifest(part)
     path.parent.mkdir(parents=True, exist_ok=True)
-    todo = [file for file in files if not _is_known(root / file, known.get(file))]
-    noted = {file: known[file] for file in set(files) - set(todo)}
+    kept = {file: known[file] for file in files if file in known and _is_as_noted(root / file, known[file])}
+    todo, noted = [file for file in files if file not in kept], {}
     with open(part, "w", encoding="utf-8") as out:
-        out.writelines(map(_line, noted.values()))
-        for entry in run(partial(hash_file, root), todo):
-            out.write(_line(entry))
+        for entry in chain(kept.values(), run(partial(hash_file, root), todo)):
+            out.write(json.dumps(entry._asdict()) + "\n")
             out.flush()
             noted[entry.path] = entry
     changed = [file for file in files if file in before and before[file].sha256 != noted[file].sha256]
@@ -97,14 +97,10 @@ def finish(path: Path) -> None:
     os.replace(_part(path), path)
 
 
-def _is_known(file: Path, entry: Entry | None) -> bool:
+def _is_as_noted(file: Path, entry: Entry) -> bool:
     stat = file.stat()
-    return entry is not None and (entry.size, entry.modified) == (stat.st_size, stat.st_mtime_ns)
+    return (entry.size, entry.modified) == (stat.st_size, stat.st_mtime_ns)
 
 
 def _part(path: Path) -> Path:
     return path.with_name(f"{path.name}.part")
-
-
-def _line(entry: Entry) -> str:
-    return json.dumps(entry._asdict()) + "\n"

@@ -86,12 +86,14 @@ def _single_file(source: Source, root: Path, folder: Path) -> Step:
 
 def _find(source: Source, folder: Path) -> Path | None:
     """The archive in `folder`: the one of the very name first, else the first that goes by a known other one."""
+    name = source.name.lower()
+    patterns = name, *(source.patterns or [f"{name.split('.')[0]}*"])
     found = sorted(
         path
         for path in folder.iterdir()
         if path.is_file()
         and path.suffix not in (".part", ".tag")
-        and any(fnmatch(path.name.lower(), p) for p in (source.name.lower(), *source.patterns))
+        and any(fnmatch(path.name.lower(), pattern) for pattern in patterns)
     )
     return min(found, key=lambda path: path.name != source.name, default=None)
 

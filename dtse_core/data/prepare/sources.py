@@ -16,7 +16,7 @@ class Source:
     holds: str
     gives: tuple[str, ...]  # what stands in the root once it is in place
     places: dict[str, str] = field(default_factory=dict)  # archives: folder in it -> path in the root
-    patterns: tuple[str, ...] = ()  # other names that it goes by, in lower case
+    patterns: tuple[str, ...] = ()  # of other names that it goes by, in lower case; default: its own, ending otherwise
     url: str = ""  # reachable when last reported; empty: by hand
     by_hand: str = ""  # how, where it cannot be fetched
     dead: str = ""  # which known link is dead, and who reports it
@@ -34,6 +34,11 @@ class DataSet:
     sources: tuple[Source, ...]
     note: str = ""
     converted: str = ""  # a path that marks a root in a layout that needs none of the sources
+
+
+def _sentences(name: str, holds: str, folder: str = "") -> Source:
+    """A single file from the page of the sentences of A2D and J-HMDB."""
+    return Source(name, holds, (folder + name,), url=SENTENCES + name)
 
 
 GAVRILYUK = "https://kgavrilyuk.github.io/publication/actor_action/"
@@ -58,24 +63,13 @@ A2D = DataSet(
             dead="https://web.eecs.umich.edu/~jjcorso/r/a2d/ was reported unreachable: "
             f"{THREAD.format('mttr2021/MTTR', 24)}, {THREAD.format('leonnnop/Locater', 2)}",
         ),
-        Source(
-            name="a2d_annotation.txt",
-            holds="the sentences",
-            gives=("text_annotations/a2d_annotation.txt",),
-            url=SENTENCES + "a2d_annotation.txt",
-        ),
-        Source(
-            name="a2d_missed_videos.txt",
-            holds="the videos without sentences",
-            gives=("text_annotations/a2d_missed_videos.txt",),
-            url=SENTENCES + "a2d_missed_videos.txt",
-        ),
+        _sentences("a2d_annotation.txt", "the sentences", "text_annotations/"),
+        _sentences("a2d_missed_videos.txt", "the videos without sentences", "text_annotations/"),
         Source(
             name="a2d_annotation_with_instances.zip",
             holds="the masks with instance numbers",
             gives=("text_annotations/a2d_annotation_with_instances",),
             places={"a2d_annotation_with_instances": "text_annotations/a2d_annotation_with_instances"},
-            patterns=("a2d_annotation_with_instances*",),
             by_hand=f"a browser download: {GAVRILYUK} links to it on Google Drive",
         ),
     ),
@@ -100,7 +94,6 @@ JHMDB = DataSet(
             holds="the frames",
             gives=("Rename_Images",),
             places={"Rename_Images": "Rename_Images"},
-            patterns=("rename_images*",),
             by_hand=JHMDB_PAPER + "Rename_Images.tar.gz",
             dead=JHMDB_DEAD,
         ),
@@ -109,16 +102,10 @@ JHMDB = DataSet(
             holds="the masks",
             gives=("puppet_mask",),
             places={"puppet_mask": "puppet_mask"},
-            patterns=("puppet_mask*",),
             by_hand=JHMDB_PAPER + "puppet_mask.zip",
             dead=JHMDB_DEAD,
         ),
-        Source(
-            name="jhmdb_annotation.txt",
-            holds="the sentences",
-            gives=("jhmdb_annotation.txt",),
-            url=SENTENCES + "jhmdb_annotation.txt",
-        ),
+        _sentences("jhmdb_annotation.txt", "the sentences"),
     ),
 )
 DAVIS_FILES = "https://data.vision.ee.ethz.ch/csergi/share/davis/"  # what davischallenge.org links to
@@ -135,7 +122,6 @@ DAVIS = DataSet(
             holds="the frames and the masks of 2019",
             gives=("DAVIS/JPEGImages/480p", "DAVIS/Annotations_unsupervised/480p", "DAVIS/ImageSets/2017"),
             places={"DAVIS": "DAVIS"},
-            patterns=("davis-2017-unsupervised-trainval-480p*",),
             url=DAVIS_FILES + "DAVIS-2017-Unsupervised-trainval-480p.zip",
         ),
         Source(
@@ -143,7 +129,6 @@ DAVIS = DataSet(
             holds="the objects' categories",
             gives=("DAVIS/davis_semantics.json",),
             places={"DAVIS": "DAVIS", "davis_semantics.json": "DAVIS/davis_semantics.json"},
-            patterns=("davis-2017_semantics-480p*",),
             url=DAVIS_FILES + "DAVIS-2017_semantics-480p.zip",
         ),
         Source(
@@ -151,7 +136,6 @@ DAVIS = DataSet(
             holds="the sentences",
             gives=("davis_text_annotations",),
             places={"davis_text_annotations": "davis_text_annotations"},
-            patterns=("davis_text_annotations*",),
             url="https://www.mpi-inf.mpg.de/fileadmin/inf/d2/khoreva/davis_text_annotations.zip",
         ),
         Source(
@@ -159,7 +143,6 @@ DAVIS = DataSet(
             holds="the masks of 2017, to compare with those of 2019",
             gives=("DAVIS/Annotations/480p",),
             places={"DAVIS": "DAVIS"},
-            patterns=("davis-2017-trainval-480p*",),
             url=DAVIS_FILES + "DAVIS-2017-trainval-480p.zip",
             optional=True,
         ),
@@ -201,7 +184,6 @@ YOUTUBE = DataSet(
             holds="the sentences",
             gives=tuple(f"meta_expressions/{split}/meta_expressions.json" for split in ("train", "valid")),
             places={"meta_expressions": "meta_expressions"},
-            patterns=("meta_expressions*",),
             by_hand=YTVOS_HAND,
             dead=YTVOS_DEAD,
         ),
