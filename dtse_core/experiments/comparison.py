@@ -9,19 +9,18 @@ too few for that: three resampled values never lie outside the three, and such i
 than they say. So the seeds' part is drawn from Student's t about their mean, as wide as their spread suggests.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..data.clip import EVIDENCE
 from ..metrics import sample_ious
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SCORES = {"iou": "mean IoU", "told_apart": "share of twins told apart"}
-KINDS = ("appearance", "position", "relation", "action", "direction")
 STEP_COST = "step_cpu_seconds", 1000, 0  # column, scale and digits
 LEVEL = 0.95
 
@@ -73,7 +72,7 @@ def with_scores(clips: "pd.DataFrame") -> "pd.DataFrame":
 def summary_rows(runs: "pd.DataFrame") -> list[list[str]]:
     """Head and rows of a table of all variants: means over seeds, scores in percent; "not run" where there is none."""
     columns = {"mean IoU": ("metrics.mean_iou", 100, 1)}
-    columns |= {kind: (f"by_evidence.{kind}.mean_iou", 100, 1) for kind in KINDS}
+    columns |= {kind: (f"by_evidence.{kind}.mean_iou", 100, 1) for kind in EVIDENCE}
     columns |= {"twins": ("twins_accuracy", 100, 1), "unseen pairs": ("compositional.mean_iou", 100, 1)}
     columns |= {"M parameters": ("parameters", 1e-6, 2), "steps": ("steps", 1, 0), "ms a step": STEP_COST}
     columns = {head: column for head, column in columns.items() if column[0] in runs}
@@ -145,21 +144,18 @@ def compare(
 def all_differences(runs: "pd.DataFrame", clips: "pd.DataFrame", reference: str) -> list[Difference]:
     """Every variant against the reference, or what its label `against` names: in all, by evidence, on other splits, at
     each budget."""
-    return list(_all_differences(runs, clips, reference))
-
-
-def _all_differences(runs, clips, reference: str) -> Iterator[Difference]:
+    found = []
     splits = [s for s in ("test", "compositional", "twins") if s in set(clips["split"])]
-    kinds = [k for k in KINDS if k in set(clips["evidence"])]
+    kinds = [k for k in EVIDENCE if k in set(clips["evidence"])]
     for budget in budgets(runs):
         asked = runs[runs["budget"] == budget]
         labels = asked.drop_duplicates("variant").set_index("variant")["against"]
         for variant, other in ((v, labels[v] or reference) for v in labels.index if v != reference):
             for split in splits:
                 score = "told_apart" if split == "twins" else "iou"
-                yield compare(runs, clips, variant, other, score, split, budget=budget)
-            for kind in kinds:
-                yield compare(runs, clips, variant, other, evidence=kind, budget=budget)
+                found.append(compare(runs, clips, variant, other, score, split, budget=budget))
+            found += [compare(runs, clips, variant, other, evidence=kind, budget=budget) for kind in kinds]
+    return found
 
 
 def budgets(runs: "pd.DataFrame") -> list[str]:
@@ -173,7 +169,8 @@ def sentence(d: Difference) -> str:
     what = f"{d.variant} against {d.reference}, {SCORES[d.score]}{where}, equal {d.budget}"
     if not d.run:
         return f"{what}: not run."
-    numbers = f"{_interval(d)}, {d.seeds} seed{'s' * (d.seeds > 1)}, {d.clips} clips"
+    interval = "no interval from one seed" if np.isinf(d.low) else f"{LEVEL:.0%} interval {d.low:+.3f} to {d.high:+.3f}"
+    numbers = f"{interval}, {d.seeds} seed{'s' * (d.seeds > 1)}, {d.clips} clips"
     if not d.decided:
         return f"{what}: not enough evidence ({d.mean:+.3f}; {numbers})."
     return f"{what}: {'higher' if d.mean > 0 else 'lower'} by {abs(d.mean):.3f} ({numbers})."
@@ -189,12 +186,6 @@ def conclusions(differences: list[Difference]) -> list[str]:
     if missing := [f"{d.variant} (equal {d.budget})" for d in differences if d.part == "all" and not d.run]:
         said.append(f"Not run: {'; '.join(missing)}.")
     return said
-
-
-def _interval(d: Difference) -> str:
-    if np.isinf(d.low):
-        return "no interval from one seed"
-    return f"{LEVEL:.0%} interval {d.low:+.3f} to {d.high:+.3f}"
 
 
 def _scores(runs, clips, variant: str, budget: str, score: str, split: str, evidence: str) -> "pd.DataFrame":

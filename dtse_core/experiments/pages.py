@@ -87,11 +87,18 @@ def fewer_colors(png: str) -> str:
 
     Toy frames are grainy, which PNG stores badly: a palette was measured at a quarter of the size.
     """
-    image = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
-    small = io.BytesIO()
-    palette = image.quantize(96, Image.Quantize.MAXCOVERAGE, kmeans=3, dither=Image.Dither.NONE)
-    palette.save(small, "PNG", optimize=True)
-    return min(png, base64.b64encode(small.getvalue()).decode(), key=len)
+    palette = _image(png).quantize(96, Image.Quantize.MAXCOVERAGE, kmeans=3, dither=Image.Dither.NONE)
+    return min(png, _png(palette), key=len)
+
+
+def _image(png: str) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
+
+
+def _png(image: Image.Image) -> str:
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return base64.b64encode(file.getvalue()).decode()
 
 
 def write_index(folder: Path) -> Path:
@@ -174,9 +181,7 @@ def _thumbnail(notebook: Path) -> str:
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     for data in (o.get("data", {}) for c in cells for o in c.get("outputs", [])):
         if "image/png" in data:
-            picture = Image.open(io.BytesIO(base64.b64decode("".join(data["image/png"])))).convert("RGB")
+            picture = _image("".join(data["image/png"]))
             picture.thumbnail((240, 144))
-            small = io.BytesIO()
-            picture.save(small, "PNG", optimize=True)
-            return "data:image/png;base64," + base64.b64encode(small.getvalue()).decode()
+            return f"data:image/png;base64,{_png(picture)}"
     return ""

@@ -45,9 +45,11 @@ def run_grid(grid: Grid, out: Path, workers: int = 2, scheduler: str = "") -> li
     if not waiting:
         return []
     notebook, failed = str(grid.notebook.resolve()), []
-    with _cluster(workers, scheduler) as client, _Table(grid, len(waiting)) as table:
+    bar = tqdm(total=len(waiting), unit=" runs", disable=bars_hidden())
+    with _cluster(workers, scheduler) as client, bar:
         from distributed import as_completed
 
+        print(f"{'run':12}  {'state':6}  {'seconds':>7}  {'MB':>5}  {'mean IoU':>8}  parameters", flush=True)
         running: dict[Any, tuple[Run, int]] = {}
         ended = as_completed(with_results=False)
         while waiting or running:
@@ -66,8 +68,20 @@ def run_grid(grid: Grid, out: Path, workers: int = 2, scheduler: str = "") -> li
                 waiting.append((run, attempt + 1))
             elif not record["ok"]:
                 failed.append(f"{run.name} {grid.differs(run)}: {record['error']}")
-            table.row(run, record, again)
+            tqdm.write(_line(grid, run, record, again))
+            sys.stdout.flush()
+            bar.update(not again)
     return failed
+
+
+def _line(grid: Grid, run: Run, record: dict[str, Any], again: bool) -> str:
+    """A run that has ended, as it is printed; below it, what went wrong."""
+    state = "ok" if record["ok"] else "again" if again else "FAILED"
+    seconds, memory = record.get("seconds", 0), record.get("peak_memory", 0) / 2**20
+    iou = record.get("recorded", {}).get("metrics", {}).get("mean_iou")
+    shown = "-" if iou is None else f"{iou:.3f}"
+    line = f"{run.name}  {state:6}  {seconds:7.1f}  {memory:5.0f}  {shown:>8}  {grid.differs(run)}"
+    return line if record["ok"] else f"{line}\n    {record['error']}"
 
 
 def _folder(run: Run, out: Path) -> Path:
@@ -186,33 +200,6 @@ def write_report(tables: "dict[str, pd.DataFrame]", folder: Path, reference: str
     paths[0].write_text(text, encoding="utf-8")
     paths[1].write_text(comparison_page(title, done, [head, *rows], said), encoding="utf-8")
     return paths
-
-
-class _Table:
-    """A line for each run that ends, above a bar."""
-
-    def __init__(self, grid: Grid, count: int):
-        self.grid = grid
-        self.bar = tqdm(total=count, unit=" runs", disable=bars_hidden())
-
-    def __enter__(self) -> "_Table":
-        print(f"{'run':12}  {'state':6}  {'seconds':>7}  {'MB':>5}  {'mean IoU':>8}  parameters", flush=True)
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.bar.close()
-
-    def row(self, run: Run, record: dict[str, Any], again: bool) -> None:
-        state = "ok" if record["ok"] else "again" if again else "FAILED"
-        memory = record.get("peak_memory", 0) / 2**20
-        iou = record.get("recorded", {}).get("metrics", {}).get("mean_iou")
-        shown = f"{iou:8.3f}" if iou is not None else f"{'-':>8}"
-        line = f"{run.name}  {state:6}  {record.get('seconds', 0):7.1f}  {memory:5.0f}  {shown}"
-        tqdm.write(f"{line}  {self.grid.differs(run)}")
-        if not record["ok"]:
-            tqdm.write(f"    {record['error']}")
-        sys.stdout.flush()
-        self.bar.update(not again)
 
 
 def parse_command(arguments: list[str] | None = None) -> argparse.Namespace:
