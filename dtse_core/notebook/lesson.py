@@ -127,10 +127,12 @@ def guess(prompt: str, answer: str) -> None:
 def grade(answer: Any, expected: Any, slips: Mapping[str, Any] | None = None, tolerance: float = 1e-5) -> bool:
     """Says whether an exercise's answer is right, and names the likely slip if it is not. Never raises.
 
-    `answer` None means that the stub is untouched. `slips` maps a hint ("did you divide by sqrt(d)?") to
-    the wrong value which that slip produces. Values are numbers, arrays or tensors of any one shape.
+    `answer` None, or a list that begins with it, means that the stub is untouched. `slips` maps a hint ("did you
+    divide by sqrt(d)?") to the wrong value which that slip produces. Values are numbers, arrays or tensors of any
+    one shape.
     """
-    if answer is None:
+    first = answer[0] if isinstance(answer, list) and answer else answer
+    if first is None:
         print("not attempted yet")
         return False
     if _close(answer, expected, tolerance):

@@ -1,9 +1,4 @@
-"""Figures, film strips, overlays and GIFs: one call per notebook cell.
-
-Each figure function returns its matplotlib figure; a notebook ends the cell with `plt.show()`. One hue per
-concept everywhere (Okabe-Ito), and a mask is fill *and* white contour, so that color never speaks alone.
-matplotlib is imported where it is used: `overlay` and `save_gif` work without it.
-"""
+"""Figures of numbers, one call per notebook cell, which ends with `plt.show()`; each returns its matplotlib figure."""
 
 import json
 from collections.abc import Sequence
@@ -18,12 +13,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RUNS = ("#404040", MASK, "#56B4E9", "#CA9161", "#B0B0B0")  # of several runs in one plot: no concept's hue
-LABELS = {
-    "mean_iou": "mean IoU",
-    "overall_iou": "overall IoU",
-    "AP_mean_precision": "AP (mean precision)",
-    "mAP_coco": "mAP (COCO)",
-}
 EVIDENCE = {"appearance": VISION, "position": VISION, "relation": VISION, "action": TIME, "direction": TIME}
 
 
@@ -89,41 +78,27 @@ def plot_confidence(course: np.ndarray, expressions: Sequence[str], fps: float) 
     return figure
 
 
-def metric_bars(results: dict[str, dict[str, float]], keys: Sequence[str] | None = None) -> "Figure":
-    """Grouped bars in percent, `{run: {metric: value}}`; `keys` picks and orders the metrics."""
-    keys = list(next(iter(results.values()))) if keys is None else list(keys)
-    rows = {run: [values.get(k) for k in keys] for run, values in results.items()}
-    return _bars(rows, [LABELS.get(k, k) for k in keys], RUNS)
-
-
-def evidence_bars(results: dict[str, dict], metric: str = "mean_iou") -> "Figure":
-    """One metric by the evidence that a sentence needs, `{run: result of summarize}`, in percent.
+def evidence_bars(results: dict[str, dict]) -> "Figure":
+    """Mean IoU by the evidence that a sentence needs, `{run: result of summarize}`, in percent.
 
     A single run is drawn in two hues: evidence that one frame holds, and evidence that needs time.
     """
-    kinds = [k for k in EVIDENCE if any(k in r["by_evidence"] for r in results.values())]
-    rows = {run: [r["by_evidence"].get(k, {}).get(metric) for k in kinds] for run, r in results.items()}
-    colors = [[EVIDENCE[k] for k in kinds]] if len(rows) == 1 else RUNS
-    figure = _bars(rows, kinds, colors)
-    figure.axes[0].set_ylabel(f"{LABELS.get(metric, metric)} (%)")
-    return figure
-
-
-def _bars(rows: dict[str, list[float | None]], labels: list[str], colors) -> "Figure":
     import matplotlib.pyplot as plt
 
-    figure, ax = plt.subplots(figsize=(min(8, 2 + 0.35 * len(labels) * (len(rows) + 1)), 2.6))
-    thick = 0.8 / len(rows)
-    for k, (name, values) in enumerate(rows.items()):
-        places = np.arange(len(labels)) + (k - (len(rows) - 1) / 2) * thick
-        heights = [np.nan if v is None else 100 * v for v in values]
-        bars = ax.bar(places, heights, 0.92 * thick, color=colors[k % len(colors)], label=name, edgecolor="white")
+    kinds = [k for k in EVIDENCE if any(k in r["by_evidence"] for r in results.values())]
+    figure, ax = plt.subplots(figsize=(min(8, 2 + 0.35 * len(kinds) * (len(results) + 1)), 2.6))
+    thick = 0.8 / len(results)
+    for k, (name, result) in enumerate(results.items()):
+        places = np.arange(len(kinds)) + (k - (len(results) - 1) / 2) * thick
+        heights = np.array([100 * result["by_evidence"].get(kind, {}).get("mean_iou", np.nan) for kind in kinds])
+        color = RUNS[k % len(RUNS)] if len(results) > 1 else [EVIDENCE[kind] for kind in kinds]
+        bars = ax.bar(places, heights, 0.92 * thick, color=color, label=name, edgecolor="white")
         ax.bar_label(bars, [f"{h:.0f}" if np.isfinite(h) else "" for h in heights], fontsize=7, padding=1)
         for x in places[np.isnan(heights)]:
             ax.text(x, 1, "not run", rotation=90, fontsize=7, ha="center", color="0.5")
-    ax.set_xticks(range(len(labels)), labels)
-    ax.set(ylim=(0, 105), ylabel="%")
+    ax.set_xticks(range(len(kinds)), kinds)
+    ax.set(ylim=(0, 105), ylabel="mean IoU (%)")
     ax.grid(axis="y")
-    if len(rows) > 1:
-        ax.legend(ncols=len(rows), loc="lower left", bbox_to_anchor=(0, 1))
+    if len(results) > 1:
+        ax.legend(ncols=len(results), loc="lower left", bbox_to_anchor=(0, 1))
     return figure

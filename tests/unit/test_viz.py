@@ -137,11 +137,10 @@ def heights(figure):
 
 
 def test_bars_stand_for_the_values_in_percent():
-    results = {"a": {"P@0.5": 0.5, "mean_iou": 0.25}, "b": {"P@0.5": 0.75, "mean_iou": 1.0}}
-    figure = viz.metric_bars(results, ["mean_iou", "P@0.5"])
-    assert heights(figure) == [[25, 50], [100, 75]]
-    assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["mean IoU", "P@0.5"]
-    assert heights(viz.metric_bars(results)) == [[50, 25], [75, 100]]
+    kinds = [{"action": {"mean_iou": 0.5}, "position": {"mean_iou": a}} for a in (0.25, 1.0)]
+    figure = viz.evidence_bars({run: {"by_evidence": values} for run, values in zip("ab", kinds, strict=True)})
+    assert heights(figure) == [[25, 50], [100, 50]]
+    assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["position", "action"]
     assert figure.get_figwidth() <= 8
     assert png_bytes(figure) < 60_000
 

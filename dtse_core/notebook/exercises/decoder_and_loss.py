@@ -29,7 +29,7 @@ def check_exercise_07_1(fn):
         "a logit is no probability: sigmoid first": table(lambda z, t: (z - t) ** 2),
         "for z = -1000 it overflows: log(1 + e^x) is x for large x": [*right[:-1], math.inf],
     }
-    lesson.grade(None if fn(0.0, 1) is None else table(answer), right, slips)
+    lesson.grade(table(answer), right, slips)
 
 
 def check_exercise_07_2(fn):

@@ -14,7 +14,7 @@ def check_exercise_06_1(fn):
         "they act side by side, not one after the other": [19, 13, 3],
         "that is the smallest rate": [3, 5, 3],
     }
-    lesson.grade(None if answer[0] is None else answer, [11, 9, 3], slips)
+    lesson.grade(answer, [11, 9, 3], slips)
 
 
 def check_exercise_06_2(fn):
@@ -28,8 +28,7 @@ def check_exercise_06_2(fn):
         "that moves it on: fetch from where it went": weights(lambda dy, dx: 3 * (1 - dy) + 1 - dx),
         "rows come first: dy counts in threes": weights(lambda dy, dx: 3 * (1 + dx) + 1 + dy),
     }
-    right = weights(lambda dy, dx: 3 * (1 + dy) + 1 + dx)
-    lesson.grade(None if answer[0] is None else np.array(answer), right, slips)
+    lesson.grade(answer, weights(lambda dy, dx: 3 * (1 + dy) + 1 + dx), slips)
 
 
 def check_exercise_06_3(fn):
