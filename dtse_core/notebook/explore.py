@@ -9,15 +9,11 @@ front end can show them. The figures of the model's inside are in `views.py`.
 
 import inspect
 import io
-import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..config import nearest
-from .lesson import headless
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from .lesson import headless, shell
 
 Options = Sequence[Any] | range | tuple[float, float, float]
 
@@ -52,8 +48,10 @@ def explore(draw: Callable[..., Any], grid: Callable[[], Any] | None = None, **c
 
     def redraw(change: Any = None) -> None:
         draw(**{name: control.value for name, control in controls.items()})
-        picture.value = _png(plt.gcf())
+        png = io.BytesIO()
+        plt.savefig(png, format="png", bbox_inches="tight")  # as a cell would show it
         plt.close()
+        picture.value = png.getvalue()
 
     for control in controls.values():
         control.observe(redraw, "value")
@@ -62,17 +60,9 @@ def explore(draw: Callable[..., Any], grid: Callable[[], Any] | None = None, **c
     display(ipywidgets.VBox([bar, picture]))
 
 
-def _png(figure: "Figure") -> bytes:
-    """The figure as a cell would show it."""
-    out = io.BytesIO()
-    figure.savefig(out, format="png", bbox_inches="tight")
-    return out.getvalue()
-
-
 def _front_end() -> bool:
     """Whether a kernel runs this, to which a page can be attached."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return getattr(shell, "kernel", None) is not None
+    return getattr(shell(), "kernel", None) is not None
 
 
 def _default(draw: Callable[..., Any], name: str, options: Options) -> Any:

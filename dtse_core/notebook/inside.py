@@ -16,7 +16,7 @@ from torch import Tensor
 from ..data.batch import collate_clips
 from ..data.clip import ReferringClip
 from ..decoder import resize_logits
-from ..lmdf import LMDF, dynamic_filter
+from ..lmdf import dynamic_filter
 from ..metrics import region_similarity
 from ..model import select_frame
 from ..predict import ReferringVideoPredictor
@@ -81,7 +81,8 @@ class Inside:
                 hook.remove()
         self.features = {f"Res{n}": before.get(n, V) for n, V in sorted(encoded.features.items())}
         self.features |= {f"VLMG{n}": encoded.features[n] for n in before}
-        self.features = {name: V.cpu() for name, V in sorted(self.features.items(), key=_depth)}
+        names = sorted(self.features, key=lambda name: (name[-1], name))  # Res3 before VLMG3 before Res4
+        self.features = {name: self.features[name].cpu() for name in names}
         self.attention = {
             n: maps.words[self.clip.current].T.unflatten(1, encoded.features[n].shape[2:]).cpu()
             for n, maps in encoded.maps.items()
@@ -104,7 +105,8 @@ class Inside:
             level, X, G = self.model.lmdf[str(n)], current.X[i], current.G[i]
             updated[n] = level.update(X, G, current.sentence, [(r.X[i], r.G[i]) for r in references])[0].cpu()
             if G is not None:
-                k = _filters(level, G, current.sentence, [r.G[i] for r in references])  # R times (1, m, K*K, h, w)
+                Y = level.look_around(G, current.sentence, [r.G[i] for r in references])  # (1, w, h, w)
+                k = [level.make_filters(Y, r) for r in range(len(level.dilations))]  # R times (1, m, K*K, h, w)
                 x = level.to_filtered(X)
                 Z = [dynamic_filter(x, k_r, r) for k_r, r in zip(k, level.dilations, strict=True)]
                 filters[n], responses[n] = torch.cat(k).cpu(), torch.cat(Z).cpu()
@@ -144,16 +146,6 @@ def failure(mask: np.ndarray, clip: ReferringClip, at: float = 0.5) -> str:
     if 2 * both < min(area, size):
         return "wrong object"
     return "too large" if area > size else "too small"
-
-
-def _filters(level: LMDF, G: Tensor, s: Tensor, G_refs: Sequence[Tensor]) -> list[Tensor]:
-    Y = level.look_around(G, s, G_refs)  # (1, w, h, w)
-    return [level.make_filters(Y, i) for i in range(len(level.dilations))]
-
-
-def _depth(item: tuple[str, Tensor]) -> tuple[str, str]:
-    """Res3 before VLMG3 before Res4."""
-    return item[0][-1], item[0]
 
 
 def _numbered(words: Sequence[str]) -> list[str]:

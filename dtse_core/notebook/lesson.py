@@ -157,12 +157,16 @@ def headless() -> bool:
     return os.environ.get("DTSE_HEADLESS", "") == "1"
 
 
+def shell() -> Any:
+    """IPython's shell that runs this; None outside of one."""
+    return getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+
+
 def _parameter_cells() -> tuple[dict[str, Any], dict[str, Any]]:
     """What the parameters cell assigned, and then papermill's, which opens with `# Parameters`; empty without one."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     known: dict[str, Any] = {}
     injected: dict[str, Any] = {}
-    for before, cell in pairwise(shell.user_ns.get("In", []) if shell is not None else []):
+    for before, cell in pairwise(shell().user_ns.get("In", []) if shell() else []):
         if cell.startswith("# Parameters\n"):
             injected |= literals(cell, "this notebook")
             with suppress(ValueError):  # any other cell
@@ -172,11 +176,10 @@ def _parameter_cells() -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _show(forms: dict[str, str], metadata: dict[str, Any] | None = None) -> None:
     """Displays one thing in several forms, by media type. `metadata` is for the runner: no reader sees it."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    if shell is None:
+    if shell() is None:
         print(forms["text/plain"])
     else:
-        shell.display_pub.publish(forms, metadata)
+        shell().display_pub.publish(forms, metadata)
 
 
 def _array(value: Any) -> np.ndarray:

@@ -44,7 +44,8 @@ class MaskReader:
         self.path, self.home = Path(path), home
         if not self.path.exists():
             raise FileNotFoundError(f"no masks at {self.path}: expected a folder or a zip; {WAY}")
-        names = _zip_names(self.path) if self.path.is_file() else _folder_names(self.path)
+        files = (file.relative_to(self.path).as_posix() for file in self.path.rglob("*") if file.is_file())
+        names = _zip_names(self.path) if self.path.is_file() else files
         self.names = frozenset(name for name in names if not is_hidden(name))
         if not self.names:
             raise ValueError(f"{self.path} holds no files; give the folder or zip that masks were written to; {WAY}")
@@ -188,10 +189,6 @@ def _zip_names(path: Path) -> list[str]:
         except ValueError as error:
             raise ValueError(f"{path} is not read: {error}; write the zip again") from error
     return names
-
-
-def _folder_names(path: Path) -> list[str]:
-    return [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
 
 
 @functools.lru_cache(2)

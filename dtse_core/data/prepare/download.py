@@ -23,32 +23,31 @@ def download(url: str, target: Path, sha256: str = "") -> Path:
     except ImportError as error:
         raise ModuleNotFoundError("downloads need the package pooch: pip install 'dtse[data]'") from error
     pooch.get_logger().setLevel(logging.WARNING)
-    part = target.with_name(f"{target.name}.part")
+    part, tag = (target.with_name(f"{target.name}.{end}") for end in ("part", "part.tag"))
 
     def fetch(url: str, output: str, _) -> None:
-        _fetch(url, part)
+        _fetch(url, part, tag)
+        tag.unlink(missing_ok=True)
         with open(part, "rb") as file:
             page = file.read(512).lstrip().lower().startswith((b"<!doctype html", b"<html"))
         if page:
-            _tag(part).unlink(missing_ok=True)
             part.unlink()
             raise ValueError(f"{url} is a web page now, not {target.name}")
         part.replace(output)
-        _tag(part).unlink(missing_ok=True)
 
     pooch.retrieve(url, sha256 and f"sha256:{sha256}" or None, target.name, target.parent, downloader=fetch)
     return target
 
 
-def _fetch(url: str, part: Path) -> None:
-    """Fetches what `part` lacks. The server's tag tells whether the rest belongs to what is there."""
+def _fetch(url: str, part: Path, tag: Path) -> None:
+    """Fetches what `part` lacks; `tag` says, in the server's words, of which version of the file it is a part."""
     import requests
 
     broken = (requests.exceptions.ChunkedEncodingError, requests.exceptions.ConnectionError)
-    done = part.stat().st_size if part.exists() and _tag(part).exists() else 0
+    done = part.stat().st_size if part.exists() and tag.exists() else 0
     headers = {"Accept-Encoding": "identity"}  # compressed on the way, lengths would not agree
     if done:
-        headers |= {"Range": f"bytes={done}-", "If-Range": _tag(part).read_text(encoding="utf-8")}
+        headers |= {"Range": f"bytes={done}-", "If-Range": tag.read_text(encoding="utf-8")}
     try:
         answer = requests.get(url, headers=headers, stream=True, timeout=TIMEOUT)
     except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
@@ -56,12 +55,17 @@ def _fetch(url: str, part: Path) -> None:
     with answer:
         goes_on = answer.headers.get("Content-Range", "").startswith(f"bytes {done}-")
         if done and (answer.status_code == 416 or (answer.status_code == 206 and not goes_on)):
-            _tag(part).unlink(missing_ok=True)  # the rest is of something else: from the start
-            return _fetch(url, part)
+            tag.unlink(missing_ok=True)  # the rest is of something else: from the start
+            return _fetch(url, part, tag)
         answer.raise_for_status()
         done = done if answer.status_code == 206 else 0
         total = done + int(answer.headers.get("Content-Length", 0))
-        _note_tag(part, answer.headers)
+        version = answer.headers.get("ETag", "")
+        if not version.startswith('"'):  # a weak tag does not serve
+            version = answer.headers.get("Last-Modified", "")
+        tag.unlink(missing_ok=True)
+        if version:
+            tag.write_text(version, encoding="utf-8")
         size = {"total": total or None, "initial": done, "unit": "B", "unit_scale": True}
         bar = tqdm(desc=part.stem, **size, disable=bars_hidden())
         with bar, open(part, "ab" if done else "wb") as file, suppress(*broken):
@@ -70,17 +74,3 @@ def _fetch(url: str, part: Path) -> None:
                 bar.update(len(block))
     if (size := part.stat().st_size) < total:
         raise ValueError(f"{url} broke off after {size:,} of {total:,} bytes; the same command goes on from there")
-
-
-def _note_tag(part: Path, headers) -> None:
-    tag = headers.get("ETag", "")
-    if not tag.startswith('"'):  # a weak tag does not serve
-        tag = headers.get("Last-Modified", "")
-    _tag(part).unlink(missing_ok=True)
-    if tag:
-        _tag(part).write_text(tag, encoding="utf-8")
-
-
-def _tag(part: Path) -> Path:
-    """Which version of the file `part` is a part of, in the server's words."""
-    return part.with_name(f"{part.name}.tag")

@@ -155,6 +155,11 @@ class Scene:
     backdrop: str
     backdrop_seed: int
 
+    @property
+    def target(self) -> Actor:
+        """Of whom the first sentence speaks."""
+        return next(actor for actor in self.actors if actor.instance == self.sentences[0].instance)
+
 
 # ------------------------------------------------------------------------------------------ motion
 

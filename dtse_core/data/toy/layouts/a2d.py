@@ -23,13 +23,8 @@ TRAPS = {  # what is odd in the genuine files, by name
     "lone_other": "in the first clip, a frame whose only mask is of another instance",
     "lacking_instance": "in the first clip, a frame that holds every instance but the referent",
 }
+NAMES = {"na_id": ["NA"], "dash_id": ["-*"]}
 ABSENT = {"bare_clip": "bare_video", "missed_clip": "missed_video"}  # videos that the table alone knows
-
-
-def rename(names: list[str], traps: Sequence[str]) -> list[str]:
-    """The clips' names with the ids that are traps."""
-    odd = [name for trap, name in (("na_id", "NA"), ("dash_id", f"-{names[-1][1:]}")) if trap in traps]
-    return odd[: len(names)] + names[len(odd) :]
 
 
 def write_clip(part: Path, clip: Clip, traps: Sequence[str]) -> None:
@@ -44,7 +39,7 @@ def write_clip(part: Path, clip: Clip, traps: Sequence[str]) -> None:
 def annotated(clip: Clip, traps: Sequence[str]) -> dict[int, list[int]]:
     """The instances that each annotated frame holds if they can be seen; in the first clip of a split, traps too."""
     scene, everyone = clip.scene, [actor.instance for actor in clip.scene.actors]
-    target = scene.sentences[0].instance
+    target = scene.target.instance
     others = [instance for instance in everyone if instance != target]
     odd = {
         "edge_frames": {0: everyone, scene.length - 1: everyone},
@@ -106,5 +101,5 @@ def _annotations(root: Path) -> Path:
 
 def _label(scene: Scene) -> int:
     """A2D's code of what the first sentence's actor does."""
-    target = next(actor for actor in scene.actors if actor.instance == scene.sentences[0].instance)
+    target = scene.target
     return 10 * (ACTORS.index(target.kind) + 1) + ACTIONS.index(target.motion.action) + 1

@@ -20,12 +20,8 @@ TRAPS = {  # what is odd in the genuine files, by name; the first clips of each 
     "sample_list": "a list of samples as MTTR publishes it, its paths prefixed ./jhmdb_sentences/",
     "stray_files": "hidden files beside folders and frames, as file managers leave them",
 }
+NAMES = {"glob_name": ["a[b-c]{d}"]}
 SAMPLE_LIST = "jhmdb_sentences_samples_metadata.json"
-
-
-def rename(names: list[str], traps: Sequence[str]) -> list[str]:
-    """The clips' names with the one that is a trap."""
-    return ["a[b-c]{d}", *names[1:]] if "glob_name" in traps else names
 
 
 def write_clip(part: Path, clip: Clip, traps: Sequence[str]) -> None:
@@ -38,7 +34,7 @@ def write_clip(part: Path, clip: Clip, traps: Sequence[str]) -> None:
     if "stray_files" in traps:
         (images / ".DS_Store").touch()
         (images.parent.parent / ".DS_Store").touch()
-    masks = ids[:length] == clip.scene.sentences[0].instance  # (T, H, W)
+    masks = ids[:length] == clip.scene.target.instance  # (T, H, W)
     write_mask(part / "puppet_mask" / _place(clip) / "puppet_mask.mat", masks)
 
 
@@ -77,6 +73,4 @@ def annotated(clip: Clip, traps: Sequence[str]) -> int:
 
 def _place(clip: Clip) -> str:
     """`<action>/<video>`: the action is the referent's."""
-    scene = clip.scene
-    target = next(actor for actor in scene.actors if actor.instance == scene.sentences[0].instance)
-    return f"{target.motion.action}/{clip.name}"
+    return f"{clip.scene.target.motion.action}/{clip.name}"

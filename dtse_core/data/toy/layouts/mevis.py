@@ -18,18 +18,14 @@ TRAPS = {  # what is odd in the genuine files, by name
     "no_target": "in the first clip, a sentence that refers to nothing",
     "unsorted": "frames listed in the reverse order",
 }
+NAMES = {}
 NOBODY = "the flying baby"
-
-
-def rename(names: list[str], traps: Sequence[str]) -> list[str]:
-    """The clips' names, which are ids already."""
-    return names
 
 
 def write_clip(part: Path, clip: Clip, traps: Sequence[str]) -> dict[int, list[dict | None]]:
     """One clip's frames; returns its masks, by instance and frame, for `write_tables`."""
     frames, ids = clip_frames(clip)
-    first = clip.scene.sentences[0].instance
+    first = clip.scene.target.instance
     if "null_rle" in traps and clip.k == 0:
         hide_first(clip, frames, ids)
     stems = [f"{k:05d}" for k in range(len(frames))]
@@ -61,7 +57,7 @@ def write_tables(part: Path, todo: list[Clip], facts: list[dict], traps: Sequenc
         videos, masks = tables[_folder(clip)]
         numbers = {instance: next(ids) for instance in own}
         masks |= {str(numbers[instance]): rles for instance, rles in own.items()}
-        said, first = {}, clip.scene.sentences[0].instance
+        said, first = {}, clip.scene.target.instance
         for k, s in enumerate(clip.scene.sentences):
             parts = [s.instance] + [0] * (0 in numbers and s.instance == first)
             said[str(k)] = {"exp": s.text, "obj_id": [s.instance - 1], "anno_id": [numbers[n] for n in parts]}

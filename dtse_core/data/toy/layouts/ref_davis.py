@@ -24,12 +24,7 @@ TRAPS = {  # what is odd in the genuine files, by name
     "both_masks": "the masks of 2017 too, which differ by a pixel and have no void",
     "no_semantics": "no davis_semantics.json",
 }
-
-
-def rename(names: list[str], traps: Sequence[str]) -> list[str]:
-    """The clips' names with those that are mistyped in the texts."""
-    odd = list(REPAIRS.values())[: len(names)] if "typo_names" in traps else []
-    return odd + names[len(odd) :]
+NAMES = {"typo_names": list(REPAIRS.values())}
 
 
 def write_clip(part: Path, clip: Clip, traps: Sequence[str]) -> None:

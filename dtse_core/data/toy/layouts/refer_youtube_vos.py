@@ -18,13 +18,9 @@ TRAPS = {  # what is odd in the genuine files, by name
     "no_test_json": "no meta_expressions.json for test",
     "no_meta": "no train/meta.json",
 }
+NAMES = {}
 STEP = 5  # between the numbers of listed frames
 UNLABELLED = {"val": "valid", "test": "test"}  # where a toy split stands once more
-
-
-def rename(names: list[str], traps: Sequence[str]) -> list[str]:
-    """The clips' names, which are ids like YouTube's already."""
-    return names
 
 
 def write_clip(part: Path, clip: Clip, traps: Sequence[str]) -> dict[str, dict]:

@@ -43,8 +43,8 @@ class Clip(NamedTuple):
 def layout_module(layout: str) -> ModuleType:
     """The module that writes a layout.
 
-    It has `TRAPS`; `rename`, the clips' names on disk; `write_clip`, which returns what the clip adds to the tables;
-    and `write_tables`, the files about all clips.
+    It has `TRAPS`; `NAMES`, those that a trap gives to the first clips, where * is the rest of the last clip's id;
+    `write_clip`, which returns what the clip adds to the tables; and `write_tables`, the files about all clips.
     """
     if layout not in LAYOUTS:
         raise ValueError(f"unknown layout {layout!r}; known: {', '.join(LAYOUTS)}")
@@ -84,8 +84,9 @@ def write_toy(
         return False
     worlds = (ToyWorld(split, count, seed, height, width) for split, count in clips.items())
     todo = [Clip(world.scene(k).video_id, world, k) for world in worlds for k in range(world.length)]
-    names = module.rename([clip.name for clip in todo], traps)
-    todo = [clip._replace(name=name) for clip, name in zip(todo, names, strict=True)]
+    rest = todo[-1].name[1:]
+    odd = [name.replace("*", rest) for trap, names in module.NAMES.items() if trap in traps for name in names]
+    todo = [clip._replace(name=name) for clip, name in zip(todo, odd, strict=False)] + todo[len(odd) :]
     splits = {split: [clip.name for clip in todo if clip.world.split == split] for split in clips}
     with written_whole(root, folder=True) as part:
         with processes(workers) as run:
@@ -103,7 +104,7 @@ def clip_frames(clip: Clip) -> tuple[np.ndarray, np.ndarray]:
 
 def hide_first(clip: Clip, frames: np.ndarray, ids: np.ndarray) -> None:
     """Takes the first sentence's object out of the first frames, in place: behind a gray screen of its shape."""
-    hidden = ids[:HIDDEN] == clip.scene.sentences[0].instance
+    hidden = ids[:HIDDEN] == clip.scene.target.instance
     frames[:HIDDEN][hidden], ids[:HIDDEN][hidden] = 128, 0
 
 
