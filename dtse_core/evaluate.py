@@ -107,9 +107,9 @@ def run_command(c: EvaluateCommand) -> dict:
             return {}
         protocol.finish(records, writer)
         if c.submission:
-            print(write_submission(folder, Path(c.submission), c.data.name, protocol.dataset, progress=True))
+            print(write_submission(folder, Path(c.submission), c.data.name, protocol.dataset))
         if c.pictures and records:
-            draw_cases(c.pictures, records, protocol.dataset, MaskReader(folder or c.masks, c.data.name), progress=True)
+            draw_cases(c.pictures, records, protocol.dataset, MaskReader(folder or c.masks, c.data.name))
     return protocol.summary(records, twins, c.baselines) | record_of(c, protocol)
 
 
@@ -137,7 +137,7 @@ def has_twins(data: DataConfig) -> bool:
 
 def validate_command(c: EvaluateCommand) -> None:
     """Prints the report on a zip. Raises `ValueError` if it breaks a rule."""
-    report = validate(c.validate, c.data.name, build_dataset(c.data, c.split, window=1), progress=True)
+    report = validate(c.validate, c.data.name, build_dataset(c.data, c.split, window=1))
     print(f"{c.validate} for {c.data.name}, split {c.split}\n{report}")
     if report.broken:
         raise ValueError(f"{c.validate} is not valid, it breaks {len(report.broken)} rules; see the list above")

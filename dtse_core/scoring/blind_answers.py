@@ -8,10 +8,10 @@ from ..metrics import region_similarity
 from ..shared.console import bars_hidden
 
 
-def constant_baselines(dataset, progress: bool = False) -> dict[str, float]:
+def constant_baselines(dataset) -> dict[str, float]:
     """Mean IoU of answers that read no sentence: everything, nothing, and the largest thing that moves."""
     ious = []
-    for k in tqdm(range(len(dataset)), "baselines", unit=" samples", disable=not progress or bars_hidden()):
+    for k in tqdm(range(len(dataset)), "baselines", unit=" samples", disable=bars_hidden()):
         clip = dataset[k]
         answers = np.ones_like(clip.mask), np.zeros_like(clip.mask), largest_moving(clip)
         ious.append([region_similarity(answer, clip.mask) for answer in answers])

@@ -19,7 +19,7 @@ from .records import Sample, VideoScore
 CASES = 10  # of either kind
 
 
-def draw_cases(folder: str | Path, records: Sequence, dataset, masks: MaskReader, progress: bool = False) -> int:
+def draw_cases(folder: str | Path, records: Sequence, dataset, masks: MaskReader) -> int:
     """Writes `worst_01_<case>.png` ... and `best_01_<case>.png` ... into `folder`; returns how many.
 
     `records` are in the data set's order. A video is drawn at its typical frame, and ranks by J&F.
@@ -32,7 +32,7 @@ def draw_cases(folder: str | Path, records: Sequence, dataset, masks: MaskReader
     names |= {f"best_{place:02}": k for place, k in enumerate(order[::-1][:CASES], 1)}
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, k in tqdm(names.items(), "pictures", disable=not progress or bars_hidden()):
+    for name, k in tqdm(names.items(), "pictures", disable=bars_hidden()):
         clip, mask = _case(scores[k], int(k), dataset, masks)
         figure = show_prediction(clip, mask)
         figure.savefig(folder / f"{name}_{clip.sample_id}.png", bbox_inches="tight")

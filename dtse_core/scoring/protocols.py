@@ -112,7 +112,7 @@ class Samples(Protocol):
         if not records:
             return {}
         result = summarize(records, twins, self.compare) | {"intervals": intervals(records, self.compare)}
-        return result | ({"baselines": constant_baselines(self.dataset, progress=True)} if baselines else {})
+        return result | ({"baselines": constant_baselines(self.dataset)} if baselines else {})
 
     def about(self) -> dict[str, Any]:
         return {"protocol": self.dataset.choices(), "counts": {"samples": len(self.dataset)}}

@@ -48,7 +48,7 @@ class Report:
         return "\n".join(lines)
 
 
-def write_submission(masks: Path, file: Path, home: str, dataset, progress: bool = False) -> Report:
+def write_submission(masks: Path, file: Path, home: str, dataset) -> Report:
     """Zips a folder that `MaskWriter` filled, and gives the file its name once it is valid.
 
     The same masks give the same bytes. Raises `ValueError` with the report if the zip is not valid.
@@ -59,13 +59,13 @@ def write_submission(masks: Path, file: Path, home: str, dataset, progress: bool
                 info = zipfile.ZipInfo(name)  # of 1980; stored, as PNG is compressed already
                 info.create_system, info.external_attr = 3, 0o100644 << 16
                 archive.writestr(info, (masks / name).read_bytes())
-        report = validate(part, home, dataset, progress)
+        report = validate(part, home, dataset)
         if report.broken:
             raise ValueError(f"the submission is not written, it would not be valid: {report}")
     return report
 
 
-def validate(file: str | Path, home: str, dataset, progress: bool = False) -> Report:
+def validate(file: str | Path, home: str, dataset) -> Report:
     """Checks a zip against every rule; `dataset` is the split that it answers.
 
     Raises `FileNotFoundError`, or `ValueError` for what is no whole zip.
@@ -82,7 +82,7 @@ def validate(file: str | Path, home: str, dataset, progress: bool = False) -> Re
         found = _by_key(entries, home, report)
         _compare(found, frames, _test_videos(home, dataset), report)
         shapes: dict[Path, tuple[int, int]] = {}  # sentences about a video share its frames
-        bar = tqdm(found.items(), "validating", unit=" masks", disable=not progress or bars_hidden())
+        bar = tqdm(found.items(), "validating", unit=" masks", disable=bars_hidden())
         for path, entry in ((frames[key], entry) for key, entry in bar if key in frames):
             shapes[path] = shapes.get(path) or image_shape(path)
             _judge_mask(entry, open_member, shapes[path], report)
