@@ -27,12 +27,17 @@ from .data.transforms import resize_frames
 from .decoder import mask_confidence, resize_logits
 from .model import DTSE, FrameMemory, join_frames, select_frame
 from .shared.console import bars_hidden, one_line_errors, parse, usable_device
-from .video.files import iterate_frames, video_fps, video_info
+from .video.files import EXAMPLE, find_video, iterate_frames, video_fps, video_info
 from .video.prediction import Segmentation, Step, Video
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 BATCH = 4  # frames of a file that go through the model together: half the time of `tiny`, no loss at `paper` size
+NOT_WRITTEN = {".avi", ".csv", ".jpeg", ".jpg", ".mkv", ".mov", ".npy", ".png", ".webm", ".zip"}  # nobody's folders
 LARGEST = 2**30  # bytes of masks that `segment` holds; beyond it `stream` is the way
+CAUTION = (
+    "this model has only seen drawn cartoons; on real footage its masks mean nothing, however high their confidence. "
+    "Train one on real clips: python -m dtse_core.train --preset colab"
+)
 
 
 class ReferringVideoPredictor:
@@ -47,6 +52,7 @@ class ReferringVideoPredictor:
             raise ValueError(f"precision is {precision!r}; it must be one of {', '.join(PRECISIONS)}")
         self.device, self.dtype = usable_device(device), PRECISIONS[precision]
         self.model, self.tokenizer, self.data = model.to(self.device, self.dtype).eval(), tokenizer, data
+        self.cautioned = False  # `caution` has been said
 
     @classmethod
     def from_pretrained(
@@ -60,38 +66,53 @@ class ReferringVideoPredictor:
         data, tokenizer = read_run_config(folder).data, read_tokenizer(folder)
         return cls(DTSE.from_pretrained(folder), tokenizer, data, device, precision)
 
+    @property
+    def caution(self) -> str:
+        """What to know before trusting a mask on real footage: "" unless the model was trained on drawn clips alone."""
+        return CAUTION if self.data.name == "toy" else ""
+
     def segment(
         self, video: Video, expression: str | Sequence[str], progress: bool = False
     ) -> Segmentation | list[Segmentation]:
         """Masks for every frame; a list of expressions gives a list of results.
 
         `video` is a video file, a folder of frames, frames `(T, H, W, 3)` uint8, or "example", a clip that ships
-        with the package. Raises `ValueError` for
-        frames or expressions that cannot be used and for a file whose masks would take more than 1 GiB,
-        `FileNotFoundError` for a missing file.
+        with the package. A `caution` is said as `stream` says it. Raises `ValueError` for frames or expressions that
+        cannot be used and for a file whose masks would take more than 1 GiB, `FileNotFoundError` for a missing file.
         """
         from tqdm import tqdm
 
         expressions = [expression] if isinstance(expression, str) else list(expression)
         refuse_long(video, len(expressions))
-        steps = tqdm(
-            self.stream(iterate_frames(video), expressions), unit=" frames", disable=not progress or bars_hidden()
-        )
+        steps = tqdm(self.stream(video, expressions), unit=" frames", disable=not progress or bars_hidden())
         masks, confidence = zip(*((s.masks, s.confidence) for s in steps), strict=True)
         masks, confidence = np.stack(masks, 1), np.stack(confidence, 1)  # (S, T, H, W), (S, T)
         fps = video_fps(video)
         results = [Segmentation(e, masks[k], confidence[k], video, fps) for k, e in enumerate(expressions)]
         return results[0] if isinstance(expression, str) else results
 
-    @torch.inference_mode()
-    def stream(self, frames: Iterable[np.ndarray], expression: str | Sequence[str], batch: int = 1) -> Iterator[Step]:
-        """Yields a `Step` per frame in constant memory, `offset` frames behind the input (none if causal).
+    def stream(
+        self, video: Video | Iterable[np.ndarray], expression: str | Sequence[str], batch: int = 1
+    ) -> Iterator[Step]:
+        """Gives a `Step` per frame in constant memory, `offset` frames behind the input (none if causal).
 
-        `batch` frames are read and answered together, which saves time but delays the first of them.
+        `video` is what `segment` takes, or an iterator of frames. `batch` frames are read and answered together,
+        which saves time but delays the first of them. A model's `caution` is said on standard error, once in its
+        life, before a file, a folder or an iterator is answered; not for arrays, which lessons draw, nor for
+        "example", which is drawn. Raises as `segment` does, without a limit of length.
         """
         expressions = [expression] if isinstance(expression, str) else list(expression)
         refuse_unknown(expressions, self.tokenizer)
-        ids, word_mask = (x.to(self.device) for x in tokenize(expressions, self.tokenizer, self.data.max_words))
+        ids, word_mask = tokenize(expressions, self.tokenizer, self.data.max_words)
+        frames = iterate_frames(video)
+        if self.caution and not self.cautioned and may_be_footage(video):
+            self.cautioned = True
+            print(f"note: {self.caution}", file=sys.stderr)
+        return self._stream(frames, ids.to(self.device), word_mask.to(self.device), batch)
+
+    @torch.inference_mode()
+    def _stream(self, frames: Iterable[np.ndarray], ids: Tensor, word_mask: Tensor, batch: int) -> Iterator[Step]:
+        """The steps of S sentences: `ids` and `word_mask (S, N)`."""
         L = self.model.encoder.read_sentence(ids, word_mask)  # (S, N, D)
         window = self.model.config.window if self.model.uses_references else 1
         ahead = 0 if self.model.config.causal else window // 2 * self.data.frame_offset
@@ -144,6 +165,13 @@ class ReferringVideoPredictor:
             yield Step(t, frame, masks, probabilities, confidence)
 
 
+def may_be_footage(video: Video | Iterable[np.ndarray]) -> bool:
+    """True for files, folders and iterators, for all that is not an array in memory or the drawn example."""
+    if isinstance(video, str | Path):
+        return find_video(video) != EXAMPLE
+    return not isinstance(video, np.ndarray | list | tuple)
+
+
 def refuse_long(video: Video, expressions: int) -> None:
     """Raises `ValueError` for a video file whose masks would fill the memory."""
     if isinstance(video, str | Path):
@@ -179,6 +207,13 @@ def unknown_words(expression: str, tokenizer) -> list[str]:
         return max(map(len, pieces)) > 1 and any(p[:2] == "##" and len(p) > 3 for p in tokenizer.get_vocab())
 
     return [word for word in clean_expression(expression).split() if not known(word)]
+
+
+def notes_on_words(expressions: Sequence[str], tokenizer) -> Iterator[str]:
+    """A line for each sentence with words that the model does not know."""
+    for text in expressions:
+        if unknown := unknown_words(text, tokenizer):
+            yield f"note: the model does not know {', '.join(unknown[:5])} in {text[:60]!r}"
 
 
 def refuse_unknown(expressions: Sequence[str], tokenizer) -> None:
@@ -220,12 +255,14 @@ class PredictCommand:
 
 
 def parse_command(arguments: Sequence[str] | None = None) -> PredictCommand:
-    """The command line. Raises `ValueError` if there is no expression."""
+    """The command line. Raises `ValueError` if there is no expression, or for an `out` that is not written."""
     from tyro.conf import PositionalRequiredArgs
 
     command = parse(PredictCommand, "python -m dtse_core.predict", arguments, config=(PositionalRequiredArgs,))
     if not command.expressions:
         raise ValueError('no expression given; put one in quotes after the video, such as "the dog on the left"')
+    if Path(command.out).suffix.lower() in NOT_WRITTEN:
+        raise ValueError(f"out is {command.out!r}; it must end in .mp4 or .gif or name a folder")
     return command
 
 
@@ -234,20 +271,16 @@ def main() -> None:
     """Command line."""
     from tqdm import tqdm
 
-    from .video.export import write_prediction  # what draws is loaded for those who want drawings
+    from .video.export import summary, write_prediction  # what draws is loaded for those who want drawings
 
     command = parse_command()
     predictor = ReferringVideoPredictor.from_pretrained(command.checkpoint, command.device, command.precision)
-    for expression in command.expressions:
-        if unknown := unknown_words(expression, predictor.tokenizer):
-            print(f"note: the model does not know {', '.join(unknown[:5])} in {expression[:60]!r}", file=sys.stderr)
-    steps = predictor.stream(iterate_frames(command.video), command.expressions, BATCH)
+    for note in notes_on_words(command.expressions, predictor.tokenizer):
+        print(note, file=sys.stderr)
+    steps = predictor.stream(command.video, command.expressions, BATCH)
     steps = tqdm(steps, unit=" frames", disable=bars_hidden())
     table = write_prediction(steps, command.expressions, Path(command.out), video_fps(command.video))
-    print("confidence   area  expression")
-    for expression, (confidence, area) in zip(command.expressions, table, strict=True):
-        print(f"{confidence:10.3f} {area:6.1%}  {expression}")
-    print(f"written: {command.out}")
+    print(f"{summary(command.expressions, table)}\nwritten: {command.out}")
 
 
 if __name__ == "__main__":

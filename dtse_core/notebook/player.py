@@ -13,12 +13,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..predict import BATCH, ReferringVideoPredictor
+from ..predict import BATCH, ReferringVideoPredictor, notes_on_words
 from ..shared.files import written_whole
-from ..video.export import write_prediction
-from ..video.files import iterate_frames, video_fps
+from ..video.export import summary, write_prediction
+from ..video.files import video_info
 from ..video.overlay import MASK_COLORS
-from .lesson import headless
+from .lesson import headless, progress
 
 LARGEST = 8_000_000  # bytes of a film that is put into a page
 
@@ -88,9 +88,10 @@ def uploads(value: Any) -> dict[str, bytes]:
 
 
 def ask(predictor: ReferringVideoPredictor, out: str | Path, expressions: Sequence[str] = ()) -> Any:
-    """A panel: a video to upload, sentences (one a line) and a button "Segment"; then the film and a button "Save".
+    """A panel: a video to upload, sentences (one a line) and a button "Segment", below the predictor's `caution`.
 
-    None without a front end.
+    While it works it shows how many frames are done; then confidence and area of each sentence, the film and a button
+    "Save". None without a front end.
     """
     if not live():
         return None
@@ -110,11 +111,16 @@ def ask(predictor: ReferringVideoPredictor, out: str | Path, expressions: Sequen
         video.write_bytes(content)
         shutil.rmtree(folder, ignore_errors=True)
         sentences = [line for line in text.value.splitlines() if line.strip()] or [""]
-        steps = predictor.stream(iterate_frames(video), sentences, BATCH)
-        write_prediction(steps, sentences, folder, video_fps(video))
+        for note in notes_on_words(sentences, predictor.tokenizer):
+            print(note)
+        info = video_info(video)
+        steps = progress(predictor.stream(video, sentences, BATCH), "frames", info.length)
+        print(summary(sentences, write_prediction(steps, sentences, folder, info.fps)))
         display(play(folder / "overlay.mp4", sentences), save_button(folder, out))
 
-    return widgets.VBox([chosen, text, _button("Segment", segment)])
+    predictor.cautioned = True  # here, for as long as the panel stands
+    caution = widgets.HTML(f"<b>{html.escape(predictor.caution)}</b>")
+    return widgets.VBox([caution, chosen, text, _button("Segment", segment)])
 
 
 def _button(description: str, act: Callable[[], None]) -> Any:

@@ -69,24 +69,24 @@ def write_prediction(steps: Iterable[Step], expressions: Sequence[str], out: str
     leaves nothing that looks finished. Raises `FileExistsError` for a folder that is not empty.
     """
     out = Path(out)
-    preview, rows = Preview(), []
+    ending, preview, rows = out.suffix.lower(), Preview(), []
 
     def drawn(folder: Path | None = None) -> Iterator[np.ndarray]:
         for step in steps:
             areas = step.masks.mean((1, 2))
             rows.extend((step.index, k, c, a) for k, (c, a) in enumerate(zip(step.confidence, areas, strict=True)))
-            if out.suffix != ".mp4":
+            if ending != ".mp4":
                 preview.add(step.frame, step.masks)
             if folder:
                 for k, mask in enumerate(step.masks):
                     save_mask(folder / str(k) / f"{step.index:05d}.png", mask)
             yield overlay_all(step.frame, step.masks)
 
-    if out.suffix == ".gif":
+    if ending == ".gif":
         for _ in drawn():
             pass
         preview.save(out, expressions, fps)
-    elif out.suffix == ".mp4":
+    elif ending == ".mp4":
         write_video(out, drawn(), fps, quality=23)
     else:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -99,6 +99,12 @@ def write_prediction(steps: Iterable[Step], expressions: Sequence[str], out: str
             head = "frame,expression,confidence,area"
             np.savetxt(folder / TABLE, rows, ["%d", "%d", "%.6f", "%.6f"], ",", header=head, comments="")
     return np.array(rows)[:, 2:].reshape(-1, len(expressions), 2).mean(0)
+
+
+def summary(expressions: Sequence[str], table: np.ndarray) -> str:
+    """What `write_prediction` returned as lines: mean confidence and mean area of each expression."""
+    rows = (f"{confidence:10.3f} {area:6.1%}  {e}" for e, (confidence, area) in zip(expressions, table, strict=True))
+    return "\n".join(["confidence   area  expression", *rows])
 
 
 def read_confidence(folder: str | Path) -> np.ndarray:

@@ -41,7 +41,7 @@ def video_info(path: str | Path) -> VideoInfo:
     Raises `FileNotFoundError` if there is nothing at `path`, `ValueError` if it is empty, damaged, cut short or no
     video.
     """
-    path = _existing(path)
+    path = find_video(path)
     if path.is_dir():
         files = frame_files(path)
         height, width = read_rgb(files[0]).shape[:2]
@@ -68,7 +68,7 @@ def read_frames(path: str | Path, indices: Iterable[int], backend: str = "auto")
     """
     if backend not in ("auto", "decord", "pyav"):
         raise ValueError(f"unknown video backend {backend!r}; it must be auto, decord or pyav")
-    path, indices = _existing(path), [int(i) for i in indices]
+    path, indices = find_video(path), [int(i) for i in indices]
     info = video_info(path)
     wanted = sorted(set(indices))
     if not wanted or wanted[0] < 0 or wanted[-1] >= info.length:
@@ -97,7 +97,7 @@ def iterate_frames(video: str | Path | np.ndarray | Iterable[np.ndarray]) -> Ite
     """
     if not isinstance(video, str | Path):
         return iter(video)
-    path = _existing(video)
+    path = find_video(video)
     video_info(path)
     if path.is_dir():
         return map(read_rgb, frame_files(path))
@@ -151,7 +151,8 @@ def frame_files(folder: str | Path) -> list[Path]:
     return sorted(files, key=lambda f: [(int(t), t) if t.isdecimal() else (-1, t) for t in re.split(r"(\d+)", f.name)])
 
 
-def _existing(path: str | Path) -> Path:
+def find_video(path: str | Path) -> Path:
+    """The file or folder that a path stands for. Raises `FileNotFoundError`, or `ValueError` for an empty file."""
     path = Path(path)
     if path == Path("example") and not path.exists():
         return EXAMPLE

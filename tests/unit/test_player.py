@@ -91,16 +91,23 @@ def test_the_panel_segments_an_upload(tmp_path, front_end, monkeypatch, capsys):
     shown = []
     monkeypatch.setattr(IPython.display, "display", lambda *objects: shown.extend(objects))
     panel = ask(predictor, tmp_path / "out", ["the dog"])
-    chosen, text, segment = panel.children
+    caution, chosen, text, segment = panel.children
+    assert "only seen drawn cartoons" in caution.value
     segment.children[0].click()
     assert capsys.readouterr().out.endswith("error: choose a video first\n")
     clip = write_video(tmp_path / "clip.mp4", np.zeros((3, 20, 30, 3), np.uint8), 5)
     file = {"type": "", "size": 1, "last_modified": datetime(2026, 1, 1)}
     chosen.set_trait("value", (file | {"name": "../clip.mp4", "content": clip.read_bytes()},))
-    text.value = "the dog\n\nthe ball\n"
+    text.value = "the dog\n\nthe striped ball\n"
     segment.children[0].click()
+    said = capsys.readouterr()
+    assert "note: the model does not know striped in 'the striped ball'" in said.out and said.err == ""
+    assert re.search(r"frames: 100%.* 3/3 ", said.out), said.out
+    assert re.search(
+        r"confidence   area  expression\n +[01]\.\d{3} .*%  the dog\n +[01]\.\d{3} .*  the striped ball", said.out
+    )
     film, button = shown
-    assert "the ball" in film.data and "video/mp4" in film.data
+    assert "the striped ball" in film.data and "video/mp4" in film.data
     button.children[0].click()
     assert video_length(tmp_path / "out" / "overlay.mp4") == 3
     assert [f.name for f in sorted((tmp_path / "out").iterdir())][:2] == ["0", "1"]

@@ -238,6 +238,41 @@ def test_a_sentence_of_unknown_words_alone_is_refused_and_a_mixed_one_is_noted(
     assert "note: the model does not know zebra in 'the zebra'" in capsys.readouterr().err
 
 
+def test_a_model_of_drawn_clips_says_so_once_before_it_answers_what_may_be_footage(video, tmp_path, capsys):
+    clip = write_video(tmp_path / "clip.mp4", video[:2], 30)
+    (tmp_path / "frames").mkdir()
+    for k, frame in enumerate(video[:2]):
+        Image.fromarray(frame).save(tmp_path / "frames" / f"{k}.png")
+    for source in (clip, str(clip), tmp_path / "frames", iter(video[:2]), (frame for frame in video[:2])):
+        predictor = make_predictor()
+        for drawn in (video[:2], list(video[:2]), "example"):
+            next(predictor.stream(drawn, "ball"))
+        predictor.segment(video[:2], "ball")
+        assert capsys.readouterr().err == ""
+        next(predictor.stream(source, "ball"))
+        assert capsys.readouterr().err == f"note: {predictor.caution}\n"
+        predictor.segment(clip, "ball")
+        assert capsys.readouterr().err == ""
+    predictor = make_predictor()
+    predictor.segment(clip, "ball")
+    assert "only seen drawn cartoons" in capsys.readouterr().err
+
+
+def test_a_model_of_real_clips_says_nothing_and_the_shipped_one_does(video, capsys):
+    predictor = make_predictor(**{"data.name": "a2d"})
+    next(predictor.stream(iter(video), "ball"))
+    assert predictor.caution == "" and capsys.readouterr().err == ""
+    assert "cartoons" in ReferringVideoPredictor.from_pretrained("tiny", "cpu").caution
+
+
+def test_the_command_cautions_on_standard_error_before_it_writes(real_clips, tmp_path, monkeypatch, capsys):
+    run_command(monkeypatch, real_clips["carphone_pristine"], "the dog", f"--out={tmp_path / 'OUT.MP4'}")
+    said = capsys.readouterr()
+    assert said.err.startswith("note: this model has only seen drawn cartoons") and said.err.count("note: ") == 1
+    assert re.search(r"confidence   area  expression\n +[01]\.\d{3} +\d+\.\d%  the dog\nwritten", said.out)
+    assert video_length(tmp_path / "OUT.MP4") > 1
+
+
 def test_masks_that_would_fill_the_memory_are_refused_before_the_work_begins(predictor, tmp_path, monkeypatch):
     clip = write_video(tmp_path / "clip.mp4", np.zeros((4, 20, 30, 3), np.uint8), 30)
     monkeypatch.setattr(predict, "LARGEST", 2 * 4 * 20 * 30)
@@ -263,14 +298,17 @@ def test_a_frame_of_4k_goes_through_at_its_own_size(predictor):
         (["{hollow}", "ball"], "hollow holds no frames"),
         (["{clip}", "ball", "--checkpoint=nowhere"], "nowhere"),
         (["{clip}"], "no expression"),
+        (["{clip}", "ball", "--out=a.avi"], "out is 'a.avi'; it must end in .mp4 or .gif or name a folder"),
+        (["{clip}", "ball", "--out="], "out is ''; it must be a name, not empty"),
     ],
 )
 def test_the_command_answers_bad_input_with_one_line(arguments, message, tmp_path, real_clips, monkeypatch, capsys):
     places = {"clip": real_clips["carphone_pristine"], "letter": tmp_path / "letter.mp4", "hollow": tmp_path / "hollow"}
     places["letter"].write_text("no video at all")
     places["hollow"].mkdir()
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stop:
-        run_command(monkeypatch, *(a.format(**places) for a in arguments), f"--out={tmp_path / 'out.mp4'}")
+        run_command(monkeypatch, *(a.format(**places) for a in ("--out=out.mp4", *arguments)))
     error = capsys.readouterr().err.strip()
     assert stop.value.code == 1 and message in error.splitlines()[-1]
     assert error.splitlines()[-1].startswith("error: ") and "Traceback" not in error
