@@ -67,7 +67,7 @@ def parse_command(arguments: Sequence[str]) -> EvaluateCommand:
     default = EvaluateCommand(checkpoint=name)
     if asks_model and not {"-h", "--help"} & set(arguments):
         default = replace(default, data=read_run_config(checkpoint_folder(name)).data)
-    c = parse(EvaluateCommand, "python -m dtse_core.evaluate", arguments, default)
+    c = parse(EvaluateCommand, "python -m dtse_core.evaluate", arguments, default, description=__doc__)
     if c.data.name == "toy" and c.data.root != default.data.root:
         raise ValueError(f"--data.root {c.data.root} is not read by --data.name toy; add --data.name a2d")
     if (c.submission or c.validate) and c.data.name not in HOMES:

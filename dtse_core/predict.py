@@ -258,7 +258,8 @@ def parse_command(arguments: Sequence[str] | None = None) -> PredictCommand:
     """The command line. Raises `ValueError` if there is no expression, or for an `out` that is not written."""
     from tyro.conf import PositionalRequiredArgs
 
-    command = parse(PredictCommand, "python -m dtse_core.predict", arguments, config=(PositionalRequiredArgs,))
+    form = {"description": __doc__, "config": (PositionalRequiredArgs,)}
+    command = parse(PredictCommand, "python -m dtse_core.predict", arguments, **form)
     if not command.expressions:
         raise ValueError('no expression given; put one in quotes after the video, such as "the dog on the left"')
     if Path(command.out).suffix.lower() in NOT_WRITTEN:

@@ -33,7 +33,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from ..config import RunConfig, nearest, with_settings
+from ..config import Positive, RunConfig, checked, nearest, with_settings
 from ..notebook.parameters import check_parameters
 from ..shared.files import write_json
 from .runner import parameters_of, run_notebook
@@ -46,7 +46,7 @@ LABELS = {
     "budget": str,  # what the variant has in common with those it is compared with: "steps", "seconds", "1,200 steps"
     "against": str,  # the variant that it is compared with; by default the first of the grid
 }
-GRID_KEYS = {**BLOCK_KEYS, "notebook": str, "minutes": int | float, "blocks": list}
+GRID_KEYS = {**BLOCK_KEYS, "notebook": str, "minutes": Positive, "blocks": list}
 RESULT = "result.json"  # in a run's folder; written last, so that a run without it did not end
 
 
@@ -182,8 +182,7 @@ def _require_keys(table: Any, known: dict[str, Any], where: str) -> None:
     for key, value in table.items():
         if key not in known:
             raise ValueError(f"{where}: unknown key {key}{nearest(key, known)}; it may be one of {', '.join(known)}")
-        if not isinstance(value, known[key]):
-            raise ValueError(f"{where}: {key} is {value!r}, which is no {getattr(known[key], '__name__', 'number')}")
+        checked(f"{where}: {key}", value, known[key])
     for group in table.get("zips", []):
         if not isinstance(group, dict) or not all(isinstance(some, list) for some in group.values()):
             raise ValueError(f"{where}: zips holds tables of lists; found {group!r}")
