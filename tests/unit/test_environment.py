@@ -87,8 +87,8 @@ def test_locked_versions_run_on_the_python_of_debian_12():
     for name, pin in pins(WHOLE).items():
         with suppress(PackageNotFoundError):  # of another system
             if pin.specifier.contains(version(name)):
-                asked[name] = metadata(name)["Requires-Python"]
-    assert len(asked) > 150
+                asked[name] = metadata(name).get("Requires-Python")
+    assert len(asked) > 90
     assert {
         name: python for name, python in asked.items() if python and not SpecifierSet(python).contains("3.11.2")
     } == {}

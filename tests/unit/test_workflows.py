@@ -44,7 +44,7 @@ def test_one_notebook_that_fails_stops_no_other():
 def test_executed_copies_are_kept_also_of_a_failed_run(path):
     for name, job in jobs(path.stem).items():
         commands = " ".join(step.get("run", "") for step in job["steps"])
-        if "dtse_core.experiments.runner" in commands or "make tutorial" in commands or "make experiments" in commands:
+        if any(c in commands for c in ("experiments.runner", "make tutorial", "make experiments", "make test-colab")):
             kept = [s for s in job["steps"] if s.get("uses", "").startswith("actions/upload-artifact@")]
             assert kept and all(s["if"] == "always()" for s in kept), name
 
@@ -54,3 +54,25 @@ def test_the_smoke_grid_runs_on_every_push_and_the_other_workflows_when_they_sho
     when = {p.stem: yaml.safe_load(p.read_text())[True] for p in WORKFLOWS}  # YAML reads `on` as true
     assert "push" in when["ci"] and "push" in when["notebooks"] and "schedule" in when["nightly"]
     assert list(when["gpu"]) == ["workflow_dispatch"]
+
+
+def test_the_tutorial_runs_on_the_stock_pythons_of_three_systems():
+    job = jobs("ci")["tutorial"]
+    assert job["strategy"]["matrix"]["system"] == ["debian:12", "ubuntu:24.04", "debian:13"]  # 3.11.2, 3.12, 3.13
+    assert job["container"] == "${{ matrix.system }}" and not any("setup-python" in str(s) for s in job["steps"])
+    assert "make tutorial" in [s.get("run") for s in job["steps"]]
+
+
+def test_the_nightly_sees_what_readers_get_on_colab():
+    steps = jobs("nightly")["colab"]["steps"]
+    commands = " ".join(step.get("run", "") for step in steps)
+    assert [s["with"]["python-version"] for s in steps if "setup-python" in s.get("uses", "")] == ["3.13"]
+    assert "make test-colab LIST=runs/colab/pip-freeze.gpu.txt TORCH=listed" in commands  # its torch, too
+    assert "--published" in commands and "pip install" not in commands  # cells install what is missing, nobody else
+    assert "make test-colab" in [s.get("run") for s in jobs("ci")["colab"]["steps"]]
+
+
+def test_ci_executes_each_notebook_twice():
+    script = (ROOT / ".ci/run").read_text()
+    assert script.index("make tutorial") < script.index("make test EXECUTED=runs/tutorial")
+    assert "make test-colab" in script and "make test-pythons" in script
