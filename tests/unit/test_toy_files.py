@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -228,25 +229,32 @@ def test_the_loader_copes_with_every_quirk(tmp_path):
     assert train[0].evidence is None and train[0].twin_mask is None
 
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[1]), "COLUMNS": "160"}
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs the script in this process: its status, output and errors."""
 
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", [SCRIPT.name, *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(SCRIPT), run_name="__main__")
+        return end.value.code, *capsys.readouterr()
 
-def run(*arguments):
-    command = [sys.executable, SCRIPT, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=ENVIRONMENT)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setenv("COLUMNS", "160")
+    return call
 
 
 SETTINGS = ("--layout", "a2d", "--train", 1, "--test", 1, "--height", 32, "--width", 48, "--workers", 1)
 
 
-def test_the_script_writes_once_and_explains_itself(tmp_path):
+def test_the_script_writes_once_and_explains_itself(tmp_path, run):
     out = tmp_path / "deep" / "toy"
-    first, again = run(*SETTINGS, "--out", out), run(*SETTINGS, "--out", out)
-    assert (first.returncode, again.returncode) == (0, 0), first.stderr
-    assert f"{out}: 5 clips, written" in first.stdout and "already there with the same settings" in again.stdout
+    (first, wrote, _), (second, left, _) = run(*SETTINGS, "--out", out), run(*SETTINGS, "--out", out)
+    assert (first, second) == (0, 0)
+    assert f"{out}: 5 clips, written" in wrote and "already there with the same settings" in left
     for split in CLIPS:
         assert len(A2DSentences(out, split)) > 0
-    help_text = run("--help").stdout
+    _, help_text, _ = run("--help")
     for word in ("--layout", "--out", "--seed", "--train", "--test", "val, test, compositional", "a2d"):
         assert word in help_text
 
@@ -258,9 +266,9 @@ def test_the_script_writes_once_and_explains_itself(tmp_path):
         (("--height", "33"), "error: frames of 33x48"),
     ],
 )
-def test_the_script_says_what_is_wrong_in_one_line(tmp_path, arguments, said):
-    done = run(*SETTINGS, *arguments, "--out", tmp_path / "toy")
-    assert done.returncode == 1 and done.stderr.startswith(said) and done.stderr.count("\n") == 1
+def test_the_script_says_what_is_wrong_in_one_line(tmp_path, run, arguments, said):
+    status, _, error = run(*SETTINGS, *arguments, "--out", tmp_path / "toy")
+    assert status == 1 and error.startswith(said) and error.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
 
@@ -269,7 +277,7 @@ def test_a_stopped_script_leaves_nothing(tmp_path):
         [sys.executable, SCRIPT, "--out", tmp_path / "toy", "--train", "400", "--workers", "2"],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=ENVIRONMENT,
+        env=os.environ | {"PYTHONPATH": str(SCRIPT.parents[1])},
     )
     deadline = time.monotonic() + 60
     while not list(tmp_path.rglob("*.mp4")) and time.monotonic() < deadline:
