@@ -80,6 +80,7 @@ def local_sources(app, name: str, source: list[str]) -> None:
         source[0] = re.sub(r"(?m) (module|package)$", "", source[0]).replace(":maxdepth: 4", ":maxdepth: 1")
     if app.env.doc2path(name).suffix == ".ipynb":
         notebook = json.loads(source[0])
+        notebook["metadata"]["language_info"]["pygments_lexer"] = "ipython3"  # it knows magics
         for cell in notebook["cells"]:
             text = re.sub(VIEWER, "", "".join(cell["source"]))
             text = re.sub(BADGE, r"[\1](\2) · ", text).replace(" · \n", "\n")

@@ -19,7 +19,7 @@ RULES = [  # who, never imports, but for
     ([*PAPER, *LOOP, "training.*"], ["notebook*", "experiments*"], []),
     (["data.*"], ["scoring*", "training*", "metrics"], []),
     (["predict", "video.*"], ["scoring*"], []),
-    (["*"], ["data.toy*"], ["data.*", "notebook.*"]),  # notebook/: what draws figures
+    (["*"], ["data.toy*"], ["data", "data.*", "notebook.*"]),  # notebook/: what draws figures
     (["*"], ["data.prepare*"], ["data.prepare.*"]),  # reached by its command alone
 ]
 

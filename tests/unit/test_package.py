@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import dtse_core
+import dtse_core.data
 from dtse_core.shared import versions
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -16,24 +17,26 @@ VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 
 
 def test_tab_completion_offers_the_public_names_and_loads_none_of_them():
-    code = "import sys, dtse_core; print(*dir(dtse_core)); assert not {'torch', 'dtse_core.model'} & set(sys.modules)"
+    code = "import sys, dtse_core, dtse_core.data; print(*dir(dtse_core), *dir(dtse_core.data))"
+    code += "; assert not {'torch', 'dtse_core.model', 'dtse_core.data.a2d'} & set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    assert {*dtse_core.__all__, "__version__"} <= set(done.stdout.split())
+    assert {*dtse_core.__all__, "__version__", *dtse_core.data.__all__} <= set(done.stdout.split())
 
 
-def test_every_public_name_is_there_and_another_is_an_error_that_names_it():
-    for name in dtse_core.__all__:
-        assert getattr(dtse_core, name).__name__ == name
+@pytest.mark.parametrize("package", [dtse_core, dtse_core.data], ids=lambda p: p.__name__)
+def test_every_public_name_is_there_and_a_type_checker_sees_it_too(package):
+    for name in package.__all__:
+        assert getattr(package, name).__name__ == name
+    text = Path(package.__file__).read_text(encoding="utf-8")
+    imports = [line.split() for line in text.splitlines() if line.startswith("    from .")]
+    assert {name: module.lstrip(".") for _, module, _, name, _, _ in imports} == package._HOMES
+    assert (ROOT / "dtse_core/py.typed").is_file()
+
+
+def test_another_name_is_an_error_that_says_it():
     with pytest.raises(AttributeError, match="'dtse_core' has no attribute 'DTSEModel'"):
         dtse_core.DTSEModel  # noqa: B018
-
-
-def test_a_type_checker_sees_the_names_that_python_offers():
-    text = (ROOT / "dtse_core/__init__.py").read_text(encoding="utf-8")
-    imports = [line.split() for line in text.splitlines() if line.startswith("    from .")]
-    assert {name: module.lstrip(".") for _, module, _, name, _, _ in imports} == dtse_core._HOMES
-    assert (ROOT / "dtse_core/py.typed").is_file()
 
 
 def test_the_version_in_a_checkout_is_that_of_pyproject():
