@@ -35,9 +35,10 @@ WEIGHTS, CONFIG, RUN, WORDS, MARKS = FILES = (
 PACKAGED = Path(__file__).parent  # what ships with the package: "tiny"
 AGAIN = "copy the checkpoint again from the run that made it, or download it again"
 ANSWER = ("data.name", "data.size", "data.offset", "data.max_words")  # of run.json: what an answer depends on
+LARGEST = 2**26  # bytes of a JSON file here; the largest vocabularies take a quarter
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 Width = Annotated[int, Allowed("1 to 1048576", range(1, 2**20 + 1).__contains__)]  # channels, words; or layers:
-Depth = Annotated[int, Allowed("1 to 256", range(1, 257).__contains__)]
+Depth = Annotated[int, Allowed("1 to 64", range(1, 65).__contains__)]
 STREAMS: dict[str, dict[str, Any]] = {  # what a stream is built from, and what each setting may be
     "visual": {
         "model_type": Literal["resnet"],
@@ -185,8 +186,8 @@ def read_tokenizer(folder: str | Path):
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
-    found, rows = _read(file := Path(folder) / WORDS), read_model_config(folder).saved_streams["text"]["vocab_size"]
-    with _told(file, "does not hold a tokenizer"):
+    found, rows = _words(folder), read_model_config(folder).saved_streams["text"]["vocab_size"]
+    with _told(Path(folder) / WORDS, "does not hold a tokenizer"):
         tokenizer = Tokenizer.from_str(json.dumps(found))
         vocabulary, given = tokenizer.get_vocab(), tokenizer.encode("the dog").ids
         if not given or max(given + list(vocabulary.values())) >= rows:
@@ -197,6 +198,12 @@ def read_tokenizer(folder: str | Path):
             f"{Path(folder) / MARKS} names {strange[0]!r:.60}, which {WORDS} beside it does not have; {AGAIN}"
         )
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **marks)
+
+
+def _words(folder: str | Path) -> dict[str, Any]:
+    """What tokenizer.json holds, without how it last padded and cut: each call says that."""
+    found = _read(Path(folder) / WORDS)
+    return {name: value for name, value in found.items() if name not in ("padding", "truncation")}
 
 
 def _marks(folder: str | Path) -> dict[str, str]:
@@ -227,16 +234,16 @@ def model_sha256(folder: str | Path) -> str:
         for name, tensor in load_file(folder / WEIGHTS).items():
             content = hashlib.sha256(tensor.flatten().view(torch.uint8).numpy()).hexdigest()
             digests[name] = [str(tensor.dtype), list(tensor.shape), content]
-    # Each call to a tokenizer sets how it pads and cuts.
-    words = {name: value for name, value in _read(folder / WORDS).items() if name not in ("padding", "truncation")}
     config = dataclasses.asdict(read_model_config(folder))
-    whole = [digests, config, words, _marks(folder), read_run_config(folder).data.size]
+    whole = [digests, config, _words(folder), _marks(folder), read_run_config(folder).data.size]
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
 def _read(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise FileNotFoundError(f"{file} is missing; a checkpoint folder holds {', '.join(FILES)}: {AGAIN}")
+    if file.stat().st_size > LARGEST:
+        raise ValueError(f"{file} has {file.stat().st_size} bytes, more than such a file takes; {AGAIN}")
     return read_json(file)
 
 

@@ -150,6 +150,8 @@ def test_a_file_that_is_missing_empty_cut_short_or_of_another_kind_is_refused(co
     for content in spoilt:
         file.write_bytes(content)
         assert_refused(copy, name)
+    os.truncate(file, 2**26 + 1)
+    assert_refused(copy, name)
     file.unlink()
     if name != "model.safetensors":  # a folder without weights is not a checkpoint at all
         assert_refused(copy, name)
@@ -304,6 +306,15 @@ def test_the_tokenizer_is_the_one_that_training_used():
     assert own.unk_token == trained.unk_token and own.get_vocab() == trained.get_vocab()
 
 
+def test_how_a_tokenizer_padded_and_cut_last_does_not_matter(copy):
+    padding = {"strategy": "BatchLongest", "direction": "Left", "pad_to_multiple_of": 10**9}
+    padding |= {"pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"}
+    truncation = {"max_length": 2, "strategy": "LongestFirst", "stride": 0, "direction": "Right"}
+    changed(copy / "tokenizer.json", lambda t: t.update(padding=padding, truncation=truncation))
+    ids, _ = tokenize(["the dog on the left", "ball"], read_tokenizer(copy), 64)
+    assert torch.equal(ids, tokenize(["the dog on the left", "ball"], read_tokenizer(TINY), 64)[0])
+
+
 def test_the_model_s_sha256_knows_content_and_not_form(copy):
     shipped = model_sha256(TINY)
     assert re.fullmatch(r"[0-9a-f]{64}", shipped) and shipped != checkpoint_sha256(TINY)
@@ -313,7 +324,7 @@ def test_the_model_s_sha256_knows_content_and_not_form(copy):
     weights = load_file(copy / "model.safetensors")
     save_file(dict(reversed(weights.items())), copy / "model.safetensors", {"made": "again"})
     changed(copy / "run.json", lambda c: c.update({"train.seed": 7, "out": "elsewhere"}))
-    changed(copy / "tokenizer.json", lambda t: t.update(padding=None))
+    changed(copy / "tokenizer.json", lambda t: t.update(padding=None, truncation=None))
     assert model_sha256(copy) == shipped and checkpoint_sha256(copy) != checkpoint_sha256(TINY)
 
 
