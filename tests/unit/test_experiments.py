@@ -81,15 +81,15 @@ def test_a_crashed_run_is_tried_once_more_and_the_others_go_on(out, scheduler, c
 
 
 def test_a_stopped_grid_resumes_with_what_is_missing(out, scheduler, monkeypatch):
-    grid, real, seen = grid_of(out.parent, seeds=list(range(8))), experiments._Table.row, []
+    grid, real, seen = grid_of(out.parent, seeds=list(range(8))), experiments._line, []
 
-    def stop(table, *arguments):
+    def stop(*arguments):
         seen.append(arguments)
         if len(seen) == 3:
             raise KeyboardInterrupt
-        real(table, *arguments)
+        return real(*arguments)
 
-    monkeypatch.setattr(experiments._Table, "row", stop)
+    monkeypatch.setattr(experiments, "_line", stop)
     with pytest.raises(KeyboardInterrupt):
         run_grid(grid, out, scheduler=scheduler)
     done = (collect(grid, out)["runs"]["state"] == "ok").sum()
