@@ -11,8 +11,7 @@ from ..data.clip import ReferringClip
 from ..metrics import region_similarity
 from ..shared.console import bars_hidden
 from ..shared.files import read_images
-from ..video.film import bare_axes
-from ..video.overlay import LANGUAGE, overlay
+from ..video.film import film_strip
 from .mask_reader import MaskReader
 from .records import Sample, VideoScore
 
@@ -61,23 +60,7 @@ def _case(score: Sample | VideoScore, k: int, dataset, masks: MaskReader) -> tup
     return clip, masks.frame_mask(dataset, video, k, target.shape)
 
 
-def show_prediction(clip: ReferringClip, prediction: np.ndarray) -> "Figure":
-    """The sentence, the true mask, the probabilities and the predicted mask with its IoU.
-
-    `prediction` (H, W) at the mask's size: probabilities, or a bool mask (then without the third panel).
-    """
-    prediction = np.asarray(prediction)
-    mask = prediction if prediction.dtype == bool else prediction > 0.5
-    frame = clip.frames[clip.current]
-    panels = {"frame": frame, "true mask": overlay(frame, clip.mask)}
-    if prediction.dtype != bool:
-        panels["probability"] = prediction
-    panels[f"prediction: IoU {region_similarity(mask, clip.mask):.2f}"] = overlay(frame, mask)
-    figure, axes = bare_axes(1, len(panels), frame.shape, titled=True, headed=True)
-    for ax, (title, image) in zip(axes, panels.items(), strict=True):
-        shown = ax.imshow(image, vmin=0, vmax=1, cmap="cividis")
-        ax.set_title(title)
-        if image is prediction:
-            figure.colorbar(shown, ax=ax, fraction=0.046, pad=0.02, ticks=[0, 0.5, 1])
-    figure.suptitle(f'"{clip.expression}"', color=LANGUAGE, weight="bold", x=0.01, ha="left")
-    return figure
+def show_prediction(clip: ReferringClip, mask: np.ndarray) -> "Figure":
+    """The sentence, the true mask, and a predicted one (H, W) with its IoU."""
+    titles = "frame", "true mask", f"prediction: IoU {region_similarity(mask, clip.mask):.2f}"
+    return film_strip([clip.frames[clip.current]] * 3, [None, clip.mask, mask], titles, sentence=clip.expression)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .overlay import overlay, per_frame
+from .overlay import LANGUAGE, overlay, per_frame
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,25 +17,26 @@ def use_style() -> None:
     plt.style.use(Path(__file__).with_name("dtse.mplstyle"))
 
 
-def film_strip(frames, masks=None, titles: Sequence[str] | None = None, columns: int = 6) -> "Figure":
-    """Frames side by side, `columns` a row: `frames` T x (H, W, 3) uint8, `masks` T x (H, W) or None for none."""
+def film_strip(
+    frames, masks=None, titles: Sequence[str] | None = None, columns: int = 6, sentence: str = ""
+) -> "Figure":
+    """Frames side by side, `columns` a row, at most 8 inches wide, below a sentence if there is one.
+
+    `frames` T x (H, W, 3) uint8, `masks` T x (H, W), each of them None for none.
+    """
+    import matplotlib.pyplot as plt
+
     masks, titles = per_frame(masks, len(frames), "masks"), per_frame(titles, len(frames), "titles")
     drawn = [f if m is None else overlay(f, m) for f, m in zip(frames, masks, strict=True)]
     columns = min(columns, len(drawn))
-    figure, axes = bare_axes(-(-len(drawn) // columns), columns, drawn[0].shape, titled=any(titles))
-    for ax, image, title in zip(axes, drawn, titles, strict=False):
-        ax.imshow(image)
-        ax.set_title(title)
-    return figure
-
-
-def bare_axes(rows: int, columns: int, shape: tuple[int, ...], titled: bool, headed: bool = False):
-    """A figure at most 8 inches wide with bare axes in the shape of its images."""
-    import matplotlib.pyplot as plt
-
-    wide = min(8 / columns, 2.4)
-    height = rows * (wide * shape[0] / shape[1] + 0.22 * titled) + 0.25 * headed
+    rows, wide = -(-len(drawn) // columns), min(8 / columns, 2.4)
+    height = rows * (wide * drawn[0].shape[0] / drawn[0].shape[1] + 0.22 * any(titles)) + 0.25 * bool(sentence)
     figure, axes = plt.subplots(rows, columns, figsize=(wide * columns, height), squeeze=False)
     for ax in axes.flat:
         ax.set_axis_off()
-    return figure, axes.ravel().tolist()
+    for ax, image, title in zip(axes.flat, drawn, titles, strict=False):
+        ax.imshow(image)
+        ax.set_title(title)
+    if sentence:
+        figure.suptitle(f'"{sentence}"', color=LANGUAGE, weight="bold", x=0.01, ha="left")
+    return figure
