@@ -127,12 +127,10 @@ def guess(prompt: str, answer: str) -> None:
 def grade(answer: Any, expected: Any, slips: Mapping[str, Any] | None = None, tolerance: float = 1e-5) -> bool:
     """Says whether an exercise's answer is right, and names the likely slip if it is not. Never raises.
 
-    `answer` None, or a list that begins with it, means that the stub is untouched. `slips` maps a hint ("did you
-    divide by sqrt(d)?") to the wrong value which that slip produces. Values are numbers, arrays or tensors of any
-    one shape.
+    `slips` maps a hint ("did you divide by sqrt(d)?") to the wrong value which that slip produces. Values are
+    numbers, arrays or tensors of any one shape.
     """
-    first = answer[0] if isinstance(answer, list) and answer else answer
-    if first is None:
+    if untouched(answer):
         print("not attempted yet")
         return False
     if _close(answer, expected, tolerance):
@@ -145,6 +143,11 @@ def grade(answer: Any, expected: Any, slips: Mapping[str, Any] | None = None, to
     shape, wanted = np.shape(_array(answer)), np.shape(_array(expected))
     print("✗ not yet: " + (f"the shape is {shape}, expected {wanted}" if shape != wanted else "the values differ"))
     return False
+
+
+def untouched(answer: Any) -> bool:
+    """True if an exercise's stub is as it was: it answers None, or None to the first of several cases."""
+    return answer is None or (isinstance(answer, list) and len(answer) > 0 and answer[0] is None)
 
 
 def progress(iterable: Iterable[Item], what: str, total: int | None = None) -> Iterable[Item]:
