@@ -24,14 +24,15 @@ from .data.build import build_dataset, scored_split
 from .scoring.answers import ModelAnswers
 from .scoring.mask_files import MaskWriter, folder_for_masks
 from .scoring.mask_reader import MaskReader
-from .scoring.pictures import draw_cases
+from .scoring.pictures import PICTURES, draw_cases
 from .scoring.protocols import Protocol, protocol_for
-from .scoring.submission import HOMES, validate, write_submission
+from .scoring.submission import HOMES, SUBMISSION, validate, write_submission
 from .scoring.tables import format_markdown, format_table
 from .shared.console import argument, one_line_errors, parse, usable_device
-from .shared.files import write_json
-from .shared.versions import versions
+from .shared.files import PAGE, require_ours, write_json, written_whole
+from .shared.versions import RESULT_KEYS, versions
 from .training.batches import plain_worker_errors
+from .video.prediction import MASKS
 
 SAMPLED = ("toy", "a2d", "jhmdb")  # sets whose frames are scored one by one
 
@@ -75,10 +76,18 @@ def parse_command(arguments: Sequence[str]) -> EvaluateCommand:
     for option, fits in (("baselines", c.data.name in SAMPLED), ("first_appearance", c.data.name in HOMES)):
         if getattr(c, option) and not fits:
             raise ValueError(f"--{option.replace('_', '-')} means nothing on --data.name {c.data.name}; leave it out")
-    for option in ("json", "markdown", "submission"):
-        if (file := getattr(c, option)) and Path(file).is_dir():
-            raise ValueError(f"--{option} {file} is a folder; name a file in it")
     return replace(c, split=c.split or ("valid" if c.submission or c.validate else scored_split(c.data)))
+
+
+def require_places(c: EvaluateCommand) -> None:
+    """Raises an error as `require_ours` does, before the work begins, for what must not be written to."""
+    inputs = c.masks, c.data.root, checkpoint_folder(c.checkpoint) if not c.masks else ""
+    for file, mark in ((c.json, RESULT_KEYS), (c.markdown, PAGE), (c.submission, SUBMISSION)):
+        if file:
+            require_ours(file, mark, inputs=inputs)
+    for folder, mark in ((c.pictures, PICTURES), (c.save_masks, MASKS)):
+        if folder:
+            require_ours(folder, mark, folder=True, inputs=inputs)
 
 
 def run_command(c: EvaluateCommand) -> dict:
@@ -150,10 +159,10 @@ def show(c: EvaluateCommand, result: dict) -> None:
     print("\n".join(f"{name}: {value}" for name, value in (result["protocol"] | result["counts"]).items()))
     print(format_table(result) if "metrics" in result else "no masks to score with: predictions alone")
     if c.json:
-        write_json(c.json, result)
+        write_json(c.json, result, RESULT_KEYS)
     if c.markdown:
-        Path(c.markdown).parent.mkdir(parents=True, exist_ok=True)
-        Path(c.markdown).write_text(format_markdown(result), encoding="utf-8")
+        with written_whole(c.markdown, PAGE) as part:
+            part.write_text(f"<!-- {PAGE} -->\n{format_markdown(result)}", encoding="utf-8")
     written = (c.json, c.markdown, c.pictures, c.save_masks, c.submission)
     print("\n".join(f"written: {path}" for path in written if path))
 
@@ -164,8 +173,10 @@ def main() -> None:
     command = parse_command(sys.argv[1:])
     if command.validate:
         validate_command(command)
-    elif result := run_command(command):
-        show(command, result)
+    else:
+        require_places(command)
+        if result := run_command(command):
+            show(command, result)
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 

@@ -272,9 +272,10 @@ def main() -> None:
     """Command line."""
     from tqdm import tqdm
 
-    from .video.export import summary, write_prediction  # what draws is loaded for those who want drawings
+    from .video.export import require_place, summary, write_prediction  # what draws is loaded for who wants drawings
 
     command = parse_command()
+    require_place(command.out, command.video)
     predictor = ReferringVideoPredictor.from_pretrained(command.checkpoint, command.device, command.precision)
     for note in notes_on_words(command.expressions, predictor.tokenizer):
         print(note, file=sys.stderr)

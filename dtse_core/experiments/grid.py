@@ -36,6 +36,7 @@ from typing import Any
 from ..config import Positive, RunConfig, checked, nearest, with_settings
 from ..notebook.parameters import check_parameters
 from ..shared.files import write_json
+from ..shared.versions import RESULT_KEYS
 from .runner import parameters_of, run_notebook
 
 MOST_RUNS = 5000
@@ -132,7 +133,7 @@ def carry_out(run: Run, notebook: str, folder: str, minutes: float, attempt: int
         after.children_user + after.children_system - before.children_user - before.children_system, 1
     )
     record["peak_memory"] = peak.bytes
-    write_json(Path(folder) / RESULT, record)
+    write_json(Path(folder) / RESULT, record, RESULT_KEYS)
     return record
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from PIL import Image
 
+from ..shared.files import PAGE, written_whole
+
 _STYLE = """
 :root { color-scheme: light; --ink: #1b2733; --soft: #5b6b7a; --line: #e3e8ed; --blue: #0072B2; }
 body { margin: 0 auto; max-width: 58rem; padding: 2.5rem 1.25rem 4rem; color: var(--ink); background: #fff;
@@ -48,7 +50,15 @@ def write_html(notebook: Any, path: Path) -> None:
 
     # Not with embed_images: it closes `<details>` at the first blank line, and the solutions stand open.
     page, _ = Exporter().from_notebook_node(notebook, {"metadata": {"name": path.stem}})
-    path.write_text(re.sub(r'(href="\d\d_\w+)\.ipynb', r"\1.html", page), encoding="utf-8")
+    page = page.replace("<head>", f"<head><!-- {PAGE} -->", 1)
+    write_page(path, re.sub(r'(href="\d\d_\w+)\.ipynb', r"\1.html", page))
+
+
+def write_page(path: Path, text: str) -> Path:
+    """Writes a page that has the mark of our pages."""
+    with written_whole(path, PAGE) as part:
+        part.write_text(text, encoding="utf-8")
+    return path
 
 
 def _badges(page: str) -> str:
@@ -107,11 +117,9 @@ def write_index(folder: Path) -> Path:
     rows = "\n".join(_row(r, folder) for r in results)
     good, claims = sum(r["ok"] for r in results), sum(r["claims"] for r in results)
     seconds = sum(r["seconds"] for r in results)
-    index = folder / "index.html"
     told = f"{good} of {len(results)} notebooks ran without an error and checked {claims} claims, in {seconds:.0f} s."
     head = '<th></th><th>notebook</th><th class="number">seconds</th><th class="number">claims</th><th></th>'
-    index.write_text(_page("dtse: the tutorial, executed", told, head, rows), encoding="utf-8")
-    return index
+    return write_page(folder / "index.html", _page("dtse: the tutorial, executed", told, head, rows))
 
 
 def comparison_page(title: str, about: str, rows: list[list[str]], sentences: list[str]) -> str:
@@ -126,7 +134,7 @@ def comparison_page(title: str, about: str, rows: list[list[str]], sentences: li
 def _page(title: str, about: str, head: str, rows: str, style: str = "", below: str = "") -> str:
     """A page with a heading, a sentence and a table; `head`, `rows` and `below` are HTML."""
     return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<html lang="en"><head><!-- {PAGE} --><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{html.escape(title)}</title><style>{_STYLE}{style}</style></head><body>
 <h1>{html.escape(title)}</h1>
 <p>{html.escape(about)}</p>

@@ -23,13 +23,15 @@ from tqdm import tqdm
 
 from ..config import nearest
 from ..shared.console import bars_hidden, one_line_errors
-from ..shared.files import written_whole
+from ..shared.files import OURS, PAGE, written_whole
 from .grid import Grid, Run, carry_out, read_grid, read_result
-from .pages import comparison_page
+from .pages import comparison_page, write_page
 
 if TYPE_CHECKING:
     import pandas as pd
 
+TABLE = f"table {OURS}"  # in the metadata of Parquet; CSV has none, and is known by its head
+RUNS_CSV = "^run,state,variant,group,budget,against,"
 ATTEMPTS = 2  # a run that crashed is tried once more
 CLIP_COLUMNS = ("clip", "video_id", "evidence", "intersection", "union", "on_target", "on_twin")
 PROVENANCE = ("error", "attempt", "claims", "seconds", "cpu_seconds", "peak_memory", "commit")
@@ -177,7 +179,8 @@ def write_tables(tables: "dict[str, pd.DataFrame]", folder: Path) -> list[Path]:
     for name, table in tables.items():
         for suffix in (".parquet", ".csv") if name == "runs" else (".parquet",):
             path = folder / f"{name}{suffix}"
-            with written_whole(path) as part:
+            table.attrs["written_by"] = TABLE
+            with written_whole(path, RUNS_CSV if suffix == ".csv" else TABLE) as part:
                 table.to_parquet(part) if suffix == ".parquet" else table.to_csv(part, index=False)
             written.append(path)
     return written
@@ -195,11 +198,10 @@ def write_report(tables: "dict[str, pd.DataFrame]", folder: Path, reference: str
     said = conclusions(all_differences(runs, tables["clips"], reference))
     done = f"{(runs['state'] == 'ok').sum()} of {len(runs)} runs."
     text = "\n".join([f"# {title}", "", done, "", *lines, "", *(f"- {s}" for s in said), ""])
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / "report.md", folder / "report.html"]
-    paths[0].write_text(text, encoding="utf-8")
-    paths[1].write_text(comparison_page(title, done, [head, *rows], said), encoding="utf-8")
-    return paths
+    return [
+        write_page(folder / "report.md", f"<!-- {PAGE} -->\n{text}"),
+        write_page(folder / "report.html", comparison_page(title, done, [head, *rows], said)),
+    ]
 
 
 def parse_command(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -7,17 +7,16 @@ afterwards compares what the notebook used with what was asked.
 """
 
 import argparse
-import json
 import os
 import re
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from tqdm import tqdm
@@ -25,12 +24,13 @@ from tqdm import tqdm
 from ..config import Count, Positive, checked
 from ..notebook.parameters import check_parameters, literals, read_parameters
 from ..shared.console import bars_hidden
-from ..shared.files import written_whole
-from ..shared.versions import commit, version
+from ..shared.files import ANY, OURS, PAGE, require_ours, write_json, written_whole
+from ..shared.versions import RESULT_KEYS, commit, version
 from .pages import fewer_colors, table, title, write_html, write_index
 
 # cuBLAS reads its variable when torch first uses it; the kernel inherits all of these
 ENVIRONMENT = {"DTSE_HEADLESS": "1", "CUBLAS_WORKSPACE_CONFIG": ":4096:8", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+COPY = f"copy {OURS}"  # in the metadata of an executed notebook
 PACKAGES = ("dtse", "torch", "transformers", "numpy", "papermill")
 
 
@@ -67,20 +67,44 @@ def run_notebook(
     there is no notebook.
     """
     import nbformat
+
+    path = Path(path)
+    asked = check_parameters(parameters or {}, parameters_of(path), path.name)
+    copy, page, record = kept = kept_files(path, Path(out_folder))
+    for file in kept:  # of an earlier run
+        file.unlink(missing_ok=True)
+    with TemporaryDirectory() as folder:
+        result, executed = _execute(path, Path(folder) / path.name, asked, timeout, course or Course(path.name))
+    if executed:
+        executed.metadata["written_by"] = COPY
+        with written_whole(copy, COPY) as part:
+            nbformat.write(executed, part)
+        write_html(executed, page)
+    write_json(record, asdict(result), RESULT_KEYS)
+    return result
+
+
+def kept_files(path: Path, out: Path) -> list[Path]:
+    """What a run of a notebook keeps in `out`: the executed copy, its page and its JSON.
+
+    Raises as `require_ours` does if one of these names is taken, or the copy would be the notebook itself.
+    """
+    marks = {".ipynb": COPY, ".html": PAGE, ".json": RESULT_KEYS}
+    for suffix, mark in marks.items():
+        require_ours(out / f"{path.stem}{suffix}", mark, inputs=[path])
+    return [out / f"{path.stem}{suffix}" for suffix in marks]
+
+
+def _execute(path: Path, copy: Path, asked: dict[str, Any], timeout: float, course: "Course") -> tuple[Result, Any]:
+    """Executes a notebook into `copy`; its result, and the executed notebook if there is one."""
+    import nbformat
     import papermill
 
-    path, out = Path(path), Path(out_folder)
-    asked = check_parameters(parameters or {}, parameters_of(path), path.name)
-    out.mkdir(parents=True, exist_ok=True)
-    copy = out / path.name
-    for suffix in (".ipynb", ".html", ".json"):  # of an earlier run
-        copy.with_suffix(suffix).unlink(missing_ok=True)
     notebook = nbformat.read(path, as_version=4)
     result = Result(path.stem, title(notebook) or path.stem, asked=asked)
     result.versions = {"python": sys.version.split()[0]} | {name: version(name) for name in PACKAGES}
     result.commit = commit(path.parent)
     start = time.monotonic()
-    course = course or Course(path.name)
     course.cells, course.began = sum(c.cell_type == "code" for c in notebook.cells), start
     try:
         with _environment(ENVIRONMENT):
@@ -99,12 +123,10 @@ def run_notebook(
     except Exception as e:  # a failing cell, a time-out or a dead kernel: all are reported the same way
         result.error = f"{path.name}: {_where(copy)}: {_first_line(e, timeout)}"
     result.seconds = round(time.monotonic() - start, 1)
-    if copy.is_file():
-        executed = nbformat.read(copy, as_version=4)
+    executed = nbformat.read(copy, as_version=4) if copy.is_file() else None
+    if executed:
         _read_outputs(executed, result)
-        write_html(executed, out / f"{path.stem}.html")
-    (out / f"{path.stem}.json").write_text(json.dumps(asdict(result), indent=1, ensure_ascii=False) + "\n")
-    return result
+    return result, executed
 
 
 @dataclass
@@ -177,7 +199,7 @@ def normalize(notebook: Any) -> Any:
             del cell.metadata["tags"]
         for data in (o.data for o in cell.get("outputs", []) if "image/png" in o.get("data", {})):
             data["image/png"] = fewer_colors(data["image/png"])
-    for key in ("papermill", "widgets"):
+    for key in ("papermill", "widgets", "written_by"):
         notebook.metadata.pop(key, None)
     notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
     notebook.metadata["language_info"] = {"name": "python"}  # the interpreter's version would differ by machine
@@ -188,11 +210,11 @@ def execute_in_place(path: Path, timeout: float, course: Course | None = None) -
     """Executes a notebook and saves its outputs into the file itself, normalized; a failing one stays as it was."""
     import nbformat
 
-    with tempfile.TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder:
         result = run_notebook(path, folder, timeout=timeout, course=course)
         if result.ok:
             notebook = normalize(nbformat.read(Path(folder) / path.name, as_version=4))
-            with written_whole(path) as part:
+            with written_whole(path, ANY) as part:
                 nbformat.write(notebook, part)
     return result
 
@@ -238,6 +260,11 @@ def main(arguments: list[str] | None = None) -> int:
         known = {path: parameters_of(path) for path in paths}
         asked = {p: check_parameters(read_parameters(parameters, known[p]), known[p], p.name) for p in paths}
 
+        if not options.write:
+            require_ours(options.out / "index.html", PAGE)
+            for path in paths:
+                kept_files(path, options.out)
+
         def run(path: Path, course: Course) -> Result:
             if options.write:
                 return execute_in_place(path, options.timeout, course)
@@ -247,7 +274,7 @@ def main(arguments: list[str] | None = None) -> int:
             results.append(result)
             if not options.write:
                 write_index(options.out)
-    except (ValueError, FileNotFoundError) as e:
+    except (ValueError, OSError) as e:
         print(f"error: {e}", file=sys.stderr)
         return 2
     results.sort(key=lambda result: [path.stem for path in paths].index(result.notebook))

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ..predict import BATCH, ReferringVideoPredictor, notes_on_words
-from ..shared.files import written_whole
-from ..video.export import summary, write_prediction
+from ..shared.files import MANIFEST, require_ours, written_whole
+from ..video.export import PREDICTION, summary, write_prediction
 from ..video.files import video_info
 from ..video.overlay import MASK_COLORS
 from .lesson import headless, progress
@@ -60,11 +60,10 @@ def keep(folder: str | Path, out: str | Path) -> list[str]:
     Masks are one name an expression. Raises `FileExistsError` if `out` holds anything that is no prediction.
     """
     folder, out = Path(folder), Path(out)
-    if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / "expressions.txt").is_file())):
-        raise FileExistsError(f"{out} holds other files; choose another OUT")
-    with written_whole(out, folder=True) as part:
-        shutil.copytree(folder, part, dirs_exist_ok=True)
-    files = sorted(f.name for f in out.iterdir() if f.is_file())
+    require_ours(out, PREDICTION, folder=True, inputs=[folder])
+    with written_whole(out, PREDICTION, folder=True) as part:
+        shutil.copytree(folder, part, ignore=shutil.ignore_patterns(MANIFEST), dirs_exist_ok=True)
+    files = sorted(f.name for f in out.iterdir() if f.is_file() and f.name != MANIFEST)
     masks = sorted((f for f in out.iterdir() if f.is_dir()), key=lambda f: int(f.name))
     return [f"{out}/{name}" for name in files] + [f"{out}/{f.name}/ {len(list(f.iterdir()))} masks" for f in masks]
 

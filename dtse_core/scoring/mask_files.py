@@ -22,8 +22,8 @@ import numpy as np
 
 from ..data.clip import ReferringClip, ReferringVideo
 from ..shared.archives import Entry, archive_kind, open_archive, refuse_harm
-from ..shared.files import write_index_mask, write_json, written_whole
-from ..video.prediction import save_mask
+from ..shared.files import ANY, require_ours, write_index_mask, write_json, written_whole
+from ..video.prediction import MASKS, save_mask
 from .records import Sample
 
 INDEX = "index.json"
@@ -57,7 +57,7 @@ class MaskWriter:
             mask = sample_file(s.video_id, s.sample_id, s.expression)
             entry = {"sample_id": s.sample_id, "expression": s.expression, "mask": mask, "confidence": s.confidence}
             entries.append(entry)
-        write_json(self.folder / INDEX, entries)
+        write_json(self.folder / INDEX, entries, ANY)
 
     def write_frame(self, videos: Sequence[ReferringVideo], k: int, masks: np.ndarray) -> None:
         """The masks (S, H, W) of listed frame `k` for S sentences."""
@@ -88,12 +88,12 @@ def folder_for_masks(target: str, keep: bool, state) -> Iterator[Path | None]:
         yield None
         return
     place = Path(target)
-    if keep and place.exists() and (not place.is_dir() or any(place.iterdir())):
-        raise FileExistsError(f"{place} exists and is not an empty folder; choose another folder for the masks")
+    if keep:
+        require_ours(place, MASKS, folder=True)
     with ExitStack() as stack:
         part = None
         if state.is_main_process and keep:
-            part = str(stack.enter_context(written_whole(place, folder=True)))
+            part = str(stack.enter_context(written_whole(place, MASKS, folder=True)))
         elif state.is_main_process:
             place.parent.mkdir(parents=True, exist_ok=True)
             part = stack.enter_context(TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent))

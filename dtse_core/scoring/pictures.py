@@ -10,11 +10,12 @@ from tqdm import tqdm
 from ..data.clip import ReferringClip
 from ..metrics import region_similarity
 from ..shared.console import bars_hidden
-from ..shared.files import read_images
+from ..shared.files import OURS, read_images, written_whole
 from ..video.film import film_strip
 from .mask_reader import MaskReader
 from .records import Sample, VideoScore
 
+PICTURES = f"pictures {OURS}"  # the mark of their folder
 CASES = 10  # of either kind
 
 
@@ -29,13 +30,12 @@ def draw_cases(folder: str | Path, records: Sequence, dataset, masks: MaskReader
     order = np.argsort([_value(s) for s in scores], kind="stable")
     names = {f"worst_{place:02}": k for place, k in enumerate(order[:CASES], 1)}
     names |= {f"best_{place:02}": k for place, k in enumerate(order[::-1][:CASES], 1)}
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, k in tqdm(names.items(), "pictures", disable=bars_hidden()):
-        clip, mask = _case(scores[k], int(k), dataset, masks)
-        figure = show_prediction(clip, mask)
-        figure.savefig(folder / f"{name}_{clip.sample_id}.png", bbox_inches="tight")
-        plt.close(figure)
+    with written_whole(folder, PICTURES, folder=True) as part:
+        for name, k in tqdm(names.items(), "pictures", disable=bars_hidden()):
+            clip, mask = _case(scores[k], int(k), dataset, masks)
+            figure = show_prediction(clip, mask)
+            figure.savefig(part / f"{name}_{clip.sample_id}.png", bbox_inches="tight")
+            plt.close(figure)
     return len(names)
 
 

@@ -17,10 +17,11 @@ from tqdm import tqdm
 
 from ..shared.archives import DAMAGE, Entry
 from ..shared.console import bars_hidden
-from ..shared.files import image_shape, open_image, read_json, written_whole
+from ..shared.files import OURS, image_shape, open_image, read_json, written_whole
 from .mask_files import TOP, is_hidden, open_masks, refuse_member
 
 HOMES = ("refer_youtube_vos", "mevis")
+SUBMISSION = f"submission {OURS}"  # the comment of its zip
 SHOWN = 10  # offenders listed a rule
 Key = tuple[str, str, str]  # video, expression id, frame
 
@@ -53,12 +54,13 @@ def write_submission(masks: Path, file: Path, home: str, dataset) -> Report:
 
     The same masks give the same bytes. Raises `ValueError` with the report if the zip is not valid.
     """
-    with written_whole(file) as part:
+    with written_whole(file, SUBMISSION) as part:
         with zipfile.ZipFile(part, "w") as archive:
             for name in sorted(path.relative_to(masks).as_posix() for path in masks.rglob("*.png")):
                 info = zipfile.ZipInfo(name)  # of 1980; stored, as PNG is compressed already
                 info.create_system, info.external_attr = 3, 0o100644 << 16
                 archive.writestr(info, (masks / name).read_bytes())
+            archive.comment = SUBMISSION.encode()
         report = validate(part, home, dataset)
         if report.broken:
             raise ValueError(f"the submission is not written, it would not be valid: {report}")

@@ -5,6 +5,7 @@ import glob
 import io
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
@@ -17,8 +18,11 @@ import numpy as np
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MARK = "written by dtse, which may replace it"
-MANIFEST = ".dtse.json"  # in a folder that is being written
+OURS = "written by dtse, which may replace it"  # after what a file is: the mark in its metadata that tells it is ours
+PAGE = f"page {OURS}"  # of a page in HTML or Markdown, in a comment
+ANY = ""  # the mark of names that are ours whatever they hold, since they lie in a folder of ours
+MANIFEST = ".dtse.json"  # in a folder of ours: its mark, and what it holds
+WINDOW = 2**16  # bytes at the head and at the tail of a file where its mark stands
 
 
 def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
@@ -162,30 +166,110 @@ def read_bytes(path: Path) -> bytes:
         raise ValueError(f"{path} is a folder; expected a file") from error
 
 
-def write_json(path: str | Path, value: Any) -> None:
+def write_json(path: str | Path, value: Any, mark: str) -> None:
     """Writes JSON as `written_whole` does. Raises `ValueError` for NaN and infinity, which JSON does not know."""
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    with written_whole(path) as part:
+    with written_whole(path, mark) as part:
         part.write_text(text, encoding="utf-8")
 
 
-@contextmanager
-def written_whole(path: str | Path, folder: bool = False, sync: bool = False) -> Iterator[Path]:
-    """A new name beside `path` to write a file to, or an empty folder to fill; it becomes `path` if all goes well.
+def require_ours(path: str | Path, mark: str, folder: bool = False, inputs: Sequence[Any] = ()) -> None:
+    """Raises an error if to write to `path` would destroy what is not ours; asked before any work, and on writing.
 
-    Otherwise it vanishes, and who reads `path` sees what was there before. Folders above are made. `sync` waits
-    until everything is on the disk, or a power cut could leave the new name with nothing behind it.
+    A name may be written to if there is nothing of it, or an empty folder; a file whose head or tail has `mark`, a
+    regular expression (a text in its metadata, or the keys of its own); a folder with nothing but what its manifest
+    of this mark lists; and never if it is, or holds, one of `inputs`. Raises `FileExistsError`, or `ValueError` for
+    an input.
     """
     path = Path(path)
+    above = next(p for p in path.absolute().parents if p.exists())
+    if not above.is_dir():
+        raise FileExistsError(f"{above} is a file, so that {path} cannot be written; choose another name")
+    if not path.exists():
+        return
+    for source in (Path(i) for i in inputs if isinstance(i, str | Path) and i != "" and Path(i).exists()):
+        if path.samefile(source):
+            raise ValueError(f"{path} is the input {source} itself; choose another name for the output")
+        if source.resolve().is_relative_to(path.resolve()):
+            raise ValueError(f"{path} holds the input {source}; choose another folder for the output")
+    if path.is_dir() != folder:
+        raise FileExistsError(f"{path} is a {'file; name a folder' if folder else 'folder; name a file in it'}")
+    if folder and (foreign := _foreign(path, mark)):
+        raise FileExistsError(
+            f"{path} is not an empty folder: it holds {foreign}, which this command did not write; choose another "
+            "folder, or move it away"
+        )
+    if not folder and not bears(path, mark):
+        raise FileExistsError(
+            f"{path} exists, and not with the mark of what this command writes; choose another name, or move it away"
+        )
+
+
+def bears(path: Path, mark: str) -> bool:
+    """True if a file has the mark at its head or tail, or a folder's manifest has it."""
+    if path.is_dir():
+        return _manifest(path).get("mark") == mark
+    if not path.is_file():  # a pipe, a device
+        return False
+    with open(path, "rb") as file:
+        head = file.read(WINDOW)
+        file.seek(max(0, path.stat().st_size - WINDOW))
+        return any(re.search(mark.encode(), end) for end in (head, file.read()))
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    try:
+        return read_json(folder / MANIFEST)
+    except (OSError, ValueError):
+        return {}
+
+
+def _foreign(folder: Path, mark: str) -> str:
+    """The first entry of a folder that no manifest of this mark lists; empty if there is none."""
+    ours = {MANIFEST, *_manifest(folder).get("holds", [])} if bears(folder, mark) else set()
+    return next((name for name in _entries(folder) if name not in ours), "")
+
+
+def _entries(folder: Path) -> list[str]:
+    return sorted(entry.relative_to(folder).as_posix() for entry in folder.rglob("*"))
+
+
+def remove_ours(folder: Path, mark: str) -> None:
+    """Removes a folder that is all ours, or that a killed writer has left; any other stays."""
+    manifest = folder / MANIFEST
+    if not manifest.is_file():
+        return
+    if manifest.read_bytes() == OURS.encode():
+        with _locked(manifest) as free:
+            if free:
+                _remove(folder)
+    elif not _foreign(folder, mark):
+        _remove(folder)
+
+
+@contextmanager
+def written_whole(path: str | Path, mark: str, folder: bool = False, sync: bool = False) -> Iterator[Path]:
+    """A new name beside `path` to write a file to, or an empty folder to fill; it becomes `path` if all goes well.
+
+    Otherwise it vanishes, and who reads `path` sees what was there before. Folders above are made. Who writes a file
+    puts `mark` into it; a folder gets a manifest. `sync` waits until everything is on the disk, or a power cut could
+    leave the new name with nothing behind it. Raises as `require_ours` does, which says what may be replaced.
+    """
+    path = Path(path)
+    if mark or folder:
+        require_ours(path, mark, folder)
+    path = path.resolve() if path.is_symlink() else path  # the link stays
     path.parent.mkdir(parents=True, exist_ok=True)
     part = _unused(path)
     try:
-        with _unfinished(part, path) if folder else nullcontext():
+        with _unfinished(part, path, mark) if folder else nullcontext():
             yield part
         for file in part.rglob("*") if folder else [part]:
             if sync and file.is_file():
                 with open(file, "r+b") as written:
                     os.fsync(written.fileno())
+        if mark or folder:
+            require_ours(path, mark, folder)  # it may have been there for an hour
         _take_place(part, path)
     except BaseException:
         _remove(part)
@@ -198,18 +282,18 @@ def _unused(path: Path) -> Path:
 
 
 @contextmanager
-def _unfinished(part: Path, path: Path) -> Iterator[None]:
-    """Makes the folder `part`, marked as ours and locked meanwhile; what killed writers left is removed first."""
+def _unfinished(part: Path, path: Path, mark: str) -> Iterator[None]:
+    """Makes the folder `part`, marked and locked until it is full; what killed writers left is removed first."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
-        if (left / MANIFEST).is_file() and (left / MANIFEST).read_bytes() == MARK.encode():
-            with _locked(left / MANIFEST) as free:
-                if free:
-                    _remove(left)
+        remove_ours(left, mark)
     part.mkdir()
-    with _locked(part / MANIFEST):
-        (part / MANIFEST).write_text(MARK, encoding="utf-8")
+    manifest = part / MANIFEST
+    with _locked(manifest):
+        manifest.write_text(OURS, encoding="utf-8")
         yield
-    (part / MANIFEST).unlink()
+        manifest.unlink()
+        if mark:
+            manifest.write_text(json.dumps({"mark": mark, "holds": _entries(part)}, indent=1) + "\n", encoding="utf-8")
 
 
 @contextmanager

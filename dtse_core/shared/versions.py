@@ -9,6 +9,9 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 
 
+RESULT_KEYS = r'"versions": \{\s*"python": "[^"]*",\s*"dtse": "'  # the keys by which a JSON of ours is known
+
+
 def versions() -> dict[str, str]:
     """Versions that a result depends on; `commit` is the source's git hash, empty outside a checkout of it."""
     found = {"python": platform.python_version()}

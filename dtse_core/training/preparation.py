@@ -2,7 +2,6 @@
 
 import math
 import os
-import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -42,6 +41,7 @@ from .run_folder import (
     cut_history,
     diverged,
     open_run,
+    remove_checkpoints,
     require_tracker,
     resume,
     save_checkpoint,
@@ -146,7 +146,7 @@ class Training:
         self.bar.close()
         if self.main:
             save_weights(self.out / "final", self.bare, self.tokenizer, self.config)
-            shutil.rmtree(self.out / "checkpoints", ignore_errors=True)
+            remove_checkpoints(self.out)
         self.accelerator.wait_for_everyone()
         for tracker in self.accelerator.trackers:
             tracker.finish()

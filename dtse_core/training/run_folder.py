@@ -11,10 +11,10 @@ import importlib.util
 import json
 import os
 import platform
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import torch
@@ -23,8 +23,18 @@ from safetensors.torch import load_file, save_file
 
 from ..config import RunConfig, from_dict, to_dict
 from ..model import DTSE
-from ..shared.files import write_json, written_whole
+from ..shared.files import ANY, OURS, bears, remove_ours, require_ours, write_json, written_whole
 from ..shared.versions import versions
+
+WEIGHTS, CHECKPOINT = f"weights {OURS}", f"checkpoint {OURS}"  # marks of their folders
+MARKS = {  # of what a run writes; its files are known by keys of their own
+    "run.json": r'"model\.lmdf": ',
+    "versions.json": r'^\{\s*"python": "[^"]*",\s*"dtse": "',
+    "history.jsonl": r'^\{"step": \d+, "seconds": |^$',
+    "lock": r"^process \d+ on |^$",
+    "best": WEIGHTS,
+    "final": WEIGHTS,
+}
 
 
 @dataclass
@@ -37,12 +47,21 @@ class RunState:
     stale: int = 0  # validations since then
 
 
+def require_run(out: Path) -> None:
+    """Raises `FileExistsError` if something in `out` has a name that a run writes to, and is not a run's."""
+    marks = {out / name: mark for name, mark in MARKS.items()} | dict.fromkeys(checkpoints(out), CHECKPOINT)
+    for path, mark in marks.items():
+        if path.exists() and not bears(path, mark):
+            raise FileExistsError(f"{path} was not written by a training; choose another --out, or move it away")
+
+
 @contextmanager
 def only_training(out: Path) -> Iterator[None]:
     """Makes the folder and keeps other processes from training in it; ends with the process, however that ends.
 
-    Raises `ValueError` that names the process which is training there.
+    Raises `ValueError` that names the process which is training there, and as `require_run` does.
     """
+    require_run(out)
     out.mkdir(parents=True, exist_ok=True)
     with open(out / "lock", "a+") as file:
         try:
@@ -73,8 +92,8 @@ def open_run(out: Path, config: RunConfig) -> None:
     """Writes down what runs in it, and on what. Errors as in `same_settings`."""
     if (out / "run.json").is_file():
         same_settings(out, config)
-    write_json(out / "run.json", to_dict(config))
-    write_json(out / "versions.json", versions() | hardware())
+    write_json(out / "run.json", to_dict(config), ANY)
+    write_json(out / "versions.json", versions() | hardware(), ANY)
 
 
 def hardware() -> dict[str, str | int | list[str]]:
@@ -84,11 +103,18 @@ def hardware() -> dict[str, str | int | list[str]]:
 
 
 def save_weights(folder: Path, model: DTSE, tokenizer, config: RunConfig) -> None:
-    """A folder that `from_pretrained` loads: weights, both configs, tokenizer. Replaced as a whole."""
-    with _room_for(folder), written_whole(folder, folder=True, sync=True) as part:
+    """A folder that `from_pretrained` loads: weights, both configs, tokenizer. Replaced as a whole.
+
+    If others have put files into it meanwhile, it stays beside the new one under another name.
+    """
+    try:
+        require_ours(folder, WEIGHTS, folder=True)
+    except FileExistsError as error:
+        print(f"{error}: it is kept as {_set_aside(folder, 'kept')}", flush=True)
+    with _room_for(folder), written_whole(folder, WEIGHTS, folder=True, sync=True) as part:
         model.save_pretrained(part)
         tokenizer.save_pretrained(part)
-        write_json(part / "run.json", to_dict(config) | {"out": Path(config.out).name})
+        write_json(part / "run.json", to_dict(config) | {"out": Path(config.out).name}, ANY)
 
 
 def checkpoints(out: Path) -> list[Path]:
@@ -99,13 +125,21 @@ def checkpoints(out: Path) -> list[Path]:
 def save_checkpoint(out: Path, state: RunState, model: DTSE, optimizer, accelerator: Accelerator, keep: int) -> None:
     """Model, optimiser and position; only then the oldest goes."""
     folder = out / "checkpoints" / f"step_{state.step:09d}"
-    with _room_for(folder), written_whole(folder, folder=True, sync=True) as part:
+    with _room_for(folder), written_whole(folder, CHECKPOINT, folder=True, sync=True) as part:
         save_file({k: v.contiguous() for k, v in model.state_dict().items()}, part / "model.safetensors")
         scaler = accelerator.scaler.state_dict() if accelerator.scaler else {}
         torch.save({"optimizer": optimizer.state_dict(), "scaler": scaler}, part / "optimizer.pt")
-        write_json(part / "state.json", vars(state))
+        write_json(part / "state.json", vars(state), ANY)
     for old in checkpoints(out)[:-keep]:
-        shutil.rmtree(old)
+        remove_ours(old, CHECKPOINT)
+
+
+def remove_checkpoints(out: Path) -> None:
+    """Removes the checkpoints of a run that has ended, and their folder if nothing else is in it."""
+    for folder in (out / "checkpoints").glob("*step_*"):
+        remove_ours(folder, CHECKPOINT)
+    with suppress(OSError):
+        (out / "checkpoints").rmdir()
 
 
 def read_checkpoint(folder: Path) -> tuple[RunState, dict, dict]:
@@ -149,16 +183,20 @@ def _newest_readable(out: Path) -> tuple[RunState, dict, dict] | None:
         try:
             return read_checkpoint(folder)
         except ValueError as error:
-            aside = folder.with_name(folder.name + ".damaged")
-            shutil.rmtree(aside, ignore_errors=True)
-            folder.rename(aside)
+            aside = _set_aside(folder, "damaged")
             print(f"{error}; it is set aside as {aside.name}, the one before it is taken", flush=True)
-    if damaged := sorted((out / "checkpoints").glob("*.damaged")):
+    if damaged := sorted((out / "checkpoints").glob("*.damaged*")):
         raise ValueError(
             f"{out} has no checkpoint that can be read, {damaged[-1]} was the newest; "
             f"delete {out / 'checkpoints'} to begin again at step 0"
         )
     return None
+
+
+def _set_aside(folder: Path, why: str) -> Path:
+    """Renames a folder to a name that nothing has, and returns it."""
+    names = (folder.with_name(f"{folder.name}.{why}{k or ''}") for k in count())
+    return folder.rename(next(name for name in names if not name.exists()))
 
 
 def diverged(what: str, out: Path) -> FloatingPointError:
@@ -176,7 +214,12 @@ def all_finite(model: DTSE) -> bool:
 
 
 def same_settings(out: Path, config: RunConfig) -> None:
-    """Raises `ValueError`, naming what differs, if the run in `out` was started with other settings."""
+    """Raises `ValueError`, naming what differs, if the run in `out` was started with other settings.
+
+    Raises `FileExistsError` if there are no settings of a run.
+    """
+    if not bears(out / "run.json", MARKS["run.json"]):
+        raise FileExistsError(f"{out} is not a run's folder: {out / 'run.json'} has no settings; choose another --out")
     old, new = (to_dict(x) for x in (from_dict(json.loads((out / "run.json").read_text())), config))
     # These change nothing in the result.
     free = ("out", "data.workers", "train.checkpoint_every", "train.keep", "train.checkpoint_streams", "train.tracker")
@@ -210,7 +253,7 @@ def cut_history(out: Path, step: int) -> None:
     path = out / "history.jsonl"
     lines = path.read_text().splitlines() if path.is_file() else []
     kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
-    with _room_for(path), written_whole(path) as part:
+    with _room_for(path), written_whole(path, ANY) as part:
         part.write_text("".join(line + "\n" for line in kept))
 
 

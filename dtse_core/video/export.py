@@ -10,13 +10,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..shared.files import written_whole
-from .files import write_video
+from ..shared.files import OURS, require_ours, written_whole
+from .files import FILM, write_video
 from .overlay import legend, overlay_all, save_gif
 from .prediction import Step, save_mask
 
 GIF_BYTES = 1_500_000  # most that a small GIF takes
 TABLE = "confidence.csv"
+FILMS = (".mp4", ".gif")
+PREDICTION = f"prediction {OURS}"  # the mark of its folder
 
 
 class Preview:
@@ -60,13 +62,19 @@ class Preview:
                 frames, fps = frames[::2], fps / 2
 
 
+def require_place(out: str | Path, video: object) -> None:
+    """Raises an error as `require_ours` does where the prediction for `video` must not be written to `out`."""
+    film = Path(out).suffix.lower() in FILMS
+    require_ours(out, FILM if film else PREDICTION, folder=not film, inputs=[video])
+
+
 def write_prediction(steps: Iterable[Step], expressions: Sequence[str], out: str | Path, fps: float) -> np.ndarray:
     """Writes a stream as it comes, and returns the mean confidence and mean area of each expression, `(S, 2)`.
 
     `out` ending in `.mp4` or `.gif` gets the overlay of all expressions. Any other `out` becomes a folder that holds
     `overlay.mp4`, `overlay.gif` of at most 1.5 MB, `confidence.csv` with a row for each frame and expression, and per
     expression a folder `0`, `1` ... of mask PNGs beside `expressions.txt`. It appears when it is complete; a cut run
-    leaves nothing that looks finished. Raises `FileExistsError` for a folder that is not empty.
+    leaves nothing that looks finished. An earlier prediction is replaced; raises `FileExistsError` for anything else.
     """
     out = Path(out)
     ending, preview, rows = out.suffix.lower(), Preview(), []
@@ -87,11 +95,9 @@ def write_prediction(steps: Iterable[Step], expressions: Sequence[str], out: str
             pass
         preview.save(out, expressions, fps)
     elif ending == ".mp4":
-        write_video(out, drawn(), fps, quality=23)
+        write_video(out, drawn(), fps, quality=23, mark=FILM)
     else:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise FileExistsError(f"{out} exists and is not an empty folder; choose another --out")
-        with written_whole(out, folder=True) as folder:
+        with written_whole(out, PREDICTION, folder=True) as folder:
             write_video(folder / "overlay.mp4", drawn(folder), fps, quality=23)
             preview.save(folder / "overlay.gif", expressions, fps)
             lines = [f"{k} {' '.join(e.split())}\n" for k, e in enumerate(expressions)]

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..shared.files import read_rgb, written_whole
+from ..shared.files import OURS, read_rgb, written_whole
 
 IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}  # what counts as a frame in a folder
 CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}  # what `write_video` writes
+VIDEO, FILM = f"video {OURS}", f"film {OURS}"  # marks of a video, and of one (or a GIF) with masks drawn on it
 FOLDER_FPS = 25.0  # assumed where frames come without a rate
 EXAMPLE = Path(__file__).with_name("example.mp4")  # twins 1103 of the toy world 0, 96 x 144: what "example" stands for
 
@@ -107,18 +108,23 @@ def iterate_frames(video: str | Path | np.ndarray | Iterable[np.ndarray]) -> Ite
     return (_unpadded(reader[i].asnumpy()) for i in range(len(reader)))
 
 
-def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float, quality: int = 12) -> Path:
+def write_video(
+    path: str | Path, frames: Iterable[np.ndarray], fps: float, quality: int = 12, mark: str = VIDEO
+) -> Path:
     """Writes (H, W, 3) uint8 RGB frames as H.264 (yuv420p), one at a time; `path` appears when it is complete.
 
     The format stores even sizes only: an odd one is padded by repeating its last row or column. `quality` is
     x264's CRF, 0 to 51, smaller is better. The same frames give the same bytes: one thread, no time stamps, and no
-    look-ahead, which takes in memory that nobody has written.
+    look-ahead, which takes in memory that nobody has written. `mark` is the file's comment, by which it is known as
+    ours; without one, any video of that name is replaced.
     """
     path = Path(path)
     if path.suffix.lower() not in CONTAINERS:
         raise ValueError(f"{path}: cannot write {path.suffix or 'this'} videos; end the name in .mp4, .mov or .mkv")
     av = _module("av", path)
-    with written_whole(path) as part, av.open(str(part), "w", format=CONTAINERS[path.suffix.lower()]) as container:
+    kind = CONTAINERS[path.suffix.lower()]
+    with written_whole(path, mark) as part, av.open(str(part), "w", format=kind) as container:
+        container.metadata.update({"comment": mark} if mark else {})
         stream = None
         for k, frame in enumerate(frames):
             frame = np.asarray(frame)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..shared.files import read_images, written_whole
+from ..shared.files import ANY, read_images, written_whole
 from .files import frame_files, read_frames
 
 VERSION = 1  # of what is kept: raise it when decoding changes
@@ -63,5 +63,5 @@ def _load(file: Path) -> np.ndarray | None:
 
 
 def _store(file: Path, frame: np.ndarray) -> None:
-    with written_whole(file) as part, part.open("wb") as out:
+    with written_whole(file, ANY) as part, part.open("wb") as out:
         np.save(out, frame)

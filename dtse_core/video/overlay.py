@@ -11,6 +11,7 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from ..metrics import dilate
 from ..shared.files import written_whole
+from .files import FILM
 
 VISION, LANGUAGE, GUIDANCE, TIME = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
 
@@ -92,8 +93,10 @@ def save_gif(
     palette = Image.fromarray(np.concatenate(some)).quantize(colors, Image.Quantize.MAXCOVERAGE, kmeans=3)
     pages = [p.quantize(palette=palette, dither=Image.Dither.NONE) for p in pages]
     duration = max(20, round(1000 / fps))  # ms; viewers slow down anything faster
-    with written_whole(path) as part:
-        pages[0].save(part, "GIF", save_all=True, append_images=pages[1:], duration=duration, loop=0, optimize=False)
+    with written_whole(path, FILM) as part:
+        pages[0].save(
+            part, "GIF", save_all=True, append_images=pages[1:], duration=duration, loop=0, optimize=False, comment=FILM
+        )
     return path
 
 

@@ -7,7 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .files import iterate_frames, write_video
+from ..shared.files import OURS, require_ours, written_whole
+from .files import FILM, iterate_frames, write_video
+
+MASKS = f"masks {OURS}"  # the mark of their folder
 
 Video = str | Path | np.ndarray | Sequence[np.ndarray]
 
@@ -33,23 +36,30 @@ class Segmentation:
     fps: float
 
     def save(self, path: str | Path) -> Path:
-        """Writes the video with the mask drawn on it: `.mp4`, or `.gif` for short clips."""
+        """Writes the video with the mask drawn on it: `.mp4`, or `.gif` for short clips.
+
+        Raises `FileExistsError` for a file that is none of ours, `ValueError` for the video itself.
+        """
         from .overlay import overlay, save_gif  # who only wants masks need not load what draws
 
+        require_ours(path, FILM, inputs=[self.video])
         frames = (overlay(f, m) for f, m in zip(iterate_frames(self.video), self.masks, strict=True))
         if Path(path).suffix == ".gif":
             save_gif(path, list(frames), caption=self.expression, fps=self.fps)
         else:
-            write_video(path, frames, self.fps)
+            write_video(path, frames, self.fps, mark=FILM)
         return Path(path)
 
     def save_masks(self, folder: str | Path) -> Path:
-        """Writes `00000.png`, `00001.png` ..., 255 inside the mask and 0 outside."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        for k, mask in enumerate(self.masks):
-            save_mask(folder / f"{k:05d}.png", mask)
-        return folder
+        """Writes `00000.png`, `00001.png` ..., 255 inside the mask and 0 outside.
+
+        The folder appears when it is complete. Raises `FileExistsError` for one that holds anything else.
+        """
+        require_ours(folder, MASKS, folder=True, inputs=[self.video])
+        with written_whole(folder, MASKS, folder=True) as part:
+            for k, mask in enumerate(self.masks):
+                save_mask(part / f"{k:05d}.png", mask)
+        return Path(folder)
 
 
 def save_mask(path: Path, mask: np.ndarray) -> None:

@@ -30,7 +30,7 @@ from dtse_core.checkpoints.find import (
 )
 from dtse_core.config import preset, to_dict
 from dtse_core.data.sentences import load_tokenizer, tokenize
-from dtse_core.shared.files import write_json
+from dtse_core.shared.files import ANY, write_json
 from dtse_core.shared.versions import versions
 
 TINY = checkpoint_folder("tiny")
@@ -138,7 +138,7 @@ def assert_refused(folder, *names, load=ReferringVideoPredictor.from_pretrained)
 
 def test_settings_of_the_run_are_read_from_the_folder(copy):
     config = preset("tiny", **{"train.seed": 3, "data.size": (64, 80), "data.name": "a2d"})
-    write_json(copy / "run.json", to_dict(config))
+    write_json(copy / "run.json", to_dict(config), ANY)
     assert read_run_config(copy) == config
     assert load_all(copy) != load_all(TINY)
 
@@ -366,24 +366,24 @@ def test_versions_name_the_libraries_and_the_commit():
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     file = tmp_path / "deep" / "a.json"
-    write_json(file, {"é": 1})
+    write_json(file, {"é": 1}, ANY)
     assert json.loads(file.read_text(encoding="utf-8")) == {"é": 1}
     for bad in ({"a": float("nan")}, {"a": object()}):
         with pytest.raises((ValueError, TypeError)):
-            write_json(file, bad)
+            write_json(file, bad, ANY)
     assert json.loads(file.read_text(encoding="utf-8")) == {"é": 1}
     assert list(file.parent.iterdir()) == [file]
 
 
 def test_a_cut_write_leaves_the_old_file(tmp_path, monkeypatch):
     file = tmp_path / "a.json"
-    write_json(file, 1)
+    write_json(file, 1, ANY)
 
     def cut(*_):
         raise OSError("disk full")
 
     monkeypatch.setattr(os, "replace", cut)
     with pytest.raises(OSError, match="disk full"):
-        write_json(file, 2)
+        write_json(file, 2, ANY)
     assert file.read_text() == "1\n"
     assert list(tmp_path.iterdir()) == [file]

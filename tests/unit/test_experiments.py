@@ -15,7 +15,7 @@ from test_grid import grid_of, notebook
 
 from dtse_core.experiments import run as experiments
 from dtse_core.experiments.run import collect, main, parse_command, run_grid, write_report, write_tables
-from dtse_core.shared.files import write_json
+from dtse_core.shared.files import ANY, write_json
 
 CLIPS = {"clip": ["a", "b"], "video_id": ["a", "b"], "evidence": ["action", "action"], "union": [4, 4]}
 
@@ -33,7 +33,7 @@ def pretend(run, notebook, folder, minutes, attempt=1) -> dict:
     own = {"intersection": [run.parameters["SEED"], 4], "on_target": [0.9, 0.8], "on_twin": [0.1, 0.9]}
     record["recorded"] = {"metrics": {"mean_iou": 0.5}, "clips": {"test": CLIPS | own}, "curves": [{"step": 1}]}
     if mode != "elsewhere":
-        write_json(Path(folder) / "result.json", record)
+        write_json(Path(folder) / "result.json", record, ANY)
     return record | {"ok": True} if mode == "elsewhere" else record
 
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from dtse_core.shared.files import MANIFEST
 from dtse_core.video.export import GIF_BYTES, Preview, read_confidence, write_prediction
 from dtse_core.video.files import read_frames, video_info, write_video
 from dtse_core.video.overlay import MASK_COLORS, legend, overlay, overlay_all
@@ -28,7 +29,7 @@ def test_a_folder_holds_masks_film_gif_sentences_and_confidences(tmp_path):
     means = write_prediction(make_steps(7), ["a dog", "two\nlines"], tmp_path / "out", 5)
     steps = list(make_steps(7))
     assert sorted(f.name for f in (tmp_path / "out").iterdir()) == [
-        *("0", "1", "confidence.csv", "expressions.txt", "overlay.gif", "overlay.mp4")
+        *(MANIFEST, "0", "1", "confidence.csv", "expressions.txt", "overlay.gif", "overlay.mp4")
     ]
     for k in range(2):
         files = sorted((tmp_path / "out" / str(k)).iterdir())
@@ -110,6 +111,7 @@ import numpy as np, torch
 from dtse_core import DTSE, ReferringVideoPredictor, preset
 from dtse_core.data.sentences import load_tokenizer
 from dtse_core.video.files import iterate_frames, video_fps
+from dtse_core.shared.files import MANIFEST
 from dtse_core.video.export import write_prediction
 config = preset("tiny", **{"data.size": (32, 48), "data.offset": 1, "model.lmdf": "off"})
 predictor = ReferringVideoPredictor(DTSE(config.model), load_tokenizer(config.model.text), config.data, "cpu")

@@ -329,11 +329,12 @@ class Alone:
         pass
 
 
-def test_the_folder_appears_when_it_is_complete_and_replaces_nothing(tmp_path):
+def test_the_folder_appears_when_it_is_complete_and_replaces_only_its_like(tmp_path):
     target = tmp_path / "new" / "masks"
-    with folder_for_masks(str(target), True, Alone()) as part:
-        (part / "a.png").write_bytes(b"x")
-        assert not target.exists()
+    for _ in range(2):
+        with folder_for_masks(str(target), True, Alone()) as part:
+            (part / "a.png").write_bytes(b"x")
+    (target / "mine.png").write_bytes(b"x")
     assert [p.name for p in target.parent.iterdir()] == ["masks"] and (target / "a.png").is_file()
     with pytest.raises(FileExistsError, match="is not an empty folder"), folder_for_masks(str(target), True, Alone()):
         pass

@@ -98,6 +98,15 @@ def test_parts_of_different_files_are_never_joined(server, tmp_path, change):
     assert (tmp_path / "film.zip").read_bytes() == server.files["film.zip"]
 
 
+@pytest.mark.parametrize("name", ["film.zip.part", "film.zip.part.tag"])
+def test_a_file_that_only_looks_like_a_broken_download_stays(server, tmp_path, name):
+    server.files["film.zip"] = CONTENT
+    (tmp_path / name).write_bytes(b"mine")
+    with pytest.raises(FileExistsError, match=r"film\.zip\.part is in the way and was not left by an"):
+        download(server.url("film.zip"), tmp_path / "film.zip")
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [(name, b"mine")]
+
+
 def test_a_wrong_checksum_leaves_nothing_behind(server, tmp_path):
     server.files["film.zip"] = CONTENT
     with pytest.raises(ValueError, match="does not match the known hash"):

@@ -52,7 +52,7 @@ def test_files_are_kept_in_place_of_an_earlier_prediction_alone(folder, tmp_path
     assert kept == {"0/00000.png", "0/00001.png"}
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
-    with pytest.raises(FileExistsError, match="mine holds other files"):
+    with pytest.raises(FileExistsError, match="mine is not an empty folder: it holds letter.txt"):
         keep(folder, tmp_path / "mine")
     assert [f.name for f in (tmp_path / "mine").iterdir()] == ["letter.txt"]
 
@@ -67,7 +67,8 @@ def test_the_button_saves_when_it_is_pressed_and_not_before(folder, tmp_path, fr
 def test_an_error_is_told_below_the_button_in_one_line(folder, tmp_path, front_end, capsys):
     (tmp_path / "out").write_text("no folder")
     save_button(folder, tmp_path / "out").children[0].click()
-    assert capsys.readouterr().out.endswith(f"error: {tmp_path / 'out'} holds other files; choose another OUT\n")
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said == f"error: {tmp_path / 'out'} is a file; name a folder"
 
 
 def test_without_a_front_end_it_saves_at_once(folder, tmp_path, monkeypatch, capsys):
@@ -110,7 +111,7 @@ def test_the_panel_segments_an_upload(tmp_path, front_end, monkeypatch, capsys):
     assert "the striped ball" in film.data and "video/mp4" in film.data
     button.children[0].click()
     assert video_length(tmp_path / "out" / "overlay.mp4") == 3
-    assert [f.name for f in sorted((tmp_path / "out").iterdir())][:2] == ["0", "1"]
+    assert {"0", "1"} < {f.name for f in (tmp_path / "out").iterdir()}
     chosen.set_trait("value", (file | {"name": "a.mp4", "content": b"no video"},))
     segment.children[0].click()
     assert "error: " in (said := capsys.readouterr().out) and "cannot be decoded" in said

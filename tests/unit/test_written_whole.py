@@ -8,7 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dtse_core.shared.files import MANIFEST, open_image, written_whole
+from dtse_core.shared.files import ANY, MANIFEST, OURS, open_image, written_whole
+
+MARK = f"test {OURS}"
 
 
 def names(folder):
@@ -16,36 +18,40 @@ def names(folder):
 
 
 def put(part, folder, text="new"):
-    (part / "a.txt" if folder else part).write_text(text)
+    (part / "a.txt" if folder else part).write_text(text if folder else f"{MARK}: {text}")
+
+
+def got(path, folder):
+    return (path / "a.txt").read_text() if folder else path.read_text().removeprefix(f"{MARK}: ")
 
 
 @pytest.mark.parametrize("folder", [False, True])
 def test_it_appears_complete_in_the_place_of_what_was_there(tmp_path, folder):
     path = tmp_path / "deep" / "out"
     for text in ("one", "two"):
-        with written_whole(path, folder) as part:
+        with written_whole(path, MARK, folder) as part:
             assert part.parent == path.parent and path.exists() == (text == "two")
             put(part, folder, text)
-        assert (path / "a.txt" if folder else path).read_text() == text
-    assert names(tmp_path) == ["deep", "deep/out", *(["deep/out/a.txt"] if folder else [])]
+        assert got(path, folder) == text
+    assert names(tmp_path) == ["deep", "deep/out", *([f"deep/out/{MANIFEST}", "deep/out/a.txt"] if folder else [])]
 
 
 @pytest.mark.parametrize("folder", [False, True])
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 def test_whatever_goes_wrong_leaves_what_was_there_and_nothing_half(tmp_path, folder, error):
-    with written_whole(tmp_path / "out", folder) as part:
+    with written_whole(tmp_path / "out", MARK, folder) as part:
         put(part, folder, "old")
     before = names(tmp_path)
     for path in (tmp_path / "out", tmp_path / "never"):
-        with pytest.raises(error), written_whole(path, folder) as part:
+        with pytest.raises(error), written_whole(path, MARK, folder) as part:
             put(part, folder)
             raise error
     assert names(tmp_path) == before
-    assert (tmp_path / "out" / "a.txt" if folder else tmp_path / "out").read_text() == "old"
+    assert got(tmp_path / "out", folder) == "old"
 
 
 def test_a_folder_is_back_where_it_was_if_the_new_one_cannot_take_its_name(tmp_path, monkeypatch):
-    with written_whole(tmp_path / "out", folder=True) as part:
+    with written_whole(tmp_path / "out", MARK, folder=True) as part:
         put(part, True, "old")
     replace, done = os.replace, []
 
@@ -56,19 +62,19 @@ def test_a_folder_is_back_where_it_was_if_the_new_one_cannot_take_its_name(tmp_p
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", second_fails)
-    with pytest.raises(OSError, match="no such disk"), written_whole(tmp_path / "out", folder=True) as part:
+    with pytest.raises(OSError, match="no such disk"), written_whole(tmp_path / "out", MARK, folder=True) as part:
         put(part, True)
-    assert names(tmp_path) == ["out", "out/a.txt"] and (tmp_path / "out" / "a.txt").read_text() == "old"
+    assert names(tmp_path) == ["out", f"out/{MANIFEST}", "out/a.txt"] and got(tmp_path / "out", True) == "old"
 
 
 def test_writers_of_one_name_never_meet(tmp_path):
     def write(k):
         for _ in range(20):
-            with written_whole(tmp_path / "file") as part:
+            with written_whole(tmp_path / "file", ANY) as part:
                 part.write_text(str(k) * 1000)
             with open(tmp_path / "file") as file:
                 assert set(file.read()) <= set("0123") and file.tell() == 1000
-        with written_whole(tmp_path / f"folder{k}", folder=True) as part:
+        with written_whole(tmp_path / f"folder{k}", MARK, folder=True) as part:
             put(part, True)
 
     with ThreadPoolExecutor(4) as pool:
@@ -82,15 +88,15 @@ def test_names_that_only_look_like_ours_stay(tmp_path):
         (tmp_path / name / "thesis.txt").write_text("years of work")
     before = names(tmp_path)
     for _ in range(2):
-        with written_whole(tmp_path / "out", folder=True) as part:
+        with written_whole(tmp_path / "out", MARK, folder=True) as part:
             put(part, True)
-    assert names(tmp_path) == sorted([*before, "out", "out/a.txt"])
+    assert names(tmp_path) == sorted([*before, "out", f"out/{MANIFEST}", "out/a.txt"])
 
 
 KILLED = """
 import os, signal, sys
 from dtse_core.shared.files import written_whole
-with written_whole(sys.argv[1], folder=True) as part:
+with written_whole(sys.argv[1], "mine", folder=True) as part:
     (part / "half.bin").write_bytes(bytes(1000))
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -99,13 +105,13 @@ with written_whole(sys.argv[1], folder=True) as part:
 def test_what_a_killed_writer_left_goes_and_what_another_is_writing_stays(tmp_path):
     done = subprocess.run([sys.executable, "-c", KILLED, tmp_path / "out"])
     assert done.returncode == -signal.SIGKILL and len(list(tmp_path.glob("*/half.bin"))) == 1
-    with written_whole(tmp_path / "out", folder=True) as other:
+    with written_whole(tmp_path / "out", MARK, folder=True) as other:
         assert [p for p in tmp_path.iterdir()] == [other]
-        with written_whole(tmp_path / "out", folder=True) as part:
+        with written_whole(tmp_path / "out", MARK, folder=True) as part:
             put(part, True)
         assert (other / MANIFEST).is_file()
         put(other, True, "later")
-    assert names(tmp_path) == ["out", "out/a.txt"] and (tmp_path / "out" / "a.txt").read_text() == "later"
+    assert names(tmp_path) == ["out", f"out/{MANIFEST}", "out/a.txt"] and got(tmp_path / "out", True) == "later"
 
 
 @pytest.mark.parametrize("content", [b"", b"no image"])

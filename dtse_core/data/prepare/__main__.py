@@ -20,9 +20,11 @@ import tyro
 
 from ...config import Count, check_settings
 from ...shared.console import one_line_errors, parse
-from ...shared.files import write_json
+from ...shared.files import require_ours, write_json
 from .check import check
 from .obtain import data_set, obtain
+
+KEYS = r'^\{\s*"title": "[^"]*",\s*"root": |^\[\s*\{\s*"name": "[^"]*",\s*"state": '  # those of our reports
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ def parse_command(arguments: Sequence[str] | None = None) -> Command:
 def main() -> None:
     """Command line; its exit status says what was found."""
     command = parse_command()
+    if command.json:
+        require_ours(command.json, KEYS, inputs=[command.root, command.archives])
     sys.exit(_check(command) if command.check else _obtain(command))
 
 
@@ -65,7 +69,7 @@ def _check(command: Command) -> int:
     report = check(c.dataset, c.root, c.deep, c.allow_partial, c.workers)
     print("\n".join(report.lines()))
     if c.json:
-        write_json(c.json, asdict(report) | {"rows": [row._asdict() for row in report.rows]})
+        write_json(c.json, asdict(report) | {"rows": [row._asdict() for row in report.rows]}, KEYS)
     return report.code
 
 
@@ -78,7 +82,7 @@ def _obtain(command: Command) -> int:
     for step in steps:
         print(f"[{step.state}] {step.source.name}, {step.source.holds}: {step.text}")
     if c.json:
-        write_json(c.json, [{"name": s.source.name, "state": s.state, "text": s.text} for s in steps])
+        write_json(c.json, [{"name": s.source.name, "state": s.state, "text": s.text} for s in steps], KEYS)
     done = all(step.state in ("there", "done", "optional") for step in steps)
     check_it = f"python data_scripts/prepare.py {c.dataset} --root {c.root} --check"
     print(f"everything is in place; now check it: {check_it}" if done else "incomplete: see above")

@@ -7,7 +7,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ...shared.console import bars_hidden
+from ...shared.files import OURS, bears
 
+DOWNLOAD = f"download {OURS}"
 TIMEOUT = (15, 60)  # seconds to connect, and between two pieces
 
 
@@ -27,27 +29,29 @@ def download(url: str, target: Path, sha256: str = "") -> Path:
 
     def fetch(url: str, output: str, _) -> None:
         _fetch(url, part, tag)
-        tag.unlink(missing_ok=True)
         with open(part, "rb") as file:
             page = file.read(512).lstrip().lower().startswith((b"<!doctype html", b"<html"))
+        part.unlink() if page else part.replace(output)
+        tag.unlink()
         if page:
-            part.unlink()
             raise ValueError(f"{url} is a web page now, not {target.name}")
-        part.replace(output)
 
     pooch.retrieve(url, sha256 and f"sha256:{sha256}" or None, target.name, target.parent, downloader=fetch)
     return target
 
 
 def _fetch(url: str, part: Path, tag: Path) -> None:
-    """Fetches what `part` lacks; `tag` says, in the server's words, of which version of the file it is a part."""
+    """Fetches what `part` lacks; `tag` marks it as ours, and says in the server's words of which version it is."""
     import requests
 
     broken = (requests.exceptions.ChunkedEncodingError, requests.exceptions.ConnectionError)
-    done = part.stat().st_size if part.exists() and tag.exists() else 0
+    if (part.exists() or tag.exists()) and not bears(tag, DOWNLOAD):
+        raise FileExistsError(f"{part} is in the way and was not left by an interrupted download; move it away")
+    version = tag.read_text(encoding="utf-8").partition("\n")[2] if part.exists() else ""
+    done = part.stat().st_size if version else 0
     headers = {"Accept-Encoding": "identity"}  # compressed on the way, lengths would not agree
     if done:
-        headers |= {"Range": f"bytes={done}-", "If-Range": tag.read_text(encoding="utf-8")}
+        headers |= {"Range": f"bytes={done}-", "If-Range": version}
     try:
         answer = requests.get(url, headers=headers, stream=True, timeout=TIMEOUT)
     except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
@@ -55,7 +59,7 @@ def _fetch(url: str, part: Path, tag: Path) -> None:
     with answer:
         goes_on = answer.headers.get("Content-Range", "").startswith(f"bytes {done}-")
         if done and (answer.status_code == 416 or (answer.status_code == 206 and not goes_on)):
-            tag.unlink(missing_ok=True)  # the rest is of something else: from the start
+            part.unlink()  # the rest is of something else: from the start
             return _fetch(url, part, tag)
         answer.raise_for_status()
         done = done if answer.status_code == 206 else 0
@@ -63,9 +67,7 @@ def _fetch(url: str, part: Path, tag: Path) -> None:
         version = answer.headers.get("ETag", "")
         if not version.startswith('"'):  # a weak tag does not serve
             version = answer.headers.get("Last-Modified", "")
-        tag.unlink(missing_ok=True)
-        if version:
-            tag.write_text(version, encoding="utf-8")
+        tag.write_text(f"{DOWNLOAD}\n{version}", encoding="utf-8")
         size = {"total": total or None, "initial": done, "unit": "B", "unit_scale": True}
         bar = tqdm(desc=part.stem, **size, disable=bars_hidden())
         with bar, open(part, "ab" if done else "wb") as file, suppress(*broken):

@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 
-from ...shared.files import written_whole
+from ...shared.files import OURS, written_whole
 from .download import download
 from .sources import DATASETS, DataSet, Source
 from .unpack import extract, is_unfinished
@@ -77,7 +77,7 @@ def _unpack(source: Source, archive: Path, root: Path) -> Step:
 def _single_file(source: Source, root: Path, folder: Path) -> Step:
     target = root / source.gives[0]
     if (folder / source.name).is_file():
-        with written_whole(target) as part:
+        with written_whole(target, f"copy {OURS}") as part:
             shutil.copyfile(folder / source.name, part)
         return Step(source, "done", f"{folder / source.name} copied to {source.gives[0]}")
     download(source.url, target)

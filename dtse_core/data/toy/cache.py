@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...shared.files import written_whole
+from ...shared.files import ANY, written_whole
 from ..clip import ReferringClip
 from .world import ToyWorld
 
@@ -46,5 +46,5 @@ def _load(file: Path) -> ReferringClip | None:
 
 
 def _store(file: Path, clip: ReferringClip) -> None:
-    with written_whole(file) as part, part.open("wb") as out:
+    with written_whole(file, ANY) as part, part.open("wb") as out:
         np.savez(out, **{name: value for name, value in vars(clip).items() if value is not None})

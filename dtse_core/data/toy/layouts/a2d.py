@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ....shared.files import ANY
 from ....video.files import write_video
 from ...a2d import ACTIONS, ACTORS
 from ..scene import CENTER
@@ -30,7 +31,7 @@ ABSENT = {"bare_clip": "bare_video", "missed_clip": "missed_video"}  # videos th
 def write_clip(part: Path, clip: Clip, traps: Sequence[str]) -> None:
     """One clip's video and annotations."""
     frames, ids = clip_frames(clip)
-    write_video(part / "Release" / "clips320H" / f"{clip.name}.mp4", frames, clip.scene.fps)
+    write_video(part / "Release" / "clips320H" / f"{clip.name}.mp4", frames, clip.scene.fps, mark=ANY)
     for frame, kept in annotated(clip, traps).items():
         shown = np.where(np.isin(ids[frame], kept), ids[frame], 0)
         write_annotation(_annotations(part) / clip.name / f"{frame + 1:05d}.h5", shown)

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ....shared.files import write_index_mask, written_whole
+from ....shared.files import ANY, write_index_mask, written_whole
 from ....shared.processes import processes
 from ..world import SPLITS, Scene, ToyWorld, render
 
@@ -88,7 +88,7 @@ def write_toy(
     odd = [name.replace("*", rest) for trap, names in module.NAMES.items() if trap in traps for name in names]
     todo = [clip._replace(name=name) for clip, name in zip(todo, odd, strict=False)] + todo[len(odd) :]
     splits = {split: [clip.name for clip in todo if clip.world.split == split] for split in clips}
-    with written_whole(root, folder=True) as part:
+    with written_whole(root, ANY, folder=True) as part:
         with processes(workers) as run:
             facts = list(run("clips", partial(module.write_clip, part, traps=traps), todo))
         toy = {"settings": settings, "splits": splits, "sentences": module.write_tables(part, todo, facts, traps)}
