@@ -86,7 +86,7 @@ def build(env: Path, listed: dict[str, str], torch: str) -> None:
     (env / "constraints.txt").write_text("".join(f"{n}=={v}\n" for n, v in listed.items() if n != "torch"))
     versions = dict(listed)
     if torch and torch != versions.get("torch"):
-        print(f"replaced: torch {versions['torch']} by {torch}, the build that there is here")
+        print(f"replaced: torch {versions['torch']} by {torch}, the build that there is here", file=sys.stderr)
         versions["torch"] = torch
     # with what it needs: on another machine that may be CUDA's libraries
     subprocess.run([*pip, "install", f"torch=={versions['torch']}"], check=True)
