@@ -70,7 +70,7 @@ test-pythons: $(patsubst %,.venv-%/.ready,$(PYTHONS)) ## all but torch on other 
 # The oldest transformers that Colab may have, in an environment of its own; the hub and tokenizer packages follow it.
 COMPAT := .venv-compat
 test-compat: $(COMPAT)/.ready ## the model's tests on transformers 4.57
-	$(COMPAT)/bin/python -m pytest -n 2 $(wildcard $(patsubst %,tests/unit/test_%.py,layers streams vlmg lmdf encoder decoder model collate predict))
+	$(COMPAT)/bin/python -m pytest -n 2 $(patsubst %,tests/unit/test_%.py,layers streams vlmg lmdf encoder decoder model batch predict)
 
 $(COMPAT)/.ready: requirements-dev.lock requirements-testdata.lock pyproject.toml
 	$(PYTHON) -m venv $(COMPAT)
