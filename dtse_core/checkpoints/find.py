@@ -259,6 +259,8 @@ def _told(file: Path, what: str) -> Iterator[None]:
     """What goes wrong inside, in one line with file and remedy."""
     try:
         yield
-    except Exception as error:  # settings, safetensors, tokenizers, transformers: each has its own
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # settings, safetensors and transformers have their own, and tokenizers panics
         first = next(iter(str(error).splitlines()), type(error).__name__)
         raise ValueError(f"{file} {what}: {first}; {AGAIN}") from error

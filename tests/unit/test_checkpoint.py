@@ -245,6 +245,7 @@ def test_weights_that_are_cut_short_are_refused(copy, share):
         lambda t: t["added_tokens"].append({"id": 999, "content": "zebra", "special": False}),
         lambda t: t["added_tokens"].append("zebra"),
         lambda t: t.update(normalizer={"type": "Unheard"}),
+        lambda t: t["post_processor"].update(special_tokens={}),  # at which the library panics
     ],
 )
 def test_a_tokenizer_that_does_not_fit_the_text_stream_is_refused(copy, spoil):
