@@ -192,10 +192,14 @@ def run_alone(path: Path, env: Path, home: Path, out: Path, published: bool) -> 
     (top / "jupyter/kernels/python3/kernel.json").write_text(json.dumps(kernel))
     (top / "content").mkdir()
     shutil.copy(path, top / "content")
+    out, told = out / path.stem, out / path.stem / f"{path.stem}.json"  # apart, since others run beside it
+    told.unlink(missing_ok=True)
     command = [sys.executable, "-m", "dtse_core.experiments.runner", top / "content" / path.name, "--out", out]
     environment = os.environ | {"JUPYTER_PATH": str(top / "jupyter"), "PYTHONPATH": str(ROOT)}
-    subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False)
-    result = json.loads((out / f"{path.stem}.json").read_text(encoding="utf-8"))
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if not told.is_file():
+        return {"ok": False, "error": f"{path.name}: {done.stderr.strip()}"}
+    result = json.loads(told.read_text(encoding="utf-8"))
     new = {*installed(site(top / "env"))}
     if result["ok"] and new != {"dtse", *ABSENT}:
         result["ok"], result["error"] = False, f"{path.name} installed {', '.join(sorted(new))}"

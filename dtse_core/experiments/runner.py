@@ -56,7 +56,7 @@ def run_notebook(
     path: str | Path,
     out_folder: str | Path,
     parameters: dict[str, Any] | None = None,
-    timeout: float = 600,
+    timeout: float = 3600,
     course: "Course | None" = None,
 ) -> Result:
     """Executes one notebook in its own folder; keeps the executed copy, a page and a JSON in `out_folder`.
@@ -239,7 +239,7 @@ def parse_command(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("target", type=Path, help="a notebook, or a folder: its lessons, such as 04_vlmg.ipynb")
     parser.add_argument("--out", type=Path, default=Path("runs/tutorial"), help="folder of copies, pages and JSONs")
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter")
-    parser.add_argument("--timeout", type=float, default=600, help="seconds for each notebook")
+    parser.add_argument("--timeout", type=float, default=3600, help="seconds for each notebook")
     parser.add_argument("--jobs", type=int, default=1, help="notebooks that run side by side")
     parser.add_argument("--write", action="store_true", help="save the outputs into the notebooks themselves")
     return parser.parse_args(arguments)
