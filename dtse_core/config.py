@@ -245,7 +245,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 def preset(name: str, **overrides: Any) -> RunConfig:
     """A named configuration with dotted overrides: `preset("tiny", **{"model.lmdf": "off"})`.
 
-    Raises `ValueError` for an unknown preset or key, and names the nearest known one.
+    Raises `ValueError` for an unknown preset or key, naming the nearest known one, and for a value out of range.
     """
     if name not in PRESETS:
         raise ValueError(f"unknown preset {name!r}{nearest(name, PRESETS)}; known: {', '.join(PRESETS)}")
@@ -253,7 +253,7 @@ def preset(name: str, **overrides: Any) -> RunConfig:
 
 
 def override(config: RunConfig, settings: dict[str, Any]) -> RunConfig:
-    """`config` with dotted settings replaced; an unknown key raises `ValueError` with the nearest."""
+    """`config` with dotted settings replaced. Raises `ValueError` as `preset` does."""
     known, changes = setting_kinds(config), {}
     for key, value in settings.items():
         if key not in known:
