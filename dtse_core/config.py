@@ -119,8 +119,8 @@ class DataConfig:
     name: str = "toy"  # toy (drawn in memory), a2d, jhmdb, ref_davis, refer_youtube_vos or mevis
     root: str = ""  # the data set's folder; not needed for toy
     size: tuple[Side, Side] = (320, 320)  # height, width that the model sees (D-2)
-    train_split: str = "train"  # learned from; refer_youtube_vos also has local-train, without what local-val holds
-    val_split: str = "val"  # scored during training; real A2D has no validation part
+    train_split: str = "train"  # learned from, without what local-val holds if that is val_split
+    val_split: str = ""  # scored during training; "": val of a toy world, else local-val: one training video in 17
     offset: Offset = 6  # frames between the current frame and a reference; 0 is the data set's own choice (D-3)
     flip: Literal["no", "swap", "skip"] = "no"  # mirror half the clips: swap left and right in the sentence, or skip it
     max_words: Annotated[int, at_least(3)] = 64  # longest expression, in word pieces
@@ -228,7 +228,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     "colab": {  # one 16 GB GPU, pretrained streams
         "model.visual": "microsoft/resnet-50",
         "data.name": "a2d",
-        "data.val_split": "test",
         "data.size": (256, 256),
         "data.workers": 2,
         "train.batch": 8,
@@ -236,7 +235,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "paper": {  # the design's full size
         "data.name": "a2d",
-        "data.val_split": "test",
         "data.workers": 4,
     },
 }

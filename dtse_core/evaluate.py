@@ -119,10 +119,10 @@ def run_command(c: EvaluateCommand) -> dict:
             print(write_submission(folder, Path(c.submission), c.data.name, protocol.dataset))
         if c.pictures and records:
             draw_cases(c.pictures, records, protocol.dataset, MaskReader(folder or c.masks, c.data.name))
-    return protocol.summary(records, twins, c.baselines) | record_of(c, protocol)
+    return protocol.summary(records, twins, c.baselines) | record_of(c, protocol, records)
 
 
-def record_of(c: EvaluateCommand, protocol: Protocol) -> dict:
+def record_of(c: EvaluateCommand, protocol: Protocol, records: list) -> dict:
     """What a result must tell of its run: what was scored, on what, by which choices of the protocol."""
     answers, version = protocol.answers, protocol.dataset.version
     if c.masks:
@@ -132,7 +132,7 @@ def record_of(c: EvaluateCommand, protocol: Protocol) -> dict:
         config = to_dict(replace(read_run_config(answers.folder), data=c.data))
         folder = answers.folder
         scored = {"checkpoint_sha256": checkpoint_sha256(folder), "model_sha256": model_sha256(folder)}
-    about = {"source": c.masks or c.checkpoint, "split": c.split, **protocol.about(), "config": config}
+    about = {"source": c.masks or c.checkpoint, "split": c.split, **protocol.about(records), "config": config}
     return about | ({"version": version} if version else {}) | scored | {"versions": versions()}
 
 

@@ -92,18 +92,20 @@ class ReferringVideoPredictor:
         return results[0] if isinstance(expression, str) else results
 
     def stream(
-        self, video: Video | Iterable[np.ndarray], expression: str | Sequence[str], batch: int = 1
+        self, video: Video | Iterable[np.ndarray], expression: str | Sequence[str], batch: int = 1, refuse: bool = True
     ) -> Iterator[Step]:
         """Gives a `Step` per frame in constant memory, `offset` frames behind the input (none if causal).
 
         `video` is what `segment` takes, or an iterator of frames. `batch` frames are read and answered together,
         which saves time but delays the first of them. A model's `caution` is said on standard error, once in its
         life, before a file, a folder or an iterator is answered; not for arrays, which lessons draw, nor for
-        "example", which is drawn. Raises as `segment` does, without a limit of length.
+        "example", which is drawn. Raises as `segment` does, without a limit of length; `refuse=False`
+        answers any sentence of a data set, see `tokenize`.
         """
         expressions = [expression] if isinstance(expression, str) else list(expression)
-        refuse_unknown(expressions, self.tokenizer)
-        ids, word_mask = tokenize(expressions, self.tokenizer, self.data.max_words)
+        if refuse:
+            refuse_unknown(expressions, self.tokenizer)
+        ids, word_mask = tokenize(expressions, self.tokenizer, self.data.max_words, refuse)
         frames = iterate_frames(video)
         if self.caution and not self.cautioned and may_be_footage(video):
             self.cautioned = True
@@ -216,12 +218,16 @@ def notes_on_words(expressions: Sequence[str], tokenizer) -> Iterator[str]:
             yield f"note: the model does not know {', '.join(unknown[:5])} in {text[:60]!r}"
 
 
+def knows_any(expression: str, tokenizer) -> bool:
+    """Is at least one word of a sentence known? Punctuation alone says nothing."""
+    words = (word for word in clean_expression(expression).split() if any(map(str.isalnum, word)))
+    return any(not unknown_words(word, tokenizer) for word in words)
+
+
 def refuse_unknown(expressions: Sequence[str], tokenizer) -> None:
     """Raises `ValueError` for a sentence of which the model knows no word at all: its answer would mean nothing."""
     for text in expressions:
-        words = clean_expression(text).split()
-        known = set(words).difference(unknown_words(text, tokenizer))
-        if words and not any(map(str.isalnum, "".join(known))):  # punctuation alone says nothing
+        if clean_expression(text) and not knows_any(text, tokenizer):
             raise ValueError(f"the model knows no word of {text[:60]!r}; say it in words that it was trained with")
 
 

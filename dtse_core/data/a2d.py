@@ -25,7 +25,7 @@ from ..video.files import frame_files, video_length
 from ..video.frame_cache import video_frames
 from .clip import ClipDataSet, ReferringClip
 from .listing import part_of, read_toy, require_tree, videos_of
-from .sample_lists import listed, read_a2d_list
+from .sample_lists import choose_samples, listed, read_a2d_list
 from .sentences import clean_expression
 
 NUMBER = re.compile("[0-9]{1,9}")
@@ -49,38 +49,24 @@ class Sample(NamedTuple):
 
     video: str
     stem: str  # of the annotation: the frame's number, from 1
-    instance: int
+    instance: int  # from 0
     query: str
     evidence: str | None  # toy world: what the sentence needs
-    twin: int  # toy world: the instance that differs in motion alone; 0 is none
+    twin: int | None  # toy world: the instance that differs in motion alone
 
 
 class A2DSentences(ClipDataSet):
     """Every (sentence, annotated frame) pair in which the instance is annotated, as `ReferringClip`s.
 
-    `split` is train or test; a root with `toy_world.json` has its finer splits too. `window` frames, `offset`
-    frames apart, clamped to the clip (D-3). `frames`: nothing, or `list=FILE`, the samples that a list such as MTTR's
-    names (`sample_lists`); `cache`: see `frame_cache`. Videos are opened when a sample is asked for, so that the data
-    set can be pickled and used by DataLoader workers. Raises `FileNotFoundError` or `ValueError`, naming file and
-    remedy, if the layout is incomplete or malformed.
+    `split` is train or test, or one of the halves of train (`listing`); a root with `toy_world.json` has its finer
+    splits too. `frames`: nothing, or `list=FILE`, the samples that a list such as MTTR's names (`sample_lists`).
+    Instances count from 0. Other arguments and errors as in `ClipDataSet`.
     """
 
-    name = "a2d"
-
-    def __init__(
-        self,
-        root: str | Path,
-        split: str = "",
-        window: int = 3,
-        offset: int = 0,
-        causal: bool = False,
-        cache: str = "",
-        frames: str = "",
-    ):
-        self.frames, self.warned = frames, False
-        super().__init__(root, split, window, offset, causal, cache)
+    name, choice = "a2d", "frames"
 
     def find(self) -> None:
+        self.warned = False
         self.clips, texts = self.root / "Release" / "clips320H", self.root / "text_annotations"
         self.masks = texts / "a2d_annotation_with_instances"
         require_layout(self.root, self.clips, self.masks)
@@ -93,11 +79,15 @@ class A2DSentences(ClipDataSet):
         self.videos = {v: videos[v] for v in videos_of(self.split, names, toy, table) if v not in missed}
         sentences = read_sentences(texts / "a2d_annotation.txt", genuine=toy is None)
         sentences = [sentence for sentence in sentences if sentence[0] in self.videos]
-        found = list(self._listed()) if self.frames else sentences
+        self.list, found = None, sentences
+        if self.frames:
+            path = listed(self.frames, "; nothing is every annotated frame")
+            self.list = choose_samples(path, read_a2d_list, self.videos, set(videos) - missed, self.root)
+            found = [(video, f"{frame:05d}", *rest) for _, (video, frame, *rest) in self.list.used]
         self._require_files(sorted({entry[0] for entry in found}))
         self.samples = [
-            Sample(video, stem, instance, query, *labels.get((video, instance, query), (None, 0)))
-            for video, stem, instance, query in (found if self.frames else self._annotated(sentences))
+            Sample(video, stem, instance, query, *labels.get((video, instance, query), (None, None)))
+            for video, stem, instance, query in (found if self.list else self._annotated(sentences))
         ]
         if not self.samples:
             raise ValueError(f"A2D-Sentences: no sample in split {self.split!r} of {self.root}; is the copy complete?")
@@ -121,14 +111,14 @@ class A2DSentences(ClipDataSet):
             )
         indices, slot = self.cut(current, length)
         frames = video_frames(path, indices, self.cache)
-        masks = read_masks(annotation, [instance, twin] if twin else [instance], frames.shape[1:3])
+        masks = read_masks(annotation, [instance] if twin is None else [instance, twin], frames.shape[1:3])
         if instance not in masks:
             raise ValueError(f"{annotation} no longer holds instance {instance}, it holds {read_instances(annotation)}")
         mask, twin_mask = masks[instance], masks.get(twin)
         return ReferringClip(frames, slot, mask, query, video, int(stem), str(instance), evidence, twin_mask)
 
     def choices(self) -> dict[str, str]:
-        return {"frames": self.frames or "all annotated"}
+        return self.list.choices(self.frames) if self.list else {"frames": "all annotated"}
 
     def category(self, video: str) -> str:
         """What the video's actor does, such as `dog running`; the label itself if it is none of A2D's."""
@@ -136,13 +126,6 @@ class A2DSentences(ClipDataSet):
         if not re.fullmatch("[1-7][1-9]", label):
             return label
         return f"{ACTORS[int(label[0]) - 1]} {ACTIONS[int(label[1]) - 1]}"
-
-    def _listed(self) -> Iterator[tuple[str, str, int, str]]:
-        """The split's samples among those of a list, which may be for the whole data set."""
-        path = listed(self.frames, "; nothing is every annotated frame")
-        for _, (video, frame, instance, query) in read_a2d_list(path):
-            if video in self.videos:
-                yield video, f"{frame:05d}", instance, query
 
     def _require_files(self, videos: list[str]) -> None:
         present = {entry.name.removesuffix(".mp4") for entry in os.scandir(self.clips)}

@@ -24,15 +24,26 @@ def build_dataset(config: DataConfig, split: str, window: int, causal: bool = Fa
         return KeptToyWorld(config.cache, *world) if config.cache else data.ToyWorld(*world)
     if not config.root:
         raise ValueError(f"data.root is missing: give the folder of {loader}, or use data.name toy")
-    if config.frames and name not in ("a2d", "jhmdb"):
-        raise ValueError(f"data.frames {config.frames!r} chooses samples of a2d and jhmdb; leave it out for {name}")
-    own = {"gt": config.davis_masks} if name == "ref_davis" else {"frames": config.frames} if config.frames else {}
-    return getattr(data, loader)(config.root, split, window, config.frame_offset, causal, config.cache, **own)
+    gt = config.davis_masks if name == "ref_davis" else ""
+    arguments = config.root, split, window, config.frame_offset, causal, config.cache, config.frames, gt
+    return getattr(data, loader)(*arguments)
 
 
 def scored_split(config: DataConfig) -> str:
     """The split that is scored unless another is named; of a toy world always test."""
     return "test" if is_toy(config) else home_of(config.name).scored
+
+
+def training_splits(config: DataConfig) -> tuple[str, str]:
+    """What is learned from, and what is scored meanwhile to choose the best weights.
+
+    That is never a part which a protocol scores: a toy world has val, of the others some training videos are held
+    out (`listing.held_out`), from which nothing is learned then. Refer-YouTube-VOS, which publishes no other masks,
+    is scored on these as well.
+    """
+    validation = config.val_split or ("val" if is_toy(config) else "local-val")
+    held_out = (config.train_split, validation) == ("train", "local-val")
+    return "local-train" if held_out else config.train_split, validation
 
 
 def is_toy(config: DataConfig) -> bool:

@@ -80,10 +80,13 @@ class ClipDataSet(Dataset):
     `root`: the folder; `split`: a part of the data set, "" the one that is scored. `window` frames, `offset` frames
     apart (0: the data set's own choice), clamped to the video (D-3); the current frame is the middle or, if `causal`,
     the last of them. `cache`: see `frame_cache`. Files are opened when a sample is asked for, so that the data set
-    can be pickled and used by DataLoader workers.
+    can be pickled and used by DataLoader workers. `frames` chooses the samples of A2D- and J-HMDB-Sentences, `gt` the
+    masks of Ref-DAVIS17: see there; "" is the usual choice.
+    Raises `FileNotFoundError` or `ValueError`, naming file and remedy, for an incomplete or malformed layout.
     """
 
     name: str  # in the settings: see `DATASETS`
+    choice = ""  # which of `frames` and `gt` it has
     version = ""  # which version a copy is, where there are several
     labelled = True  # are masks published?
 
@@ -95,10 +98,16 @@ class ClipDataSet(Dataset):
         offset: int = 0,
         causal: bool = False,
         cache: str = "",
+        frames: str = "",
+        gt: str = "",
     ):
+        for option, value in (("frames", frames), ("gt", gt)):
+            if value and option != self.choice:
+                raise ValueError(f"{option} {value!r} means nothing for {type(self).__name__}; leave it out")
         own = DATASETS[self.name]
         self.root, self.split, self.cache = Path(root), split or own.scored, cache
         self.window, self.offset, self.causal = window, offset or own.offset, causal
+        self.frames, self.gt = frames, gt
         self.find()
 
     def find(self) -> None:
@@ -195,7 +204,7 @@ class VideoDataSet(ClipDataSet):
         """
         if not videos:
             raise ValueError(f"no expression of split {self.split!r} in {path}; is the copy complete?")
-        said = [labels.get((v.video_id, v.expression_id, v.expression), (None, 0)) for v in videos]
+        said = [labels.get((v.video_id, v.expression_id, v.expression), (None, None)) for v in videos]
         self.videos = [replace(video, evidence=evidence) for video, (evidence, _) in zip(videos, said, strict=True)]
         self.twins = {
             (video.video_id, video.expression_id): (str(twin),)

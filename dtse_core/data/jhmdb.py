@@ -23,7 +23,7 @@ from ..shared.files import read_bytes, read_rows, require_shape
 from ..video.frame_cache import image_frames
 from .clip import ClipDataSet, ReferringClip
 from .listing import part_of, read_toy, require_tree, videos_of
-from .sample_lists import listed, read_jhmdb_list
+from .sample_lists import choose_samples, listed, read_jhmdb_list
 from .sentences import clean_expression
 
 HOME = "J-HMDB-Sentences"
@@ -45,37 +45,24 @@ class JHMDBSentences(ClipDataSet):
     `split` is test; a root with `toy_world.json` has its finer splits too. `frames` says which frames are scored:
     `deterministic` (three a video, in the middles of its thirds), `all`, or `list=FILE`, a JSON list such as MTTR
     published: `[[video, frame's path, mask's path, total frames, query], ...]`. Numbers made with different choices
-    do not compare. `window` frames, `offset` frames apart, clamped to the frames that have a mask (D-3); `cache`: see
-    `frame_cache`.
-    Raises `FileNotFoundError` or `ValueError`, naming file and remedy, if the layout is incomplete or malformed.
+    do not compare. Windows are clamped to the frames that have a mask. Other arguments and errors as in `ClipDataSet`.
     """
 
-    name = "jhmdb"
-
-    def __init__(
-        self,
-        root: str | Path,
-        split: str = "",
-        window: int = 3,
-        offset: int = 0,
-        causal: bool = False,
-        cache: str = "",
-        frames: str = "deterministic",
-    ):
-        self.frames = frames
-        super().__init__(root, split, window, offset, causal, cache)
+    name, choice = "jhmdb", "frames"
 
     def find(self) -> None:
+        self.frames = self.frames or "deterministic"
         require_layout(self.root)
         sentences = read_sentences(self.root / "jhmdb_annotation.txt")
         toy, labels = read_toy(self.root / "toy_world.json")
         part_of(self.split, () if toy else ("test",), toy, "test", self.root)
-        videos = set(videos_of(self.split, (video for video, _ in sentences), toy, self.root / "jhmdb_annotation.txt"))
+        copy, self.list = {video for video, _ in sentences}, None
+        videos = set(videos_of(self.split, copy, toy, self.root / "jhmdb_annotation.txt"))
         sentences = [(video, query) for video, query in sentences if video in videos]
         self.actions = self._find({video for video, _ in sentences})
         self.lengths = {video: self._length(video) for video in self.actions}
-        chosen = self._drawn(sentences) if self.frames in ("deterministic", "all") else self._listed()
-        self.samples = [s._replace(evidence=labels.get((s.video, 0, s.query), (None, 0))[0]) for s in chosen]
+        chosen = self._drawn(sentences) if self.frames in ("deterministic", "all") else self._listed(copy)
+        self.samples = [s._replace(evidence=labels.get((s.video, 0, s.query), (None, None))[0]) for s in chosen]
         if not self.samples:
             raise ValueError(f"{HOME}: no sample in split {self.split!r} of {self.root}; is the copy complete?")
 
@@ -91,7 +78,7 @@ class JHMDBSentences(ClipDataSet):
         return ReferringClip(frames, slot, mask, query, video, frame, "", evidence)
 
     def choices(self) -> dict[str, str]:
-        return {"frames": self.frames}
+        return self.list.choices(self.frames) if self.list else {"frames": self.frames}
 
     def category(self, video: str) -> str:
         """The action that a video shows, such as `shoot_bow`."""
@@ -138,20 +125,17 @@ class JHMDBSentences(ClipDataSet):
             for frame in scored_frames(self.lengths[video], every=self.frames == "all")
         ]
 
-    def _listed(self) -> list[Sample]:
-        """The split's samples among those of a list, which is for the whole data set."""
-        path, chosen = listed(self.frames, ", deterministic, or all"), []
-        for number, (video, action, frame, length, query) in read_jhmdb_list(path):
-            if video not in self.lengths:
-                continue
+    def _listed(self, copy: set[str]) -> list[Sample]:
+        path = listed(self.frames, ", deterministic, or all")
+        self.list = choose_samples(path, read_jhmdb_list, self.lengths, copy, self.root)
+        for number, (video, action, frame, length, _) in self.list.used:
             if action != self.actions[video] or length != self.lengths[video] or not 1 <= frame <= length:
                 raise ValueError(
                     f"{path}, entry {number}: frame {frame} of the {length} of {action}/{video}; {self.root} has "
                     f"{self.actions[video]}/{video} with {self.lengths[video]} annotated frames: the list was made "
                     "from another copy; take deterministic frames, or the copy that it belongs to"
                 )
-            chosen.append(Sample(video, frame, query))
-        return chosen
+        return [Sample(video, frame, query) for _, (video, _, frame, _, query) in self.list.used]
 
 
 def scored_frames(length: int, every: bool = False) -> list[int]:

@@ -14,7 +14,7 @@ from .sentences import clean_expression
 LOCAL = ("local-train", "local-val")
 HELD_OUT = 17  # one training video in so many: about 204 of the 3,471 of Refer-YouTube-VOS
 Splits = dict[str, list[str]]  # videos by split
-Labels = dict[tuple[str, int | str, str], tuple[str, int]]  # (evidence, twin or 0) by (video, key, sentence)
+Labels = dict[tuple[str, int | str, str], tuple[str, int | None]]  # (evidence, twin) by (video, key, sentence)
 
 
 def read_toy(path: Path) -> tuple[Splits | None, Labels]:
@@ -28,7 +28,7 @@ def read_toy(path: Path) -> tuple[Splits | None, Labels]:
         toy = read_json(path)
         splits = {split: [_text(video) for video in videos] for split, videos in toy["splits"].items()}
         return splits, {
-            (_text(video), key, clean_expression(sentence)): (_text(evidence), int(twin))
+            (_text(video), key, clean_expression(sentence)): (_text(evidence), None if twin is None else int(twin))
             for video, entries in toy["sentences"].items()
             for key, sentence, evidence, twin in entries
         }

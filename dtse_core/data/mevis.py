@@ -31,17 +31,15 @@ COUNTS = {  # videos and sentences
 class MeViS(VideoDataSet):
     """Sentences over whole videos (`videos`), and windows of frames cut from them as `ReferringClip`s.
 
-    `split` is train, valid_u (scored locally) or valid (scored by the server: no masks); a root with
-    `toy_world.json` has its finer splits too, all labelled. `object_ids` of a video are the names of its masks in
-    mask_dict.json; none is a sentence without a target. `version` is v1, v2 or other, by the file's counts;
-    `labelled` tells whether masks are published: without them `read_target` and `dataset[i]` raise `ValueError`,
-    and everything else works.
+    `split` is train, valid_u (scored locally) or valid (scored by the server: no masks), or one of the halves of train
+    (`listing`); a root with `toy_world.json` has its finer splits too, all labelled. `object_ids` of a video are the
+    names of its masks in mask_dict.json; none is a sentence without a target. `version` is v1, v2 or other, by the
+    file's counts; `labelled` tells whether masks are published: without them `read_target` and `dataset[i]` raise
+    `ValueError`, and everything else works.
 
-    A sample is a window, `offset` frames apart and clamped to the video (D-3), in which the target appears; in the
-    current frame it may be absent, the mask then is empty. A sentence without a target gives no sample.
-    mask_dict.json, hundreds of megabytes, is read when first needed and once a process: a process that forks shares
-    what it has read.
-    Raises `FileNotFoundError` or `ValueError`, naming file and remedy, for an incomplete or malformed layout.
+    A sample is a window in which the target appears; a sentence without a target gives none. mask_dict.json, hundreds
+    of megabytes, is read when first needed and once a process: a process that forks shares what it has read.
+    Arguments and errors as in `ClipDataSet`.
     """
 
     name = "mevis"

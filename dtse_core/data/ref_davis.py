@@ -42,29 +42,16 @@ class RefDAVIS17(VideoDataSet):
     Two annotators each described every object twice, after the first frame and after the full video: four annotation
     sets, 0 to 3, which `annotator` tells apart. An expression's id is 4 * rank + set, as the converted layout has it;
     the rank is the object's among those of its sequence, which is not always its id less one.
-    `split` is train or val; a root with `toy_world.json` has its finer splits too. `gt` chooses the masks: those of
-    the unsupervised task (2019, the default of evaluation), or those of 2017; `masks` is their folder, to be printed
-    beside every score. A sample is an expression and a frame that shows its object, the middle or, if `causal`, the
-    last of `window` frames `offset` apart, clamped to the sequence (D-3); `cache`: see `frame_cache`.
-    Raises `FileNotFoundError` or `ValueError`, naming file and remedy, for an incomplete or malformed layout.
+    `split` is train or val, or one of the halves of train (`listing`); a root with `toy_world.json` has its finer
+    splits too. `gt` chooses the masks: `unsupervised`, those of that task (2019), or those of `2017`; `masks` is their
+    folder, to be printed beside every score. A sample is an expression and a frame that shows its object. Other
+    arguments and errors as in `ClipDataSet`.
     """
 
-    name = "ref_davis"
-
-    def __init__(
-        self,
-        root: str | Path,
-        split: str = "",
-        window: int = 3,
-        offset: int = 0,
-        causal: bool = False,
-        cache: str = "",
-        gt: str = "unsupervised",
-    ):
-        self.gt = gt
-        super().__init__(root, split, window, offset, causal, cache)
+    name, choice = "ref_davis", "gt"
 
     def find(self) -> None:
+        self.gt = self.gt or "unsupervised"
         if self.gt not in MASKS:
             raise ValueError(f"{HOME}: unknown masks {self.gt!r}; gt must be one of {', '.join(MASKS)}")
         toy, labels = read_toy(self.root / "toy_world.json")

@@ -27,14 +27,13 @@ TREE = "meta_expressions/{train,valid,test}/meta_expressions.json and {train,val
 class ReferYouTubeVOS(VideoDataSet):
     """Sentences over whole videos (`videos`), and windows of listed frames cut from them as `ReferringClip`s.
 
-    `split` is train, valid or test; or local-val, the training videos held out by `held_out`, and local-train, the
-    others. A root with `toy_world.json` has its finer splits too, all labelled. `labelled` tells whether masks are
-    published: without them `read_target` and `dataset[i]` raise `ValueError`, and everything else works.
+    `split` is train, valid or test, or one of the halves of train (`listing`); a root with `toy_world.json` has its
+    finer splits too, all labelled. `labelled` tells whether masks are published: without them `read_target` and
+    `dataset[i]` raise `ValueError`, and everything else works.
 
-    A sample is a window, `offset` listed frames apart and clamped to the video (D-3), in which the target appears;
-    in the current frame it may be absent, the mask then is empty. Where it appears is read from meta.json: without
-    that file every window is a sample, as nobody wants to open a hundred thousand masks first.
-    Raises `FileNotFoundError` or `ValueError`, naming file and remedy, for an incomplete or malformed layout.
+    A sample is a window of listed frames in which the target appears. Where it does is read from meta.json: without
+    that file every window is a sample, as nobody wants to open a hundred thousand masks first. Arguments and errors
+    as in `ClipDataSet`.
     """
 
     name = "refer_youtube_vos"

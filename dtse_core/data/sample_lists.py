@@ -4,11 +4,13 @@ A2D-Sentences: `[[query, video, frame, instance], ...]`; J-HMDB-Sentences: `[[vi
 frames, query], ...]`, its paths beginning with `./jhmdb_sentences/`, wherever the data lies. Frames count from 1.
 """
 
+import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-from ..shared.files import read_json
+from ..shared.files import read_bytes, read_json
 from .sentences import clean_expression
 
 IMAGE = re.compile(r"(?:.*/)?Rename_Images/([^/]+)/([^/]+)/([0-9]{1,9})\.png", re.DOTALL)
@@ -22,11 +24,40 @@ def listed(frames: str, known: str) -> Path:
     return Path(file).expanduser()
 
 
+class SampleList(NamedTuple):
+    """A list as far as a split uses it."""
+
+    used: list[tuple[int, tuple]]  # entries with their numbers, as `read_a2d_list` and its sibling give them
+    entries: int
+    sha256: str
+
+    def choices(self, frames: str) -> dict[str, str]:
+        """What a result must tell of it."""
+        said = f"{len(self.used):,} of {self.entries:,} entries used"
+        return {"frames": frames, "list": said, "list_sha256": self.sha256}
+
+
+def choose_samples(path: Path, read: Callable, split: Container[str], copy: Container[str], root: Path) -> SampleList:
+    """The entries about videos of a split; a list may cover the other splits of the `copy` too.
+
+    `read` is `read_a2d_list` or its sibling. Raises `ValueError` if the copy lacks a video of the list.
+    """
+    entries = list(read(path))
+    if lacking := list(dict.fromkeys(entry[0] for _, entry in entries if entry[0] not in copy)):
+        count = sum(entry[0] in lacking for _, entry in entries)
+        raise ValueError(
+            f"{path}: {count:,} of {len(entries):,} entries name {len(lacking):,} videos that {root} lacks, first "
+            f"five: {', '.join(lacking[:5])}; complete the copy, or take the list that was made from it"
+        )
+    used = [(number, entry) for number, entry in entries if entry[0] in split]
+    return SampleList(used, len(entries), hashlib.sha256(read_bytes(path)).hexdigest())
+
+
 def read_a2d_list(path: Path) -> Iterator[tuple[int, tuple[str, int, int, str]]]:
     """Number and (video, frame, instance, query) of every entry. Raises `ValueError` naming file and entry."""
 
     def parse(query, video, frame, instance):
-        return _text(video), _count(frame), _count(instance), clean_expression(_text(query))
+        return _text(video), _count(frame), _instance(instance), clean_expression(_text(query))
 
     return _entries(path, parse, "[query, video, frame, instance]")
 
@@ -64,7 +95,14 @@ def _text(value) -> str:
     return value
 
 
-def _count(value) -> int:
-    if type(value) is not int or value < 1:
+def _instance(value) -> int:
+    """A2D's instances count from 0; some lists have them as texts."""
+    if isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value):
+        return int(value)
+    return _count(value, 0)
+
+
+def _count(value, least: int = 1) -> int:
+    if type(value) is not int or value < least:
         raise TypeError
     return value

@@ -8,25 +8,33 @@ from torch import Tensor
 FOLDER = Path(__file__).parent / "toy" / "vocab"  # of the tiny preset's tokenizer, which ships with the package
 
 
-def tokenize(expressions: Sequence[str], tokenizer, max_words: int) -> tuple[Tensor, Tensor]:
+def tokenize(expressions: Sequence[str], tokenizer, max_words: int, refuse: bool = True) -> tuple[Tensor, Tensor]:
     """Word pieces and their mask, both (B, N) int64; shorter sentences are padded at the end.
 
     Raises `ValueError` for an expression without words, and for one of more than `max_words` pieces, which
-    include the two marks around each sentence: nothing is cut off silently.
+    include the two marks around each sentence. `refuse=False` is for a data set, in which no single sentence may end
+    a run: of a longer one the end is cut off, and one without words is its two marks.
     """
     cleaned = [clean_expression(text) for text in expressions]
-    words = tokenizer(cleaned, padding=True, truncation=False, return_tensors="pt", verbose=False)
+    words = tokenizer(
+        cleaned, padding=True, truncation=not refuse, max_length=max_words, return_tensors="pt", verbose=False
+    )
     input_ids, attention_mask = words["input_ids"], words["attention_mask"]  # (B, N) each
     marks = tokenizer.num_special_tokens_to_add()
     for text, pieces in zip(expressions, attention_mask.sum(1).tolist(), strict=True):
-        if pieces <= marks:
+        if refuse and pieces <= marks:
             raise ValueError(f"empty expression {text!r}; say what to look for, such as 'the dog on the left'")
-        if pieces > max_words:
+        if refuse and pieces > max_words:
             raise ValueError(
                 f"expression of {pieces} word pieces, the limit is {max_words}: {text[:60]!r}...; "
                 "shorten it, or raise data.max_words if the text stream takes more"
             )
     return input_ids, attention_mask
+
+
+def is_too_long(expression: str, tokenizer, max_words: int) -> bool:
+    """Has a sentence more word pieces than `max_words`, its two marks included?"""
+    return len(tokenizer(clean_expression(expression), truncation=False, verbose=False)["input_ids"]) > max_words
 
 
 def clean_expression(text: str) -> str:

@@ -48,11 +48,11 @@ def flip_clip(clip: ReferringClip) -> ReferringClip:
 
 
 _SWAP = {"left": "right", "right": "left", "Left": "Right", "Right": "Left", "LEFT": "RIGHT", "RIGHT": "LEFT"}
-_SIDE = re.compile(rf"\b({'|'.join(_SWAP)})(?=(?i:most|wards?|hand)?\b)")
+_SIDE = re.compile(rf"\b({'|'.join(_SWAP)})(?=(?i:most|wards?|hand|side)?\b)")
 
 
 def swap_left_right(sentence: str) -> str:
-    """Swaps left and right as whole words, or with the endings -most, -ward(s) and -hand; twice gives the input back.
+    """Swaps left and right as whole words, or with -most, -ward(s), -hand and -side; twice gives the input back.
 
     >>> swap_left_right("the bright car on the left-hand side")
     'the bright car on the right-hand side'

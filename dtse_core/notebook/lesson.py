@@ -72,7 +72,7 @@ def setup(**parameters: Any) -> Setup:
     settings: dict[str, Any] = {"train.seed": seed, "data.name": "toy", "data.val_split": "val"}
     if data_root:
         has_val = (Path(data_root) / "toy_world.json").is_file()  # real A2D has no validation part
-        settings |= {"data.name": "a2d", "data.root": data_root, "data.val_split": "val" if has_val else "test"}
+        settings |= {"data.name": "a2d", "data.root": data_root, "data.val_split": "val" if has_val else "local-val"}
     config = override(preset(PROFILES[profile]), settings)
     libraries = " · ".join(f"{name} {version(name)}" for name in ("dtse", "torch", "transformers"))
     text = f"""Python {platform.python_version()} · {libraries}

@@ -1,5 +1,6 @@
 """A checkpoint's answers to the samples and videos of a data set, for `protocols`."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -9,7 +10,8 @@ import torch
 from ..checkpoints.find import checkpoint_folder
 from ..config import DataConfig
 from ..data.clip import ReferringVideo
-from ..predict import ReferringVideoPredictor
+from ..data.sentences import is_too_long
+from ..predict import ReferringVideoPredictor, knows_any
 from ..shared.files import read_images
 from .clips import OnMask, evaluate
 from .records import Sample
@@ -45,4 +47,11 @@ class ModelAnswers:
     def _steps(self, dataset, videos: Sequence[ReferringVideo]) -> Iterator:
         frames = (read_images([path])[0] for path in dataset.frame_paths(videos[0]))
         together = max(1, self.batch // len(videos))
-        return self.predictor.stream(frames, [video.expression for video in videos], together)
+        return self.predictor.stream(frames, [video.expression for video in videos], together, refuse=False)
+
+    def count(self, sentences: Sequence[str]) -> dict[str, int]:
+        """How many of these sentences hold no word that the model knows, and how many are cut; what occurs alone."""
+        tokenizer, most, times = self.predictor.tokenizer, self.predictor.data.max_words, Counter(sentences)
+        unknown = sum(n for text, n in times.items() if not knows_any(text, tokenizer))
+        cut = sum(n for text, n in times.items() if is_too_long(text, tokenizer, most))
+        return {name: n for name, n in (("unknown_sentences", unknown), ("cut_sentences", cut)) if n}

@@ -16,7 +16,7 @@ from operator import itemgetter
 from typing import Any
 
 import numpy as np
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from ..data.clip import ClipDataSet, ReferringVideo, VideoDataSet
@@ -33,7 +33,11 @@ from .tables import LOCAL
 
 @dataclass(frozen=True)
 class Protocol:
-    """A data set and who answers for it; the subclasses are the kinds."""
+    """A data set and who answers for it.
+
+    A kind has `units` (what is answered together), `answer` (the records of each unit, its masks made or read, and
+    written if asked), `summary` (the numbers; none without records) and `about` (what was scored, by which choices).
+    """
 
     dataset: ClipDataSet
     answers: ModelAnswers | MaskReader
@@ -44,14 +48,6 @@ class Protocol:
 
     def require_answers(self, unscored: bool) -> None:
         """Raises an error before the work begins if masks are missing, or a truth, unless `unscored` will do."""
-
-    def units(self) -> list[Sequence]:
-        """What is answered together."""
-        raise NotImplementedError
-
-    def answer(self, units: list[Sequence], writer: MaskWriter | None, progress: bool) -> list[list]:
-        """The records of each unit, its masks made or read, and written if asked."""
-        raise NotImplementedError
 
     def score(self, writer: MaskWriter | None = None, state=None, progress: bool = True) -> list:
         """The records of the data set, in its order, in every process of `state` (accelerate's; None: there is one).
@@ -71,13 +67,9 @@ class Protocol:
     def finish(self, records: list, writer: MaskWriter | None) -> None:
         """What the first process does with the records of all."""
 
-    def summary(self, records: list, twins: Sequence[Sample] = (), baselines: bool = False) -> dict[str, Any]:
-        """The numbers; none without records."""
-        raise NotImplementedError
-
-    def about(self) -> dict[str, Any]:
-        """What was scored, and by which choices."""
-        raise NotImplementedError
+    def count(self, sentences: Sequence[str]) -> dict[str, int]:
+        """Sentences that a checkpoint cannot read whole; masks in files do not tell."""
+        return {} if isinstance(self.answers, MaskReader) else self.answers.count(sentences)
 
 
 class Samples(Protocol):
@@ -114,8 +106,9 @@ class Samples(Protocol):
         result = summarize(records, twins, self.compare) | {"intervals": intervals(records, self.compare)}
         return result | ({"baselines": constant_baselines(self.dataset)} if baselines else {})
 
-    def about(self) -> dict[str, Any]:
-        return {"protocol": self.dataset.choices(), "counts": {"samples": len(self.dataset)}}
+    def about(self, records: list) -> dict[str, Any]:
+        sentences = [text for _, text in dict.fromkeys((r.video_id, r.expression) for r in records)]
+        return {"protocol": self.dataset.choices(), "counts": {"samples": len(records)} | self.count(sentences)}
 
 
 class Videos(Protocol):
@@ -159,9 +152,10 @@ class Videos(Protocol):
     def summary(self, records: list, twins: Sequence[Sample] = (), baselines: bool = False) -> dict[str, Any]:
         return summarize_videos(records) | {"intervals": intervals(records)} if records else {}
 
-    def about(self) -> dict[str, Any]:
-        counts = {"videos": len({v.video_id for v in self.dataset.videos}), "sentences": len(self.dataset.videos)}
-        return {"protocol": self._rules() | self.dataset.choices(), "counts": counts}
+    def about(self, records: list) -> dict[str, Any]:
+        sentences = [video.expression for video in self.dataset.videos]
+        counts = {"videos": len({v.video_id for v in self.dataset.videos}), "sentences": len(sentences)}
+        return {"protocol": self._rules() | self.dataset.choices(), "counts": counts | self.count(sentences)}
 
     def _rules(self) -> dict[str, str]:
         return {"score": LOCAL, "frames": "all" if self.start == "all" else "from the first appearance on"}
@@ -193,23 +187,8 @@ def protocol_for(dataset: ClipDataSet, *arguments, **options) -> Protocol:
 
 def run(units: Sequence, step: Callable, workers: int, progress: bool) -> list:
     """`step` of each unit, in order, in `workers` processes beside this one (0: in this one)."""
-    loader = DataLoader(_Steps(units, step), batch_size=None, num_workers=workers, collate_fn=_as_it_is)
+    loader = DataLoader(units, batch_size=None, num_workers=workers, collate_fn=step)  # which runs in the workers
     return list(tqdm(loader, disable=not progress or bars_hidden()))
-
-
-class _Steps(Dataset):
-    def __init__(self, units: Sequence, step: Callable):
-        self.units, self.step = units, step
-
-    def __len__(self) -> int:
-        return len(self.units)
-
-    def __getitem__(self, k: int):
-        return self.step(self.units[k])
-
-
-def _as_it_is(records):
-    return records
 
 
 def _written(frames: Iterator[np.ndarray], write: Callable) -> Iterator[np.ndarray]:

@@ -35,6 +35,10 @@ MEANING = {  # switches of the protocols
     "masks": "ground truth",
     "version": "version of the data set",
 }
+LISTS = {  # published lists of J-HMDB's frames by SHA-256
+    "7a4744a30ca20b432b9ba629f95965d7c64e84b54f438031c9916718199f2fd5": "MTTR's list",
+    "ec0b5754ffff2fb9a7d66279f9e4029b0dbcd97b9fd587bbaa0ccfe7e39aa714": "SOC's list",
+}
 RECORD = ("config", "split", "versions")  # what a result must tell of its run, beside the hash of what was scored
 
 
@@ -83,7 +87,9 @@ def measured_rows(result: dict[str, Any]) -> list[tuple[dict[str, float], dict[s
     if config["data.name"] in ("a2d", "jhmdb"):
         frames = config.get("data.frames", "")
         switches = {"queries": "top-1", "compare": result.get("compare", "unknown")}
-        switches["frames"] = "list" if frames.startswith("list=") else frames or "the data set's own"
+        switches["frames"] = frames or "the data set's own"
+        if frames.startswith("list="):
+            switches["frames"] = LISTS.get(result.get("protocol", {}).get("list_sha256"), "a list of unknown origin")
         return [(result["metrics"], switches)]
     if config["data.name"] != "ref_davis":
         return [(result["metrics"], {"version": result.get("version", "unknown")})]

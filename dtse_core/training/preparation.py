@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from ..config import ModelConfig, RunConfig
 from ..data.batch import Batch
-from ..data.build import build_dataset
+from ..data.build import build_dataset, training_splits
 from ..data.sentences import load_tokenizer
 from ..model import DTSE
 from ..scoring.clips import evaluate, some_of
@@ -202,10 +202,10 @@ def prepare(
         torch.set_num_threads(c.threads)
     tokenizer = load_tokenizer(config.model.text)
     window = config.model.window, config.model.causal
-    training = build_dataset(config.data, config.data.train_split, *window)
-    validation = build_dataset(config.data, config.data.val_split, *window)
+    splits = training_splits(config.data)
+    training, validation = (build_dataset(config.data, split, *window) for split in splits)
     if not len(training):
-        raise ValueError(f"no clip to train on: split {config.data.train_split} of {config.data.name} is empty")
+        raise ValueError(f"no clip to train on: split {splits[0]} of {config.data.name} is empty")
     steps = min(c.steps, math.ceil(c.epochs * len(training) / c.batch)) if c.epochs else c.steps
 
     model = make_model(config.model).to(memory_format=torch.channels_last)  # convolutions run a tenth faster so

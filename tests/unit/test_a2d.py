@@ -1,5 +1,6 @@
 """The A2D-Sentences loader on a tree built by hand, one trap of the genuine files after the other."""
 
+import hashlib
 import json
 import pickle
 import shutil
@@ -69,24 +70,24 @@ def pristine(tmp_path_factory):
     )
     for k, video in enumerate(videos):
         write_video(tmp_path / "Release" / "clips320H" / f"{video}.mp4", frames_of(k), 10, quality=1)
-    annotate(tmp_path, "-dashed", 1, {1: A})  # first frame, one instance
-    annotate(tmp_path, "-dashed", 20, {2: C, 1: B})  # last frame, instances out of order
-    annotate(tmp_path, "plain", 7, {3: B})
-    annotate(tmp_path, "NA", 5, {1: A, 2: B})
-    annotate(tmp_path, "NA", 9, {2: C})  # a single mask, of another instance than 1
-    annotate(tmp_path, "_under", 10, {1: C})
+    annotate(tmp_path, "-dashed", 1, {0: A})  # first frame, one instance
+    annotate(tmp_path, "-dashed", 20, {1: C, 0: B})  # last frame, instances out of order
+    annotate(tmp_path, "plain", 7, {2: B})
+    annotate(tmp_path, "NA", 5, {0: A, 1: B})
+    annotate(tmp_path, "NA", 9, {1: C})  # a single mask, of another instance than 0
+    annotate(tmp_path, "_under", 10, {0: C})
     notes = tmp_path / NOTES
     (notes / "a2d_missed_videos.txt").write_text("mute\n")
     (notes / "a2d_annotation.txt").write_text(
         "video_id,instance_id,query\n"
-        "-dashed,1,A  Dog\tRunning\n"
-        "-dashed,2,the cat\n"
-        "plain,3,a ball\n"
-        'NA,1,"man, in ""red"" shirt"\n'
-        "NA,2,the bird\n"
+        "-dashed,0,A  Dog\tRunning\n"
+        "-dashed,1,the cat\n"
+        "plain,2,a ball\n"
+        'NA,0,"man, in ""red"" shirt"\n'
+        "NA,1,the bird\n"
         "_under,1 (copy),a thing\n"
-        "_under,1,a thing\n"
-        "mute,1,never seen\n"
+        "_under,0,a thing\n"
+        "mute,0,never seen\n"
     )
     return tmp_path
 
@@ -103,16 +104,16 @@ def keys(dataset):
 
 def test_samples_are_the_sentences_in_frames_that_hold_their_instance(root):
     assert keys(A2DSentences(root, "train")) == [
-        ("-dashed", 1, 1, "a dog running"),
-        ("-dashed", 20, 1, "a dog running"),
-        ("-dashed", 20, 2, "the cat"),
-        ("plain", 7, 3, "a ball"),
+        ("-dashed", 1, 0, "a dog running"),
+        ("-dashed", 20, 0, "a dog running"),
+        ("-dashed", 20, 1, "the cat"),
+        ("plain", 7, 2, "a ball"),
     ]
     assert keys(A2DSentences(root, "test")) == [
-        ("NA", 5, 1, 'man, in "red" shirt'),  # not frame 9, whose only mask is instance 2
-        ("NA", 5, 2, "the bird"),
-        ("NA", 9, 2, "the bird"),
-        ("_under", 10, 1, "a thing"),
+        ("NA", 5, 0, 'man, in "red" shirt'),  # not frame 9, whose only mask is instance 1
+        ("NA", 5, 1, "the bird"),
+        ("NA", 9, 1, "the bird"),
+        ("_under", 10, 0, "a thing"),
     ]
 
 
@@ -146,7 +147,7 @@ def test_frame_numbers_on_disk_count_from_one(root, settings, expected, slot):
 
 def test_sample_ids_follow_the_evaluation_protocol(root):
     clip = A2DSentences(root, "train")[1]
-    assert clip.sample_id == "v_-dashed_f_20_i_1" and clip.expression == "a dog running"
+    assert clip.sample_id == "v_-dashed_f_20_i_0" and clip.expression == "a dog running"
     assert clip.evidence is None and clip.twin_mask is None
 
 
@@ -158,30 +159,37 @@ def test_the_data_set_survives_pickling_and_workers(pristine, method):
     clips = list(
         DataLoader(dataset, None, num_workers=2 if method == "fork" else 1, multiprocessing_context=method, timeout=120)
     )
-    assert [c.sample_id for c in clips] == ["v_NA_f_5_i_1", "v_NA_f_5_i_2", "v_NA_f_9_i_2", "v__under_f_10_i_1"]
+    assert [c.sample_id for c in clips] == ["v_NA_f_5_i_0", "v_NA_f_5_i_1", "v_NA_f_9_i_1", "v__under_f_10_i_0"]
     for clip, own in zip(clips, map(dataset.__getitem__, range(4)), strict=True):
         assert np.array_equal(clip.frames, own.frames) and np.array_equal(clip.mask, own.mask)
 
 
 def test_a_published_list_chooses_the_samples(root, tmp_path):
     path = tmp_path / "list.json"
-    path.write_text(json.dumps([["The  BIRD", "NA", 9, 2], ["a dog", "-dashed", 1, 1], ["a thing", "_under", 10, 1]]))
+    path.write_text(json.dumps([["The  BIRD", "NA", 9, 1], ["a dog", "-dashed", 1, 0], ["a thing", "_under", 10, "0"]]))
     dataset = A2DSentences(root, "test", frames=f"list={path}")
-    assert keys(dataset) == [("NA", 9, 2, "the bird"), ("_under", 10, 1, "a thing")]  # the third is of train
+    assert keys(dataset) == [("NA", 9, 1, "the bird"), ("_under", 10, 0, "a thing")]  # the second is of train
+    said = dataset.choices()
+    assert said["list"] == "2 of 3 entries used"
+    assert said["list_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert np.array_equal(dataset[0].mask, C) and dataset[0].frame_id == 9
     built = build_dataset(DataConfig(name="a2d", root=str(root), frames=f"list={path}"), "train", 3)
-    assert keys(built) == [("-dashed", 1, 1, "a dog")]
+    assert keys(built) == [("-dashed", 1, 0, "a dog")]
 
 
 @pytest.mark.parametrize(
     ("entry", "said"),
     [
         (["the bird", "NA", 9], r"entry 1: expected \[query, video, frame, instance\]"),
-        (["the bird", "NA", "9", 2], "entry 1: expected"),
-        ([" ", "NA", 9, 2], "entry 1: expected"),
+        (["the bird", "NA", "9", 1], "entry 1: expected"),
+        ([" ", "NA", 9, 1], "entry 1: expected"),
         (["the bird", "NA", 9, True], "entry 1: expected"),
-        (["the bird", "NA", 10, 2], r"no annotation .*NA/00010\.h5; copy it again"),
-        (["the bird", "NA", 9, 1], r"00009\.h5 no longer holds instance 1, it holds \[2\]"),
+        (["the bird", "NA", 10, 1], r"no annotation .*NA/00010\.h5; copy it again"),
+        (["the bird", "NA", 9, 0], r"00009\.h5 no longer holds instance 0, it holds \[1\]"),
+        (["the bird", "NA", 9, -1], "entry 1: expected"),
+        (["the bird", "NA", 9, "1 (copy)"], "entry 1: expected"),
+        (["the bird", "gone", 9, 1], "1 of 1 entries name 1 videos that .* lacks, first five: gone; complete the copy"),
+        (["never seen", "mute", 9, 0], "1 of 1 entries name 1 videos that .* lacks, first five: mute"),
     ],
 )
 def test_a_list_that_does_not_fit_is_named(root, tmp_path, entry, said):
@@ -216,15 +224,15 @@ def test_the_genuine_file_with_one_odd_row_gives_no_warning(root):
 
 
 def test_of_a_doubled_instance_the_first_mask_is_taken(root):
-    annotate(root, "plain", 7, [(3, C), (3, B)])
-    with pytest.warns(UserWarning, match=r"00007\.h5 holds instance 3 2 times"):
+    annotate(root, "plain", 7, [(2, C), (2, B)])
+    with pytest.warns(UserWarning, match=r"00007\.h5 holds instance 2 2 times"):
         clip = A2DSentences(root, "train")[3]
     assert np.array_equal(clip.mask, C)
 
 
 def test_a_repeated_row_is_taken_once(root):
     notes = root / NOTES / "a2d_annotation.txt"
-    notes.write_text(notes.read_text() + "plain,3,A ball\n")
+    notes.write_text(notes.read_text() + "plain,2,A ball\n")
     with pytest.warns(UserWarning, match="line 10: repeats"):
         assert len(A2DSentences(root, "train")) == 4
 
@@ -264,7 +272,7 @@ def test_a_mask_of_another_size_is_an_error(root):
         (np.ones((2, W, H), np.uint8), r"reMask has shape \(2, 48, 32\) for 1 instances"),
     ):
         with h5py.File(folder / "00007.h5", "w") as file:
-            file["instance"], file["reMask"] = [3], stored
+            file["instance"], file["reMask"] = [2], stored
         with pytest.raises(ValueError, match=said) as error:
             A2DSentences(root, "train")[3]
         assert str(folder / "00007.h5") in str(error.value)
@@ -273,7 +281,7 @@ def test_a_mask_of_another_size_is_an_error(root):
 def test_any_value_but_zero_is_foreground(root):
     folder = root / NOTES / "a2d_annotation_with_instances" / "plain"
     with h5py.File(folder / "00007.h5", "w") as file:
-        file["instance"], file["reMask"] = np.array([[3]]), B.T * np.uint8(255)  # MATLAB's scalar is 1 x 1
+        file["instance"], file["reMask"] = np.array([[2]]), B.T * np.uint8(255)  # MATLAB's scalar is 1 x 1
     assert np.array_equal(A2DSentences(root, "train")[3].mask, B)
     assert read_masks(folder / "00007.h5", [4], (H, W)) == {}
 
@@ -318,7 +326,7 @@ def test_a_renamed_clip_folder_is_recognized_but_not_renamed(root):
         ("Release/videoset.csv", b"a,1,0,0,32,48,20,3,0\nb,1,0,0,32,48,20,3,2\n", r"line 2: .*the last 0 or 1"),
         ("Release/videoset.csv", b"a,1,0,0,32,48,many,3,0\n", r"line 1: .*the 7th and 8th numbers of frames"),
         ("Release/videoset.csv", b"a,1,0,0,32,48,20,,0\n", r"line 1: .*the 7th and 8th numbers of frames"),
-        (f"{NOTES}/a2d_annotation.txt", b"plain,3,a ball\n", "expected the header video_id,instance_id,query"),
+        (f"{NOTES}/a2d_annotation.txt", b"plain,2,a ball\n", "expected the header video_id,instance_id,query"),
         (f"{NOTES}/a2d_annotation.txt", b"video_id,instance_id,query\nplain,3,a ball, red\n", "line 2: expected 3"),
         (f"{NOTES}/a2d_annotation.txt", b"video_id,instance_id,query\nplain,3, \n", "line 2: the query is empty"),
         (f"{NOTES}/a2d_annotation.txt", b"video_id,instance_id,query\nplain,3,caf\xe9\n", "line 2: byte 0xe9 is not"),
@@ -343,14 +351,14 @@ def test_malformed_tables_are_named_by_file_and_line(root, file, text, said):
     ("content", "said"),
     [
         (None, "no readable HDF5 file"),
-        ({"instance": [3]}, "lacks 'reMask'; it holds instance"),
+        ({"instance": [2]}, "lacks 'reMask'; it holds instance"),
         ({"reMask": B.T}, "lacks 'instance'; it holds reMask"),
-        ({"instance": [3], "reMask": "text"}, "'reMask' is no array of numbers"),
+        ({"instance": [2], "reMask": "text"}, "'reMask' is no array of numbers"),
         ({"instance/deeper": [3], "reMask": B.T}, "'instance' is no array of numbers"),
         ({"instance": [2.5], "reMask": B.T}, "instance 2.5 is no integer"),
         ({"instance": [np.nan], "reMask": B.T}, "instance nan is no integer"),
         ({"instance": np.zeros(2000), "reMask": B.T}, "2000 instances in one frame"),
-        ({"instance": [3, 4], "reMask": B.T}, r"reMask has shape \(48, 32\) for 2 instances"),
+        ({"instance": [2, 3], "reMask": B.T}, r"reMask has shape \(48, 32\) for 2 instances"),
     ],
 )
 def test_malformed_annotations_are_named(root, content, said):
@@ -373,7 +381,7 @@ def test_a_video_without_any_annotation_is_no_silent_loss(root):
 
 @pytest.mark.parametrize(("frame", "said"), [(21, "annotates frame 21, .* holds frames 1 to 20"), (0, "frame 0, ")])
 def test_an_annotation_outside_its_video_is_an_error(root, frame, said):
-    annotate(root, "plain", frame, {3: B})
+    annotate(root, "plain", frame, {2: B})
     dataset = A2DSentences(root, "train")
     with pytest.raises(ValueError, match=said):
         dataset[[s[1] for s in keys(dataset)].index(frame)]
@@ -392,7 +400,7 @@ def test_other_files_beside_the_annotations_do_no_harm(root):
 def test_only_a_toy_root_has_finer_splits(root):
     with pytest.raises(ValueError, match="unknown split 'val'; .* has train, test, local-train, .*toy_world.json"):
         A2DSentences(root, "val")
-    (root / "toy_world.json").write_text('{"splits": {"val": ["NA"]}, "sentences": {"NA": [[2, "The  BIRD", "x", 1]]}}')
+    (root / "toy_world.json").write_text('{"splits": {"val": ["NA"]}, "sentences": {"NA": [[1, "The  BIRD", "x", 0]]}}')
     dataset = A2DSentences(root, "val")
     assert keys(dataset) == keys_of_na
     first, second, third = dataset[0], dataset[1], dataset[2]
@@ -408,7 +416,7 @@ def test_only_a_toy_root_has_finer_splits(root):
             A2DSentences(root, "val")
 
 
-keys_of_na = [("NA", 5, 1, 'man, in "red" shirt'), ("NA", 5, 2, "the bird"), ("NA", 9, 2, "the bird")]
+keys_of_na = [("NA", 5, 0, 'man, in "red" shirt'), ("NA", 5, 1, "the bird"), ("NA", 9, 1, "the bird")]
 
 
 def test_without_h5py_the_error_names_the_extra(root, monkeypatch):
@@ -449,14 +457,14 @@ def test_every_trap_is_read_as_it_was_drawn(tmp_path, traps):
                 {i for i in held if odd[frame](i)} if k == 0 and frame in odd and frame not in scene.annotated else held
             )
             path = dataset.masks / name / f"{frame + 1:05d}.h5"
-            assert set(read_instances(path)) == held
+            assert set(read_instances(path)) == {i - 1 for i in held}
             with h5py.File(path) as file:
                 assert file["reMask"].ndim == (2 if len(held) == 1 else 3)
-            expected |= {(name, frame, s.instance) for s in scene.sentences if s.instance in held}
+            expected |= {(name, frame, s.instance - 1) for s in scene.sentences if s.instance in held}
     assert {(s.video, int(s.stem) - 1, s.instance) for s in dataset.samples} == expected
     for i, sample in enumerate(dataset.samples):
         ids = render(world.scene(names.index(sample.video)), [int(sample.stem) - 1], 32, 48)[1][0]
-        assert np.array_equal(dataset[i].mask, ids == sample.instance) and sample.evidence
+        assert np.array_equal(dataset[i].mask, ids == sample.instance + 1) and sample.evidence
         assert sample.query == clean_expression(sample.query)
     assert any("that one" in s.query for s in dataset.samples) == ("loud_query" in on)
     (root / "toy_world.json").unlink()  # now it is what the genuine data is
@@ -506,7 +514,7 @@ def test_any_bytes_are_sentences_or_a_clear_error(shared, text, good):
         assert instance >= 0 and query == clean_expression(query) != ""
 
 
-scalar = st.none() | st.booleans() | st.integers(-2, 30) | st.floats() | st.text("a b", max_size=3)
+scalar = st.none() | st.just("0") | st.booleans() | st.integers(-2, 30) | st.floats() | st.text("a b", max_size=3)
 
 
 @given(
@@ -518,7 +526,8 @@ def test_any_json_is_a_list_or_a_clear_error(shared, value):
     path = shared / "list.json"
     path.write_text(json.dumps(value))
     found = clear_or_right(lambda p: list(read_a2d_list(p)), path)
-    assert found is None or [[q, *rest] for _, (*rest, q) in found] == [[clean_expression(e[0]), *e[1:]] for e in value]
+    expected = [[clean_expression(e[0]), *e[1:3], int(e[3])] for e in value] if found else found
+    assert not found or [[q, *rest] for _, (*rest, q) in found] == expected
 
 
 @given(
@@ -535,5 +544,5 @@ def test_damaged_annotations_are_read_or_a_clear_error(shared, changes, cut):
         data[used[place % len(used)]] = value
     path.write_bytes(data[:cut])
     clear_or_right(read_instances, path)
-    masks = clear_or_right(lambda p: read_masks(p, [1, 2], (H, W)), path)
+    masks = clear_or_right(lambda p: read_masks(p, [0, 1], (H, W)), path)
     assert masks is None or all(mask.shape == (H, W) and mask.dtype == bool for mask in masks.values())

@@ -81,6 +81,17 @@ def test_a_long_expression_is_an_error_and_never_cut(tiny):
         tokenize(["a dog", "dog " * 63], tiny, 64)
 
 
+def test_no_sentence_of_a_data_set_ends_a_run(tiny):
+    said = ["a red dog", "dog " * 100, "zyx qwv", "\u200b"]
+    batch = collate_clips([make_clip(text) for text in said], tiny, (8, 8), 64)
+    assert batch.input_ids.shape == (4, 64) and batch.attention_mask.sum(1).tolist()[::3] == [5, 2]
+    first, last = tiny.cls_token_id, tiny.sep_token_id
+    assert batch.input_ids[1].tolist() == [first, *[tiny.convert_tokens_to_ids("dog")] * 62, last]
+    assert batch.input_ids[3, :2].tolist() == [first, last]
+    alone, _ = tokenize(said[:1], tiny, 64)
+    assert batch.input_ids[0, :5].tolist() == alone[0].tolist()  # what fits is as it was
+
+
 def test_one_batch_has_one_window(tiny):
     with pytest.raises(ValueError, match="v_video1_f_1_i_1 and v_video0_f_1_i_1 have different windows"):
         collate_clips([make_clip(), make_clip(window=5, seed=1)], tiny, (8, 8), 64)

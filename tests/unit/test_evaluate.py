@@ -479,7 +479,7 @@ def write_truth(folder, name, dataset):
     return folder
 
 
-def bright(self, frames, expressions, batch=1):
+def bright(self, frames, expressions, batch=1, refuse=True):
     """In the place of a model: the bright parts of a frame, moved a little for each further sentence."""
     for k, frame in enumerate(frames):
         maps = np.stack([np.roll(frame[..., 0] / 255, s, axis=1) for s in range(len(expressions))])
@@ -558,6 +558,43 @@ def test_the_models_masks_of_a_video_are_those_of_the_predictor(tmp_path, checkp
     frames = np.stack([np.asarray(Image.open(path)) for path in dataset.frame_paths(group[0])])
     alone = [model.predictor.segment(frames, video.expression).masks for video in group]
     assert np.mean(list(model.masks(dataset, group)) == np.stack(alone, 1)) > 0.999
+
+
+@pytest.mark.parametrize("name", ["a2d", "ref_davis", "refer_youtube_vos"])
+def test_no_single_sentence_ends_an_evaluation(monkeypatch, capsys, tmp_path, checkpoint, name):
+    root, file = tmp_path / "world", tmp_path / "result.json"
+    write_toy(root, {"test": 1}, name, seed=1, height=32, width=48)
+    odd = ["dog " * 80, "zyx qwv", "\u200b", "?"]
+    if name == "a2d":
+        path = root / "text_annotations" / "a2d_annotation.txt"
+        lines = path.read_text().splitlines()
+        instance = lines[1].split(",")[:2]
+        path.write_text("\n".join([*lines, *(",".join([*instance, text]) for text in odd)]) + "\n")
+    elif name == "ref_davis":
+        path = root / "davis_text_annotations" / "Davis17_annot1.txt"
+        lines = path.read_text(encoding="utf-8").splitlines()
+        for text, annotator in zip(odd, ("annot1", "annot1_full_video", "annot2_full_video", "annot1"), strict=True):
+            path = root / "davis_text_annotations" / f"Davis17_{annotator}.txt"
+            coding = "latin-1" if "annot2" in annotator else "utf-8"
+            lines = path.read_text(encoding=coding).splitlines()
+            place = 1 if text == "?" else 0
+            lines[place] = " ".join(lines[place].split()[:2]) + f' "{text if coding == "utf-8" else "!"}"'
+            path.write_text("\n".join(lines) + "\n", encoding=coding)
+    else:
+        path = root / "meta_expressions" / "train" / "meta_expressions.json"
+        table = json.loads(path.read_text())
+        (video,) = table["videos"].values()
+        entry = next(iter(video["expressions"].values()))
+        video["expressions"] |= {f"9{k}": entry | {"exp": text} for k, text in enumerate(odd)}
+        path.write_text(json.dumps(table))
+    options = ["--checkpoint", checkpoint, "--data.name", name, "--data.root", root, "--json", file]
+    command(monkeypatch, *options)
+    result, out = json.loads(file.read_text()), capsys.readouterr().out
+    assert (result["counts"]["unknown_sentences"], result["counts"]["cut_sentences"]) == (3, 1)
+    assert "unknown_sentences: 3" in out and "cut_sentences: 1" in out
+    answered = {sample["expression"] for sample in result["samples"]}
+    assert {"dog " * 79 + "dog", "zyx qwv", "?"} <= answered
+    assert all(np.isfinite(list(result["metrics"].values())))
 
 
 # Submissions

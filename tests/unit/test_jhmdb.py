@@ -165,6 +165,16 @@ def test_a_list_that_does_not_fit_is_named_by_its_entry(root, change, said):
     assert str(path) in str(error.value)
 
 
+def test_an_entry_of_a_video_that_the_copy_lacks_is_never_dropped(root):
+    path, listed = root.parent / "list.json", entries(root)
+    listed += [[text.replace("three", "FPRFormerthree") for text in e[:3]] + e[3:] for e in listed if e[0] == "three"]
+    path.write_text(json.dumps(listed))
+    with pytest.raises(ValueError, match="3 of 12 entries name 1 videos that .* lacks, first five: FPRFormerthree; "):
+        JHMDBSentences(root, frames=f"list={path}")
+    path.write_text(json.dumps(listed[:9]))
+    assert JHMDBSentences(root, frames=f"list={path}").choices()["list"] == "9 of 9 entries used"
+
+
 def test_the_choice_of_frames_must_be_one_that_exists(root):
     with pytest.raises(ValueError, match="unknown choice of frames 'some'.*list= .*, deterministic, or all"):
         JHMDBSentences(root, frames="some")
@@ -173,7 +183,7 @@ def test_the_choice_of_frames_must_be_one_that_exists(root):
     (root / "list.json").write_text("{}")
     with pytest.raises(ValueError, match=r"expected a JSON list \[\.\.\.\], found dict"):
         JHMDBSentences(root, frames=f"list={root / 'list.json'}")
-    with pytest.raises(ValueError, match="data.frames 'all' chooses samples of a2d and jhmdb; leave it out for mevis"):
+    with pytest.raises(ValueError, match="frames 'all' means nothing for MeViS; leave it out"):
         build_dataset(DataConfig(name="mevis", root="x", frames="all"), "train", 3)
 
 

@@ -1,11 +1,13 @@
 """The check says ready for every layout that the toy world writes, and names whatever is broken on purpose."""
 
+import hashlib
 import json
 import os
 import re
 import runpy
 import shutil
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from dtse_core.data.prepare import mevis
 from dtse_core.data.prepare.check import GOOD, INCOMPLETE, MALFORMED, check
 from dtse_core.data.prepare.findings import Expected, Findings, compare
 from dtse_core.data.prepare.manifest import manifest_path, read_manifest
+from dtse_core.data.prepare.sources import A2D, JHMDB
 from dtse_core.data.toy.layouts.write import LAYOUTS, write_toy
 from tests.spoil import spoiled, spoiled_bytes
 
@@ -468,6 +471,23 @@ def test_sums_of_the_authors_are_compared_for_version_1_alone(tmp_path):
         mevis._compare_sum(path, "train", "v1")
     mevis._compare_sum(path, "train", "v2")
     mevis._compare_sum(path, "valid", "v1")
+
+
+def test_a_file_whose_sum_is_known_is_told_from_another(spoil, monkeypatch):
+    root = spoil("a2d", True)
+    (root / "toy_world.json").unlink()
+    said, missed = root / NOTES / "a2d_annotation.txt", root / NOTES / "a2d_missed_videos.txt"
+    known = {source.name: source.sha256 for source in A2D.sources + JHMDB.sources if source.sha256}
+    assert known.keys() == {"a2d_annotation.txt", "a2d_missed_videos.txt", "jhmdb_annotation.txt"}
+    assert all(re.fullmatch("[0-9a-f]{64}", sha256) for sha256 in known.values())
+    notes = check("a2d", root).notes
+    assert sum("is not the genuine file, by its SHA-256; compare with https://" in note for note in notes) == 2
+    of_copy = hashlib.sha256(said.read_bytes()).hexdigest()
+    changed = tuple(replace(s, sha256=of_copy) if s.name == said.name else s for s in A2D.sources)
+    monkeypatch.setattr("dtse_core.data.prepare.obtain.DATASETS", {"a2d": replace(A2D, sources=changed)})
+    notes = check("a2d", root).notes
+    assert f"{said} is the genuine file, by its SHA-256" in notes
+    assert any(note.startswith(f"{missed} is not the genuine file") for note in notes)
 
 
 def test_two_kinds_of_davis_masks_are_compared(spoil):

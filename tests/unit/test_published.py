@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from dtse_core.config import DataConfig, RunConfig, to_dict
-from dtse_core.scoring.published import COLUMNS, comparison_table, published_results, read_published, require_record
+from dtse_core.scoring.published import (
+    COLUMNS,
+    LISTS,
+    comparison_table,
+    published_results,
+    read_published,
+    require_record,
+)
 from dtse_core.shared.versions import versions
 
 ROOT = Path(__file__).parents[2]
@@ -161,17 +168,32 @@ def test_toy_worlds_and_other_splits_are_not_compared():
     assert "measured on train" in difference(comparison_table("a2d", result(split="train")), "LBDT-4")
 
 
+SUMS = {name: sha256 for sha256, name in LISTS.items()}
+
+
 def test_j_hmdb_frames_have_to_be_the_same():
     measured = result("jhmdb")
     text = difference(comparison_table("jhmdb", measured), "MTTR w = 8")
-    assert text == "mAP_coco: not comparable (choice of frames: list there, the data set's own here)"
-    listed = copy.deepcopy(measured)
+    assert text == "mAP_coco: not comparable (choice of frames: MTTR's list there, the data set's own here)"
+    listed = copy.deepcopy(measured) | {"protocol": {"list_sha256": SUMS["SOC's list"]}}
     listed["config"]["data.frames"] = "list=samples.json"
-    text = difference(comparison_table("jhmdb", listed), "SgMg V-Swin-T")
-    assert text.startswith("overall IoU -10.3; mean IoU -21.7; mAP_coco: not comparable (number of masks")
+    table = comparison_table("jhmdb", listed)
+    assert difference(table, "SOC") == "overall IoU -11.1; mean IoU -22.3"
+    assert "MTTR's list there, SOC's list here" in difference(table, "MTTR w = 8")
+    assert "unknown there, SOC's list here" in difference(table, "SgMg V-Swin-T")
+    listed["protocol"]["list_sha256"] = "0" * 64
+    table = comparison_table("jhmdb", listed)
+    assert all("of unknown origin here" in difference(table, method) for method in ("SOC", "MTTR w = 8"))
+    listed["protocol"]["list_sha256"] = SUMS["MTTR's list"]
+    text = difference(comparison_table("jhmdb", listed), "MTTR w = 8")
+    assert text.startswith("mAP_coco: not comparable (number of masks")  # the frames no longer stand between
     listed["config"]["data.frames"] = "all"
-    assert "list there, all here" in difference(comparison_table("jhmdb", listed), "SgMg V-Swin-T")
     assert "unknown there, all here" in difference(comparison_table("jhmdb", listed), "VLIDE")
+
+
+def test_the_register_tells_how_far_soc_frames_are_those_of_mttr():
+    row = next(row for row in published_results("jhmdb") if row.method == "SOC")
+    assert row.switches["frames"] != "MTTR's list" and "266 of the 2,784" in row.notes
 
 
 def test_ref_davis_literature_is_compared_with_hungarian_alone():

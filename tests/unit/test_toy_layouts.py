@@ -64,9 +64,9 @@ def test_what_was_drawn_is_what_the_loader_reads(toy_a2d_root, split, causal):
         indices, slot = window_indices(clip.frame_id - 1, scene.length, 3, 6, causal)
         frames, ids = render(scene, indices, 64, 96)
         assert clip.current == slot and clip.frame_id - 1 in scene.annotated
-        assert np.array_equal(clip.mask, ids[slot] == int(clip.instance_id))  # bit for bit
+        assert np.array_equal(clip.mask, ids[slot] == int(clip.instance_id) + 1)  # bit for bit
         assert psnr(clip.frames @ LUMA, frames @ LUMA) > 36 and psnr(clip.frames, frames) > 26
-        said = {(s.instance, s.text): s for s in scene.sentences}[int(clip.instance_id), clip.expression]
+        said = {(s.instance, s.text): s for s in scene.sentences}[int(clip.instance_id) + 1, clip.expression]
         assert clip.evidence == said.evidence in EVIDENCE
         if said.twin:
             assert np.array_equal(clip.twin_mask, ids[slot] == said.twin)
@@ -103,7 +103,7 @@ def test_the_layout_is_the_genuine_one(toy_a2d_root):
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["video_id", "instance_id", "query"]
     texts = {(r["video_id"], int(r["instance_id"]), r["query"]) for r in rows}
-    assert {(v, s.instance, s.text) for v, scene in train.items() for s in scene.sentences} <= texts
+    assert {(v, s.instance - 1, s.text) for v, scene in train.items() for s in scene.sentences} <= texts
 
 
 @pytest.mark.parametrize("present", [[], [3], [1, 4], [5, 2, 7]])
@@ -114,7 +114,7 @@ def test_annotations_are_stored_as_matlab_leaves_them(tmp_path, present):
     write_annotation(tmp_path / "a.h5", ids)
     with h5py.File(tmp_path / "a.h5") as file:
         stored, numbers, boxes = (file[key][()] for key in ("reMask", "instance", "reBBox"))
-    assert numbers.tolist() == sorted(present)
+    assert numbers.tolist() == [instance - 1 for instance in sorted(present)]  # from 0, as in the genuine files
     assert stored.shape == ((9, 6) if len(present) == 1 else (len(present), 9, 6)) and stored.dtype == np.uint8
     assert boxes.shape == (4, len(present))
     for n, instance in enumerate(sorted(present)):

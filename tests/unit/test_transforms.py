@@ -84,6 +84,8 @@ def test_unusual_memory_layouts_are_welcome():
         ("left-hand side / righthand lane / rightwards", "right-hand side / lefthand lane / leftwards"),
         ("upright, brightly, copyright, leftover, lefty", "upright, brightly, copyright, leftover, lefty"),
         ("dog left behind", "dog right behind"),  # known: only a reader could tell
+        ("leftside man, Rightside? the LEFT-SIDE", "rightside man, Leftside? the RIGHT-SIDE"),
+        ("sidelefts, leftsides, rightsided", "sidelefts, leftsides, rightsided"),
         ("moving leftward; Left? RIGHT!", "moving rightward; Right? LEFT!"),
         ("leftmosts, righthanded, right's", "leftmosts, righthanded, left's"),
     ],

@@ -16,8 +16,9 @@ from typing import Any
 from ...shared.processes import Run, processes
 from ..listing import read_toy
 from .findings import Expected, Findings, Row, compare
-from .manifest import files_of, finish, manifest_path, update
+from .manifest import files_of, finish, hash_file, manifest_path, update
 from .obtain import data_set
+from .sources import DataSet
 
 GOOD, INCOMPLETE, MALFORMED = 0, 1, 2  # exit codes
 SHOWN = 20  # entries of a kind that are printed; the JSON report has all
@@ -75,6 +76,8 @@ def check(name: str, root: Path, deep: bool = False, allow_partial: bool = False
             numbers = toy_numbers(splits or {}, labels)
             toy = {what: Expected((numbers[source],)) for what, source in layout.TOY.items()}
             rows = compare(findings, layout.GENUINE if splits is None else toy)
+            if splits is None:
+                findings.notes += known_files(dataset, root)
             _compare_manifest(name, root, [*layout.PARTS, "toy_world.json"], deep, allow_partial, findings, run)
     code = MALFORMED if findings.wrong else INCOMPLETE if findings.missing and not allow_partial else GOOD
     title = dataset.title if not (root / "toy_world.json").is_file() else f"{dataset.title} (a toy world)"
@@ -93,6 +96,16 @@ def toy_numbers(splits: dict[str, list[str]], labels: dict) -> dict[str, int]:
     sizes = {split: len(splits.get(split, ())) for split in ("train", "val")}
     videos = sum(map(len, splits.values()))
     return sizes | {"videos": videos, "held out": videos - sizes["train"], "sentences": len(labels)}
+
+
+def known_files(dataset: DataSet, root: Path) -> Iterator[str]:
+    """Whether the files of which the SHA-256 is known are the genuine ones."""
+    for source in dataset.sources:
+        if source.sha256 and (path := root / source.gives[0]).is_file():
+            if hash_file(root, source.gives[0]).sha256 == source.sha256:
+                yield f"{path} is the genuine file, by its SHA-256"
+            else:
+                yield f"{path} is not the genuine file, by its SHA-256; compare with {source.url}"
 
 
 def _compare_manifest(

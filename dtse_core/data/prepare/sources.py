@@ -1,6 +1,7 @@
 """Where the data sets come from, as data. Addresses are those of the official pages, as last reported in public.
 
-Official checksums are known for MeViS's first masks alone. Nothing here depends on an unofficial copy.
+Official checksums are published for MeViS's first masks alone; those of A2D's and J-HMDB's sentences were computed
+from the genuine files. Nothing here depends on an unofficial copy.
 """
 
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ class Source:
     by_hand: str = ""  # how, where it cannot be fetched
     dead: str = ""  # which known link is dead, and who reports it
     optional: bool = False
+    sha256: str = ""  # of a single file
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,14 @@ class DataSet:
 
 def _sentences(name: str, holds: str, folder: str = "") -> Source:
     """A single file from the page of the sentences of A2D and J-HMDB."""
-    return Source(name, holds, (folder + name,), url=SENTENCES + name)
+    return Source(name, holds, (folder + name,), url=SENTENCES + name, sha256=SUMS[name])
 
 
+SUMS = {  # SHA-256
+    "a2d_annotation.txt": "cd7fe76bfded69e90a25cf06b1213dc39bb4262d74048a10e9d38d45db8d5e81",
+    "a2d_missed_videos.txt": "f2549383d07cfe7af64d31462a5dc4b9952bca8ec7e17e54956434887f6e17d1",
+    "jhmdb_annotation.txt": "e7e5e8625b826d7823c90e8ea0297dbe8342a567e6c9c4529b8d0a9c18580999",
+}
 GAVRILYUK = "https://kgavrilyuk.github.io/publication/actor_action/"
 SENTENCES = "https://kgavrilyuk.github.io/actor_action/"
 SENTENCES_PAPER = (

@@ -57,7 +57,8 @@ def annotated(clip: Clip, traps: Sequence[str]) -> dict[int, list[int]]:
 def write_annotation(path: Path, ids: np.ndarray) -> None:
     """One frame's annotation from its instance map (H, W), 0 for background: all instances that can be seen.
 
-    As MATLAB leaves it: `reMask` (N, W, H) uint8, (W, H) where there is one instance; `reBBox` (4, N), x1 y1 x2 y2.
+    Instances count from 0, as in the genuine files. As MATLAB leaves it: `reMask` (N, W, H) uint8, (W, H) where there
+    is one instance; `reBBox` (4, N), x1 y1 x2 y2.
     """
     import h5py
 
@@ -68,7 +69,7 @@ def write_annotation(path: Path, ids: np.ndarray) -> None:
     stored = stored[0] if len(stored) == 1 else stored
     path.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w") as file:
-        file["instance"] = np.array(instances, np.int64)
+        file["instance"] = np.array(instances, np.int64) - 1
         file.create_dataset("reMask", data=stored, compression="gzip" if stored.size else None)
         file["reBBox"] = np.array(boxes, np.float64).reshape(-1, 4).T
 
@@ -81,8 +82,10 @@ def write_tables(part: Path, todo: list[Clip], _, traps: Sequence[str]) -> dict[
         scene, world = clip.scene, clip.world
         frames, subset = (scene.length, len(annotated(clip, traps))), 0 if world.split == "train" else 1
         videos.append([clip.name, _label(scene), "0:00", "0:02", world.height, world.width, *frames, subset])
-        rows += [[clip.name, s.instance, s.text] for s in scene.sentences]
-        sentences[clip.name] = [[s.instance, s.text, s.evidence, s.twin] for s in scene.sentences]
+        rows += [[clip.name, s.instance - 1, s.text] for s in scene.sentences]
+        sentences[clip.name] = [
+            [s.instance - 1, s.text, s.evidence, s.twin - 1 if s.twin else None] for s in scene.sentences
+        ]
     if "loud_query" in traps:
         for row, entry in zip(rows[1:3], [e for entries in sentences.values() for e in entries], strict=False):
             entry[1] = row[2] = f"{row[2].upper()} ,  that one"

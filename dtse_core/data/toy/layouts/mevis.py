@@ -62,7 +62,7 @@ def write_tables(part: Path, todo: list[Clip], facts: list[dict], traps: Sequenc
             parts = [s.instance] + [0] * (0 in numbers and s.instance == first)
             said[str(k)] = {"exp": s.text, "obj_id": [s.instance - 1], "anno_id": [numbers[n] for n in parts]}
         sentences[clip.name] = [
-            [str(k), s.text, s.evidence, numbers.get(s.twin, 0) if s.twin else 0]
+            [str(k), s.text, s.evidence, numbers.get(s.twin) if s.twin else None]
             for k, s in enumerate(clip.scene.sentences)
         ]
         if "no_target" in traps and clip.k == 0:

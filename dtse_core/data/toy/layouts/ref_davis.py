@@ -65,7 +65,7 @@ def write_tables(part: Path, todo: list[Clip], _, traps: Sequence[str]) -> dict[
                 text = f"{one.text} near the café" if "latin1" in traps and rank == 0 and k >= 2 else one.text
                 name = mistyped.get(clip.name, clip.name) if k < 2 else clip.name
                 lines[k].append(f'{name} {number} "{text}"\n')
-                twin = object_id(one.twin, traps) if one.twin in described(clip) else 0
+                twin = object_id(one.twin, traps) if one.twin in described(clip) else None
                 sentences[clip.name].append([str(len(SETS) * rank + k), text, one.evidence, twin])
     for (name, encoding), content in zip(SETS, lines, strict=True):
         (texts / f"{name}.txt").write_text("".join(content), encoding=encoding.removesuffix("-sig"))

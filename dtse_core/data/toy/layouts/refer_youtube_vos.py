@@ -50,7 +50,9 @@ def write_tables(part: Path, todo: list[Clip], facts: list[dict], traps: Sequenc
     sentences, listed = {}, {}
     for clip in todo:
         said, numbers = clip.scene.sentences, range(0, 2 * len(clip.scene.sentences), 2 if "exp_gap" in traps else 1)
-        sentences[clip.name] = [[str(n), s.text, s.evidence, s.twin] for n, s in zip(numbers, said, strict=False)]
+        sentences[clip.name] = [
+            [str(n), s.text, s.evidence, s.twin or None] for n, s in zip(numbers, said, strict=False)
+        ]
         listed[clip.name] = {
             "expressions": {
                 str(n): {"exp": s.text, "obj_id": str(s.instance)} for n, s in zip(numbers, said, strict=False)

@@ -5,7 +5,7 @@ stands `toy_world.json`, which tells what these cannot: the finer splits, eviden
 
     {"settings": {"layout", "seed", "clips", "height", "width", "traps"},   what was asked for
      "splits": {split: [video, ...]},
-     "sentences": {video: [[key, sentence, evidence, twin], ...]}}          key: the layout's own; twin 0: none
+     "sentences": {video: [[key, sentence, evidence, twin], ...]}}          key: the layout's own; twin null: none
 """
 
 import csv
