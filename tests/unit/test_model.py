@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dtse_core.config import ModelConfig, preset
@@ -133,6 +133,7 @@ def test_frames_remembered_one_by_one_give_what_windows_give(changes):
     d=st.data(),
 )
 def test_a_batch_of_sentences_on_one_clip_equals_one_by_one_at_odd_sizes(H, W, N, norm, d):
+    assume(norm == "batch" or max(H, W) > 16)  # torch refuses group norm on a map of one pixel for each group
     words = d.draw(st.lists(st.integers(1, N), min_size=3, max_size=3))
     model = make(norm=norm)
     frames, ids, word_mask = inputs(3, 3, H, W, N, words)
