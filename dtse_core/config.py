@@ -285,9 +285,12 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
     return flat
 
 
+RETIRED = {"model.filtered": "current"}  # settings that no longer exist, at the value that every recorded run had
+
+
 def from_dict(flat: dict[str, Any]) -> RunConfig:
-    """The inverse of `to_dict`."""
-    return override(RunConfig(), flat)
+    """The inverse of `to_dict`, also of records that were written when settings of `RETIRED` existed."""
+    return override(RunConfig(), {key: value for key, value in flat.items() if (key, value) not in RETIRED.items()})
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dtse_core.config import from_dict
 from dtse_core.experiments.comparison import summary_rows
 from dtse_core.experiments.grid import read_grid
 from dtse_core.experiments.run import write_report
@@ -28,6 +29,13 @@ def test_it_has_the_runs_of_its_grid_with_the_parameters_asked_for(tables, reque
     asked = {run.name: run.parameters for run in grid.runs}
     assert len(done) == len(runs) and all(json.loads(row.used) == asked[row.run] for row in done.itertuples())
     assert (done.groupby(["variant", "budget"])["SEED"].nunique() >= 3).all()
+
+
+def test_the_configurations_that_it_recorded_can_still_be_read(tables):
+    seeds = [from_dict(json.loads(config)).train.seed for config in tables["runs"]["config"]]
+    assert seeds == list(tables["runs"]["SEED"])
+    with pytest.raises(ValueError, match="unknown setting 'model.filtered'"):
+        from_dict({"model.filtered": "reference"})  # what no model of today is
 
 
 def test_equal_seconds_are_never_more_than_those_of_the_design(tables):
