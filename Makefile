@@ -91,10 +91,11 @@ test-browser: $(SITE) ## the site and two notebooks in a real browser; needs Chr
 	@command -v chromium >/dev/null || { echo "make test-browser needs Chromium: apt-get install chromium"; exit 1; }
 	$(PY) -m pytest tests/browser
 
-lint: $(DEV) ## ruff and codespell
+lint: $(DEV) ## ruff, codespell and mypy
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/codespell
+	$(VENV)/bin/mypy
 
 notebooks: $(READY) heads ## re-execute the notebooks and save their outputs
 	$(PY) -m dtse_core.experiments.runner notebooks --write --jobs $(JOBS)

@@ -90,7 +90,7 @@ class ModelConfig:
     norm: Literal["batch", "group"] = "batch"  # of the new layers, and of streams from scratch (D-16)
     freeze_batch_norm: bool = True  # pretrained statistics stay as they are, in train() too
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_settings(self, "model.")
 
 
@@ -131,7 +131,7 @@ class DataConfig:
     toy_clips: Count = 100_000  # training clips of the in-memory toy world
     toy_seed: Whole = 0  # which toy world
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_settings(self, "data.")
 
     @property
@@ -175,7 +175,7 @@ class TrainConfig:
     keep: Count = 2  # newest checkpoints kept
     tracker: Literal["none", "tensorboard", "wandb"] = "none"  # beside history.jsonl, which is always written
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_settings(self, "train.")
 
 
@@ -189,7 +189,7 @@ class RunConfig:
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_settings(self)
 
 
@@ -247,12 +247,12 @@ def preset(name: str, **overrides: Any) -> RunConfig:
     """
     if name not in PRESETS:
         raise ValueError(f"unknown preset {name!r}{nearest(name, PRESETS)}; known: {', '.join(PRESETS)}")
-    return override(RunConfig(preset=name), {**PRESETS[name], **overrides})
+    return override(RunConfig(), {"preset": name, **PRESETS[name], **overrides})
 
 
 def override(config: RunConfig, settings: dict[str, Any]) -> RunConfig:
     """`config` with dotted settings replaced. Raises `ValueError` as `preset` does."""
-    known, changes = setting_kinds(config), {}
+    known, changes = setting_kinds(config), dict[str, dict[str, Any]]()
     for key, value in settings.items():
         if key not in known:
             raise ValueError(f"unknown setting {key!r}{nearest(key, known)}")

@@ -8,6 +8,7 @@ D2 = CBR([up D3 ; CBR1x1(Res2 of the current frame)])      both sides brought to
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from .layers import CBR
@@ -58,7 +59,7 @@ def logits_to_mask(logits: Tensor, height: int, width: int) -> Tensor:
     return resize_logits(logits, height, width) > 0
 
 
-def mask_confidence(probabilities, mask) -> float:
+def mask_confidence(probabilities: ArrayLike, mask: ArrayLike) -> float:
     """Mean probability over the foreground of a mask of the same shape, 0 if it is empty (D-15)."""
     probabilities, mask = np.asarray(probabilities), np.asarray(mask, dtype=bool)
     if probabilities.shape != mask.shape:

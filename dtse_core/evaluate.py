@@ -25,7 +25,7 @@ from .scoring.answers import ModelAnswers
 from .scoring.mask_files import MaskWriter, folder_for_masks
 from .scoring.mask_reader import MaskReader
 from .scoring.pictures import PICTURES, draw_cases
-from .scoring.protocols import Protocol, protocol_for
+from .scoring.protocols import Samples, Videos, protocol_for
 from .scoring.submission import HOMES, SUBMISSION, validate, write_submission
 from .scoring.tables import format_markdown, format_table
 from .shared.console import argument, one_line_errors, parse, usable_device
@@ -57,7 +57,7 @@ class EvaluateCommand:
     device: str = "auto"  # cpu, cuda, or auto
     data: DataConfig = field(default_factory=DataConfig)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_settings(self)
 
 
@@ -100,7 +100,7 @@ def run_command(c: EvaluateCommand) -> dict:
     answers = MaskReader(c.masks, c.data.name) if c.masks else ModelAnswers(c.checkpoint, c.data, device, c.batch)
     start = "from-first-appearance" if c.first_appearance else "all"
 
-    def protocol_of(split: str) -> Protocol:
+    def protocol_of(split: str) -> Samples | Videos:
         dataset = build_dataset(c.data, split, *answers.window)
         return protocol_for(dataset, answers, c.batch, c.data.workers, c.compare, start)
 
@@ -115,17 +115,17 @@ def run_command(c: EvaluateCommand) -> dict:
         if not first:
             return {}
         protocol.finish(records, writer)
-        if c.submission:
+        if c.submission and folder:
             print(write_submission(folder, Path(c.submission), c.data.name, protocol.dataset))
         if c.pictures and records:
             draw_cases(c.pictures, records, protocol.dataset, MaskReader(folder or c.masks, c.data.name))
     return protocol.summary(records, twins, c.baselines) | record_of(c, protocol, records)
 
 
-def record_of(c: EvaluateCommand, protocol: Protocol, records: list) -> dict:
+def record_of(c: EvaluateCommand, protocol: Samples | Videos, records: list) -> dict:
     """What a result must tell of its run: what was scored, on what, by which choices of the protocol."""
     answers, version = protocol.answers, protocol.dataset.version
-    if c.masks:
+    if isinstance(answers, MaskReader):
         config = {name: value for name, value in to_dict(RunConfig(data=c.data)).items() if name.startswith("data.")}
         scored = {"masks_sha256": answers.sha256()}
     else:

@@ -8,15 +8,19 @@ Built in notebook 09.
 """
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+Masks = Sequence[np.ndarray] | np.ndarray  # of a set, or its counts (N, 2)
 
 P_AT = (0.5, 0.6, 0.7, 0.8, 0.9)  # the five P@K that papers print
 AP_AT = tuple(k / 20 for k in range(10, 20))  # 0.50, 0.55 ... 0.95, for both kinds of AP
 
 
-def overlap(masks, targets=None) -> np.ndarray:
+def overlap(masks: Masks, targets: Masks | None = None) -> np.ndarray:
     """Pixels in the intersection and in the union of each sample: (N, 2) int64.
 
     Counts given in place of masks (and no targets) come back as they are. Raises `ValueError` for
@@ -38,24 +42,24 @@ def overlap(masks, targets=None) -> np.ndarray:
     return counts.astype(np.int64)
 
 
-def sample_ious(masks, targets=None) -> np.ndarray:
+def sample_ious(masks: Masks, targets: Masks | None = None) -> np.ndarray:
     """IoU of each sample, (N,) float64: I / U, and 1 where both masks are empty."""
     counts = overlap(masks, targets)
     return np.where(counts[:, 1] == 0, 1.0, counts[:, 0] / np.maximum(counts[:, 1], 1))
 
 
-def mean_iou(masks, targets=None) -> float:
+def mean_iou(masks: Masks, targets: Masks | None = None) -> float:
     """Mean of the samples' IoU: every object weighs the same."""
     return float(np.mean(sample_ious(masks, targets)))
 
 
-def overall_iou(masks, targets=None) -> float:
+def overall_iou(masks: Masks, targets: Masks | None = None) -> float:
     """All intersections over all unions, no epsilon: large objects dominate."""
     intersection, union = overlap(masks, targets).sum(axis=0)
     return float(intersection / union) if union else 1.0
 
 
-def iou_side(ious, threshold: float) -> np.ndarray:
+def iou_side(ious: ArrayLike, threshold: float) -> np.ndarray:
     """On which side of the threshold each sample lies: -1 below, 0 exactly on it, 1 above.
 
     `ious` are counts (N, 2), compared in integers: I/U >= p/q is q*I >= p*U. Or they are floats
@@ -77,12 +81,12 @@ def iou_side(ious, threshold: float) -> np.ndarray:
     return np.where(np.abs(gap) <= 4 * last_place, 0, np.sign(gap)).astype(int)
 
 
-def precision_at(ious, threshold: float, compare: str = ">=") -> float:
+def precision_at(ious: ArrayLike, threshold: float, compare: str = ">=") -> float:
     """P@K: the share of samples whose IoU reaches the threshold; arguments as in `hits_at`."""
     return float(np.mean(hits_at(ious, threshold, compare)))
 
 
-def hits_at(ious, threshold: float, compare: str = ">=") -> np.ndarray:
+def hits_at(ious: ArrayLike, threshold: float, compare: str = ">=") -> np.ndarray:
     """Which samples reach the threshold, (N,) bool.
 
     `ious` are floats (N,) or counts (N, 2). `compare` is ">=", ">", or "mttr": that family's `>` on
@@ -93,17 +97,17 @@ def hits_at(ious, threshold: float, compare: str = ">=") -> np.ndarray:
     if compare == ">":
         return iou_side(ious, threshold) > 0
     if compare == "mttr":
-        intersection, union = overlap(ious).astype(np.float32).T + np.float32(1e-6)
+        intersection, union = overlap(np.asarray(ious)).astype(np.float32).T + np.float32(1e-6)
         return (intersection / union).astype(np.float64) > threshold
     raise ValueError(f'compare is {compare!r}; it must be ">=", ">" or "mttr"')
 
 
-def mean_precision_ap(ious, compare: str = ">=") -> float:
+def mean_precision_ap(ious: ArrayLike, compare: str = ">=") -> float:
     """AP as the mean of the ten P@K, K = 0.50, 0.55 ... 0.95. It ignores confidence."""
     return float(np.mean([precision_at(ious, k, compare) for k in AP_AT]))
 
 
-def coco_map(masks, scores, targets=None, ids=None) -> float:
+def coco_map(masks: Masks, scores: ArrayLike, targets: Masks | None = None, ids: Sequence[int] | None = None) -> float:
     """mAP as COCO defines it (type segm, one class, one target an image, area "all").
 
     `masks` and `targets`, or counts; `scores` (N,) rank the masks. `ids` (N,) are indices into
@@ -113,23 +117,23 @@ def coco_map(masks, scores, targets=None, ids=None) -> float:
     As in COCO, and unlike IoU elsewhere, an empty mask never matches an empty target.
     """
     n, total = len(masks), len(masks if targets is None else targets)
-    scores, ids = np.asarray(scores, dtype=np.float64), np.arange(n) if ids is None else np.asarray(ids, dtype=int)
-    if scores.shape != (n,) or ids.shape != (n,) or not np.isfinite(scores).all():
-        raise ValueError(f"expected {n} finite scores and ids, one a mask; found {scores.shape} and {ids.shape}")
-    if n and not 0 <= ids.min() <= ids.max() < total:
-        raise ValueError(f"expected ids in 0 ... {total - 1}, the targets' indices; found {ids.min()} ... {ids.max()}")
+    score, of = np.asarray(scores, dtype=np.float64), np.arange(n) if ids is None else np.asarray(ids, dtype=int)
+    if score.shape != (n,) or of.shape != (n,) or not np.isfinite(scores).all():
+        raise ValueError(f"expected {n} finite scores and ids, one a mask; found {score.shape} and {of.shape}")
+    if n and not 0 <= of.min() <= of.max() < total:
+        raise ValueError(f"expected ids in 0 ... {total - 1}, the targets' indices; found {of.min()} ... {of.max()}")
     if n == 0 and total:
         return 0.0
-    counts = overlap(masks, None if targets is None else [targets[i] for i in ids])
-    order = np.lexsort((-scores, ids))  # by target, best first
-    order = order[np.arange(n) - np.searchsorted(ids[order], ids[order]) < 100]  # at most 100 masks a target
-    order = order[np.argsort(-scores[order], kind="stable")]
-    counts, ids = counts[order], ids[order]
+    counts = overlap(masks, None if targets is None else [targets[i] for i in of])
+    order = np.lexsort((-score, of))  # by target, best first
+    order = order[np.arange(n) - np.searchsorted(of[order], of[order]) < 100]  # at most 100 masks a target
+    order = order[np.argsort(-score[order], kind="stable")]
+    counts, of = counts[order], of[order]
     precisions = []
     for threshold in AP_AT:
         hits = np.flatnonzero((iou_side(counts, threshold) >= 0) & (counts[:, 1] > 0))
         found = np.zeros(len(order))
-        found[hits[np.unique(ids[hits], return_index=True)[1]]] = 1  # a target is found once
+        found[hits[np.unique(of[hits], return_index=True)[1]]] = 1  # a target is found once
         found = np.cumsum(found)
         precision = np.maximum.accumulate((found / np.arange(1, len(order) + 1))[::-1])[::-1]
         reach = np.searchsorted(found / total, np.linspace(0, 1, 101))  # 101 points of recall
@@ -137,7 +141,7 @@ def coco_map(masks, scores, targets=None, ids=None) -> float:
     return float(np.mean(precisions))
 
 
-def rank_correlation(a, b) -> float | None:
+def rank_correlation(a: ArrayLike, b: ArrayLike) -> float | None:
     """Spearman's correlation of two lists, equal values sharing their mean rank; None if a list is constant."""
     ranks = []
     for values in (a, b):
@@ -145,17 +149,17 @@ def rank_correlation(a, b) -> float | None:
         ranks.append((np.cumsum(count) - (count - 1) / 2)[place])
     if any(np.ptp(r) == 0 for r in ranks):
         return None
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 
-def region_similarity(mask, target, void=None) -> float:
+def region_similarity(mask: ArrayLike, target: ArrayLike, void: ArrayLike | None = None) -> float:
     """J of one frame: IoU of two (H, W) masks over the pixels outside `void`; 1 if both are empty."""
     mask, target = mask_pair(mask, target, void)
     union = np.count_nonzero(mask | target)
     return np.count_nonzero(mask & target) / union if union else 1.0
 
 
-def contour_accuracy(mask, target, void=None) -> float:
+def contour_accuracy(mask: ArrayLike, target: ArrayLike, void: ArrayLike | None = None) -> float:
     """F of one frame: harmonic mean of the shares of each contour near the other one.
 
     Near is within r = ceil(0.008 * diagonal) pixels. Both contours empty give 1, one gives 0. A mask
@@ -177,7 +181,8 @@ def contour_accuracy(mask, target, void=None) -> float:
 def bounding_box(foreground: np.ndarray) -> tuple[slice, slice]:
     """The foreground's box and one pixel around it, which holds the whole contour."""
     rows, columns = np.flatnonzero(foreground.any(axis=1)), np.flatnonzero(foreground.any(axis=0))
-    return tuple(slice(max(i[0] - 1, 0), i[-1] + 2) if len(i) else slice(0) for i in (rows, columns))
+    y, x = (slice(max(i[0] - 1, 0), i[-1] + 2) if len(i) else slice(0) for i in (rows, columns))
+    return y, x
 
 
 def contour(mask: np.ndarray) -> np.ndarray:
@@ -211,7 +216,7 @@ def dilate(points: np.ndarray, radius: int) -> np.ndarray:
     return out.reshape(-1, row)[:, : points.shape[1]]
 
 
-def mask_pair(mask, target, void=None) -> tuple[np.ndarray, np.ndarray]:
+def mask_pair(mask: ArrayLike, target: ArrayLike, void: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Both masks as bool (H, W), background where `void` is set; `ValueError` if shapes differ."""
     mask, target = np.asarray(mask).astype(bool), np.asarray(target).astype(bool)
     _same_shape(mask, target)

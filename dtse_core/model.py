@@ -1,8 +1,9 @@
 """`DTSE`: encoder, LMDF and decoder put together. Notebook: 01_the_map."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -76,7 +77,7 @@ class DTSE(
         self.encoder = InterleavedEncoder(c)
         channels, D = self.encoder.visual.channels, self.encoder.text.width
         w4, w8, w16 = c.widths
-        self.lmdf = nn.ModuleDict(
+        self.lmdf: Any = nn.ModuleDict(  # of LMDF, by stage
             {
                 str(stage): LMDF(
                     channels[stage],
@@ -135,7 +136,7 @@ class DTSE(
         X, G = zip(*pairs, strict=True)
         return FrameMemory(self.decoder.reduce_low(encoded.features[2]), X, G, encoded.sentence, encoded.maps)
 
-    def decode(self, current: FrameMemory, references: list[FrameMemory], size: tuple[int, int]) -> DTSEOutput:
+    def decode(self, current: FrameMemory, references: list[FrameMemory], size: Sequence[int]) -> DTSEOutput:
         """The current frame and its references, in order of time, to mask logits at `size`."""
         U3, U4, U5 = (
             self.lmdf[str(n)].update(
@@ -169,7 +170,7 @@ class DTSE(
             )
 
     @classmethod
-    def from_pretrained(  # pyright: ignore[reportIncompatibleMethodOverride]  # the mixin takes any keyword
+    def from_pretrained(  # type: ignore[override]  # the mixin takes any keyword
         cls,
         name: str | Path,
         *,
@@ -194,7 +195,7 @@ class DTSE(
 def select_frame(memory: FrameMemory, t: int, T: int) -> FrameMemory:
     """Frame `t` of memories that hold B clips of T frames, clip by clip."""
 
-    def pick(x):
+    def pick(x: Any) -> Any:
         return None if x is None else x.unflatten(0, (-1, T))[:, t]
 
     X, G = tuple(map(pick, memory.X)), tuple(map(pick, memory.G))
@@ -206,7 +207,7 @@ def join_frames(memories: list[FrameMemory]) -> FrameMemory:
     if len(memories) == 1:
         return memories[0]
 
-    def join(*parts):
+    def join(*parts: Any) -> Any:
         return None if parts[0] is None else torch.cat(parts)
 
     X, G = (tuple(map(join, *columns)) for columns in ((m.X for m in memories), (m.G for m in memories)))

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -47,7 +47,7 @@ class ReferringVideoPredictor:
     GPUs), where it is 1.7 times as fast and takes half the memory.
     """
 
-    def __init__(self, model: DTSE, tokenizer, data: DataConfig, device: str = "auto", precision: str = "fp32"):
+    def __init__(self, model: DTSE, tokenizer: Any, data: DataConfig, device: str = "auto", precision: str = "fp32"):
         if precision not in PRECISIONS:
             raise ValueError(f"precision is {precision!r}; it must be one of {', '.join(PRECISIONS)}")
         self.device, self.dtype = usable_device(device), PRECISIONS[precision]
@@ -85,8 +85,8 @@ class ReferringVideoPredictor:
         expressions = [expression] if isinstance(expression, str) else list(expression)
         refuse_long(video, len(expressions))
         steps = tqdm(self.stream(video, expressions), unit=" frames", disable=not progress or bars_hidden())
-        masks, confidence = zip(*((s.masks, s.confidence) for s in steps), strict=True)
-        masks, confidence = np.stack(masks, 1), np.stack(confidence, 1)  # (S, T, H, W), (S, T)
+        parts = zip(*((s.masks, s.confidence) for s in steps), strict=True)
+        masks, confidence = (np.stack(part, 1) for part in parts)  # (S, T, H, W), (S, T)
         fps = video_fps(video)
         results = [Segmentation(e, masks[k], confidence[k], video, fps) for k, e in enumerate(expressions)]
         return results[0] if isinstance(expression, str) else results
@@ -148,7 +148,9 @@ class ReferringVideoPredictor:
         memory = self.model.remember(self.model.encoder.interleave(seen, L, word_mask))
         return [select_frame(memory, k, K) for k in range(K)]
 
-    def _decode(self, kept, first: int, current: range, count: int, window: int) -> Iterator[Step]:
+    def _decode(
+        self, kept: Sequence[tuple[np.ndarray, FrameMemory]], first: int, current: range, count: int, window: int
+    ) -> Iterator[Step]:
         """Masks for the frames `current`, whose windows lie in `kept`."""
         if not current:
             return
@@ -186,7 +188,7 @@ def refuse_long(video: Video, expressions: int) -> None:
             )
 
 
-def unknown_words(expression: str, tokenizer) -> list[str]:
+def unknown_words(expression: str, tokenizer: Any) -> list[str]:
     """The words of a sentence that the tokenizer does not know, in order, with the punctuation that stands at them.
 
     An entry of the vocabulary is known. A word of several pieces is known if pieces longer than a letter continue
@@ -211,20 +213,20 @@ def unknown_words(expression: str, tokenizer) -> list[str]:
     return [word for word in clean_expression(expression).split() if not known(word)]
 
 
-def notes_on_words(expressions: Sequence[str], tokenizer) -> Iterator[str]:
+def notes_on_words(expressions: Sequence[str], tokenizer: Any) -> Iterator[str]:
     """A line for each sentence with words that the model does not know."""
     for text in expressions:
         if unknown := unknown_words(text, tokenizer):
             yield f"note: the model does not know {', '.join(unknown[:5])} in {text[:60]!r}"
 
 
-def knows_any(expression: str, tokenizer) -> bool:
+def knows_any(expression: str, tokenizer: Any) -> bool:
     """Is at least one word of a sentence known? Punctuation alone says nothing."""
     words = (word for word in clean_expression(expression).split() if any(map(str.isalnum, word)))
     return any(not unknown_words(word, tokenizer) for word in words)
 
 
-def refuse_unknown(expressions: Sequence[str], tokenizer) -> None:
+def refuse_unknown(expressions: Sequence[str], tokenizer: Any) -> None:
     """Raises `ValueError` for a sentence of which the model knows no word at all: its answer would mean nothing."""
     for text in expressions:
         if clean_expression(text) and not knows_any(text, tokenizer):
@@ -256,7 +258,7 @@ class PredictCommand:
     device: str = "auto"  # cpu, cuda, or auto
     precision: Literal["fp32", "bf16"] = "fp32"  # bf16 is faster where the processor computes with it
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_settings(self)
 
 

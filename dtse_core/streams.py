@@ -117,7 +117,9 @@ class LinguisticStream(nn.Module):
         return self.layers(self.embed(input_ids), word_mask, 0, self.depth)  # (B, N, D)
 
 
-def _build(model_class, config_class, name, pretrained, settings, **options) -> nn.Module:
+def _build(
+    model_class: Any, config_class: Any, name: str, pretrained: bool, settings: dict[str, Any] | None, **options: Any
+) -> Any:
     """A library model: from a checkpoint's own settings, with pretrained weights, or at random weights."""
     if settings:
         return model_class(config_class.from_dict(settings), **options)
@@ -141,7 +143,7 @@ def _build(model_class, config_class, name, pretrained, settings, **options) -> 
     return model
 
 
-def stream_settings(model: nn.Module) -> dict[str, Any]:
+def stream_settings(model: Any) -> dict[str, Any]:
     """A library model's own settings as plain JSON, for a checkpoint to carry."""
     return json.loads(model.config.to_json_string(use_diff=True))
 

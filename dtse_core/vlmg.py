@@ -18,6 +18,7 @@ hook sees them. Called on all pixels, `W_q`, `Q_m` and `Q_e` take 1.5 (`tiny`) t
 thread; `W_v` and `W_f` take about as long, 1.0 to 1.4 times with the backward pass, and round otherwise.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -76,7 +77,8 @@ class VLMG(nn.Module):
 
     def project(self, V: Tensor, L: Tensor) -> tuple[Tensor, Tensor]:
         """Pixels m `(B, HW, d)`, which know their place and the sentence, and words t `(B, N, d)`."""
-        place = self.W_s(coordinates(*V.shape[2:], like=V).flatten(1).mT)  # (HW, d)
+        H, W = V.shape[2:]
+        place = self.W_s(coordinates(H, W, like=V).flatten(1).mT)  # (HW, d)
         place = place + self.W_g(L[:, :1])  # (B, HW, d)
         W_v = self.W_v.weight.flatten(1).mT.expand(len(V), -1, -1)  # (B, C, d)
         m = self.norm_m(torch.baddbmm(place, _tokens(V), W_v))  # (B, HW, d)
@@ -132,5 +134,5 @@ def _tokens(x: Tensor) -> Tensor:
     return x.flatten(2).transpose(1, 2)  # (B, C, H, W) -> (B, HW, C)
 
 
-def _map(x: Tensor, size: tuple[int, int]) -> Tensor:
+def _map(x: Tensor, size: Sequence[int]) -> Tensor:
     return x.transpose(1, 2).unflatten(2, size)  # (B, HW, C) -> (B, C, H, W)

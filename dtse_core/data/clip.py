@@ -110,6 +110,9 @@ class ClipDataSet(Dataset):
         self.frames, self.gt = frames, gt
         self.find()
 
+    def __len__(self) -> int:
+        raise NotImplementedError
+
     def find(self) -> None:
         """Reads the tables and finds the samples: the last step of the constructor."""
 

@@ -177,7 +177,7 @@ class Sequences(Videos):
         return {"matching": "id-matched, hungarian beside it"}
 
 
-def protocol_for(dataset: ClipDataSet, *arguments, **options) -> Protocol:
+def protocol_for(dataset: ClipDataSet, *arguments, **options) -> Samples | Videos:
     """The protocol of a data set's kind; arguments as those of `Protocol`."""
     kind = Samples
     if isinstance(dataset, VideoDataSet):

@@ -4,23 +4,24 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from torch.utils.data import Dataset
 
 from ..config import DataConfig
 from ..data.batch import Batch, collate_clips
-from ..data.clip import ReferringClip
+from ..data.clip import ClipDataSet, ReferringClip
 from ..data.transforms import flip_clip, swap_left_right
 
 
 class TrainingSamples(Dataset):
     """Training clips by `(draw, index)`; the coin of a horizontal flip depends on the draw, so that epochs differ."""
 
-    def __init__(self, dataset, seed: int, flip: str):
+    def __init__(self, dataset: ClipDataSet, seed: int, flip: str):
         self.dataset, self.seed, self.flip = dataset, seed, flip
 
-    def __getitem__(self, key: tuple[int, int]):
+    def __getitem__(self, key: tuple[int, int]) -> ReferringClip:
         draw, index = key
         clip = self.dataset[index]
         mirrored = self.flip != "no" and np.random.default_rng([self.seed, draw]).random() < 0.5
@@ -29,7 +30,7 @@ class TrainingSamples(Dataset):
         return flip_clip(clip) if mirrored else clip
 
 
-def collate_training(clips: Sequence[ReferringClip], tokenizer, data: DataConfig) -> Batch:
+def collate_training(clips: Sequence[ReferringClip], tokenizer: Any, data: DataConfig) -> Batch:
     """A batch without the clips that it is made of: a worker would send every picture twice."""
     return replace(collate_clips(clips, tokenizer, data.size, data.max_words), clips=[])
 

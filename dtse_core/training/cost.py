@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -185,7 +185,7 @@ def advice(command: CostCommand) -> str:
 
 def parse_command(arguments: Sequence[str] | None = None) -> CostCommand:
     """The command line."""
-    return parse_run_config("python -m dtse_core.training.cost", __doc__, arguments, CostCommand)
+    return cast(CostCommand, parse_run_config("python -m dtse_core.training.cost", __doc__, arguments, CostCommand))
 
 
 @one_line_errors

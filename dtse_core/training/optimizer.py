@@ -7,6 +7,7 @@ bfloat16; ours also takes convolutions, as matrices (outputs, inputs * K * K), a
 
 import math
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +28,7 @@ class MuonAdamW(torch.optim.AdamW):
     """
 
     @torch.no_grad()
-    def step(self, closure=None):
+    def step(self, closure: Any = None) -> Any:
         for group in self.param_groups:
             if group.get("muon"):
                 self._step_matrices(group)

@@ -27,6 +27,7 @@ from tqdm import tqdm
 from ..config import ModelConfig, RunConfig
 from ..data.batch import Batch
 from ..data.build import build_dataset, training_splits
+from ..data.clip import ClipDataSet
 from ..data.sentences import load_tokenizer
 from ..model import DTSE
 from ..scoring.clips import evaluate, some_of
@@ -59,14 +60,14 @@ class Training:
     model: nn.Module  # as the accelerator wraps it
     optimizer: torch.optim.Optimizer
     batches: Iterator[Batch]
-    validation: Any  # a data set
-    tokenizer: Any
+    validation: ClipDataSet
+    tokenizer: Any  # of transformers
     steps: int  # the run ends there, if not by time or patience before
     state: RunState
     bar: tqdm
     on_log: Callable[[dict[str, Any]], object] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.out, self.bare = Path(self.config.out), self.accelerator.unwrap_model(self.model)
         self.main = self.accelerator.is_main_process
         self.sums = torch.zeros(3, device=self.accelerator.device)  # loss, IoU and batches since the last record
@@ -208,7 +209,8 @@ def prepare(
         raise ValueError(f"no clip to train on: split {splits[0]} of {config.data.name} is empty")
     steps = min(c.steps, math.ceil(c.epochs * len(training) / c.batch)) if c.epochs else c.steps
 
-    model = make_model(config.model).to(memory_format=torch.channels_last)  # convolutions run a tenth faster so
+    model: Any = make_model(config.model)
+    model.to(memory_format=torch.channels_last)  # convolutions run a tenth faster so
     if c.checkpoint_streams:
         checkpoint_streams(model)
     optimizer = MuonAdamW(parameter_groups(model, config), weight_decay=c.weight_decay)
@@ -242,7 +244,7 @@ def prepare(
 
 
 def validation_scores(
-    accelerator: Accelerator, model: nn.Module, dataset, tokenizer, config: RunConfig
+    accelerator: Accelerator, model: nn.Module, dataset: ClipDataSet, tokenizer: Any, config: RunConfig
 ) -> dict[str, float]:
     """Validation scores with a `val_` prefix, on `eval_samples` samples of the data set, always the same.
 

@@ -16,10 +16,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from ..config import RunConfig, from_dict, to_dict
 from ..model import DTSE
@@ -102,7 +104,7 @@ def hardware() -> dict[str, str | int | list[str]]:
     return {"system": platform.platform(), "machine": platform.machine(), "cores": os.cpu_count() or 0, "gpus": gpus}
 
 
-def save_weights(folder: Path, model: DTSE, tokenizer, config: RunConfig) -> None:
+def save_weights(folder: Path, model: Any, tokenizer: Any, config: RunConfig) -> None:
     """A folder that `from_pretrained` loads: weights, both configs, tokenizer. Replaced as a whole.
 
     If others have put files into it meanwhile, it stays beside the new one under another name.
@@ -122,7 +124,9 @@ def checkpoints(out: Path) -> list[Path]:
     return sorted((out / "checkpoints").glob("step_[0-9]*[0-9]"))
 
 
-def save_checkpoint(out: Path, state: RunState, model: DTSE, optimizer, accelerator: Accelerator, keep: int) -> None:
+def save_checkpoint(
+    out: Path, state: RunState, model: nn.Module, optimizer: torch.optim.Optimizer, accelerator: Accelerator, keep: int
+) -> None:
     """Model, optimiser and position; only then the oldest goes."""
     folder = out / "checkpoints" / f"step_{state.step:09d}"
     with _room_for(folder), written_whole(folder, CHECKPOINT, folder=True, sync=True) as part:
@@ -155,7 +159,7 @@ def read_checkpoint(folder: Path) -> tuple[RunState, dict, dict]:
         raise ValueError(f"checkpoint {folder} is damaged ({_first_line(error)})") from error
 
 
-def resume(out: Path, model: DTSE, optimizer, accelerator: Accelerator) -> RunState:
+def resume(out: Path, model: nn.Module, optimizer: torch.optim.Optimizer, accelerator: Accelerator) -> RunState:
     """Where the newest readable checkpoint stands; at the beginning if the run has none.
 
     A damaged one is renamed to `step_N.damaged`, and the one before is taken. Raises `ValueError` if all are

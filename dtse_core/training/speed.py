@@ -5,6 +5,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +35,8 @@ def _sheet(single: float, half: float, bandwidth: float) -> tuple[Speed, Speed]:
     Large layers reach some 40 % of the first and 70 % of the second.
     """
     memory = 0.7e9 * bandwidth
-    return tuple(Speed(0.4e12 * peak, 0.4e12 * peak, memory, memory, 1e-5) for peak in (single, half))
+    full, low = (Speed(0.4e12 * peak, 0.4e12 * peak, memory, memory, 1e-5) for peak in (single, half))
+    return full, low
 
 
 SHEETS = {
@@ -55,11 +57,11 @@ class Tally(TorchDispatchMode):
     peak: int = 0
     work: Counter = field(default_factory=Counter)  # operations of "matmul" and "conv", bytes of "memory", "operators"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__init__()
-        self.known = weakref.WeakValueDictionary()
+        self.known: weakref.WeakValueDictionary[int, torch.UntypedStorage] = weakref.WeakValueDictionary()
 
-    def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
+    def __torch_dispatch__(self, operator: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         result = operator(*args, **(kwargs or {}))
         read, written = ([x for x in tree_leaves(tree) if isinstance(x, Tensor)] for tree in ((args, kwargs), result))
         before = {id(x.untyped_storage()) for x in read}
@@ -75,7 +77,7 @@ class Tally(TorchDispatchMode):
             self.work["memory"] += sum(x.numel() * x.element_size() for x in (*read, *written))
         return result
 
-    def _hold(self, storage) -> None:
+    def _hold(self, storage: torch.UntypedStorage) -> None:
         if storage.device.type != "cpu" and id(storage) not in self.known:
             size = storage.nbytes()
             self.known[id(storage)] = storage
@@ -95,12 +97,12 @@ def measure_speed(device: str, half: torch.dtype | None = None) -> Speed:
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"no GPU can be used here; --device may also be cpu or one of {', '.join(SHEETS)}")
-    kind = {"device": device, "dtype": half or torch.float32}
+    kind: dict[str, Any] = {"device": device, "dtype": half or torch.float32}
 
     def rate(unit: str, layer: nn.Module, *shape: int) -> float:
         layer, x = layer.to(**kind), torch.randn(*shape, requires_grad=True, **kind)
 
-        def run():
+        def run() -> None:
             layer(x).sum().backward()
 
         with Tally() as tally:

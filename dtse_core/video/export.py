@@ -77,7 +77,7 @@ def write_prediction(steps: Iterable[Step], expressions: Sequence[str], out: str
     leaves nothing that looks finished. An earlier prediction is replaced; raises `FileExistsError` for anything else.
     """
     out = Path(out)
-    ending, preview, rows = out.suffix.lower(), Preview(), []
+    ending, preview, rows = out.suffix.lower(), Preview(), list[tuple[int, int, float, float]]()
 
     def drawn(folder: Path | None = None) -> Iterator[np.ndarray]:
         for step in steps:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -174,7 +175,8 @@ def _scan(path: Path, modified: int, size: int) -> VideoInfo:
     """Walks through a file's packets without decoding them; `modified` and `size` only mark the file's version."""
     if not find_spec("av"):
         reader = _open_decord(path)
-        return VideoInfo(len(reader), float(reader.get_avg_fps()), *reader[0].shape[:2], decord=True)
+        height, width = reader[0].shape[:2]
+        return VideoInfo(len(reader), float(reader.get_avg_fps()), height, width, decord=True)
     av = _module("av", path)
     try:
         with av.open(str(path)) as container:
@@ -236,7 +238,7 @@ def _unpadded(frame: np.ndarray) -> np.ndarray:
     return frame.reshape(height, -1)[:, : 3 * width].reshape(height, width, 3)
 
 
-def _open_decord(path: Path):
+def _open_decord(path: Path) -> Any:
     decord = _module("decord", path)
     decord.logging.set_level(decord.logging.QUIET)
     try:
@@ -245,7 +247,7 @@ def _open_decord(path: Path):
         raise _damaged(path, 0) from error
 
 
-def _module(name: str, path: Path):
+def _module(name: str, path: Path) -> Any:
     """Imports a decoder where it is needed; torch first, since decord before torch can hang."""
     try:
         if name == "decord":

@@ -1,8 +1,10 @@
 """Frames side by side as a matplotlib figure, and the style that all figures share."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from .overlay import LANGUAGE, overlay, per_frame
 
@@ -18,7 +20,11 @@ def use_style() -> None:
 
 
 def film_strip(
-    frames, masks=None, titles: Sequence[str] | None = None, columns: int = 6, sentence: str = ""
+    frames: Sequence[np.ndarray] | np.ndarray,
+    masks: Iterable[np.ndarray | None] | None = None,
+    titles: Sequence[str] | None = None,
+    columns: int = 6,
+    sentence: str = "",
 ) -> "Figure":
     """Frames side by side, `columns` a row, at most 8 inches wide, below a sentence if there is one.
 

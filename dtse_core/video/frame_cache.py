@@ -8,6 +8,7 @@ nothing stale is read. Files appear whole, so that several processes can share a
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ def _through(cache: str, sources: list[Source], read: Callable[[list[Source]], n
     if not cache or not all(path.is_file() for path, _ in sources):  # what is missing is `read`'s to explain
         return read(sources)
     files = {source: _file(cache, *source) for source in sources}
-    frames = {source: _load(file) for source, file in files.items()}
+    frames: dict[Source, Any] = {source: _load(file) for source, file in files.items()}
     if missing := [source for source, frame in frames.items() if frame is None]:
         for source, frame in zip(missing, read(missing), strict=True):
             frames[source] = frame

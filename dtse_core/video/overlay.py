@@ -3,8 +3,9 @@
 One hue per concept everywhere (Okabe-Ito), and a mask is fill *and* white contour, so that color never speaks alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
@@ -36,7 +37,7 @@ def overlay(frame: np.ndarray, mask: np.ndarray, color: str = MASK, alpha: float
     return out
 
 
-def overlay_all(frame: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:
+def overlay_all(frame: np.ndarray, masks: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
     """`frame` (H, W, 3) uint8 with S masks (H, W) drawn on it, each in a color of its own, those of `MASK_COLORS`."""
     for k, mask in enumerate(masks):
         frame = overlay(frame, mask, MASK_COLORS[k % len(MASK_COLORS)])
@@ -45,7 +46,7 @@ def overlay_all(frame: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:
 
 def legend(expressions: Sequence[str], width: int) -> np.ndarray:
     """A white strip (h, `width`, 3) uint8 that tells which color `overlay_all` gives to which expression."""
-    font = ImageFont.load_default(size=max(10, width // 24))
+    font: Any = ImageFont.load_default(size=max(10, width // 24))
     step, indent = round(font.size * 1.3), round(font.size * 1.5)
     texts = [_wrap(e, font, width - indent - 6) or [""] for e in expressions]
     image = Image.new("RGB", (width, step * sum(map(len, texts)) + 10), "white")
@@ -61,8 +62,8 @@ def legend(expressions: Sequence[str], width: int) -> np.ndarray:
 
 def save_gif(
     path: str | Path,
-    frames,
-    masks=None,
+    frames: Iterable[np.ndarray],
+    masks: Iterable[np.ndarray | None] | None = None,
     caption: str | Sequence[str] | None = None,
     fps: float = 8,
     width: int = 384,
@@ -79,7 +80,7 @@ def save_gif(
     captions = [caption] * len(frames) if isinstance(caption, str) else per_frame(caption, len(frames), "captions")
     masks = per_frame(masks, len(frames), "masks")
     size = width, max(1, round(width * frames[0].shape[0] / frames[0].shape[1]))
-    font = ImageFont.load_default(size=max(10, width // 24))
+    font: Any = ImageFont.load_default(size=max(10, width // 24))
     lines = max(len(_wrap(c, font, width - 12)) for c in set(captions))
     pages = []
     for frame, mask, text in zip(frames, masks, captions, strict=True):
@@ -100,14 +101,14 @@ def save_gif(
     return path
 
 
-def per_frame(values, count: int, what: str) -> list:
+def per_frame(values: Iterable | None, count: int, what: str) -> list:
     values = [None] * count if values is None else list(values)
     if len(values) != count:
         raise ValueError(f"expected {count} {what}, one a frame; found {len(values)}")
     return values
 
 
-def _captioned(image: np.ndarray, text: list[str], lines: int, font) -> Image.Image:
+def _captioned(image: np.ndarray, text: list[str], lines: int, font: Any) -> Image.Image:
     """The frame above a white strip with room for `lines` lines of text."""
     step = round(font.size * 1.3)
     height, width = image.shape[:2]
@@ -121,7 +122,7 @@ def _captioned(image: np.ndarray, text: list[str], lines: int, font) -> Image.Im
     return page
 
 
-def _wrap(text: str | None, font, width: float) -> list[str]:
+def _wrap(text: str | None, font: Any, width: float) -> list[str]:
     """`text` in lines no wider than `width` pixels, broken between words."""
     lines: list[str] = []
     for word in (text or "").split():

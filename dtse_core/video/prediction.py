@@ -18,7 +18,7 @@ Video = str | Path | np.ndarray | Sequence[np.ndarray]
 class Step(NamedTuple):
     """One frame of a stream, for S expressions."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # tuples have a method of this name
     frame: np.ndarray  # (H, W, 3) uint8, as it came in
     masks: np.ndarray  # (S, H, W) bool
     probabilities: np.ndarray  # (S, H, W) float32

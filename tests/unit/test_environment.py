@@ -135,3 +135,16 @@ def test_package_data_is_declared():
 
 def test_version_is_in_the_changelog():
     assert f"## {PROJECT['version']}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_types_are_checked_of_the_paper_its_loop_and_what_they_stand_on():
+    """`make lint` runs mypy on what pyproject.toml names; no file there is left out of it by a comment."""
+    checked = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]
+    named = [file for pattern in checked["files"] for file in ROOT.glob(pattern)]
+    assert {"lmdf.py", "train.py", "predict.py", "training", "clip.py", "video"} <= {file.name for file in named}
+    assert checked["disallow_untyped_defs"] and "disable_error_code" not in checked
+    lint = (ROOT / "Makefile").read_text().partition("\nlint:")[2].partition("\n\n")[0]
+    assert "$(VENV)/bin/mypy" in lint
+    for file in (file for path in named for file in (path.rglob("*.py") if path.is_dir() else [path])):
+        found = re.findall(r"# type: ignore(?!\[)|# mypy:", file.read_text(encoding="utf-8"))
+        assert not found, f"{file.name} is left out of the check"
