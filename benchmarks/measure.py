@@ -51,7 +51,7 @@ def measured(
 
 
 def meets(ratio: float, bound: str) -> bool:
-    """Whether a ratio keeps a bound such as `<= 1.22`."""
+    """True if a ratio keeps a bound such as `<= 1.22`."""
     relation, limit = bound.split()
     return ratio <= float(limit) if relation == "<=" else ratio >= float(limit)
 

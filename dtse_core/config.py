@@ -272,7 +272,7 @@ def with_settings(config: RunConfig, text: str) -> RunConfig:
     for part in text.split():
         name, equals, value = part.partition("=")
         if not equals:
-            raise ValueError(f"{part!r} is no setting; write name=value, several of them separated by spaces")
+            raise ValueError(f"{part!r} is not a setting; write name=value, several of them separated by spaces")
         settings[name] = read_value(value, kinds.get(name, str))  # an unknown name is told by `override`
     return override(config, settings)
 
@@ -364,7 +364,7 @@ def _fitting(value: Any, kind: Any) -> Any:
 def read_value(text: str, kind: Any) -> Any:
     """The value that a text stands for: `1e-3`, `True` or `false`, `4,5` or `(4, 5)`.
 
-    A text that is no value of the kind stays a text, for `checked` to refuse.
+    A text that is not such a value stays a text, for `checked` to refuse.
     """
     kind, origin = _bare(kind), origin_of(kind)
     with suppress(ValueError, SyntaxError):

@@ -137,7 +137,7 @@ def record_of(c: EvaluateCommand, protocol: Samples | Videos, records: list) -> 
 
 
 def has_twins(data: DataConfig) -> bool:
-    """Whether the data set is a toy world with clips in its `twins` split, in a layout that can tell twins."""
+    """True for a toy world with clips in its `twins` split, in a layout that can tell twins."""
     listing = Path(data.root) / "toy_world.json"
     if data.name != "a2d" or not listing.is_file():
         return data.name == "toy"

@@ -163,7 +163,7 @@ class LMDF(nn.Module):
 
     @property
     def uses_references(self) -> bool:
-        """Whether frames other than the current one matter."""
+        """True if frames other than the current one matter."""
         return self.mode == "full" and self.references > 0
 
     def remember(self, F: Tensor, s: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -127,7 +127,7 @@ class DTSE(
 
     @property
     def uses_references(self) -> bool:
-        """Whether any frame but the current one matters."""
+        """True if any frame but the current one matters."""
         return self.lmdf["3"].uses_references
 
     def remember(self, encoded: EncoderOutput) -> FrameMemory:

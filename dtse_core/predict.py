@@ -221,7 +221,7 @@ def notes_on_words(expressions: Sequence[str], tokenizer: Any) -> Iterator[str]:
 
 
 def knows_any(expression: str, tokenizer: Any) -> bool:
-    """Is at least one word of a sentence known? Punctuation alone says nothing."""
+    """True if at least one word of a sentence is known. Punctuation alone says nothing."""
     words = (word for word in clean_expression(expression).split() if any(map(str.isalnum, word)))
     return any(not unknown_words(word, tokenizer) for word in words)
 

@@ -134,7 +134,7 @@ def _build(
         model, loading = model_class.from_pretrained(name, output_loading_info=True, **options)
     except OSError as error:
         raise ValueError(
-            f"cannot load {name!r}: it is no folder with a model, and neither the local cache nor the hub has it; "
+            f"cannot load {name!r}: it is not a folder with a model, and neither the local cache nor the hub has it; "
             f"fetch it once with `hf download {name}`, name a folder, or set model.pretrained to False"
         ) from error
     missing = sorted(set(loading["missing_keys"]) & {key for key, _ in model.named_parameters()})

@@ -58,7 +58,7 @@ class Page:
 
     @property
     def number(self) -> int | None:
-        """The lesson's number; None for a notebook that is no lesson, as experiment.ipynb."""
+        """The lesson's number; None for a notebook that is not a lesson, such as experiment.ipynb."""
         return int(self.name[:2]) if self.name[:2].isdigit() else None
 
     @cached_property
@@ -164,7 +164,7 @@ def parameters_plain_and_read(page: Page) -> Iterator[str]:
         if passed.get(name) != name:
             yield f"cell {bootstrap}: setup() does not get {name}; pass {name.lower()}={name}"
     for name in set(passed) - set(names):
-        yield f"cell {bootstrap}: setup() gets {name.lower()}, which is no parameter"
+        yield f"cell {bootstrap}: setup() gets {name.lower()}, which is not a parameter"
     later = [tree(c) for k, c in page.code if k > bootstrap]
     read = {n.id for t in later if t for n in ast.walk(t) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
     for name in names[4:]:
@@ -231,7 +231,7 @@ def _printed(cell: Any) -> str:
 
 
 def _checks_something(cell: Any) -> bool:
-    """Whether the cell calls check() itself, outside of a function that it only defines."""
+    """True if the cell calls check() itself, outside of a function that it only defines."""
     waiting: list[ast.AST] = [tree(cell) or ast.Module([], [])]
     while waiting:
         node = waiting.pop()

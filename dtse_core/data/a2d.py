@@ -121,7 +121,7 @@ class A2DSentences(ClipDataSet):
         return self.list.choices(self.frames) if self.list else {"frames": "all annotated"}
 
     def category(self, video: str) -> str:
-        """What the video's actor does, such as `dog running`; the label itself if it is none of A2D's."""
+        """What the video's actor does, such as `dog running`; the label itself if it is not one of A2D's."""
         label = self.videos[video].label
         if not re.fullmatch("[1-7][1-9]", label):
             return label
@@ -144,7 +144,7 @@ class A2DSentences(ClipDataSet):
             )
 
     def _annotated(self, sentences: list[tuple[str, int, str]]) -> Iterator[tuple[str, str, int, str]]:
-        """Frames that lack the instance are no samples: they are skipped, not scored as empty."""
+        """Frames that lack the instance are not samples: they are skipped, not scored as empty."""
         instances: dict[str, dict[str, set[int]]] = {}  # by video and stem
         for video, instance, query in sentences:
             if video not in instances:
@@ -207,7 +207,7 @@ def annotated_stems(folder: Path) -> list[str]:
     if odd := [stem for stem in stems if not NUMBER.fullmatch(stem)]:
         raise ValueError(f"{folder / odd[0]}.h5: annotations are named by their frame, such as 00030.h5")
     if not stems:
-        raise FileNotFoundError(f"A2D-Sentences: {folder} holds no annotation, such as 00030.h5; copy it again")
+        raise FileNotFoundError(f"A2D-Sentences: {folder} holds no annotation, such as 00030.h5; download it again")
     return stems
 
 
@@ -268,10 +268,10 @@ def read_masks(path: Path, instances: list[int], shape: tuple[int, int]) -> dict
 def _instances(file, path: Path) -> np.ndarray:
     numbers = _numbers(file, path, "instance")
     if numbers.size > 1000:
-        raise ValueError(f"{path}: {numbers.size} instances in one frame; damaged? copy it again")
+        raise ValueError(f"{path}: {numbers.size} instances in one frame; damaged? download it again")
     numbers = numbers[()].reshape(-1)
     if (bad := ~np.isfinite(numbers) | (numbers != np.round(numbers)) | (np.abs(numbers) > 1e9)).any():
-        raise ValueError(f"{path}: instance {numbers[bad][0]} is no integer; copy it again")
+        raise ValueError(f"{path}: instance {numbers[bad][0]} is not an integer; download it again")
     return numbers.astype(int)
 
 
@@ -283,7 +283,7 @@ def _numbers(file, path: Path, key: str):
         raise ValueError(f"{path} lacks {key!r}; it holds {', '.join(sorted(file)) or 'nothing'}")
     array = file[key]  # once: h5py looks it up each time
     if not isinstance(array, h5py.Dataset) or array.dtype.kind not in "biuf" or array.shape is None:
-        raise ValueError(f"{path}: {key!r} is no array of numbers; copy it again")
+        raise ValueError(f"{path}: {key!r} is not an array of numbers; download it again")
     return array
 
 
@@ -297,6 +297,6 @@ def _open(path: Path):
         with h5py.File(path, "r", locking=False) as file:  # locks fail on some mounted drives
             yield file
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"A2D-Sentences: no annotation {path}; copy it again") from error
+        raise FileNotFoundError(f"A2D-Sentences: no annotation {path}; download it again") from error
     except (OSError, RuntimeError, KeyError, TypeError, UnicodeDecodeError, MemoryError) as error:  # by what is damaged
-        raise ValueError(f"{path} is no readable HDF5 file; copy it again") from error
+        raise ValueError(f"{path} is not a readable HDF5 file; download it again") from error

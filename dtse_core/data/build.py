@@ -47,7 +47,7 @@ def training_splits(config: DataConfig) -> tuple[str, str]:
 
 
 def is_toy(config: DataConfig) -> bool:
-    """Is it a toy world, in memory or on disk?"""
+    """True for a toy world, in memory or on disk."""
     return config.name == "toy" or (Path(config.root) / "toy_world.json").is_file()
 
 

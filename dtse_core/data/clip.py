@@ -88,7 +88,7 @@ class ClipDataSet(Dataset):
     name: str  # in the settings: see `DATASETS`
     choice = ""  # which of `frames` and `gt` it has
     version = ""  # which version a copy is, where there are several
-    labelled = True  # are masks published?
+    labelled = True  # masks are published
 
     def __init__(
         self,

@@ -26,7 +26,7 @@ def parse_expressions(table: dict, path: Path, target: Target) -> tuple[list[Ref
     for video, entry in json_items(table.get("videos"), f"{path}: 'videos'"):
         where = f"{path}: video {video!r}"
         if not is_name(video):
-            raise ValueError(f"{where} cannot be the name of a folder; copy the file again")
+            raise ValueError(f"{where} cannot be the name of a folder; download the file again")
         if isinstance(entry, dict) and "objects" in entry and "expressions" not in entry:
             raise ValueError(
                 f"{where} lists its expressions by object: this is the older layout of URVOS; "
@@ -34,22 +34,22 @@ def parse_expressions(table: dict, path: Path, target: Target) -> tuple[list[Ref
             )
         frames = parse_frames(dict(json_items(entry, where)).get("frames"), where)
         if not frames:
-            raise ValueError(f"{where}: 'frames' is empty; copy the file again")
+            raise ValueError(f"{where}: 'frames' is empty; download the file again")
         for number, said in json_items(entry.get("expressions"), f"{where}, 'expressions'"):
             here = f"{where}, expression {number!r}"
             if not is_name(number):
-                raise ValueError(f"{here} cannot be the name of a folder; copy the file again")
+                raise ValueError(f"{here} cannot be the name of a folder; download the file again")
             text = dict(json_items(said, here)).get("exp")
             if not isinstance(text, str) or not clean_expression(text):
-                raise ValueError(f"{here}: 'exp' is {brief(text)}; expected a sentence; copy the file again")
+                raise ValueError(f"{here}: 'exp' is {brief(text)}; expected a sentence; download the file again")
             try:
                 ids = target(said)
             except ValueError as error:
-                raise ValueError(f"{here}: {error}; copy the file again") from None
+                raise ValueError(f"{here}: {error}; download the file again") from None
             published.append(ids is not None)
             found.append(ReferringVideo(video, number, clean_expression(text), frames, ids or ()))
             if published[-1] != published[0]:
-                raise ValueError(f"{here}: some expressions tell their target and some do not; copy the file again")
+                raise ValueError(f"{here}: some expressions tell their target and some do not; download the file again")
     return found, all(published)
 
 
@@ -58,12 +58,12 @@ def parse_frames(stems: Any, where: str) -> tuple[str, ...]:
     if not isinstance(stems, list) or not all(map(_is_stem, stems)):
         raise ValueError(f"{where}: 'frames' must list names such as '00005'; found {brief(stems)}")
     if len({int(stem) for stem in stems}) < len(stems):
-        raise ValueError(f"{where}: 'frames' lists a frame twice; copy the file again")
+        raise ValueError(f"{where}: 'frames' lists a frame twice; download the file again")
     return tuple(sorted(stems, key=int))
 
 
 def is_name(text: str) -> bool:
-    """Can it name a file or folder, and no other place?"""
+    """True if it can name a file or folder, and no other place."""
     return text.isprintable() and not set(text) & set("/\\") and text not in ("", ".", "..")
 
 
@@ -78,9 +78,9 @@ def require_folders(videos: Collection[str], parent: Path, home: str) -> None:
 
 
 def json_items(value: Any, where: str) -> ItemsView[str, Any]:
-    """What a JSON object holds; `ValueError` if it is none."""
+    """What a JSON object holds; `ValueError` if it is not one."""
     if not isinstance(value, dict):
-        raise ValueError(f"{where}: expected a JSON object {{...}}, found {brief(value)}; copy the file again")
+        raise ValueError(f"{where}: expected a JSON object {{...}}, found {brief(value)}; download the file again")
     return value.items()
 
 

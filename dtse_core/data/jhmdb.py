@@ -114,7 +114,7 @@ class JHMDBSentences(ClipDataSet):
         if missing := [name for k in range(length) if (name := f"{k + 1:05d}.png") not in present]:
             raise FileNotFoundError(
                 f"{HOME}: {folder} lacks {missing[0]}, one of {len(missing)} missing frames of the {length} that "
-                f"{self._mask(video)} annotates; copy it again"
+                f"{self._mask(video)} annotates; download it again"
             )
         return length
 
@@ -181,7 +181,7 @@ def read_mask(path: Path, frame: int, shape: tuple[int, int]) -> np.ndarray:
     height, width, length = _axes(path, masks.shape)
     require_shape(path, (height, width), shape)
     if frame > length:
-        raise ValueError(f"{path} annotates frames 1 to {length}, no frame {frame}; was it replaced? copy it again")
+        raise ValueError(f"{path} annotates frames 1 to {length}, not {frame}; was it replaced? download it again")
     return masks.reshape(height, width, length)[:, :, frame - 1] != 0
 
 
@@ -246,11 +246,11 @@ def _find(path: Path, name: str, most: int) -> tuple[tuple[int, ...], str, Itera
             if names[-1] == name:
                 shape = struct.unpack(f"{order}{len(axes) // 4}i", axes)
                 if flags[0 if order == "<" else 3] not in NUMERIC or min(shape, default=-1) < 0:
-                    raise ValueError(f"{name} is no array of numbers")
+                    raise ValueError(f"{name} is not an array of numbers")
                 return shape, order, parts
     except (ValueError, IndexError, StopIteration, struct.error, zlib.error) as error:
         raise _damaged(path, str(error) or "cut short") from error
-    raise ValueError(f"{path} lacks {name!r}; it holds {', '.join(sorted(names)) or 'nothing'}; copy it again")
+    raise ValueError(f"{path} lacks {name!r}; it holds {', '.join(sorted(names)) or 'nothing'}; download it again")
 
 
 def _elements(data, order: str, whole: bool = False) -> Iterator[tuple[int, memoryview]]:
@@ -276,4 +276,4 @@ def _unpacked(payload: memoryview, most: int) -> bytes:
 
 
 def _damaged(path: Path, why: str) -> ValueError:
-    return ValueError(f"{path} is no readable MATLAB file of version 5 to 7 ({why}); copy it again")
+    return ValueError(f"{path} is not a readable MATLAB file of version 5 to 7 ({why}); download it again")

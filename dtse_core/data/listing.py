@@ -1,6 +1,6 @@
 """Which videos a split holds, and what `toy_world.json`, beside a layout's own files, tells: evidence and twins.
 
-No data set publishes a validation part beside the one that is scored. So each has two splits more: `local-val`, the
+No data set publishes a validation part beside the one that is scored. So each has two more splits: `local-val`, the
 training videos that `held_out` keeps, and `local-train`, the others.
 """
 
@@ -61,7 +61,7 @@ def videos_of(split: str, names: Iterable[str], toy: Splits | None, path: Path) 
 
 
 def held_out(video: str) -> bool:
-    """Is a training video kept for local-val? By the SHA-256 of its id: the same on every machine, for ever."""
+    """True if a training video is kept for local-val: by the SHA-256 of its id, so the same on every machine."""
     return int(hashlib.sha256(video.encode()).hexdigest(), 16) % HELD_OUT == 0
 
 

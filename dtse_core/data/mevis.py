@@ -58,9 +58,9 @@ class MeViS(VideoDataSet):
         require_folders(chosen, self.images, HOME)
         self.labelled = published and (part in LABELLED or self._masks.is_file())
         if part in LABELLED and not published:
-            raise ValueError(f"{path}: no 'anno_id', which tells what an expression refers to; copy the file again")
+            raise ValueError(f"{path}: no 'anno_id', which tells what an expression refers to; download the file again")
         if self.labelled and not self._masks.is_file():
-            raise FileNotFoundError(f"{HOME}: {self._masks} is missing: it holds the masks; copy it again")
+            raise FileNotFoundError(f"{HOME}: {self._masks} is missing: it holds the masks; download it again")
 
     def read_target(self, video: ReferringVideo, k: int) -> tuple[np.ndarray, None]:
         """The mask (H, W) bool of frame `k`, all False where the target is absent; no pixel is void."""
@@ -72,7 +72,7 @@ class MeViS(VideoDataSet):
                     mask |= decode_rle(masks[k], mask.shape)
                 except ValueError as error:
                     where = f"{self._masks}: annotation {number!r}, frame {video.frames[k]} of {frame.parent}"
-                    raise ValueError(f"{where}: {error}; copy the file again") from None
+                    raise ValueError(f"{where}: {error}; download the file again") from None
         return mask, None
 
     def visible(self, video: ReferringVideo) -> np.ndarray:
@@ -106,11 +106,11 @@ def read_annotations(entry: dict) -> tuple[str, ...] | None:
 def masks_of(table: dict, number: str, length: int, where: str) -> list:
     """One annotation's RLEs, null where the object is absent. Raises `ValueError` for another number of frames."""
     if number not in table:
-        raise ValueError(f"{where}: there is no annotation {number!r}; copy the file again")
+        raise ValueError(f"{where}: there is no annotation {number!r}; download the file again")
     masks = table[number]
     if not isinstance(masks, list) or len(masks) != length:
         found = f"{len(masks)} entries" if isinstance(masks, list) else type(masks).__name__
-        raise ValueError(f"{where}: annotation {number!r} must list {length} frames, found {found}; copy it again")
+        raise ValueError(f"{where}: annotation {number!r} must list {length} frames, found {found}; download it again")
     return masks
 
 

@@ -107,7 +107,7 @@ class RefDAVIS17(VideoDataSet):
         self.categories = parse_categories(read_json(semantics), semantics) if semantics.is_file() else {}
         if silent := [sequence for sequence in chosen if sequence not in said]:
             raise ValueError(
-                f"{HOME}: {texts} holds no expression of {silent[0]}, which {self.split} lists; copy again"
+                f"{HOME}: {texts} holds no expression of {silent[0]}, which {self.split} lists; download it again"
             )
         return [
             ReferringVideo(sequence, str(4 * rank + k), text, self.frames[sequence], (number,))
@@ -132,7 +132,7 @@ class RefDAVIS17(VideoDataSet):
             if video.frames != self.frames[video.video_id]:
                 raise ValueError(
                     f"{path}: {video.video_id} lists {len(video.frames)} frames, {self.images / video.video_id} holds "
-                    f"{len(self.frames[video.video_id])} or others; copy them again"
+                    f"{len(self.frames[video.video_id])} or others; download them again"
                 )
         meta = folder / "meta.json"
         self.categories = parse_categories(read_json(meta).get("videos"), meta) if meta.is_file() else {}
@@ -155,7 +155,7 @@ class RefDAVIS17(VideoDataSet):
             if odd := sorted(set(images) ^ set(masks)):
                 raise FileNotFoundError(
                     f"{HOME}: {len(images)} frames in {self.images / sequence}, {len(masks)} masks in "
-                    f"{self.masks / sequence}; {odd[0]} is in one of them alone; copy both again"
+                    f"{self.masks / sequence}; {odd[0]} is in one of them alone; download both again"
                 )
             self.frames[sequence] = images
 
@@ -165,7 +165,7 @@ def stems(folder: Path, suffix: str) -> tuple[str, ...]:
     names = (entry.name for entry in os.scandir(folder))
     found = [name.removesuffix(suffix) for name in names if name.endswith(suffix) and not name.startswith(".")]
     if not found:
-        raise ValueError(f"{folder} holds no {suffix} files; copy it again")
+        raise ValueError(f"{folder} holds no {suffix} files; download it again")
     return parse_frames(found, str(folder))
 
 
@@ -194,7 +194,7 @@ def parse_categories(table, path: Path) -> dict[tuple[str, str], str]:
             category = said.get("category") if isinstance(said, dict) else said
             if not isinstance(category, str):
                 raise ValueError(
-                    f"{where}, object {number!r} is {str(said)[:60]!r}; expected a word; copy the file again"
+                    f"{where}, object {number!r} is {str(said)[:60]!r}; expected a word; download the file again"
                 )
             found[sequence, number] = category
     return found
@@ -216,7 +216,7 @@ def read_words(path: Path) -> list[str]:
     """The names in a list of sequences, one a line. Raises `ValueError` if one comes twice."""
     words = read_text(path).split()
     if twice := sorted({word for word in words if words.count(word) > 1}):
-        raise ValueError(f"{path} lists {twice[0]} twice; copy it again")
+        raise ValueError(f"{path} lists {twice[0]} twice; download it again")
     return words
 
 
@@ -236,7 +236,7 @@ def read_texts(folder: Path, known: set[str]) -> dict[str, list[tuple[str, list[
             if other != numbers[0]:
                 raise ValueError(
                     f"{path} describes the objects {', '.join(other) or 'none'} of {sequence}, {paths[0].name} "
-                    f"{', '.join(numbers[0]) or 'none'}; the four files must agree: copy them again"
+                    f"{', '.join(numbers[0]) or 'none'}; the four files must agree: download them again"
                 )
         found[sequence] = [(number, [said[rank][1] for said in ranked]) for rank, number in enumerate(numbers[0])]
     return found
@@ -257,14 +257,14 @@ def read_expressions(path: Path, encoding: str, known: set[str]) -> dict[str, li
             repaired[sequence] = repaired.get(sequence, 0) + 1
             sequence = REPAIRS[sequence]
         if sequence not in known:
-            raise ValueError(f"{where}: {sequence!r} is in none of the lists in ImageSets/2017; copy both again")
+            raise ValueError(f"{where}: {sequence!r} is in none of the lists in ImageSets/2017; download both again")
         expression = clean_expression(text.removeprefix('"').removesuffix('"'))  # one quote a side, no more
         if not expression:
-            raise ValueError(f"{where}: the expression is empty; copy the file again")
+            raise ValueError(f"{where}: the expression is empty; download the file again")
         try:
             found.setdefault(sequence, []).append((object_number(digits), expression))
         except ValueError as error:
-            raise ValueError(f"{where}: {error}; copy the file again") from None
+            raise ValueError(f"{where}: {error}; download the file again") from None
     if repaired:
         names = ", ".join(f"{name} to {REPAIRS[name]} ({times} lines)" for name, times in repaired.items())
         warnings.warn(f"{path}: mistyped names repaired: {names}", stacklevel=2)

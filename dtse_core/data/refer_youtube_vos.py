@@ -51,7 +51,7 @@ class ReferYouTubeVOS(VideoDataSet):
         require_folders(chosen, self.images, HOME)
         self.labelled = published and (train or (self.folder / "Annotations").is_dir())
         if train and not published:
-            raise ValueError(f"{path}: no 'obj_id', which tells what an expression refers to; copy the file again")
+            raise ValueError(f"{path}: no 'obj_id', which tells what an expression refers to; download the file again")
         if train:
             require_folders(chosen, self.folder / "Annotations", HOME)
         meta = self.root / "train" / "meta.json"
@@ -84,7 +84,7 @@ class ReferYouTubeVOS(VideoDataSet):
         if key not in self._objects:
             raise ValueError(
                 f"{self.root / 'train' / 'meta.json'} lacks object {key[1]!r} of video {key[0]!r}, to which expression "
-                f"{video.expression_id!r} refers; copy it again, or move it away: then no window is left out"
+                f"{video.expression_id!r} refers; download it again, or move it away: then no window is left out"
             )
         return self._objects[key]
 
@@ -125,6 +125,6 @@ def parse_objects(table: dict, path: Path) -> dict[tuple[str, str], tuple[str, f
             here = f"{where}, object {number!r}"
             category, frames = (dict(json_items(said, here)).get(key) for key in ("category", "frames"))
             if not isinstance(category, str):
-                raise ValueError(f"{here}: 'category' is {brief(category)}; expected a word; copy the file again")
+                raise ValueError(f"{here}: 'category' is {brief(category)}; expected a word; download the file again")
             found[video, number] = category, frozenset(parse_frames(frames, here))
     return found

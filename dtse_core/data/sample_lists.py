@@ -83,7 +83,7 @@ def _entries(path: Path, parse: Callable, expected: str) -> Iterator[tuple[int, 
             raise ValueError(f"{path}, entry {number}: expected {expected}; found {str(entry)[:200]!r}") from None
         if sample in seen:
             raise ValueError(
-                f"{path}, entry {number}: listed twice, it would count twice in every metric; copy it again"
+                f"{path}, entry {number}: listed twice, it would count twice in every metric; download it again"
             )
         seen.add(sample)
         yield number, sample

@@ -33,7 +33,7 @@ def tokenize(expressions: Sequence[str], tokenizer, max_words: int, refuse: bool
 
 
 def is_too_long(expression: str, tokenizer, max_words: int) -> bool:
-    """Has a sentence more word pieces than `max_words`, its two marks included?"""
+    """True if a sentence has more word pieces than `max_words`, its two marks included."""
     return len(tokenizer(clean_expression(expression), truncation=False, verbose=False)["input_ids"]) > max_words
 
 

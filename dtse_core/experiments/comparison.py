@@ -29,7 +29,7 @@ LEVEL = 0.95
 class Difference:
     """How much better a variant is than its reference, in one score on one part of the clips.
 
-    Without two seeds in common the interval is everything; without one the difference is no number ("not run").
+    Without two seeds in common the interval is everything; without one the difference is not a number ("not run").
     """
 
     variant: str
@@ -45,12 +45,12 @@ class Difference:
 
     @property
     def decided(self) -> bool:
-        """Whether the interval excludes zero."""
+        """True if the interval excludes zero."""
         return self.low > 0 or self.high < 0
 
     @property
     def run(self) -> bool:
-        """Whether there is anything to compare."""
+        """True if there is anything to compare."""
         return self.seeds > 0
 
 

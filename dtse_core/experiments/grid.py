@@ -4,7 +4,7 @@
     minutes = 30                      # limit of a run
     seeds = [0, 1, 2]                 # values of SEED
 
-    [values]                          # every combination of these; what is no list holds for all
+    [values]                          # every combination of these; what is not a list holds for all
     STEPS = [500, 1000]
     EVAL = 100
 
@@ -88,7 +88,7 @@ def read_grid(path: str | Path) -> Grid:
         text = path.read_text(encoding="utf-8")
         asked = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except ValueError as e:  # of both parsers
-        raise ValueError(f"{path.name} is no {path.suffix[1:].upper() or 'TOML'}: {e}") from e
+        raise ValueError(f"{path.name} is not {path.suffix[1:].upper() or 'TOML'}: {e}") from e
     _require_keys(asked, GRID_KEYS, path.name)
     for block in asked.get("blocks", []):
         _require_keys(block, BLOCK_KEYS, f"{path.name}, a block")

@@ -61,7 +61,7 @@ def explore(draw: Callable[..., Any], grid: Callable[[], Any] | None = None, **c
 
 
 def _front_end() -> bool:
-    """Whether a kernel runs this, to which a page can be attached."""
+    """True if a kernel runs this, to which a page can be attached."""
     return getattr(shell(), "kernel", None) is not None
 
 
@@ -78,7 +78,7 @@ def _default(draw: Callable[..., Any], name: str, options: Options) -> Any:
     default = parameters[name].default
     default = middle if default is inspect.Parameter.empty else default
     if not (options[0] <= default <= options[1] if isinstance(options, tuple) else default in options):
-        raise ValueError(f"the choice {name} starts at {default!r}, which is none of its options")
+        raise ValueError(f"the choice {name} starts at {default!r}, which is not one of its options")
     return default
 
 

@@ -65,7 +65,7 @@ def setup(**parameters: Any) -> Setup:
     profile, seed, device, data_root = (checked(name, given[name], kind) for name, (_, kind) in SHARED.items())
     check_parameters(given, given, "this notebook")
     if data_root and not Path(data_root).is_dir():
-        raise FileNotFoundError(f'DATA_ROOT is {data_root!r}, which is no folder; "" stands for the toy world')
+        raise FileNotFoundError(f'DATA_ROOT is {data_root!r}, which is not a folder; "" stands for the toy world')
     _claims.clear()
     where = usable_device(device or ("cpu" if profile == "smoke" else "auto"))
     seed_everything(seed)
@@ -156,7 +156,7 @@ def progress(iterable: Iterable[Item], what: str, total: int | None = None) -> I
 
 
 def headless() -> bool:
-    """Whether bars and widgets are off: nobody watches, and they would leave traces in the outputs."""
+    """True if bars and widgets are off: nobody watches, and they would leave traces in the outputs."""
     return os.environ.get("DTSE_HEADLESS", "") == "1"
 
 
@@ -193,5 +193,5 @@ def _close(a: Any, b: Any, tolerance: float) -> bool:
     try:
         a, b = _array(a), _array(b)
         return a.shape == b.shape and bool(np.allclose(a, b, rtol=0, atol=tolerance, equal_nan=True))
-    except (TypeError, ValueError):  # the answer is no number at all
+    except (TypeError, ValueError):  # the answer is not a number at all
         return False

@@ -43,7 +43,7 @@ def literals(cell: str, where: str) -> dict[str, Any]:
             [target] = line.targets
             known[target.id] = value = ast.literal_eval(line.value)
         if not is_plain(value):
-            raise ValueError(f"{where}: `{ast.unparse(line)}` is no parameter; write NAME = value, which is {PLAIN}")
+            raise ValueError(f"{where}: `{ast.unparse(line)}` is not a parameter; write NAME = value, which is {PLAIN}")
     return known
 
 

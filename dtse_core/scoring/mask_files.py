@@ -101,15 +101,15 @@ def folder_for_masks(target: str, keep: bool, state) -> Iterator[Path | None]:
 
 
 def is_hidden(name: str) -> bool:
-    """Is it what some systems leave behind: dot-files and `__MACOSX`?"""
+    """True for what some systems leave behind: dot-files and `__MACOSX`."""
     return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
 
 
 @contextmanager
 def open_masks(path: Path) -> Iterator[tuple[list[Entry], Callable]]:
-    """The files in a zip and a function that opens one by its handle. Raises `ValueError` for what is no whole zip."""
+    """The files in a zip and a function that opens one by its handle. Raises `ValueError` unless it is a whole zip."""
     if archive_kind(path) != "zip":
-        raise ValueError(f"{path} is no zip; expected a folder of masks or a zip of it")
+        raise ValueError(f"{path} is not a zip; expected a folder of masks or a zip of it")
     with open_archive(path) as (entries, open_member):
         yield [entry for entry in entries if entry.kind != "folder"], open_member
 

@@ -185,7 +185,7 @@ def _zip_names(path: Path) -> list[str]:
             for entry in entries:
                 refuse_member(entry)
             if len(set(names)) < len(names):
-                raise ValueError(f"{Counter(names).most_common(1)[0][0]!r} stands in it twice")
+                raise ValueError(f"{Counter(names).most_common(1)[0][0]!r} occurs in it twice")
         except ValueError as error:
             raise ValueError(f"{path} is not read: {error}; write the zip again") from error
     return names

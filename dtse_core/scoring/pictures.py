@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from ..data.clip import ReferringClip
@@ -14,6 +14,9 @@ from ..shared.files import OURS, read_images, written_whole
 from ..video.film import film_strip
 from .mask_reader import MaskReader
 from .records import Sample, VideoScore
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PICTURES = f"pictures {OURS}"  # the mark of their folder
 CASES = 10  # of either kind

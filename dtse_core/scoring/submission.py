@@ -70,7 +70,7 @@ def write_submission(masks: Path, file: Path, home: str, dataset) -> Report:
 def validate(file: str | Path, home: str, dataset) -> Report:
     """Checks a zip against every rule; `dataset` is the split that it answers.
 
-    Raises `FileNotFoundError`, or `ValueError` for what is no whole zip.
+    Raises `FileNotFoundError`, or `ValueError` for what is not a whole zip.
     """
     file, report = Path(file), Report()
     if not file.is_file():

@@ -1,1 +1,1 @@
-"""What every part uses: files read with good errors, archives, the terminal, versions."""
+"""What every part uses: files read and written whole, archives, processes, the terminal, versions."""

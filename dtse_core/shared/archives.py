@@ -42,13 +42,13 @@ def archive_kind(path: Path) -> str:
 def open_archive(path: Path) -> Iterator[tuple[Iterator[Entry], Callable[[Any], IO[bytes]]]]:
     """The members of an archive and a function that opens one by its handle.
 
-    Raises `ValueError` for what is no archive or damaged, whenever that is noticed while the context is open.
+    Raises `ValueError` for what is not an archive or is damaged, whenever that is noticed while the context is open.
     """
     kind = archive_kind(path)
     if not kind:
         size = path.stat().st_size
         raise ValueError(
-            f"{path} is no archive (zip, tar, gz, bz2 or xz; {size} bytes): a saved web page, or cut short? "
+            f"{path} is not an archive (zip, tar, gz, bz2 or xz; {size} bytes): a saved web page, or cut short? "
             "download it again"
         )
     try:
@@ -103,7 +103,7 @@ def list_wanted(archive: Path, entries, places: dict[str, str]) -> tuple[dict, i
             if place is None:
                 ignored += 1
             elif place in wanted:
-                raise ValueError(f"{entry.name!r} stands in it twice")
+                raise ValueError(f"{entry.name!r} occurs in it twice")
             else:
                 wanted[place] = entry
         if both := next((p for path in wanted for p in path.parents if p in wanted), None):
@@ -124,7 +124,7 @@ def refuse_harm(entry: Entry) -> None:
     if entry.kind in ("link", "device"):
         raise ValueError(f"{name!r} is a {entry.kind}")
     if "\0" in name or (entry.kind == "file" and not PurePosixPath(name).parts):
-        raise ValueError(f"{name!r} is no file name")
+        raise ValueError(f"{name!r} is not a file name")
     if name.startswith(("/", "\\")) or re.match(r"[A-Za-z]:", name):
         raise ValueError(f"{name!r} is an absolute path")
     if ".." in re.split(r"[/\\]", name):

@@ -37,7 +37,7 @@ def _decoded(data: bytes, path: Path, encoding: str = "utf-8-sig") -> str:
         line = error.object[: error.start].count(b"\n") + 1
         name = "UTF-8" if encoding == "utf-8-sig" else encoding
         raise ValueError(
-            f"{path}, line {line}: byte {error.object[error.start]:#04x} is not {name}; copy it again"
+            f"{path}, line {line}: byte {error.object[error.start]:#04x} is not {name}; download it again"
         ) from error
 
 
@@ -51,7 +51,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
             if any(field.strip() for field in row):
                 yield reader.line_num, row
     except csv.Error as error:
-        raise ValueError(f"{path}, line {reader.line_num}: no CSV ({error}); copy the file again") from error
+        raise ValueError(f"{path}, line {reader.line_num}: not CSV ({error}); download the file again") from error
 
 
 def read_json(path: Path, kind: type = dict) -> Any:
@@ -69,10 +69,10 @@ def parse_json(data: bytes, path: Path, kind: type = dict) -> Any:
         value = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(
-            f"{path}, line {error.lineno}, column {error.colno}: no JSON ({error.msg}); cut short? copy it again"
+            f"{path}, line {error.lineno}, column {error.colno}: not JSON ({error.msg}); cut short? download it again"
         ) from error
     except (RecursionError, ValueError) as error:  # nested too deeply; an integer of thousands of digits
-        raise ValueError(f"{path}: no JSON that can be read ({error}); copy the file again") from error
+        raise ValueError(f"{path}: JSON that cannot be read ({error}); download the file again") from error
     if not isinstance(value, kind):
         expected = "list [...]" if kind is list else "object {...}"
         raise ValueError(f"{path}: expected a JSON {expected}, found {type(value).__name__}; download it again")
@@ -111,7 +111,7 @@ def read_images(paths: Sequence[Path]) -> np.ndarray:
         if frame.shape != frames[first].shape:
             raise ValueError(
                 f"{path} is {frame.shape[:2]}, {first.name} {frames[first].shape[:2]} (height, width); "
-                "the frames of a video are alike: copy them again"
+                "the frames of a video are alike: download them again"
             )
     return np.stack([frames[path] for path in paths])
 
@@ -147,13 +147,13 @@ def open_image(path: Path, content: bytes | None = None) -> Iterator["Image"]:
         with Image.open(path if content is None else io.BytesIO(content)) as image:
             yield image
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"no image {path}; copy it again") from error
+        raise FileNotFoundError(f"no image {path}; download it again") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # as Pillow finds the damage
         if type(error) is ValueError and str(path) in str(error):
             raise  # not Pillow's: it names the file
         empty = content == b"" or (content is None and path.is_file() and not path.stat().st_size)
         why = "empty, 0 bytes" if empty else error
-        raise ValueError(f"{path} cannot be read as an image ({why}); write or copy it again") from error
+        raise ValueError(f"{path} cannot be read as an image ({why}); write or download it again") from error
 
 
 def read_bytes(path: Path) -> bytes:
@@ -161,7 +161,7 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{path} is missing; copy it again") from error
+        raise FileNotFoundError(f"{path} is missing; download it again") from error
     except IsADirectoryError as error:
         raise ValueError(f"{path} is a folder; expected a file") from error
 
@@ -174,12 +174,12 @@ def write_json(path: str | Path, value: Any, mark: str) -> None:
 
 
 def require_ours(path: str | Path, mark: str, folder: bool = False, inputs: Sequence[Any] = ()) -> None:
-    """Raises an error if to write to `path` would destroy what is not ours; asked before any work, and on writing.
+    """Raises an error if writing to `path` would destroy what is not ours: called before any work, and on writing.
 
-    A name may be written to if there is nothing of it, or an empty folder; a file whose head or tail has `mark`, a
-    regular expression (a text in its metadata, or the keys of its own); a folder with nothing but what its manifest
-    of this mark lists; and never if it is, or holds, one of `inputs`. Raises `FileExistsError`, or `ValueError` for
-    an input.
+    These may be written to: a name that does not exist, an empty folder, a file whose head or tail matches `mark`, a
+    regular expression (a text in its metadata, or its own keys), and a folder that holds only what its manifest of
+    this mark lists; but never what is, or holds, one of `inputs`. Raises `FileExistsError`, or `ValueError` for an
+    input.
     """
     path = Path(path)
     above = next(p for p in path.absolute().parents if p.exists())
@@ -251,9 +251,9 @@ def remove_ours(folder: Path, mark: str) -> None:
 def written_whole(path: str | Path, mark: str, folder: bool = False, sync: bool = False) -> Iterator[Path]:
     """A new name beside `path` to write a file to, or an empty folder to fill; it becomes `path` if all goes well.
 
-    Otherwise it vanishes, and who reads `path` sees what was there before. Folders above are made. Who writes a file
-    puts `mark` into it; a folder gets a manifest. `sync` waits until everything is on the disk, or a power cut could
-    leave the new name with nothing behind it. Raises as `require_ours` does, which says what may be replaced.
+    Otherwise it vanishes, and readers of `path` see what was there before. Parent folders are made. The writer of a
+    file puts `mark` into it; a folder gets a manifest. `sync` waits until everything is on the disk: without it a power
+    cut could leave the new name with nothing behind it. Raises as `require_ours` does, which says what may be replaced.
     """
     path = Path(path)
     if mark or folder:
@@ -298,7 +298,7 @@ def _unfinished(part: Path, path: Path, mark: str) -> Iterator[None]:
 
 @contextmanager
 def _locked(file: Path) -> Iterator[bool]:
-    """Whether no other process had locked the file; it is ours in the block. Never true where nothing can be locked."""
+    """True if no other process holds the lock, which is ours in the block. Never true where nothing can be locked."""
     try:
         import fcntl
     except ImportError:  # Windows

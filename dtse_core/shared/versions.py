@@ -7,8 +7,6 @@ import tomllib
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
-
-
 RESULT_KEYS = r'"versions": \{\s*"python": "[^"]*",\s*"dtse": "'  # the keys by which a JSON of ours is known
 
 

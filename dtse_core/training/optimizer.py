@@ -122,7 +122,7 @@ def checkpoint_streams(model: DTSE) -> None:
 
 
 def has_idle_parameters(config: ModelConfig) -> bool:
-    """Whether some weights get no gradient, which data-parallel training must know.
+    """True if some weights get no gradient, which data-parallel training must know.
 
     Without a gate for the sentence in LMDF nothing reads the words that the last VLMG returns; with neither
     direction nothing reads VLMG.

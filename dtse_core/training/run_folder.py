@@ -213,7 +213,7 @@ def diverged(what: str, out: Path) -> FloatingPointError:
 
 
 def all_finite(model: DTSE) -> bool:
-    """Whether every weight is a number."""
+    """True if every weight is a finite number."""
     return bool(torch.stack([torch.isfinite(p).all() for p in model.state_dict().values()]).all())
 
 

@@ -40,7 +40,7 @@ class VideoInfo:
 def video_info(path: str | Path) -> VideoInfo:
     """Length, rate and size of a video file or folder of frames; "example" is a clip that ships with the package.
 
-    Raises `FileNotFoundError` if there is nothing at `path`, `ValueError` if it is empty, damaged, cut short or no
+    Raises `FileNotFoundError` if there is nothing at `path`, `ValueError` if it is empty, damaged, cut short or not a
     video.
     """
     path = find_video(path)
@@ -261,6 +261,6 @@ def _module(name: str, path: Path) -> Any:
 
 def _damaged(path: Path, frame: int) -> ValueError:
     return ValueError(
-        f"{path} cannot be decoded (frame {frame}): no video, or damaged; copy it again, convert it with another "
-        "program, or give a folder of its frames"
+        f"{path} cannot be decoded (frame {frame}): not a video, or damaged; copy or download it again, "
+        "convert it with another program, or give a folder of its frames"
     )

@@ -55,7 +55,7 @@ def _file(cache: str, path: Path, index: int) -> Path:
 
 
 def _load(file: Path) -> np.ndarray | None:
-    """A kept frame; None if there is none, or what is there is no frame."""
+    """A kept frame; None if there is none, or what is there is not a frame."""
     try:
         frame = np.load(file)
     except (OSError, ValueError, EOFError):

@@ -15,11 +15,7 @@ from ..shared.files import written_whole
 from .files import FILM
 
 VISION, LANGUAGE, GUIDANCE, TIME = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
-
-
 MASK = "#D55E00"
-
-
 MASK_COLORS = (MASK, "#56B4E9", "#F0E442", GUIDANCE, TIME)  # of several masks in one frame
 
 

@@ -38,7 +38,7 @@ class Segmentation:
     def save(self, path: str | Path) -> Path:
         """Writes the video with the mask drawn on it: `.mp4`, or `.gif` for short clips.
 
-        Raises `FileExistsError` for a file that is none of ours, `ValueError` for the video itself.
+        Raises `FileExistsError` for a file that is not ours, `ValueError` for the video itself.
         """
         from .overlay import overlay, save_gif  # who only wants masks need not load what draws
 

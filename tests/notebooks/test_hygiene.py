@@ -58,7 +58,7 @@ def test_the_commit_that_a_notebook_installs_has_what_it_imports(path):
     (named,) = (m[1] for c in nbformat.read(path, 4).cells if (m := heads.COMMIT.search(c.source)))
     if git("rev-parse", "--is-shallow-repository").stdout.strip() != "false":
         pytest.skip("not a git checkout with its history")
-    assert git("merge-base", "--is-ancestor", named, "HEAD").returncode == 0, f"{named} is no part of this history"
+    assert git("merge-base", "--is-ancestor", named, "HEAD").returncode == 0, f"{named} is not part of this history"
     files = set(git("ls-tree", "-r", "--name-only", named, "dtse_core").stdout.splitlines())
     for module, names in imported(path):
         home = module.replace(".", "/")
@@ -221,7 +221,7 @@ SLIPS = [
     ("parameters_plain_and_read", "9 parameters; at most 8", replace("parameters", "STEPS = 20  # how long", "\n".join(f"A{k} = {k}  # x" for k in range(5)))),  # noqa: E501
     ("parameters_plain_and_read", "setup() does not get STEPS; pass steps=STEPS", replace("bootstrap", ", steps=STEPS", "")),  # noqa: E501
     ("parameters_plain_and_read", "setup() does not get SEED", replace("bootstrap", "seed=SEED", "seed=STEPS")),
-    ("parameters_plain_and_read", "gets stps, which is no parameter", replace("bootstrap", "steps=STEPS", "stps=STEPS")),  # noqa: E501
+    ("parameters_plain_and_read", "gets stps, which is not a parameter", replace("bootstrap", "steps=STEPS", "stps=STEPS")),  # noqa: E501
     ("parameters_plain_and_read", "calls setup() 0 times", replace("bootstrap", "run = setup(", "run = set_up(")),
     ("parameters_plain_and_read", "no cell after set-up reads the parameter STEPS", replace("toy", "STEPS", "20")),
     ("within_budget", "1 markdown cells for", lambda n: n.update(cells=[c for c in n.cells if c.cell_type == "code" or "head" in c.metadata.tags])),  # noqa: E501

@@ -184,7 +184,7 @@ def test_a_published_list_chooses_the_samples(root, tmp_path):
         (["the bird", "NA", "9", 1], "entry 1: expected"),
         ([" ", "NA", 9, 1], "entry 1: expected"),
         (["the bird", "NA", 9, True], "entry 1: expected"),
-        (["the bird", "NA", 10, 1], r"no annotation .*NA/00010\.h5; copy it again"),
+        (["the bird", "NA", 10, 1], r"no annotation .*NA/00010\.h5; download it again"),
         (["the bird", "NA", 9, 0], r"00009\.h5 no longer holds instance 0, it holds \[1\]"),
         (["the bird", "NA", 9, -1], "entry 1: expected"),
         (["the bird", "NA", 9, "1 (copy)"], "entry 1: expected"),
@@ -350,13 +350,13 @@ def test_malformed_tables_are_named_by_file_and_line(root, file, text, said):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, "no readable HDF5 file"),
+        (None, "not a readable HDF5 file"),
         ({"instance": [2]}, "lacks 'reMask'; it holds instance"),
         ({"reMask": B.T}, "lacks 'instance'; it holds reMask"),
-        ({"instance": [2], "reMask": "text"}, "'reMask' is no array of numbers"),
-        ({"instance/deeper": [3], "reMask": B.T}, "'instance' is no array of numbers"),
-        ({"instance": [2.5], "reMask": B.T}, "instance 2.5 is no integer"),
-        ({"instance": [np.nan], "reMask": B.T}, "instance nan is no integer"),
+        ({"instance": [2], "reMask": "text"}, "'reMask' is not an array of numbers"),
+        ({"instance/deeper": [3], "reMask": B.T}, "'instance' is not an array of numbers"),
+        ({"instance": [2.5], "reMask": B.T}, "instance 2.5 is not an integer"),
+        ({"instance": [np.nan], "reMask": B.T}, "instance nan is not an integer"),
         ({"instance": np.zeros(2000), "reMask": B.T}, "2000 instances in one frame"),
         ({"instance": [2, 3], "reMask": B.T}, r"reMask has shape \(48, 32\) for 2 instances"),
     ],
@@ -375,7 +375,7 @@ def test_malformed_annotations_are_named(root, content, said):
 
 def test_a_video_without_any_annotation_is_no_silent_loss(root):
     (root / NOTES / "a2d_annotation_with_instances" / "plain" / "00007.h5").unlink()
-    with pytest.raises(FileNotFoundError, match=r"with_instances/plain holds no annotation, such as .*copy it again"):
+    with pytest.raises(FileNotFoundError, match=r"instances/plain holds no annotation, such as .*download it again"):
         A2DSentences(root, "train")
 
 

@@ -83,15 +83,15 @@ HOSTILE = {
     "disk": (tar_bytes({}, special("Release/sda", tarfile.BLKTYPE)), "'Release/sda' is a device"),
     "pipe": (tar_bytes({}, special("Release/p", tarfile.FIFOTYPE)), "'Release/p' is a device"),
     "device zip": (zip_bytes({}, zip_link("Release/a", stat.S_IFCHR)), "'Release/a' is a device"),
-    "no name": (tar_bytes({"./": b"content"}), "is no file name"),
-    "nul": (zip_bytes({"Release/axb": b""}).replace(b"axb", b"a\0b"), r"'Release/a\\x00b' is no file name"),
-    "twice": (tar_bytes({"Release/a": b"1", "./Release/a": b"2"}), "'./Release/a' stands in it twice"),
+    "no name": (tar_bytes({"./": b"content"}), "is not a file name"),
+    "nul": (zip_bytes({"Release/axb": b""}).replace(b"axb", b"a\0b"), r"'Release/a\\x00b' is not a file name"),
+    "twice": (tar_bytes({"Release/a": b"1", "./Release/a": b"2"}), "'./Release/a' occurs in it twice"),
     "file and folder": (tar_bytes({"Release/a": b"1", "Release/a/b": b"2"}), "'Release/a' is a file and a folder"),
     "encrypted": (encrypted(), "'Release/a' is encrypted"),
     "something else": (zip_bytes({"Annexe/a": b""}), "holds no Release, only Annexe; is it the right archive"),
     "empty": (zip_bytes({}), "holds no Release, only nothing"),
-    "a web page": (b"<!DOCTYPE html><title>404</title>", r"is no archive .* \(?.*33 bytes\): a saved web page"),
-    "nothing": (b"", "is no archive .* 0 bytes"),
+    "a web page": (b"<!DOCTYPE html><title>404</title>", r"is not an archive .* \(?.*33 bytes\): a saved web page"),
+    "nothing": (b"", "is not an archive .* 0 bytes"),
 }
 
 
@@ -178,7 +178,7 @@ def test_links_that_are_there_already_are_not_followed(tmp_path, root):
     elsewhere.mkdir()
     (root / "Release").symlink_to(elsewhere)
     archive = write(tmp_path / "a", packed("zip", FILES))
-    with pytest.raises(ValueError, match="Release is no folder of its own but a link or a file"):
+    with pytest.raises(ValueError, match="Release is a link or a file, not a folder"):
         extract(archive, root, PLACES)
     assert [*elsewhere.iterdir()] == []
     (root / "Release").unlink()

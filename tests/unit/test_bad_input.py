@@ -118,6 +118,6 @@ def test_every_damaged_file_is_named_by_check_and_loader(monkeypatch, tmp_path, 
 
 
 def explains(message: str, path: Path) -> bool:
-    """Does a message of one line name the file, or its folder, and a remedy?"""
+    """True if a message of one line names the file, or its folder, and a remedy."""
     named = path.name in message or str(path.parent) in message or (path.stem == "train" and "ImageSets" in message)
     return named and any(remedy in message for remedy in REMEDIES) and "\n" not in message

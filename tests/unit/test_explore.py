@@ -378,8 +378,8 @@ def test_without_ipywidgets_it_says_what_to_install(monkeypatch, capsys):
         ({"slop": range(3)}, r"no choice slop \(did you mean 'slope'\?\); it has slope, color, width"),
         ({"slope": []}, "the choice slope has no options"),
         ({"slope": range(0)}, "the choice slope has no options"),
-        ({"slope": [1], "color": ["blue"]}, "color starts at 'red', which is none of its options"),
-        ({"slope": [1], "width": (3.0, 5.0, 1.0)}, "width starts at 2.0, which is none of its options"),
+        ({"slope": [1], "color": ["blue"]}, "color starts at 'red', which is not one of its options"),
+        ({"slope": [1], "width": (3.0, 5.0, 1.0)}, "width starts at 2.0, which is not one of its options"),
     ],
 )
 def test_wrong_choices_are_refused_before_anything_is_drawn(monkeypatch, choices, words):

@@ -147,7 +147,7 @@ def test_a_notebook_without_parameters_and_missing_or_broken_files_are_refused(t
     with pytest.raises(FileNotFoundError, match="there is no grid file"):
         read_grid(tmp_path / "absent.toml")
     (tmp_path / "broken.toml").write_text("seeds = [0")
-    with pytest.raises(ValueError, match="broken.toml is no TOML"):
+    with pytest.raises(ValueError, match="broken.toml is not TOML"):
         read_grid(tmp_path / "broken.toml")
 
 
@@ -214,7 +214,7 @@ def test_settings_come_from_one_text_in_the_types_of_the_configuration():
         ("model.window=three", "model.window is 'three'; it must be a whole number"),
         ("train.minutes=yes", "train.minutes is 'yes'; it must be a finite number"),
         ("model.lmdf=of", "model.lmdf is 'of'; it must be one of off"),
-        ("model.lmdf", "'model.lmdf' is no setting; write name=value"),
+        ("model.lmdf", "'model.lmdf' is not a setting; write name=value"),
     ],
 )
 def test_a_wrong_setting_is_refused(text, words):

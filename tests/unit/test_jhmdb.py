@@ -203,7 +203,11 @@ def test_the_choice_of_frames_must_be_one_that_exists(root):
             FileNotFoundError,
             r"1 of 3 videos are missing: expected .*<action>/three .*prepare",
         ),
-        ("puppet_mask/run/three/puppet_mask.mat", FileNotFoundError, r"run/three/puppet_mask\.mat is missing; copy"),
+        (
+            "puppet_mask/run/three/puppet_mask.mat",
+            FileNotFoundError,
+            r"three/puppet_mask\.mat is missing; download",
+        ),
         (
             "Rename_Images/run/three/00007.png",
             FileNotFoundError,
@@ -258,10 +262,10 @@ def test_a_repeated_row_is_taken_once(root):
         (np.ones((H, W + 1, 20), np.uint8), r"mask is \(12, 21\), its frame \(12, 20\) \(height, width\)$"),
         (np.ones((H, W, 20, 2), np.uint8), r"part_mask has shape \(12, 20, 20, 2\); expected \(H, W, T\)"),
         (np.ones((H, W, 0), np.uint8), r"part_mask has shape \(12, 20, 0\); expected"),
-        (np.full((H, W, 20), "x", object), "part_mask is no array of numbers"),
+        (np.full((H, W, 20), "x", object), "part_mask is not an array of numbers"),
         ({"part_mask": 1}, "lacks 'part_mask'; it holds mask"),
-        (b"", "no readable MATLAB file"),
-        (b"\x89HDF\r\n\x1a\n" + bytes(200), r"no readable MATLAB file of version 5 to 7 .*copy it again"),
+        (b"", "not a readable MATLAB file"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(200), r"not a readable MATLAB file of version 5 to 7 .*download it again"),
     ],
 )
 def test_malformed_masks_are_named(root, masks, said):
@@ -282,10 +286,10 @@ def test_a_mask_cut_short_or_replaced_is_named(root):
     dataset, path = JHMDBSentences(root), mat(root, "three")
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match="no readable MATLAB file"):
+    with pytest.raises(ValueError, match="not a readable MATLAB file"):
         dataset[8]
     save_masks(path, np.ones((H, W, 9), np.uint8))
-    with pytest.raises(ValueError, match="annotates frames 1 to 9, no frame 17; was it replaced"):
+    with pytest.raises(ValueError, match="annotates frames 1 to 9, not 17; was it replaced"):
         dataset[8]
 
 
@@ -293,7 +297,7 @@ def test_a_mask_cut_short_or_replaced_is_named(root):
 def test_damaged_frames_are_named(root, content):
     dataset, path = JHMDBSentences(root, window=1), root / "Rename_Images" / "run" / "three" / "00017.png"
     path.write_bytes(path.read_bytes()[:60] if content is None else content)
-    with pytest.raises(ValueError, match=r"00017\.png cannot be read as an image.*copy it again"):
+    with pytest.raises(ValueError, match=r"00017\.png cannot be read as an image.*download it again"):
         dataset[8]
 
 

@@ -93,7 +93,7 @@ def test_setup_accepts_injected_parameters_that_it_was_given(shell):
     [
         ("STEPS = '1e3'", "STEPS is '1e3'; it must be a whole number"),
         ("STEPS = 100.0", "STEPS is 100.0; it must be a whole number"),
-        ("RATE = float('nan')", "`RATE = float('nan')` is no parameter"),
+        ("RATE = float('nan')", "`RATE = float('nan')` is not a parameter"),
     ],
 )
 def test_setup_holds_what_papermill_injected_to_the_parameters_cell(shell, injected, words):

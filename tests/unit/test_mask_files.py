@@ -211,8 +211,8 @@ def test_a_wrong_place_is_explained(tmp_path, videos):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "is no zip"),
-        (b"<html>not found</html>", "is no zip"),
+        (b"", "is not a zip"),
+        (b"<html>not found</html>", "is not a zip"),
         (zip_bytes({ONE: png()})[:-30], "damaged or cut short"),
         (zip_bytes({"../out.png": b"x"}), "'../out.png' leads out of its folder"),
         (zip_bytes({"/etc/x.png": b"x"}), "is an absolute path"),
@@ -238,7 +238,7 @@ def test_links_bombs_and_doubles_in_a_zip_are_refused(monkeypatch, tmp_path):
     with zipfile.ZipFile(tmp_path / "twice.zip", "w") as archive, pytest.warns(UserWarning):
         archive.writestr("a/0/00000.png", b"x")
         archive.writestr("a/0/00000.png", b"y")
-    for name, words in (("link", "is a link"), ("bomb", "too many for a mask"), ("twice", "stands in it twice")):
+    for name, words in (("link", "is a link"), ("bomb", "too many for a mask"), ("twice", "occurs in it twice")):
         with pytest.raises(ValueError, match=f"{name}.zip is not read: .*{words}"):
             MaskReader(tmp_path / f"{name}.zip", "mevis")
 
@@ -286,7 +286,7 @@ def test_a_missing_index_sample_or_mask_is_explained(tmp_path):
     (tmp_path / "m.png").write_bytes(png())
     with pytest.raises(FileNotFoundError, match="index.json is missing: it tells which mask belongs to which sample"):
         MaskReader(tmp_path, "a2d").sample(clip())
-    assert "no JSON" in index_error(tmp_path, '[{"sample_id"')
+    assert "not JSON" in index_error(tmp_path, '[{"sample_id"')
     (tmp_path / "index.json").write_text(json.dumps([ENTRY]))
     assert not MaskReader(tmp_path, "a2d").sample(clip())[0].any()
     with pytest.raises(FileNotFoundError, match='no entry for sample v_v/1_f_7_i_3 "the cat" among its 1'):

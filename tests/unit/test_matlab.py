@@ -68,21 +68,23 @@ def test_files_of_either_byte_order_are_read(path, order, stored, kind, compress
         (b"MATLAB 7.3 MAT-file".ljust(126) + b"IM", "version 7.3"),
         (by_hand("<", np.ones((2, 3)), 9, 6, False)[:-1], "cut short"),
         (by_hand("<", np.ones((2, 3)), 9, 6, True)[:-1], "cut short"),
-        (by_hand("<", np.ones((2, 3)), 9, 4, False), "ab is no array of numbers"),
+        (by_hand("<", np.ones((2, 3)), 9, 4, False), "ab is not an array of numbers"),
         (by_hand("<", np.ones((2, 3)), 17, 6, False), "the numbers of 'ab' are cut short"),
         (by_hand("<", np.ones((2, 3)), 2, 6, False), r"'ab' has 48 numbers for the shape \(2, 3\)"),
     ],
 )
 def test_what_cannot_be_read_is_named(path, content, said):
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=f"no readable MATLAB file of version 5 to 7 .*{said}.*copy it again") as error:
+    with pytest.raises(
+        ValueError, match=f"not a readable MATLAB file of version 5 .*{said}.*download it again"
+    ) as error:
         read_array(path, "ab")
     assert str(path) in str(error.value)
 
 
 def test_a_missing_name_is_answered_with_the_names_that_are_there(path):
     io.savemat(path, {"mask": np.ones(3), "category": "run"})
-    with pytest.raises(ValueError, match="lacks 'part_mask'; it holds category, mask; copy"):
+    with pytest.raises(ValueError, match="lacks 'part_mask'; it holds category, mask; download"):
         array_shape(path, "part_mask")
     with pytest.raises(FileNotFoundError, match="gone.mat is missing"):
         array_shape(path.with_name("gone.mat"), "part_mask")
@@ -114,7 +116,7 @@ def test_damaged_files_are_read_or_a_clear_error(path, changes, cut, which):
         try:
             found = read(path, "ab")
         except ValueError as error:
-            assert str(path) in str(error) and str(error).endswith("copy it again")
+            assert str(path) in str(error) and str(error).endswith("download it again")
         else:
             assert read is array_shape or found.size < 10_000
             if bytes(data[:cut]) == whole[which]:

@@ -379,8 +379,8 @@ def test_any_counts_are_decoded_as_pycocotools_would_or_refused(counts):
     ("missing", "said"),
     [
         ("", r"MeViS: no folder .*expected \{train,valid_u,valid\}/meta_expressions.*toy world"),
-        ("valid_u/meta_expressions.json", r"valid_u/meta_expressions\.json is missing; copy it again"),
-        ("valid_u/mask_dict.json", r"MeViS: .*mask_dict\.json is missing: it holds the masks; copy it again"),
+        ("valid_u/meta_expressions.json", r"valid_u/meta_expressions\.json is missing; download it again"),
+        ("valid_u/mask_dict.json", r"MeViS: .*mask_dict\.json is missing: it holds the masks; download it again"),
         ("valid_u/JPEGImages", r"MeViS: 2 of 2 folders are missing from .*JPEGImages: expected .*first five: -a1, b\*"),
         ("valid_u/JPEGImages/b*", r"1 of 2 folders are missing from .*JPEGImages: expected .*b\* .*copy them"),
     ],
@@ -423,11 +423,11 @@ def test_labelled_splits_must_tell_their_targets(root):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", r"line 1, column 1: no JSON .*cut short\? copy it again"),
-        (b'{"7": [', "no JSON .*cut short"),
+        (b"", r"line 1, column 1: not JSON .*cut short\? download it again"),
+        (b'{"7": [', "not JSON .*cut short"),
         (b'{"7": "\xff"}', "line 1: byte 0xff is not UTF-8"),
         (b"[1]", r"expected a JSON object \{\.\.\.\}, found list"),
-        (b"[" * 100_000, "no JSON|nested too deeply"),
+        (b"[" * 100_000, "not JSON|nested too deeply"),
     ],
 )
 def test_damaged_json_is_named(root, name, content, said):
@@ -443,10 +443,10 @@ WHERE = r"mask_dict\.json: video '-a1', expression '0': "
 @pytest.mark.parametrize(
     ("masks", "said"),
     [
-        (None, WHERE + r"there is no annotation '7'; copy the file again"),
+        (None, WHERE + r"there is no annotation '7'; download the file again"),
         ([None] * 4, WHERE + r"annotation '7' must list 5 frames, found 4 entries"),
         ({"0": None}, WHERE + r"annotation '7' must list 5 frames, found dict"),
-        ([5] * 5, r"annotation '7', frame 00000 of .*-a1: expected \{.*copy the file again"),
+        ([5] * 5, r"annotation '7', frame 00000 of .*-a1: expected \{.*download the file again"),
         (
             [{"size": [W, H], "counts": "P1"}] * 5,
             r"the mask is \[32, 20\], its frame \[20, 32\] .*transpose forgotten\?",
@@ -470,7 +470,7 @@ def test_malformed_masks_are_named_by_annotation_and_frame(root, masks, said):
 @pytest.mark.parametrize(
     ("stem", "spoil", "said"),
     [
-        ("00000", lambda p: p.unlink(), r"no image .*00000\.jpg; copy it again"),
+        ("00000", lambda p: p.unlink(), r"no image .*00000\.jpg; download it again"),
         ("00000", lambda p: p.write_bytes(b""), r"00000\.jpg cannot be read as an image"),
         ("00002", lambda p: p.write_bytes(p.read_bytes()[:200]), r"00002\.jpg cannot be read as an image"),
         ("00000", lambda p: p.write_text("no JPEG"), r"00000\.jpg cannot be read as an image"),

@@ -207,7 +207,7 @@ def test_an_archive_that_fails_leaves_the_others_alone(local, tmp_path):
     write(tmp_path / "puppet_mask.zip", packed("zip", {"puppet_mask/a/b/puppet_mask.mat": b""}))
     steps = obtain("jhmdb", tmp_path)
     assert [step.state for step in steps] == ["failed", "done", "failed"]
-    assert "is no archive" in steps[0].text and "By hand: H. Jhuang" in steps[0].text
+    assert "is not an archive" in steps[0].text and "By hand: H. Jhuang" in steps[0].text
 
 
 ARCHIVES = [(name, k) for name, dataset in DATASETS.items() for k, s in enumerate(dataset.sources) if s.places]

@@ -90,13 +90,13 @@ def test_anything_else_is_refused_by_name(name, value, words):
 @pytest.mark.parametrize(
     ("cell", "words"),
     [
-        ("SEED = 0\nSTEPS = 10 * SEED", "`STEPS = 10 * SEED` is no parameter; write NAME = value, which is a text"),
-        ("SIZE = (64, 96)", "`SIZE = (64, 96)` is no parameter"),
-        ("RATE = 1e999", "is no parameter"),
-        ("A = B = 1", "`A = B = 1` is no parameter"),
-        ("A, B = 1, 2", "is no parameter"),
-        ("A: int = 1", "is no parameter"),
-        ("import os", "`import os` is no parameter"),
+        ("SEED = 0\nSTEPS = 10 * SEED", "`STEPS = 10 * SEED` is not a parameter; write NAME = value, which is a text"),
+        ("SIZE = (64, 96)", "`SIZE = (64, 96)` is not a parameter"),
+        ("RATE = 1e999", "is not a parameter"),
+        ("A = B = 1", "`A = B = 1` is not a parameter"),
+        ("A, B = 1, 2", "is not a parameter"),
+        ("A: int = 1", "is not a parameter"),
+        ("import os", "`import os` is not a parameter"),
         ("A =", "a.ipynb: its parameters cell is not Python"),
     ],
 )

@@ -176,9 +176,9 @@ FAULTS = {  # layout, file, what is done to it, exit code, what is said
         (MASKS, shutil.rmtree, 1, "a2d_annotation_with_instances missing"),
         (f"{MASKS}/*", shutil.rmtree, 1, "is missing: the masks of a video with sentences"),
         (f"{MASKS}/*", lambda p: [file.unlink() for file in p.iterdir()], 1, "holds no annotation, such as 00030.h5"),
-        (H5, empty, 2, r"\.h5 is no readable HDF5 file"),
-        (H5, cut, 2, r"\.h5 is no readable HDF5 file"),
-        (H5, text, 2, r"\.h5 is no readable HDF5 file"),
+        (H5, empty, 2, r"\.h5 is not a readable HDF5 file"),
+        (H5, cut, 2, r"\.h5 is not a readable HDF5 file"),
+        (H5, text, 2, r"\.h5 is not a readable HDF5 file"),
         (H5, lambda p: change_h5(p, lambda c: c.pop("reMask")), 2, "lacks 'reMask'; it holds"),
         (H5, lambda p: change_h5(p, lambda c: c.update(reMask=c["reMask"].swapaxes(-1, -2))), 2, "transpose forgotten"),
         (H5, lambda p: change_h5(p, lambda c: c.update(instance=np.arange(9.0))), 2, "for 9 instances; expected"),
@@ -203,9 +203,9 @@ FAULTS = {  # layout, file, what is done to it, exit code, what is said
         (PNG, text, 2, "cannot be read as an image"),
         (PNG, turn_image, 2, r"is \(48, 32\), .* \(32, 48\) \(height, width\)"),
         (MAT, Path.unlink, 1, r"puppet_mask\.mat is missing"),
-        (MAT, empty, 2, r"puppet_mask\.mat is no readable MATLAB file"),
-        (MAT, cut, 2, r"puppet_mask\.mat is no readable MATLAB file"),
-        (MAT, text, 2, r"puppet_mask\.mat is no readable MATLAB file"),
+        (MAT, empty, 2, r"puppet_mask\.mat is not a readable MATLAB file"),
+        (MAT, cut, 2, r"puppet_mask\.mat is not a readable MATLAB file"),
+        (MAT, text, 2, r"puppet_mask\.mat is not a readable MATLAB file"),
         (MAT, lambda p: change_mat(p, lambda m: {"mask": m}), 2, "lacks 'part_mask'; it holds mask"),
         (MAT, lambda p: change_mat(p, lambda m: {"part_mask": m.swapaxes(0, 1)}), 2, "transpose forgotten"),
         (MAT, lambda p: change_mat(p, lambda m: {"part_mask": m[None]}), 2, r"expected \(H, W, T\)"),
@@ -214,8 +214,8 @@ FAULTS = {  # layout, file, what is done to it, exit code, what is said
     ],
     "refer_youtube_vos": [
         (LIST, Path.unlink, 1, r"train/meta_expressions\.json is missing"),
-        (LIST, empty, 2, r"line 1, column 1: no JSON"),
-        (LIST, cut, 2, "no JSON .*cut short"),
+        (LIST, empty, 2, r"line 1, column 1: not JSON"),
+        (LIST, cut, 2, "not JSON .*cut short"),
         (LIST, lambda p: p.write_text("[]"), 2, r"expected a JSON object \{\.\.\.\}, found list"),
         (LIST, lambda p: change_json(p, drop_video), 1, "train videos: 3 found, 4 expected"),
         (LIST, lambda p: change_json(p, lambda t: first_video(t)["frames"].append("00999")), 1,
@@ -225,7 +225,7 @@ FAULTS = {  # layout, file, what is done to it, exit code, what is said
         (LIST, lambda p: change_json(p, lambda t: first_video(t)["expressions"].update({"9": {"exp": "x"}})), 2,
          "some expressions tell their target and some do not"),
         ("meta_expressions/valid/meta_expressions.json", Path.unlink, 1, "valid videos to score: 0 found, 1 expected"),
-        (META, empty, 2, r"meta\.json, line 1, column 1: no JSON"),
+        (META, empty, 2, r"meta\.json, line 1, column 1: not JSON"),
         (META, lambda p: change_json(p, lambda t: first_video(t)["objects"].clear()), 2, "which train/meta.json lacks"),
         ("train/JPEGImages/*", shutil.rmtree, 1, "is missing: the frames of a listed video"),
         ("valid/JPEGImages/*", shutil.rmtree, 1, "is missing: the frames of a listed video"),
@@ -251,7 +251,7 @@ FAULTS = {  # layout, file, what is done to it, exit code, what is said
         (SPOKEN, drop_line, 2, "the four files must agree"),
         (SPOKEN, text, 2, "line 1: expected <sequence> <object id>|the object id is 'is'|is in none of the lists"),
         (SPOKEN, lambda p: p.write_bytes(b'a 1 "caf\xe9"'), 2, "byte 0xe9 is not UTF-8"),
-        ("DAVIS/davis_semantics.json", empty, 2, "line 1, column 1: no JSON"),
+        ("DAVIS/davis_semantics.json", empty, 2, "line 1, column 1: not JSON"),
         ("DAVIS/JPEGImages/480p/*", shutil.rmtree, 1, "is missing: the files of a listed sequence"),
         ("DAVIS/Annotations_unsupervised/480p/*", shutil.rmtree, 1, "is missing: the files of a listed sequence"),
         (DJPG, Path.unlink, 1, r"00000\.jpg is missing, one of 1 of 25 frames"),
@@ -267,8 +267,8 @@ FAULTS = {  # layout, file, what is done to it, exit code, what is said
     ],
     "mevis": [
         (MLIST, Path.unlink, 1, r"train/meta_expressions\.json is missing"),
-        (MLIST, empty, 2, r"line 1, column 1: no JSON"),
-        (MLIST, cut, 2, "no JSON .*cut short"),
+        (MLIST, empty, 2, r"line 1, column 1: not JSON"),
+        (MLIST, cut, 2, "not JSON .*cut short"),
         (MLIST, lambda p: change_json(p, drop_video), 1, "train videos: 1 found, 2 expected"),
         (MLIST, lambda p: change_json(p, lambda t: first_video(t)["expressions"]["0"].update(anno_id=1)), 2,
          "'anno_id' is 1; expected a list"),
@@ -283,7 +283,7 @@ FAULTS = {  # layout, file, what is done to it, exit code, what is said
         (JPG, cut_middle, 2, "cannot be read as an image"),
         (JPG, turn_image, 2, r"is \(48, 32\), .* \(32, 48\) \(height, width\)"),
         (RLES, Path.unlink, 1, r"mask_dict\.json is missing"),
-        (RLES, empty, 2, r"mask_dict\.json, line 1, column 1: no JSON"),
+        (RLES, empty, 2, r"mask_dict\.json, line 1, column 1: not JSON"),
         (RLES, cut, 2, r"mask_dict\.json, .*cut short"),
         (RLES, lambda p: change_json(p, lambda t: t.clear()), 2, "there is no annotation '"),
         (RLES, lambda p: change_json(p, lambda t: [m.pop() for m in t.values()]), 2, "must list 25 frames, found 24"),
@@ -394,7 +394,7 @@ def test_the_manifest_notices_a_change_that_still_can_be_read(spoil, cache_folde
     report = check("refer_youtube_vos", root)
     assert report.code == MALFORMED
     assert report.wrong == [
-        f"{path} is not what it was when this copy was last found good; copy it again, or delete {manifest} if the "
+        f"{path} is not what it was when this copy was last found good; download it again, or delete {manifest} if the "
         "change was meant"
     ]
     assert check("refer_youtube_vos", root).code == MALFORMED  # it is not forgotten

@@ -225,7 +225,7 @@ def test_one_quote_is_removed_from_each_side(tmp_path, line, said):
         (
             "Davis17_annot2",
             b"",
-            r"annot2\.txt describes the objects none of dogs-scale, .* must agree: copy them again",
+            r"annot2\.txt describes the objects none of dogs-scale, .* must agree: download them again",
         ),
     ],
 )
@@ -247,7 +247,7 @@ def test_malformed_texts_are_named_by_line(root, file, text, said):
         ("DAVIS/JPEGImages/480p/classic-car", r"1 of 2 folders are missing from .*expected .*480p/classic-car"),
         (
             "DAVIS/Annotations_unsupervised/480p/dogs-scale/00002.png",
-            r"4 frames in .*JPEGImages/480p/dogs-scale, 3 masks in .*; 00002 is in one of them alone; copy both",
+            r"4 frames in .*JPEGImages/480p/dogs-scale, 3 masks in .*; 00002 is in one of them alone; download both",
         ),
     ],
 )
@@ -265,7 +265,7 @@ def test_what_is_missing_is_named_with_its_remedy(root, missing, said):
         ("DAVIS/ImageSets/2017/val.txt", "classic-car\ndogs-scale\nclassic-car\n", r"val\.txt lists classic-car twice"),
         ("DAVIS/ImageSets/2017/val.txt", "classic-car\ndogs-scale\nwolf\n", "1 of 3 folders are missing"),
         ("DAVIS/davis_semantics.json", "[]", r"expected a JSON object \{\.\.\.\}, found list"),
-        ("DAVIS/davis_semantics.json", '{"bear": {"1": ', "line 1, column 16: no JSON"),
+        ("DAVIS/davis_semantics.json", '{"bear": {"1": ', "line 1, column 16: not JSON"),
         ("DAVIS/davis_semantics.json", '{"bear": {"1": 2}}', "object '1' is '2'; expected a word"),
         ("DAVIS/davis_semantics.json", '{"bear": 1}', r"'bear': expected a JSON object \{\.\.\.\}, found 1"),
     ],
@@ -279,7 +279,7 @@ def test_malformed_lists_are_named(root, file, text, said):
 @pytest.mark.parametrize(
     ("image", "said"),
     [
-        (None, "cannot be read as an image.*copy it again"),
+        (None, "cannot be read as an image.*download it again"),
         (b"", "cannot be read as an image"),
         (Image.new("RGB", (W, H)), r"an image of mode RGB; masks are palette PNGs \(mode P\), not colors"),
         (Image.new("P", (H, W)), r"mask is \(20, 12\), its frame \(12, 20\) \(height, width\) \(transpose forgotten"),
@@ -461,7 +461,7 @@ def test_any_bytes_are_a_list_of_sequences_or_a_clear_error(shared, text):
     try:
         found = read_words(path)
     except ValueError as error:
-        assert str(path) in str(error) and "copy it again" in str(error)
+        assert str(path) in str(error) and "download it again" in str(error)
     else:
         assert found == text.decode("utf-8-sig").split() and len(set(found)) == len(found)
 

@@ -361,7 +361,7 @@ def test_the_same_settings_give_the_same_bytes(odd_toy, tmp_path):
     ("missing", "said"),
     [
         ("", r"Refer-YouTube-VOS: no folder .*expected meta_expressions.*toy world"),
-        (f"{WORDS}/train/meta_expressions.json", r"train/meta_expressions\.json is missing; copy it again"),
+        (f"{WORDS}/train/meta_expressions.json", r"train/meta_expressions\.json is missing; download it again"),
         ("train/JPEGImages", r"3 of 3 folders are missing from .*JPEGImages: expected .*-dash\.ed \(first five: -dash"),
         ("train/Annotations", r"3 of 3 folders are missing from .*Annotations.*prepare\.py"),
         ("train/JPEGImages/NA", r"1 of 3 folders are missing from .*JPEGImages: expected .*NA .*copy them"),
@@ -425,11 +425,11 @@ def test_malformed_expressions_are_named_by_file_video_and_expression(root, vide
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", r"line 1, column 1: no JSON .*cut short\? copy it again"),
-        (b'{"videos": {"NA": ', "no JSON .*cut short"),
+        (b"", r"line 1, column 1: not JSON .*cut short\? download it again"),
+        (b'{"videos": {"NA": ', "not JSON .*cut short"),
         (b'{"videos": "\xff"}', "line 1: byte 0xff is not UTF-8"),
         (b"[1, 2]", r"expected a JSON object \{\.\.\.\}, found list"),
-        (b"[" * 100_000, "no JSON|nested too deeply"),
+        (b"[" * 100_000, "not JSON|nested too deeply"),
     ],
 )
 def test_damaged_json_is_named(root, file, content, said):
@@ -475,7 +475,7 @@ def halve(path):
 @pytest.mark.parametrize(
     ("file", "spoil", "said"),
     [
-        ("Annotations/NA/00000.png", lambda p: p.unlink(), r"no image .*00000\.png; copy it again"),
+        ("Annotations/NA/00000.png", lambda p: p.unlink(), r"no image .*00000\.png; download it again"),
         ("Annotations/NA/00000.png", lambda p: p.write_bytes(b""), r"00000\.png cannot be read as an image"),
         ("Annotations/NA/00000.png", halve, r"00000\.png cannot be read as an image"),
         ("Annotations/NA/00000.png", lambda p: p.write_text("no PNG"), r"00000\.png cannot be read as an image"),
@@ -490,7 +490,7 @@ def halve(path):
             spoil_mask(lambda i: i.crop((0, 0, W, H - 1))),
             r"the mask is \(19, 32\), its frame \(20, 32\) \(height, width\)$",
         ),
-        ("JPEGImages/NA/00000.jpg", lambda p: p.unlink(), r"no image .*00000\.jpg; copy it again"),
+        ("JPEGImages/NA/00000.jpg", lambda p: p.unlink(), r"no image .*00000\.jpg; download it again"),
         ("JPEGImages/NA/00000.jpg", lambda p: p.write_bytes(b""), r"00000\.jpg cannot be read as an image"),
         ("JPEGImages/NA/00000.jpg", halve, r"00000\.jpg cannot be read as an image"),
         ("JPEGImages/NA/00000.jpg", lambda p: p.write_text("no JPEG"), r"00000\.jpg cannot be read as an image"),

@@ -167,7 +167,8 @@ def test_mostly_empty_masks_are_valid_but_warned_of(submitted, tmp_path, videos)
 
 
 @pytest.mark.parametrize(("content", "words"), [
-    (None, "no zip at"), (b"", "is no zip"), (b"\x1f\x8b no zip", "is no zip"), (zip_bytes({"a": b""})[:40], "damaged"),
+    (None, "no zip at"), (b"", "is not a zip"), (b"\x1f\x8b no zip", "is not a zip"), 
+    (zip_bytes({"a": b""})[:40], "damaged"),
 ], ids=["missing", "empty", "gzip", "cut"])  # fmt: skip
 def test_what_is_no_zip_is_explained(tmp_path, videos, content, words):
     if content is not None:

@@ -294,9 +294,9 @@ def broken(tmp_path_factory) -> Path:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("cut.mp4", "cannot be decoded.*copy it again"),
+        ("cut.mp4", "cannot be decoded.*copy or download it again"),
         ("cut_late.mp4", r"cut short: \d+ of 20 frames.*again"),
-        ("overwritten.mp4", "cannot be decoded.*copy it again"),
+        ("overwritten.mp4", "cannot be decoded.*copy or download it again"),
         ("cut.avi", r"cut short: \d+ of 20 frames.*again"),
         ("empty.mp4", r"empty \(0 bytes\).*again"),
         ("text.mp4", "no video, or damaged"),

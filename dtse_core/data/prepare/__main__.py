@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import tyro
 
@@ -29,22 +29,14 @@ KEYS = r'^\{\s*"title": "[^"]*",\s*"root": |^\[\s*\{\s*"name": "[^"]*",\s*"state
 
 @dataclass(frozen=True)
 class Command:
-    dataset: Annotated[Literal["a2d", "jhmdb", "ref_davis", "refer_youtube_vos", "mevis"], tyro.conf.Positional]
-    """Which data set, by the name that data.name takes."""
-    root: Path
-    """Folder of the data set."""
-    check: bool = False
-    """Only check; change nothing."""
-    archives: Path | None = None
-    """Folder in which downloaded archives lie and are kept; default: the root."""
-    deep: bool = False
-    """Check every frame of every video, and every checksum anew."""
-    allow_partial: bool = False
-    """Take a copy that lacks something as good, if what is there is sound."""
-    json: Path | None = None
-    """Write the report here, too."""
-    workers: Count = os.cpu_count() or 1
-    """Processes that check; they do not change the result."""
+    dataset: tyro.conf.Positional[Literal["a2d", "jhmdb", "ref_davis", "refer_youtube_vos", "mevis"]]  # as in data.name
+    root: Path  # folder of the data set
+    check: bool = False  # only check; change nothing
+    archives: Path | None = None  # folder in which downloaded archives lie and are kept; default: the root
+    deep: bool = False  # check every frame of every video, and every checksum anew
+    allow_partial: bool = False  # take a copy that lacks something as good, if what is there is sound
+    json: Path | None = None  # write the report here, too
+    workers: Count = os.cpu_count() or 1  # processes that check; they do not change the result
 
     def __post_init__(self):
         check_settings(self)

@@ -40,7 +40,7 @@ def survey(root: Path, findings: Findings, genuine: bool, deep: bool) -> list[Jo
     rows = list(read_rows(notes / "a2d_annotation.txt"))
     missed = {row[0].strip() for _, row in read_rows(notes / "a2d_missed_videos.txt")}
     if not videos:
-        raise ValueError(f"{root / 'Release' / 'videoset.csv'} lists no video; copy it again")
+        raise ValueError(f"{root / 'Release' / 'videoset.csv'} lists no video; download it again")
     told = {video: row for video, row in videos.items() if video not in missed}
     instances: dict[str, set[int]] = {}
     for video, instance, _ in sentences:

@@ -1,4 +1,4 @@
-"""Is a copy of a data set complete and readable? Nothing in it is changed.
+"""Checks that a copy of a data set is complete and readable. Nothing in it is changed.
 
 A module a data set, `a2d` and its siblings here, knows the layout and offers `PARTS` (what belongs to the copy),
 `GENUINE` (numbers that a genuine copy has), `TOY` (where those of a toy world come from, see `toy_numbers`), `survey`
@@ -99,7 +99,7 @@ def toy_numbers(splits: dict[str, list[str]], labels: dict) -> dict[str, int]:
 
 
 def known_files(dataset: DataSet, root: Path) -> Iterator[str]:
-    """Whether the files of which the SHA-256 is known are the genuine ones."""
+    """A note for each file whose SHA-256 is known: it is the genuine one, or it is not."""
     for source in dataset.sources:
         if source.sha256 and (path := root / source.gives[0]).is_file():
             if hash_file(root, source.gives[0]).sha256 == source.sha256:
@@ -115,8 +115,8 @@ def _compare_manifest(
     changed, gone = update(path, root, files, deep, partial(run, "checksums"))
     findings.counts["files"] = len(files)
     findings.wrong += [
-        f"{root / file} is not what it was when this copy was last found good; copy it again, or delete {path} if the "
-        "change was meant"
+        f"{root / file} is not what it was when this copy was last found good; download it again, or delete "
+        f"{path} if the change was meant"
         for file in changed
     ]
     findings.notes += [f"{root / file} was there when this copy was last found good, and is gone" for file in gone]

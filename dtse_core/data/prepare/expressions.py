@@ -29,7 +29,7 @@ def listed_videos(path: Path, target: Callable, split: str, findings: Findings) 
     findings.counts[f"{split} videos"] += len(found)
     findings.counts[f"{split} sentences"] += len(expressions)
     if not published and split in ("train", "valid_u"):
-        findings.wrong.append(f"{path} does not tell what the expressions refer to; copy it again")
+        findings.wrong.append(f"{path} does not tell what the expressions refer to; download it again")
     return {
         video: Listed(video, said[0].frames, tuple(dict.fromkeys(i for one in said for i in one.object_ids)))
         for video, said in found.items()
@@ -48,7 +48,9 @@ def check_frames(
     shape = read_images([middle]).shape[1:3]
     for path in paths:
         if image_shape(path) != shape:
-            raise ValueError(f"{path} is {image_shape(path)}, {middle.name} {shape} (height, width); copy them again")
+            raise ValueError(
+                f"{path} is {image_shape(path)}, {middle.name} {shape} (height, width); download them again"
+            )
     findings.counts["decoded frames"] += sum(len(read_images([path])) for path in paths) if deep else 1
     return shape
 

@@ -52,7 +52,7 @@ def files_of(root: Path, parts: Iterable[str]) -> Iterator[str]:
 
 
 def read_manifest(path: Path) -> dict[str, Entry]:
-    """Entries by path, of a finished manifest or of what an interrupted run has left; a damaged line is no entry."""
+    """Entries by path, of a finished manifest or of what an interrupted run left; damaged lines are passed over."""
     found = {}
     if path.is_file():
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():

@@ -85,4 +85,4 @@ def _decode(rle, shape: tuple[int, int], where: str) -> None:
     try:
         decode_rle(rle, shape)
     except ValueError as error:
-        raise ValueError(f"{where}: {error}; copy the file again") from None
+        raise ValueError(f"{where}: {error}; download the file again") from None

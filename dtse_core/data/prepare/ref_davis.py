@@ -58,7 +58,7 @@ def _original(root: Path, findings: Findings) -> list[Job]:
         said = read_texts(texts, set(known))
         findings.counts["sentences"] += sum(len(four) for objects in said.values() for _, four in objects)
         if silent := [sequence for sequence in known if sequence not in said]:
-            raise ValueError(f"{texts} holds no expression of {', '.join(silent[:5])}; copy it again")
+            raise ValueError(f"{texts} holds no expression of {', '.join(silent[:5])}; download it again")
     semantics = davis / "davis_semantics.json"
     with findings.collecting():
         if semantics.is_file():

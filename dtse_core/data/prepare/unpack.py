@@ -50,7 +50,7 @@ def extract(archive: Path, root: Path, places: dict[str, str]) -> Extracted:
 
 
 def is_unfinished(archive: Path, root: Path) -> bool:
-    """Has an extraction of this archive into `root` been interrupted?"""
+    """True if an extraction of this archive into `root` was interrupted."""
     return _staging_path(archive, root).exists()
 
 
@@ -122,7 +122,7 @@ def _move_in(archive: Path, staging: Path, root: Path) -> None:
     for path in staged:
         for parent in path.parents[:-1]:
             if (root / parent).is_symlink() or ((root / parent).exists() and not (root / parent).is_dir()):
-                raise ValueError(f"{root / parent} is no folder of its own but a link or a file; move it, then repeat")
+                raise ValueError(f"{root / parent} is a link or a file, not a folder; move it, then repeat")
     there = [path for path in staged if os.path.lexists(root / path)]
     if other := [str(p) for p in there if (root / p).is_symlink() or not _alike(staging / p, root / p)]:
         raise ValueError(

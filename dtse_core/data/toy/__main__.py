@@ -22,24 +22,15 @@ HELD_OUT = ("val", "test", "compositional", "twins")
 
 @dataclass(frozen=True)
 class Command:
-    out: Path
-    """Folder to write; it appears when it is complete. The same command again changes nothing."""
-    layout: str = "a2d"
-    """Whose layout: a2d, jhmdb, ref_davis, refer_youtube_vos or mevis, the names that --data.name takes."""
-    seed: Seed = 0
-    """Which world; the same seed gives the same bytes."""
-    train: Whole = 1500
-    """Training clips."""
-    test: Whole = 50
-    """Clips in each of the splits val, test, compositional and twins."""
-    height: Count = 96
-    """Pixels of a frame; even."""
-    width: Count = 144
-    """Pixels of a frame; even. Scenes are made for 2 : 3."""
-    traps: tuple[str, ...] = ()
-    """Add what is odd in the genuine files, by name; all is every one, and an unknown name prints them."""
-    workers: Count = os.cpu_count() or 1
-    """Processes that draw and encode; they do not change the result."""
+    out: Path  # folder to write; it appears when it is complete. The same command again changes nothing
+    layout: str = "a2d"  # whose: a2d, jhmdb, ref_davis, refer_youtube_vos or mevis, as --data.name takes them
+    seed: Seed = 0  # which world; the same seed gives the same bytes
+    train: Whole = 1500  # training clips
+    test: Whole = 50  # clips in each of the splits val, test, compositional and twins
+    height: Count = 96  # pixels of a frame; even
+    width: Count = 144  # pixels of a frame; even. Scenes are made for 2 : 3
+    traps: tuple[str, ...] = ()  # what is odd in the genuine files, by name, or all; a wrong name prints them
+    workers: Count = os.cpu_count() or 1  # processes that draw and encode; they do not change the result
 
     def __post_init__(self):
         check_settings(self)

@@ -37,7 +37,7 @@ class KeptToyWorld(ToyWorld):
 
 
 def _load(file: Path) -> ReferringClip | None:
-    """A kept clip; None if there is none, or what is there is no clip."""
+    """A kept clip; None if there is none, or what is there is not a clip."""
     try:
         with np.load(file, allow_pickle=False) as kept:
             return ReferringClip(**{name: value if value.ndim else value.item() for name, value in kept.items()})

@@ -230,7 +230,7 @@ def overlap(a, b) -> float:
 
 
 def clear(actors, frames, share: float = 0.62, front: tuple = ()) -> bool:
-    """Is at least `share` of every actor's box in the frame and free of the others, whoever is in front?"""
+    """True if at least `share` of every actor's box is in the frame and free of the others, whoever is in front."""
     for frame in frames:
         boxes = [actor.box(frame) for actor in actors]
         for k, box in enumerate(boxes):
@@ -266,7 +266,7 @@ def between(actor, anchor, frame: int) -> tuple[float, float, float, float]:
 
 
 def related(how: str, actor, anchor, frame: int) -> bool:
-    """Does `actor` stand to `anchor` as `how` says?"""
+    """True if `actor` stands to `anchor` as `how` says."""
     across, along, dx, dy = between(actor, anchor, frame)
     if how == "next to":
         return -0.06 < across < 0.10 and along < 0 and abs(dy) < 0.14

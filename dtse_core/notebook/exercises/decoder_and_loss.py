@@ -26,7 +26,7 @@ def check_exercise_07_1(fn):
     slips = {
         "the sign: the truth makes a high logit cheap": table(lambda z, t: soft(z if t else -z)),
         "the natural logarithm, please": [cost / math.log(2) for cost in right],
-        "a logit is no probability: sigmoid first": table(lambda z, t: (z - t) ** 2),
+        "a logit is not a probability: apply sigmoid first": table(lambda z, t: (z - t) ** 2),
         "for z = -1000 it overflows: log(1 + e^x) is x for large x": [*right[:-1], math.inf],
     }
     lesson.grade(table(answer), right, slips)

@@ -143,7 +143,7 @@ def write_csv(path: Path, rows: list[list]) -> None:
 
 
 def _is_written(root: Path, settings: dict) -> bool:
-    """Is this very world at `root`? Anything else there is an error."""
+    """True if this very world is at `root`, False if nothing is. Raises `FileExistsError` for anything else."""
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     toy = root / "toy_world.json"
