@@ -273,7 +273,7 @@ def with_settings(config: RunConfig, text: str) -> RunConfig:
         name, equals, value = part.partition("=")
         if not equals:
             raise ValueError(f"{part!r} is not a setting; write name=value, several of them separated by spaces")
-        settings[name] = read_value(value, kinds.get(name, str))  # an unknown name is told by `override`
+        settings[name] = read_value(value, kinds.get(name, str))  # `override` refuses an unknown name
     return override(config, settings)
 
 

@@ -185,7 +185,7 @@ class DTSE(
         Reads safetensors alone, so no pickle is ever executed; the keywords are for the hub. Raises
         `FileNotFoundError` or `ValueError` naming the file that is missing or does not fit.
         """
-        from .checkpoints.find import checkpoint_folder, load_model  # who builds a model of his own needs neither
+        from .checkpoints.find import checkpoint_folder, load_model  # not needed to build a new model
 
         hub = {"revision": revision, "cache_dir": cache_dir, "token": token}
         hub |= {"force_download": force_download, "local_files_only": local_files_only}

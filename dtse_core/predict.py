@@ -4,7 +4,7 @@
 
 Each frame is encoded once per sentence, what depends on the frame alone once for all sentences, what depends
 on the sentence alone once for the whole video. Only the frames that a window can still reach are kept, so the
-memory does not grow with the video's length. Where nobody waits for the first mask, a few frames go together.
+memory does not grow with the video's length. Where the first mask is not waited for, a few frames go together.
 """
 
 import sys
@@ -32,7 +32,18 @@ from .video.prediction import Segmentation, Step, Video
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 BATCH = 4  # frames of a file that go through the model together: half the time of `tiny`, no loss at `paper` size
-NOT_WRITTEN = {".avi", ".csv", ".jpeg", ".jpg", ".mkv", ".mov", ".npy", ".png", ".webm", ".zip"}  # nobody's folders
+NOT_WRITTEN = {
+    ".avi",
+    ".csv",
+    ".jpeg",
+    ".jpg",
+    ".mkv",
+    ".mov",
+    ".npy",
+    ".png",
+    ".webm",
+    ".zip",
+}  # not folders
 LARGEST = 2**30  # bytes of masks that `segment` holds; beyond it `stream` is the way
 CAUTION = (
     "this model has only seen drawn cartoons; on real footage its masks mean nothing, however high their confidence. "
@@ -280,7 +291,7 @@ def main() -> None:
     """Command line."""
     from tqdm import tqdm
 
-    from .video.export import require_place, summary, write_prediction  # what draws is loaded for who wants drawings
+    from .video.export import require_place, summary, write_prediction  # loads what draws: for the command alone
 
     command = parse_command()
     require_place(command.out, command.video)

@@ -120,7 +120,7 @@ def write_list(published: Path) -> str:
 
 
 def lock_torch() -> str:
-    """The torch of requirements.lock, of which there is a build for processors alone."""
+    """The torch of requirements.lock, of which there is a CPU build."""
     return read_list(ROOT / "requirements.lock")["torch"]
 
 

@@ -34,7 +34,7 @@ class Batch:
 
 
 def collate_clips(clips: Sequence[ReferringClip], tokenizer, size: tuple[int, int], max_words: int) -> Batch:
-    """A batch of clips, each resized from its own size to `size` (height, width); too long a sentence is cut."""
+    """A batch of clips, each resized to `size` (height, width); sentences that are too long are cut."""
     if odd := [c for c in clips if c.frames.shape[0] != clips[0].frames.shape[0] or c.current != clips[0].current]:
         raise ValueError(f"{odd[0].sample_id} and {clips[0].sample_id} have different windows; a batch has one")
     input_ids, attention_mask = tokenize([clip.expression for clip in clips], tokenizer, max_words, refuse=False)

@@ -15,7 +15,7 @@ def build_dataset(config: DataConfig, split: str, window: int, causal: bool = Fa
     Raises `ValueError` for an unknown name, or for data on disk without a root.
     """
     name, loader = config.name, home_of(config.name).loader
-    if name == "toy":  # imported here, since who reads files needs no cartoons
+    if name == "toy":  # imported here: reading files needs no cartoons
         from .toy.cache import KeptToyWorld
 
         length = config.toy_clips if split == "train" else HELD_OUT

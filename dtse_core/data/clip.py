@@ -144,7 +144,7 @@ class VideoDataSet(ClipDataSet):
         return len(self.samples)
 
     def __getitem__(self, number: int) -> ReferringClip:
-        from ..video.frame_cache import image_frames  # who needs windows alone reads no frames
+        from ..video.frame_cache import image_frames  # `predict` cuts windows alone and reads no samples
 
         n, k = (int(i) for i in self.samples[number])
         video = self.videos[n]

@@ -32,7 +32,7 @@ class ReferYouTubeVOS(VideoDataSet):
     `dataset[i]` raise `ValueError`, and everything else works.
 
     A sample is a window of listed frames in which the target appears. Where it does is read from meta.json: without
-    that file every window is a sample, as nobody wants to open a hundred thousand masks first. Arguments and errors
+    that file every window is a sample: to find out would mean opening a hundred thousand masks. Arguments and errors
     as in `ClipDataSet`.
     """
 

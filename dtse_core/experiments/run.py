@@ -114,7 +114,7 @@ def _cluster(workers: int, scheduler: str) -> Iterator[Any]:
         from distributed import Client, LocalCluster
     except ImportError as e:
         raise ImportError("grids need Dask: pip install 'dtse[experiments]'") from e
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # a worker's death is told in the table
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # the table reports a worker's death
     if scheduler:
         with Client(scheduler, timeout=10) as client:
             yield client

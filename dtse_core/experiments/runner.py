@@ -61,7 +61,7 @@ def run_notebook(
 ) -> Result:
     """Executes one notebook in its own folder; keeps the executed copy, a page and a JSON in `out_folder`.
 
-    `timeout` is in seconds and for the whole notebook; `course` is told how far it has come. A failing notebook
+    `timeout` is in seconds and for the whole notebook; `course` records its progress. A failing notebook
     does not raise: its `Result` has `ok` False and names the cell in `error`, and the copies are kept. Raises
     `ValueError` for parameters that the notebook does not have or whose type differs, and `FileNotFoundError` if
     there is no notebook.

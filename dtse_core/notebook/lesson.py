@@ -156,7 +156,7 @@ def progress(iterable: Iterable[Item], what: str, total: int | None = None) -> I
 
 
 def headless() -> bool:
-    """True if bars and widgets are off: nobody watches, and they would leave traces in the outputs."""
+    """True if bars and widgets are off: they would leave traces in the outputs."""
     return os.environ.get("DTSE_HEADLESS", "") == "1"
 
 

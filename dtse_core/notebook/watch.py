@@ -35,7 +35,7 @@ class Watch:
         self._shown: list[Any] = []  # handles of what is on the page
 
     def make_model(self, config: ModelConfig) -> DTSE:
-        """What `train` shall make its model with, so that we can ask that model."""
+        """For `train` to make its model with, so that we can ask that model for masks."""
         self.model = DTSE(config)
         return self.model
 

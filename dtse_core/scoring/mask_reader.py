@@ -1,4 +1,4 @@
-"""Predicted masks read back, from a folder or a zip, whoever wrote them; `mask_files` has their layout."""
+"""Predicted masks read from a folder or a zip, ours or those of any method; `mask_files` has their layout."""
 
 import functools
 import hashlib

@@ -26,7 +26,7 @@ COLUMNS = {  # by data set: key in the JSON of `evaluate`, and heading
     "refer_youtube_vos": VIDEO_WISE,
     "mevis": VIDEO_WISE,
 }
-SERVERS = {("refer_youtube_vos", "valid"), ("mevis", "valid")}  # scored where nobody can look at the rules
+SERVERS = {("refer_youtube_vos", "valid"), ("mevis", "valid")}  # scored by rules that are not public
 MEANING = {  # switches of the protocols
     "compare": "comparison at ties",
     "queries": "number of masks submitted for a sample",

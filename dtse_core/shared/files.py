@@ -18,7 +18,7 @@ import numpy as np
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-OURS = "written by dtse, which may replace it"  # after what a file is: the mark in its metadata that tells it is ours
+OURS = "written by dtse, which may replace it"  # follows what a file is: the mark in its metadata that says it is ours
 PAGE = f"page {OURS}"  # of a page in HTML or Markdown, in a comment
 ANY = ""  # the mark of names that are ours whatever they hold, since they lie in a folder of ours
 MANIFEST = ".dtse.json"  # in a folder of ours: its mark, and what it holds

@@ -74,5 +74,5 @@ def plain_worker_errors() -> Iterator[None]:
             raise
         raise ChildProcessError(
             f"a process that prepares batches died ({lines[0]}), most often for want of memory: "
-            "the same command resumes; --data.workers may be lower"
+            "the same command resumes; a lower --data.workers may help"
         ) from error

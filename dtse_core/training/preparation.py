@@ -172,7 +172,7 @@ def join_processes(config: RunConfig) -> Accelerator:
     AcceleratorState._reset_state()  # an earlier training of this process may have had another precision
     several = int(os.environ.get("WORLD_SIZE", 1)) > 1
     accelerator = Accelerator(
-        cpu=several and not torch.cuda.is_available(),  # untold, each of the processes would train for itself
+        cpu=several and not torch.cuda.is_available(),  # or each of the processes would train for itself
         mixed_precision=c.mixed_precision,
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=c.accumulate),
         log_with=None if c.tracker == "none" else c.tracker,

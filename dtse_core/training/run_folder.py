@@ -263,7 +263,7 @@ def cut_history(out: Path, step: int) -> None:
 
 @contextmanager
 def _room_for(path: Path) -> Iterator[None]:
-    """Says in one sentence what a full disk kept from being written."""
+    """Turns an error of writing to `path` into an `OSError` of one sentence: most often the disk is full."""
     try:
         yield
     except Exception as error:  # safetensors and torch each have their own for a full disk

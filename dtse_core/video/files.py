@@ -116,7 +116,7 @@ def write_video(
 
     The format stores even sizes only: an odd one is padded by repeating its last row or column. `quality` is
     x264's CRF, 0 to 51, smaller is better. The same frames give the same bytes: one thread, no time stamps, and no
-    look-ahead, which takes in memory that nobody has written. `mark` is the file's comment, by which it is known as
+    look-ahead, which reads uninitialized memory. `mark` is the file's comment, by which it is known as
     ours; without one, any video of that name is replaced.
     """
     path = Path(path)

@@ -40,7 +40,7 @@ class Segmentation:
 
         Raises `FileExistsError` for a file that is not ours, `ValueError` for the video itself.
         """
-        from .overlay import overlay, save_gif  # who only wants masks need not load what draws
+        from .overlay import overlay, save_gif  # masks alone need nothing that draws
 
         require_ours(path, FILM, inputs=[self.video])
         frames = (overlay(f, m) for f, m in zip(iterate_frames(self.video), self.masks, strict=True))

@@ -15,7 +15,7 @@ from .unpack import extract, is_unfinished
 
 
 class Step(NamedTuple):
-    """What became of one source: `there`, `done`, `by hand`, `failed` or, for what nobody needs, `optional`."""
+    """What became of one source: `there`, `done`, `by hand`, `failed` or, for what is not needed, `optional`."""
 
     source: Source
     state: str

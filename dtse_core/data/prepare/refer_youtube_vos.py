@@ -61,7 +61,7 @@ def _folders(parent: Path) -> set[str]:
 
 
 def check_one(root: Path, deep: bool, job: Job, findings: Findings) -> None:
-    """One video: all frames, all masks of the training part, and that masks hold no object that nobody knows."""
+    """One video: all frames, all masks of the training part, and that masks hold no unknown object."""
     split, listed, objects = job
     shape = check_frames(root / split / "JPEGImages" / listed.video, listed.frames, deep, findings)
     if split != "train":

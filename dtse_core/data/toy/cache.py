@@ -1,4 +1,4 @@
-"""Toy clips kept as files: whoever asks second reads what the first one drew.
+"""Toy clips kept as files: drawn once, then read.
 
 One `.npz` a clip, uncompressed, in a folder whose name says of which world it is. Files appear whole, so that several
 processes can fill and read one folder (`data.cache`).

@@ -20,7 +20,7 @@ TRAPS = {  # what is odd in the genuine files, by name
     "loud_query": "queries in capitals with double spaces and a comma",
     "bare_video": "a video in the table that has neither sentences nor annotations, and is not listed as missed",
     "edge_frames": "in the first clip, annotations of its first and its last frame",
-    "single_instance": "in the first clip, a frame that holds the referent alone, its mask thus (W, H)",
+    "single_instance": "in the first clip, a frame that holds the referent alone, so its mask is (W, H)",
     "lone_other": "in the first clip, a frame whose only mask is of another instance",
     "lacking_instance": "in the first clip, a frame that holds every instance but the referent",
 }
