@@ -47,9 +47,9 @@ def installation(address: str, commit: str) -> str:
     """
     return f"""import importlib.util
 
-if not importlib.util.find_spec("dtse_core"):  # on Colab: it keeps its own
+if not importlib.util.find_spec("dtse_core"):  # on Colab, which keeps its packages
     SOURCE = "git+{address}@"
-    SOURCE += "{commit}"  # written with it
+    SOURCE += "{commit}"  # the matching commit
     %pip install -q --no-deps $SOURCE {" ".join(ABSENT)}"""
 
 
