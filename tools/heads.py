@@ -47,7 +47,7 @@ def installation(address: str, commit: str) -> str:
     """
     return f"""import importlib.util
 
-if not importlib.util.find_spec("dtse_core"):  # on Colab, which keeps its packages
+if not importlib.util.find_spec("dtse_core"):  # missing, as on Colab
     SOURCE = "git+{address}@"
     SOURCE += "{commit}"  # the matching commit
     %pip install -q --no-deps $SOURCE {" ".join(ABSENT)}"""
