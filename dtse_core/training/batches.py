@@ -57,9 +57,14 @@ def batch_order(
 
 @contextmanager
 def plain_worker_errors() -> Iterator[None]:
-    """Says in one sentence what went wrong in a process that prepares batches."""
+    """Says in one sentence what went wrong in a process that prepares batches.
+
+    Entered twice, since torch tells of a dead worker by a signal, which may come while the first is being left.
+    """
     try:
         yield
+    except ChildProcessError:  # told already
+        raise
     except (ValueError, OSError, RuntimeError, EOFError) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         broken = isinstance(error, ConnectionError | EOFError) or "pin memory thread" in lines[0]
