@@ -82,11 +82,7 @@ class ModelConfig:
     dilations: Counts = (1, 3, 5)  # R: rates at which the filters act
     lmdf_bins: Bins = (1, 3, 6, 8)  # pooled regions of a reference frame
 
-    widths: tuple[Count, Count, Count] = (
-        64,
-        128,
-        256,
-    )  # of the decoder at strides 4, 8 and 16; LMDF shares the last two
+    widths: tuple[Count, Count, Count] = (64, 128, 256)  # of the decoder at strides 4, 8, 16; LMDF has the last two
     norm: Literal["batch", "group"] = "batch"  # of the new layers, and of streams from scratch (D-16)
     freeze_batch_norm: bool = True  # pretrained statistics stay as they are, in train() too
 

@@ -200,7 +200,7 @@ def refuse_long(video: Video, expressions: int) -> None:
 
 
 def unknown_words(expression: str, tokenizer: Any) -> list[str]:
-    """The words of a sentence that the tokenizer does not know, in order, with the punctuation that stands at them.
+    """The words of a sentence that the tokenizer does not know, in order, with the punctuation attached to them.
 
     An entry of the vocabulary is known. A word of several pieces is known if pieces longer than a letter continue
     words in this vocabulary: BERT has learned them (skate ##board ##er). The tiny one continues by letters alone

@@ -1,4 +1,4 @@
-"""One loader for checkpoints: where they lie, what stands in them, and whether it fits together.
+"""One loader for checkpoints: where they are, what they hold, and whether it fits together.
 
     model.safetensors   the weights
     config.json         the architecture (`ModelConfig`), with both streams' own settings
@@ -256,7 +256,7 @@ def _require(found: Any, names: Iterable[str]) -> None:
 
 @contextmanager
 def _told(file: Path, what: str) -> Iterator[None]:
-    """What goes wrong inside, in one line with file and remedy."""
+    """Turns an error raised inside into a `ValueError` of one line that names file and remedy."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit):

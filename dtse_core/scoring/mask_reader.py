@@ -121,7 +121,7 @@ class MaskReader:
         for number, entry in enumerate(parse_json(self._bytes(INDEX), where, list), 1):
             key, value = _parse_entry(entry, f"{where}, entry {number}")
             if key in index:
-                raise ValueError(f'{where}, entry {number}: {key[0]} "{key[1]}" stands twice; it has one mask')
+                raise ValueError(f'{where}, entry {number}: {key[0]} "{key[1]}" occurs twice; it has one mask')
             index[key] = value
         return index
 

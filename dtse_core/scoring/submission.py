@@ -103,7 +103,7 @@ def _by_key(entries: list[Entry], home: str, report: Report) -> dict[Key, Entry]
             report.add("cannot be unpacked without harm", str(error))
             continue
         if times[entry.name] > 1:
-            report.add("stands in the zip more than once", entry.name)
+            report.add("is in the zip more than once", entry.name)
         if is_hidden(entry.name):
             report.add("left behind by a file manager (dot-files, __MACOSX)", entry.name)
         elif not (entry.name.startswith(top) and entry.name.endswith(".png") and len(parts) == 3):

@@ -82,7 +82,7 @@ def list_wanted(archive: Path, entries, places: dict[str, str]) -> tuple[dict, i
     """The files under the folders named in `places`, by path in the root, and the number of the others.
 
     Raises `ValueError` for the first member, wanted or not, that could do harm: absolute paths, `..`, links, devices,
-    names that stand twice, too many files or bytes.
+    names that occur twice, too many files or bytes.
     """
     wanted: dict[PurePosixPath, Entry] = {}
     total = count = ignored = 0

@@ -18,7 +18,7 @@ Run = Callable[[str, Callable, Iterable[Any]], Iterator[Any]]
 
 @contextmanager
 def processes(workers: int) -> Iterator[Run]:
-    """Gives `run(what, function, items)`, which maps over `workers` processes, in order; `what` stands at the bar.
+    """Gives `run(what, function, items)`, which maps over `workers` processes, in order; `what` labels the bar.
 
     With one worker all happens in this process. Raises `ValueError` if a process dies.
     """

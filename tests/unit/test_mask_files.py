@@ -275,7 +275,7 @@ ENTRY = {"sample_id": "v_v/1_f_7_i_3", "expression": "the dog", "mask": "m.png",
         ([{**ENTRY, "confidence": "high"}], 'entry 1: expected {"sample_id": text'),
         ([{**ENTRY, "confidence": float("nan")}], "entry 1: expected"),
         ([ENTRY, {k: v for k, v in ENTRY.items() if k != "mask"}], "entry 2: expected"),
-        ([ENTRY, ENTRY], 'entry 2: v_v/1_f_7_i_3 "the dog" stands twice'),
+        ([ENTRY, ENTRY], 'entry 2: v_v/1_f_7_i_3 "the dog" occurs twice'),
     ],
 )
 def test_a_wrong_index_is_explained(tmp_path, entries, words):

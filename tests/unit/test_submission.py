@@ -145,7 +145,7 @@ def test_members_that_stand_twice_and_links_are_named(submitted, tmp_path, video
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # zipfile's own, of doubles
         report = report_on(tmp_path, members(file), home, videos, zipfile.ZipInfo(name), link)
-    assert list(report.broken["stands in the zip more than once"]) == [name]
+    assert list(report.broken["is in the zip more than once"]) == [name]
     assert "is a link" in next(iter(report.broken["cannot be unpacked without harm"]))
 
 

@@ -1,6 +1,6 @@
 """The toy world in the layout of MeViS: `write` calls it, `mevis` reads it.
 
-Training clips lie in train/, all others in valid_u/. Those of split val stand once more in valid/, without masks.
+Training clips lie in train/, all others in valid_u/. Those of split val appear again in valid/, without masks.
 """
 
 import json

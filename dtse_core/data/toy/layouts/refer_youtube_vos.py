@@ -1,6 +1,6 @@
 """The toy world in the layout of Refer-YouTube-VOS: `write` calls it, `refer_youtube_vos` reads it.
 
-All that is labelled lies in train/. The clips of split val stand once more in valid/, those of test in test/, both
+All that is labelled lies in train/. The clips of split val appear again in valid/, those of test in test/, both
 without masks; as in the genuine files the valid JSON lists both.
 """
 
@@ -20,7 +20,7 @@ TRAPS = {  # what is odd in the genuine files, by name
 }
 NAMES = {}
 STEP = 5  # between the numbers of listed frames
-UNLABELLED = {"val": "valid", "test": "test"}  # where a toy split stands once more
+UNLABELLED = {"val": "valid", "test": "test"}  # where a toy split appears again
 
 
 def write_clip(part: Path, clip: Clip, traps: Sequence[str]) -> dict[str, dict]:
