@@ -113,7 +113,7 @@ def _execute(path: Path, copy: Path, asked: dict[str, Any], timeout: float, cour
                 str(copy),
                 asked,
                 kernel_name="python3",
-                cwd=str(path.parent),
+                resources={"metadata": {"path": str(path.parent)}},  # for the kernel; `cwd` would move this process
                 progress_bar=False,
                 extra_arguments=["--IPKernelApp.log_level=50"],  # no warning about local sockets at every start
                 timeout_func=lambda cell: max(1.0, start + timeout - time.monotonic()),

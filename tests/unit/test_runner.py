@@ -135,14 +135,15 @@ def test_the_command_runs_all_prints_a_table_writes_the_index_and_exits_1(good, 
     assert index.count("data:image/png;base64,") == 1
 
 
-def test_two_notebooks_run_side_by_side_and_are_told_of_in_their_order(tmp_path, capsys):
+def test_two_notebooks_run_side_by_side_and_are_told_of_in_their_order(tmp_path, capsys, monkeypatch):
     meet = (
         "import time\nfrom pathlib import Path\nPath('{0}').touch()\n"
         "while not Path('{1}').exists(): time.sleep(0.05)"  # alone, it would wait until its time is up
     )
     for name, own, other, rest in (("04_a", "a", "b", "time.sleep(1)"), ("05_b", "b", "a", "pass")):
         write(tmp_path / f"{name}.ipynb", ("", meet.format(own, other)), ("", f"import time\n{rest}"))
-    assert main([str(tmp_path), "--out", str(tmp_path / "out"), "--jobs", "2", "--timeout", "60"]) == 0
+    monkeypatch.chdir(tmp_path.parent)  # names seen from here hold while notebooks run in a folder of their own
+    assert main([tmp_path.name, "--out", f"{tmp_path.name}/out", "--jobs", "2", "--timeout", "60"]) == 0
     seen = capsys.readouterr().out
     assert seen.index("05_b.ipynb: ok") < seen.index("04_a.ipynb: ok")  # as they ended
     table = seen[seen.index("notebook ") :]
