@@ -107,7 +107,7 @@ def run_command(c: EvaluateCommand) -> dict:
     protocol, twins = protocol_of(c.split), []
     protocol.require_answers(unscored=bool(c.save_masks or c.submission))
     kept = c.save_masks or c.submission or ("" if c.masks else c.pictures)  # where masks are written on the way
-    with plain_worker_errors(), plain_worker_errors(), folder_for_masks(kept, bool(c.save_masks), state) as folder:
+    with plain_worker_errors(), folder_for_masks(kept, bool(c.save_masks), state) as folder:
         writer = MaskWriter(folder, c.data.name) if folder else None
         records = protocol.score(writer, state, progress=first)
         if not c.masks and has_twins(c.data):

@@ -43,7 +43,6 @@ def train_step(model: nn.Module, batch: Batch, config: RunConfig) -> tuple[Tenso
 
 
 @plain_worker_errors()
-@plain_worker_errors()
 def train(
     config: RunConfig,
     progress: bool = True,

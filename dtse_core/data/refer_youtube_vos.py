@@ -31,7 +31,7 @@ class ReferYouTubeVOS(VideoDataSet):
     finer splits too, all labelled. `labelled` tells whether masks are published: without them `read_target` and
     `dataset[i]` raise `ValueError`, and everything else works.
 
-    A sample is a window of listed frames in which the target appears. Where it does is read from meta.json: without
+    A sample is a window of listed frames in which the target appears. Where it does is read from meta.json. Without
     that file every window is a sample: to find out would mean opening a hundred thousand masks. Arguments and errors
     as in `ClipDataSet`.
     """

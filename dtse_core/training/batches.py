@@ -59,11 +59,17 @@ def batch_order(
 def plain_worker_errors() -> Iterator[None]:
     """Says in one sentence what went wrong in a process that prepares batches.
 
-    Entered twice, since torch tells of a dead worker by a signal, which may come while the first is being left.
+    Raises `ChildProcessError` if such a process died, `ValueError` for an error of its own.
     """
+    with _plain_error(), _plain_error():  # a dead worker is reported by a signal, which may come while one is left
+        yield
+
+
+@contextmanager
+def _plain_error() -> Iterator[None]:
     try:
         yield
-    except ChildProcessError:  # told already
+    except ChildProcessError:  # in one sentence already
         raise
     except (ValueError, OSError, RuntimeError, EOFError) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
@@ -78,6 +84,6 @@ def plain_worker_errors() -> Iterator[None]:
         elif "DataLoader worker" not in lines[0]:
             raise
         raise ChildProcessError(
-            f"a process that prepares batches died ({lines[0]}), most often for want of memory: "
+            f"a process that prepares batches died ({lines[0]}), usually for lack of memory: "
             "the same command resumes; a lower --data.workers may help"
         ) from error
