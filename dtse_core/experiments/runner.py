@@ -36,7 +36,7 @@ PACKAGES = ("dtse", "torch", "transformers", "numpy", "papermill")
 
 @dataclass
 class Result:
-    """One run of one notebook; its JSON stands beside the executed copy."""
+    """One run of one notebook; its JSON lies beside the executed copy."""
 
     notebook: str  # stem of the file
     title: str
@@ -131,7 +131,7 @@ def _execute(path: Path, copy: Path, asked: dict[str, Any], timeout: float, cour
 
 @dataclass
 class Course:
-    """How far a notebook has come that runs."""
+    """How far a running notebook has come."""
 
     name: str
     cells: int = 0  # 0 before it begins
@@ -153,7 +153,7 @@ def run_all(
 ) -> Iterator[Result]:
     """Runs notebooks, `jobs` of them side by side, and gives the results as they come.
 
-    Meanwhile tells how far each is: by a bar on a terminal, elsewhere by a line for each `every` so many seconds.
+    Meanwhile tells how far each is: by a bar on a terminal, elsewhere by a line for each of them every `every` seconds.
     """
     courses = [Course(path.name) for path in paths]
     bar = tqdm(total=1.0, unit="", bar_format="{l_bar}{bar}| {elapsed}, {remaining} left", disable=bars_hidden())

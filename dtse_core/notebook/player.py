@@ -24,7 +24,7 @@ LARGEST = 8_000_000  # bytes of a film that is put into a page
 
 
 def live() -> bool:
-    """Whether controls can be shown."""
+    """True if controls can be shown."""
     return not headless() and find_spec("ipywidgets") is not None
 
 
@@ -57,7 +57,7 @@ def play(film: str | Path, expressions: Sequence[str] = ()) -> Any:
 def keep(folder: str | Path, out: str | Path) -> list[str]:
     """Copies a prediction's folder to `out`, in place of an earlier prediction, and returns the files' names.
 
-    Masks are one name an expression. Raises `FileExistsError` if `out` holds anything that is no prediction.
+    Masks are one name an expression. Raises `FileExistsError` if `out` holds anything that is not a prediction.
     """
     folder, out = Path(folder), Path(out)
     require_ours(out, PREDICTION, folder=True, inputs=[folder])
@@ -123,7 +123,7 @@ def ask(predictor: ReferringVideoPredictor, out: str | Path, expressions: Sequen
 
 
 def _button(description: str, act: Callable[[], None]) -> Any:
-    """A button above what `act` prints and displays; it is off while `act` runs. Errors are told in a line."""
+    """A button above what `act` prints and displays; it is off while `act` runs. Errors are printed in a line."""
     import ipywidgets as widgets
 
     button, said = widgets.Button(description=description), widgets.Output()
