@@ -13,14 +13,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .checkpoints.find import checkpoint_folder, read_run_config, read_tokenizer
-from .config import DataConfig, Name, check_settings
+from .config import Allowed, DataConfig, Name, check_settings, checked
 from .data.clip import window_indices
 from .data.sentences import clean_expression, tokenize
 from .data.transforms import resize_frames
@@ -44,6 +44,7 @@ NOT_WRITTEN = {
     ".webm",
     ".zip",
 }  # not folders
+SENTENCES = Annotated[tuple[str, ...], Allowed("one sentence or more", len)]
 LARGEST = 2**30  # bytes of masks that `segment` holds; beyond it `stream` is the way
 CAUTION = (
     "this model has only seen drawn cartoons; on real footage its masks mean nothing, however high their confidence. "
@@ -93,7 +94,7 @@ class ReferringVideoPredictor:
         """
         from tqdm import tqdm
 
-        expressions = [expression] if isinstance(expression, str) else list(expression)
+        expressions = sentences_in(expression)
         refuse_long(video, len(expressions))
         steps = tqdm(self.stream(video, expressions), unit=" frames", disable=not progress or bars_hidden())
         parts = zip(*((s.masks, s.confidence) for s in steps), strict=True)
@@ -113,7 +114,7 @@ class ReferringVideoPredictor:
         "example", which is drawn. Raises as `segment` does, without a limit of length; `refuse=False`
         answers any sentence of a data set, see `tokenize`.
         """
-        expressions = [expression] if isinstance(expression, str) else list(expression)
+        expressions = sentences_in(expression)
         if refuse:
             refuse_unknown(expressions, self.tokenizer)
         ids, word_mask = tokenize(expressions, self.tokenizer, self.data.max_words, refuse)
@@ -178,6 +179,12 @@ class ReferringVideoPredictor:
             masks, probabilities = (maps > 0).numpy(), maps.sigmoid().numpy()
             confidence = np.array([mask_confidence(p, m) for p, m in zip(probabilities, masks, strict=True)])
             yield Step(t, frame, masks, probabilities, confidence)
+
+
+def sentences_in(expression: str | Iterable[str]) -> tuple[str, ...]:
+    """One sentence or several, as a tuple. Raises `ValueError` for anything else, and for none."""
+    several = isinstance(expression, Iterable) and not isinstance(expression, str)
+    return checked("expression", tuple(expression) if several else (expression,), SENTENCES)
 
 
 def may_be_footage(video: Video | Iterable[np.ndarray]) -> bool:

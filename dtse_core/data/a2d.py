@@ -164,7 +164,9 @@ def read_videos(path: Path) -> dict[str, Video]:
                 f"{path}, line {number}: expected 9 columns, the 7th and 8th numbers of frames, the last 0 or 1; "
                 f"found {','.join(row)[:200]!r}"
             )
-        videos[row[0]] = Video(row[8], row[1], int(row[6]), int(row[7]))
+        told = Video(row[8], row[1], int(row[6]), int(row[7]))
+        if videos.setdefault(row[0], told) != told:
+            raise ValueError(f"{path}, line {number}: {row[0]} is listed twice, with other values; copy it again")
     return videos
 
 

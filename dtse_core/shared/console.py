@@ -44,13 +44,15 @@ def parse_run_config(
 
 
 def argument(arguments: Sequence[str], option: str) -> str:
-    """The text of one option on a command line that is still to be parsed; empty if it is not there."""
-    for k, text in enumerate(arguments):
-        if text == option and k + 1 < len(arguments):
-            return arguments[k + 1]
-        if text.startswith(f"{option}="):
-            return text.partition("=")[2]
-    return ""
+    """The text of one option on a command line that is still to be parsed: the last, as with every other setting, or
+    nothing if it is not there.
+    """
+    found = ""
+    for text, after in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, equals, value = text.partition("=")
+        if name == option:
+            found = value if equals else after
+    return found
 
 
 def _plain(kind: type, arguments: Sequence[str]) -> Iterator[str]:

@@ -192,6 +192,8 @@ def require_ours(path: str | Path, mark: str, folder: bool = False, inputs: Sequ
             raise ValueError(f"{path} is the input {source} itself; choose another name for the output")
         if source.resolve().is_relative_to(path.resolve()):
             raise ValueError(f"{path} holds the input {source}; choose another folder for the output")
+    if folder and path.is_dir() and Path.cwd().is_relative_to(path.resolve()):
+        raise FileExistsError(f"{path} is the folder that this command runs in, or one above it; name a folder in it")
     if path.is_dir() != folder:
         raise FileExistsError(f"{path} is a {'file; name a folder' if folder else 'folder; name a file in it'}")
     if folder and (foreign := _foreign(path, mark)):

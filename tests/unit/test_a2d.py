@@ -325,6 +325,7 @@ def test_a_renamed_clip_folder_is_recognized_but_not_renamed(root):
         ("Release/videoset.csv", b"plain,11,0:00,0:02,32,48,20,3\n", r"line 1: expected 9 columns"),
         ("Release/videoset.csv", b"a,1,0,0,32,48,20,3,0\nb,1,0,0,32,48,20,3,2\n", r"line 2: .*the last 0 or 1"),
         ("Release/videoset.csv", b"a,1,0,0,32,48,many,3,0\n", r"line 1: .*the 7th and 8th numbers of frames"),
+        ("Release/videoset.csv", b"a,1,0,0,32,48,20,3,0\na,1,0,0,32,48,20,3,1\n", r"line 2: a is listed twice"),
         ("Release/videoset.csv", b"a,1,0,0,32,48,20,,0\n", r"line 1: .*the 7th and 8th numbers of frames"),
         (f"{NOTES}/a2d_annotation.txt", b"plain,2,a ball\n", "expected the header video_id,instance_id,query"),
         (f"{NOTES}/a2d_annotation.txt", b"video_id,instance_id,query\nplain,3,a ball, red\n", "line 2: expected 3"),

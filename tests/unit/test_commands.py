@@ -228,6 +228,11 @@ def test_the_preset_gives_the_defaults_wherever_it_stands():
         assert from_dict(to_dict(cost.parse_command(line.split()))) == preset("paper", **{"model.pretrained": False})
 
 
+def test_of_a_preset_named_twice_the_last_one_gives_name_and_defaults():
+    for line in ("--preset tiny --preset colab", "--preset=paper --train.lr 1 --preset=colab --train.lr 1e-4"):
+        assert from_dict(to_dict(cost.parse_command(line.split()))) == preset("colab")
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [

@@ -129,6 +129,14 @@ def test_a_link_is_followed_and_stays(tmp_path):
         pass
 
 
+@pytest.mark.parametrize("name", [".", "..", "../deep", "../../out"])
+def test_the_folder_that_a_command_runs_in_is_not_replaced(tmp_path, monkeypatch, name):
+    (tmp_path / "out" / "deep").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "out" / "deep")
+    with pytest.raises(FileExistsError, match="the folder that this command runs in"):
+        require_ours(name, MARK, folder=True)
+
+
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(FileExistsError, match="not with the mark"):

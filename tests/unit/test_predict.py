@@ -174,6 +174,13 @@ def test_no_frames_and_no_words_are_refused(predictor, video):
         list(predictor.stream(iter(video), "  "))
 
 
+@pytest.mark.parametrize("sentences", [[], 3, None, ["ball", None]])
+def test_what_is_no_sentence_is_refused_in_one_line(predictor, video, sentences):
+    for answer in (predictor.segment, predictor.stream):
+        with pytest.raises(ValueError, match="^expression is .*; it must be .*"):
+            answer(video, sentences)
+
+
 def test_a_prediction_that_fails_half_way_leaves_nothing(predictor, video, tmp_path):
     def broken():
         yield from video[:5]
