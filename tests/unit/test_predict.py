@@ -145,7 +145,7 @@ def test_a_saved_result_has_the_videos_frames_and_masks(predictor, video, tmp_pa
     assert video_length(result.save(tmp_path / "out.mp4")) == len(video)
     assert Image.open(result.save(tmp_path / "out.gif")).n_frames == len(video)
     folder = result.save_masks(tmp_path / "masks")
-    read = np.stack([np.asarray(Image.open(f)) for f in sorted(folder.iterdir())])
+    read = np.stack([np.asarray(Image.open(f)) for f in sorted(folder.glob("*.png"))])
     np.testing.assert_array_equal(read == 255, result.masks)
 
 
@@ -301,7 +301,7 @@ def test_a_frame_of_4k_goes_through_at_its_own_size(predictor):
         (["{clip}", ""], "empty"),
         (["{clip}", "ball " * 300], "expression of 302 word pieces, the limit is 64"),
         (["{clip}", "\N{DOG FACE}"], "the model knows no word of"),
-        (["{letter}", "ball"], "letter.mp4 cannot be decoded (frame 0): no video"),
+        (["{letter}", "ball"], "letter.mp4 cannot be decoded (frame 0): not a video"),
         (["{hollow}", "ball"], "hollow holds no frames"),
         (["{clip}", "ball", "--checkpoint=nowhere"], "nowhere"),
         (["{clip}"], "no expression"),
