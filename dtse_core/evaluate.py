@@ -31,7 +31,6 @@ from .scoring.tables import format_markdown, format_table
 from .shared.console import argument, one_line_errors, parse, usable_device
 from .shared.files import PAGE, require_ours, write_json, written_whole
 from .shared.versions import RESULT_KEYS, versions
-from .training.batches import plain_worker_errors
 from .video.prediction import MASKS
 
 SAMPLED = ("toy", "a2d", "jhmdb")  # sets whose frames are scored one by one
@@ -107,7 +106,7 @@ def run_command(c: EvaluateCommand) -> dict:
     protocol, twins = protocol_of(c.split), []
     protocol.require_answers(unscored=bool(c.save_masks or c.submission))
     kept = c.save_masks or c.submission or ("" if c.masks else c.pictures)  # where masks are written on the way
-    with plain_worker_errors(), folder_for_masks(kept, bool(c.save_masks), state) as folder:
+    with folder_for_masks(kept, bool(c.save_masks), state) as folder:
         writer = MaskWriter(folder, c.data.name) if folder else None
         records = protocol.score(writer, state, progress=first)
         if not c.masks and has_twins(c.data):

@@ -42,7 +42,7 @@ def train_step(model: nn.Module, batch: Batch, config: RunConfig) -> tuple[Tenso
     return loss, iou
 
 
-@plain_worker_errors()
+@plain_worker_errors
 def train(
     config: RunConfig,
     progress: bool = True,

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from ..data.clip import ClipDataSet, ReferringVideo, VideoDataSet
 from ..shared.console import bars_hidden
+from ..training.batches import plain_worker_errors
 from .answers import ModelAnswers
 from .blind_answers import constant_baselines
 from .clips import OnMask
@@ -49,6 +50,7 @@ class Protocol:
     def require_answers(self, unscored: bool) -> None:
         """Raises an error before the work begins if masks are missing, or a truth, unless `unscored` will do."""
 
+    @plain_worker_errors
     def score(self, writer: MaskWriter | None = None, state=None, progress: bool = True) -> list:
         """The records of the data set, in its order, in every process of `state` (accelerate's; None: there is one).
 

@@ -1,10 +1,11 @@
 """Which clips a training step sees: a function of the seed and the step, for any number of processes."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -13,6 +14,8 @@ from ..config import DataConfig
 from ..data.batch import Batch, collate_clips
 from ..data.clip import ClipDataSet, ReferringClip
 from ..data.transforms import flip_clip, swap_left_right
+
+P, R = ParamSpec("P"), TypeVar("R")
 
 
 class TrainingSamples(Dataset):
@@ -55,14 +58,18 @@ def batch_order(
             yield keys[rank::processes][part::parts]
 
 
-@contextmanager
-def plain_worker_errors() -> Iterator[None]:
-    """Says in one sentence what went wrong in a process that prepares batches.
+def plain_worker_errors(function: Callable[P, R]) -> Callable[P, R]:
+    """The same function, which says in one sentence what went wrong in a process that prepares batches.
 
-    Raises `ChildProcessError` if such a process died, `ValueError` for an error of its own.
+    It raises `ChildProcessError` if such a process died, `ValueError` for an error of its own.
     """
-    with _plain_error(), _plain_error():  # a dead worker is reported by a signal, which may come while one is left
-        yield
+
+    @wraps(function)
+    def plain(*arguments: P.args, **named: P.kwargs) -> R:
+        with _plain_error(), _plain_error():  # a death is reported by a signal, which may come while one is left
+            return function(*arguments, **named)
+
+    return plain
 
 
 @contextmanager
