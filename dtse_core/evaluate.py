@@ -13,6 +13,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import permutations
 from pathlib import Path
 from typing import Literal
 
@@ -81,6 +82,10 @@ def parse_command(arguments: Sequence[str]) -> EvaluateCommand:
 def require_places(c: EvaluateCommand) -> None:
     """Raises an error as `require_ours` does, before the work begins, for what must not be written to."""
     inputs = c.masks, c.data.root, checkpoint_folder(c.checkpoint) if not c.masks else ""
+    outputs = [Path(path).resolve() for path in (c.json, c.markdown, c.submission, c.pictures, c.save_masks) if path]
+    for path, other in permutations(outputs, 2):
+        if path.is_relative_to(other):
+            raise ValueError(f"{path} and {other} are both to be written, one over the other; choose separate names")
     for file, mark in ((c.json, RESULT_KEYS), (c.markdown, PAGE), (c.submission, SUBMISSION)):
         if file:
             require_ours(file, mark, inputs=inputs)

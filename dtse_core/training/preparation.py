@@ -33,6 +33,7 @@ from ..model import DTSE
 from ..scoring.clips import evaluate, some_of
 from ..scoring.summary import summarize
 from ..shared.console import bars_hidden
+from ..streams import LinguisticStream
 from .batches import TrainingSamples, batch_order, collate_training
 from .optimizer import MuonAdamW, checkpoint_streams, has_idle_parameters, parameter_groups
 from .run_folder import (
@@ -210,6 +211,9 @@ def prepare(
     steps = min(c.steps, math.ceil(c.epochs * len(training) / c.batch)) if c.epochs else c.steps
 
     model: Any = make_model(config.model)
+    longest = [stream.longest for stream in model.modules() if isinstance(stream, LinguisticStream)]
+    if config.data.max_words > min(longest, default=config.data.max_words):  # or no loader would take the weights
+        raise ValueError(f"data.max_words is {config.data.max_words}, the text stream takes {min(longest)}; lower it")
     model.to(memory_format=torch.channels_last)  # convolutions run a tenth faster so
     if c.checkpoint_streams:
         checkpoint_streams(model)

@@ -236,6 +236,16 @@ def test_evaluate_leaves_what_it_did_not_write(tmp_path, monkeypatch, capsys, op
     assert str(tmp_path / name) in said and content(tmp_path) == before
 
 
+@pytest.mark.parametrize("line", [
+    "--json a --markdown a", "--json a --markdown b/../a", "--save-masks a --pictures a/b", "--pictures a --json a/b",
+])  # fmt: skip
+def test_evaluate_refuses_outputs_that_lie_in_one_another(tmp_path, monkeypatch, capsys, line):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(evaluate, "run_command", lambda _: pytest.fail("the work has begun"))
+    arguments = ("--data.name", "toy", *line.split())
+    assert "both to be written" in refusal(evaluate.main, *arguments, monkeypatch=monkeypatch, capsys=capsys)
+
+
 def test_evaluate_never_writes_over_the_masks_that_it_scores(tmp_path, monkeypatch, capsys):
     with folder_for_masks(str(tmp_path / "masks"), True, type("Alone", (), {"is_main_process": True})()) as part:
         (part / "a.png").write_bytes(b"x")

@@ -165,6 +165,9 @@ def test_progress_is_told_while_a_notebook_runs_with_the_time_left(tmp_path, cap
 def test_the_command_refuses_without_running(good, tmp_path, capsys):
     out = ["--out", str(tmp_path / "out")]
     (tmp_path / "empty").mkdir()
+    damaged = [tmp_path / f"{k}.ipynb" for k in range(3)]
+    for path, content in zip(damaged, (b"[]", b"\xff", b'{"nbformat": 4, "cells": [{}]}'), strict=True):
+        path.write_bytes(content)
     for arguments, words in (
         ([str(good), "-p", "SEDE", "3"], "did you mean 'SEED'"),
         ([str(good), "--jobs", "0"], "jobs is 0; it must be 1 or more"),
@@ -172,6 +175,7 @@ def test_the_command_refuses_without_running(good, tmp_path, capsys):
         ([str(good), "-p", "FAST", "1"], "04_good.ipynb: FAST is '1'; it must be True or False"),
         ([str(tmp_path / "nowhere")], "there is no notebook or folder"),
         ([str(tmp_path / "empty")], "holds no lesson"),
+        *(([str(path)], f"{path} is not a notebook that can be read (") for path in damaged),
         ([str(good), "--write", "-p", "SEED", "3"], "leave -p out"),
     ):
         assert main([*arguments, *out]) == 2

@@ -239,3 +239,10 @@ def test_a_loss_or_a_gradient_that_is_no_number_never_reaches_a_checkpoint(tmp_p
     for folder in [*checkpoints(out), out / "best"]:
         assert all(torch.isfinite(w).all() for w in weights(folder).values())
     assert [state(folder)["step"] for folder in checkpoints(out)] == [3, 4] and not (out / "final").exists()
+
+
+def test_sentences_longer_than_the_text_stream_takes_are_refused_before_anything_is_written(tmp_path):
+    settings = {"out": str(tmp_path / "run"), "train.steps": 1, "data.toy_clips": 8, "data.max_words": 65}
+    with pytest.raises(ValueError, match="data.max_words is 65, the text stream takes 64"):
+        train.train(preset("tiny", **settings), False)
+    assert list((tmp_path / "run").iterdir()) == []
