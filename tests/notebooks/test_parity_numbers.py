@@ -82,7 +82,9 @@ RUN = {  # name: how it is put to work
     "LinguisticStream": lambda s: learned(s["LinguisticStream"]("", settings=BERT).eval(), IDS, WORDS),
     "PyramidPool": lambda s: learned(s["PyramidPool"]((1, 2)), random(2, 3, 4, 5)),
     "RegionAttention": lambda s: learned(s["RegionAttention"](6, 4, 2), random(2, 4, 6), random(2, 5, 4)),
-    "VLMG": lambda s: learned(s["VLMG"](5, 6, 4, 2, (1, 2), gate_init=1.0), random(2, 5, 4, 6), random(2, 4, 6), WORDS),
+    "VLMG": lambda s: learned(
+        s["VLMG"](5, 6, width=4, heads=2, bins=(1, 2), gate_init=1.0), random(2, 5, 4, 6), random(2, 4, 6), WORDS
+    ),
     "InterleavedEncoder": encoded,
     "dynamic_filter_reference": lambda s: filtered(s["dynamic_filter_reference"]),
     "_shifts": lambda s: filtered(s["dynamic_filter"]),

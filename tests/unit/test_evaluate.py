@@ -662,7 +662,7 @@ def test_a_page_and_pictures_of_the_worst_and_best_cases(monkeypatch, tmp_path, 
         masks = write_truth(tmp_path / name, name, data_set(name, root_of(name)))
         more = ["--pictures", tmp_path / f"{name}_pictures", "--markdown", tmp_path / "pages" / f"{name}.md"]
         command(monkeypatch, *options_for(name, root_of(name), "--masks", masks, *more))
-        drawn = sorted((tmp_path / f"{name}_pictures").iterdir())
+        drawn = sorted((tmp_path / f"{name}_pictures").glob("*.png"))
         assert [path.name.split("_v_")[0] for path in drawn] == ["best_01", "best_02", "worst_01", "worst_02"]
         with Image.open(drawn[0]) as image:
             assert len(image.convert("RGB").getcolors(2**20)) > 50

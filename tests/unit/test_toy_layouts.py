@@ -179,7 +179,7 @@ def test_nothing_foreign_is_touched(tmp_path):
 def test_an_interrupted_run_leaves_nothing_and_the_next_one_fills_an_empty_folder(tmp_path, monkeypatch):
     import dtse_core.data.toy.layouts.a2d as module
 
-    def failing(path, frames, fps):
+    def failing(path, frames, fps, mark=None):
         raise KeyboardInterrupt if "clips320H" in str(path) else AssertionError
 
     with monkeypatch.context() as patched:
