@@ -106,13 +106,14 @@ DATASETS = {  # by name
     "refer_youtube_vos": Home("ReferYouTubeVOS", 1, "local-val"),
     "mevis": Home("MeViS", 2, "valid_u"),
 }
+DataSet = Annotated[str, Allowed(f"one of {', '.join(DATASETS)}", DATASETS.__contains__)]
 
 
 @dataclass(frozen=True)
 class DataConfig:
     """Where clips come from and how they are cut."""
 
-    name: str = "toy"  # toy (drawn in memory), a2d, jhmdb, ref_davis, refer_youtube_vos or mevis
+    name: DataSet = "toy"  # toy (drawn in memory), a2d, jhmdb, ref_davis, refer_youtube_vos or mevis
     root: str = ""  # the data set's folder; not needed for toy
     size: tuple[Side, Side] = (320, 320)  # height, width that the model sees (D-2)
     train_split: str = "train"  # learned from, without what local-val holds if that is val_split
@@ -133,7 +134,7 @@ class DataConfig:
     @property
     def frame_offset(self) -> int:
         """Frames between the current frame and a reference: as set, or the data set's own choice (D-3)."""
-        return self.offset or DATASETS.get(self.name, DATASETS["toy"]).offset
+        return self.offset or DATASETS[self.name].offset
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from .. import data
-from ..config import DATASETS, DataConfig, Home, nearest
+from ..config import DATASETS, DataConfig
 from .clip import ClipDataSet
 
 HELD_OUT = 500  # clips in each split of the in-memory toy world that is not for training
@@ -12,9 +12,9 @@ HELD_OUT = 500  # clips in each split of the in-memory toy world that is not for
 def build_dataset(config: DataConfig, split: str, window: int, causal: bool = False) -> ClipDataSet:
     """The data set `config.name`: `toy`, drawn in memory at the model's size, or one read from `config.root`.
 
-    Raises `ValueError` for an unknown name, or for data on disk without a root.
+    Raises `ValueError` for data on disk without a root.
     """
-    name, loader = config.name, home_of(config.name).loader
+    name, loader = config.name, DATASETS[config.name].loader
     if name == "toy":  # imported here: reading files needs no cartoons
         from .toy.cache import KeptToyWorld
 
@@ -31,7 +31,7 @@ def build_dataset(config: DataConfig, split: str, window: int, causal: bool = Fa
 
 def scored_split(config: DataConfig) -> str:
     """The split that is scored unless another is named; of a toy world always test."""
-    return "test" if is_toy(config) else home_of(config.name).scored
+    return "test" if is_toy(config) else DATASETS[config.name].scored
 
 
 def training_splits(config: DataConfig) -> tuple[str, str]:
@@ -49,10 +49,3 @@ def training_splits(config: DataConfig) -> tuple[str, str]:
 def is_toy(config: DataConfig) -> bool:
     """True for a toy world, in memory or on disk."""
     return config.name == "toy" or (Path(config.root) / "toy_world.json").is_file()
-
-
-def home_of(name: str) -> Home:
-    """What is the data set's own. Raises `ValueError` for an unknown name."""
-    if name not in DATASETS:
-        raise ValueError(f"unknown data set {name!r}{nearest(name, DATASETS)}; known: {', '.join(DATASETS)}")
-    return DATASETS[name]

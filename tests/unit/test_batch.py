@@ -166,8 +166,8 @@ def test_the_toy_world_and_a2d_are_built_by_name(toy_a2d_root):
     assert (train.seed, train.offset, train.split, test.split) == (3, 4, "train", "test")
     a2d = build_dataset(replace(data, name="a2d", root=str(toy_a2d_root)), "twins", 1)
     assert a2d.split == "twins" and a2d[0].frames.shape == (1, 64, 96, 3) and a2d.offset == 4
-    with pytest.raises(ValueError, match="unknown data set 'coco'; known: toy, a2d, jhmdb"):
-        build_dataset(replace(data, name="coco"), "test", 3)
+    with pytest.raises(ValueError, match="data.name is 'coco'; it must be one of toy, a2d, jhmdb"):
+        replace(data, name="coco")  # before anything is built, as in a run.json or a grid
     with pytest.raises(ValueError, match="data.root is missing"):
         build_dataset(replace(data, name="a2d"), "test", 3)
 
