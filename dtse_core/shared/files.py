@@ -182,9 +182,7 @@ def require_ours(path: str | Path, mark: str, folder: bool = False, inputs: Sequ
     input.
     """
     path = Path(path)
-    above = next(p for p in path.absolute().parents if p.exists())
-    if not above.is_dir():
-        raise FileExistsError(f"{above} is a file, so that {path} cannot be written; choose another name")
+    require_folder_above(path)
     if not path.exists():
         return
     for source in (Path(i) for i in inputs if isinstance(i, str | Path) and i != "" and Path(i).exists()):
@@ -205,6 +203,13 @@ def require_ours(path: str | Path, mark: str, folder: bool = False, inputs: Sequ
         raise FileExistsError(
             f"{path} exists, and not with the mark of what this command writes; choose another name, or move it away"
         )
+
+
+def require_folder_above(path: Path) -> None:
+    """Raises `FileExistsError` where a file stands in the place of a folder above `path`."""
+    above = next(p for p in path.absolute().parents if p.exists())
+    if not above.is_dir():
+        raise FileExistsError(f"{above} is a file, so that {path} cannot be written; choose another name")
 
 
 def bears(path: Path, mark: str) -> bool:

@@ -25,7 +25,7 @@ from torch import nn
 
 from ..config import RunConfig, from_dict, to_dict
 from ..model import DTSE
-from ..shared.files import ANY, OURS, bears, remove_ours, require_ours, write_json, written_whole
+from ..shared.files import ANY, OURS, bears, remove_ours, require_folder_above, require_ours, write_json, written_whole
 from ..shared.versions import versions
 
 WEIGHTS, CHECKPOINT = f"weights {OURS}", f"checkpoint {OURS}"  # marks of their folders
@@ -52,6 +52,7 @@ class RunState:
 def require_run(out: Path) -> None:
     """Raises `FileExistsError` if something in `out` has a name that a run writes to, and is not a run's."""
     marks = {out / name: mark for name, mark in MARKS.items()} | dict.fromkeys(checkpoints(out), CHECKPOINT)
+    require_folder_above(out / "run.json")
     for path, mark in marks.items():
         if path.exists() and not bears(path, mark):
             raise FileExistsError(f"{path} was not written by a training; choose another --out, or move it away")

@@ -309,6 +309,14 @@ class Saved:
         (folder / f"{self.text}.txt").write_text(self.text)
 
 
+@pytest.mark.parametrize("name", ["notes", "notes/run"])
+def test_train_into_a_file_is_one_line_that_says_so(tmp_path, monkeypatch, capsys, name):
+    (tmp_path / "notes").write_text("mine")
+    arguments = ("--preset", "tiny", "--out", tmp_path / name)
+    assert "notes is a file, so that" in refusal(train.main, *arguments, monkeypatch=monkeypatch, capsys=capsys)
+    assert (tmp_path / "notes").read_text() == "mine"
+
+
 def test_what_a_user_puts_into_the_weights_of_a_run_outlives_the_next_ones(tmp_path, capsys):
     config = preset("tiny", out=str(tmp_path))
     for k, text in enumerate(("one", "two", "three")):
