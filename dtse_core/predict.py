@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .checkpoints.find import checkpoint_folder, read_run_config, read_tokenizer
+from .checkpoints.find import checkpoint_folder, read_run_config, read_tokenizer, saw_drawn_clips
 from .config import Allowed, DataConfig, Name, check_settings, checked
 from .data.clip import window_indices
 from .data.sentences import clean_expression, tokenize
@@ -64,6 +64,7 @@ class ReferringVideoPredictor:
             raise ValueError(f"precision is {precision!r}; it must be one of {', '.join(PRECISIONS)}")
         self.device, self.dtype = usable_device(device), PRECISIONS[precision]
         self.model, self.tokenizer, self.data = model.to(self.device, self.dtype).eval(), tokenizer, data
+        self.drawn = data.name == "toy"  # trained on drawn clips alone
         self.cautioned = False  # `caution` has been said
 
     @classmethod
@@ -76,12 +77,14 @@ class ReferringVideoPredictor:
         """
         folder = checkpoint_folder(name)
         data, tokenizer = read_run_config(folder).data, read_tokenizer(folder)
-        return cls(DTSE.from_pretrained(folder), tokenizer, data, device, precision)
+        predictor = cls(DTSE.from_pretrained(folder), tokenizer, data, device, precision)
+        predictor.drawn = saw_drawn_clips(folder)
+        return predictor
 
     @property
     def caution(self) -> str:
         """What to know before trusting a mask on real footage: "" unless the model was trained on drawn clips alone."""
-        return CAUTION if self.data.name == "toy" else ""
+        return CAUTION if self.drawn else ""
 
     def segment(
         self, video: Video, expression: str | Sequence[str], progress: bool = False

@@ -34,6 +34,7 @@ WEIGHTS, CONFIG, RUN, WORDS, MARKS = FILES = (
 )
 PACKAGED = Path(__file__).parent  # what ships with the package: "tiny"
 AGAIN = "copy the checkpoint again from the run that made it, or download it again"
+DRAWN = "drawn"  # in run.json beside the settings: the clips came from a toy world, in memory or on disk
 ANSWER = ("data.name", "data.size", "data.offset", "data.max_words")  # of run.json: what an answer depends on
 LARGEST = 2**26  # bytes of a JSON file here; the largest vocabularies take a quarter
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
@@ -165,7 +166,7 @@ def read_run_config(folder: str | Path) -> RunConfig:
     found = _read(file := Path(folder) / RUN)
     with _told(file, "does not hold the settings of a run"):
         _require(found, ANSWER)
-        config = from_dict(found)
+        config = from_dict({name: value for name, value in found.items() if name != DRAWN})
     model = read_model_config(folder)
     for name, value in vars(model).items():
         if name != "saved_streams" and value != getattr(config.model, name):
@@ -176,6 +177,12 @@ def read_run_config(folder: str | Path) -> RunConfig:
             f"{file} says data.max_words = {config.data.max_words}, the text stream takes {longest}; {AGAIN}"
         )
     return config
+
+
+def saw_drawn_clips(folder: str | Path) -> bool:
+    """True for a model that was trained on a toy world, in memory or on disk, as its run.json says."""
+    found = _read(Path(folder) / RUN)
+    return found.get(DRAWN, found["data.name"] == "toy") is True
 
 
 def read_tokenizer(folder: str | Path):

@@ -15,7 +15,8 @@ from ..data.batch import Batch, collate_clips
 from ..data.clip import ClipDataSet, ReferringClip
 from ..data.transforms import flip_clip, swap_left_right
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class TrainingSamples(Dataset):

@@ -23,7 +23,9 @@ from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from ..checkpoints.find import DRAWN
 from ..config import RunConfig, from_dict, to_dict
+from ..data.build import is_toy
 from ..model import DTSE
 from ..shared.files import ANY, OURS, bears, remove_ours, require_folder_above, require_ours, write_json, written_whole
 from ..shared.versions import versions
@@ -117,7 +119,8 @@ def save_weights(folder: Path, model: Any, tokenizer: Any, config: RunConfig) ->
     with _room_for(folder), written_whole(folder, WEIGHTS, folder=True, sync=True) as part:
         model.save_pretrained(part)
         tokenizer.save_pretrained(part)
-        write_json(part / "run.json", to_dict(config) | {"out": Path(config.out).name}, ANY)
+        more = {"out": Path(config.out).name, DRAWN: is_toy(config.data)}  # who loads it may not have the data set
+        write_json(part / "run.json", to_dict(config) | more, ANY)
 
 
 def checkpoints(out: Path) -> list[Path]:

@@ -23,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from dtse_core import DTSE, preset
+from dtse_core import DTSE, ReferringVideoPredictor, preset
 from dtse_core.checkpoints.find import read_run_config
 from dtse_core.config import ModelConfig, RunConfig, override, to_dict
 from dtse_core.data import ToyWorld
@@ -485,3 +485,14 @@ def test_expectations_are_those_of_the_recipe_page():
         found.setdefault(int(steps.replace(",", "")), []).append(iou)
     ranges = {n: sorted({f"{float(iou):.2f}" for iou in scores}) for n, scores in found.items()}
     assert {n: " to ".join(dict.fromkeys((r[0], r[-1]))) for n, r in ranges.items()} == MEASURED
+
+
+def test_a_checkpoint_knows_that_its_clips_were_drawn_also_where_they_were_files(tmp_path, toy_a2d_root):
+    on_disk = {"data.name": "a2d", "data.root": str(toy_a2d_root)}
+    final = train(small(tmp_path / "run", **on_disk, **{"train.steps": 1}), progress=False)
+    assert read_run_config(final).data.name == "a2d"
+    predictor = ReferringVideoPredictor.from_pretrained(final, "cpu")
+    assert "drawn cartoons" in predictor.caution
+    said = json.loads((final / "run.json").read_text(encoding="utf-8"))
+    (final / "run.json").write_text(json.dumps(said | {"drawn": False}), encoding="utf-8")
+    assert ReferringVideoPredictor.from_pretrained(final, "cpu").caution == ""
