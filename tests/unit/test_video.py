@@ -299,7 +299,7 @@ def broken(tmp_path_factory) -> Path:
         ("overwritten.mp4", "cannot be decoded.*copy or download it again"),
         ("cut.avi", r"cut short: \d+ of 20 frames.*again"),
         ("empty.mp4", r"empty \(0 bytes\).*again"),
-        ("text.mp4", "no video, or damaged"),
+        ("text.mp4", "not a video, or damaged"),
         ("sound.mp4", "no video stream"),
         ("folder", "holds no frames"),
     ],
