@@ -81,7 +81,7 @@ def test_every_notebook_module_figure_and_choice_has_its_place(pages):
         printed = [o.text for cell in cells for o in cell.outputs if o.output_type == "stream"]
         missing = [line for out in printed for line in out.splitlines() if line.strip() not in text]
         assert not missing, f"{file.name}: its stored output {missing[0]!r} is not on the page"
-    for file in (ROOT / "dtse_core").rglob("*.py"):
+    for file in (f for f in (ROOT / "dtse_core").rglob("*.py") if f.stem != "__main__"):  # commands have no API
         module = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         page = pages[f"docs/api/{module}.html"]
         for node in ast.parse(file.read_text()).body:
