@@ -32,18 +32,7 @@ from .video.prediction import Segmentation, Step, Video
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 BATCH = 4  # frames of a file that go through the model together: half the time of `tiny`, no loss at `paper` size
-NOT_WRITTEN = {
-    ".avi",
-    ".csv",
-    ".jpeg",
-    ".jpg",
-    ".mkv",
-    ".mov",
-    ".npy",
-    ".png",
-    ".webm",
-    ".zip",
-}  # not folders
+NOT_WRITTEN = {".avi", ".csv", ".jpeg", ".jpg", ".mkv", ".mov", ".npy", ".png", ".webm", ".zip"}  # not folders
 SENTENCES = Annotated[tuple[str, ...], Allowed("one sentence or more", len)]
 LARGEST = 2**30  # bytes of masks that `segment` holds; beyond it `stream` is the way
 CAUTION = (

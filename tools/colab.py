@@ -83,7 +83,9 @@ def build(env: Path, listed: dict[str, str], torch: str) -> None:
     pip = [str(env / "bin/python"), "-m", "pip", "--quiet", "--disable-pip-version-check"]
     wheels = env / "wheels"
     subprocess.run([*pip, "download", "--no-deps", "-d", wheels, *ABSENT, "setuptools", "wheel"], check=True)
-    (env / "constraints.txt").write_text("".join(f"{n}=={v}\n" for n, v in listed.items() if n != "torch"))
+    (env / "constraints.txt").write_text(
+        "".join(f"{n}=={v}\n" for n, v in listed.items() if n != "torch"), encoding="utf-8"
+    )
     versions = dict(listed)
     if torch and torch != versions.get("torch"):
         print(f"replaced: torch {versions['torch']} by {torch}, the build that there is here", file=sys.stderr)
@@ -174,7 +176,7 @@ def run_alone(path: Path, env: Path, home: Path, out: Path, published: bool) -> 
     """One notebook in an environment of its own on top of `env`; its result also says what it installed."""
     top = home / path.stem
     venv.create(top / "env", with_pip=False)
-    (site(top / "env") / "colab.pth").write_text(f"{site(env)}\n")
+    (site(top / "env") / "colab.pth").write_text(f"{site(env)}\n", encoding="utf-8")
     here = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(env / "wheels"), **redirected(home / "repository")}
     kernel = {
         "argv": [str(top / "env/bin/python"), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
@@ -189,7 +191,7 @@ def run_alone(path: Path, env: Path, home: Path, out: Path, published: bool) -> 
         },
     }
     (top / "jupyter/kernels/python3").mkdir(parents=True)
-    (top / "jupyter/kernels/python3/kernel.json").write_text(json.dumps(kernel))
+    (top / "jupyter/kernels/python3/kernel.json").write_text(json.dumps(kernel), encoding="utf-8")
     (top / "content").mkdir()
     shutil.copy(path, top / "content")
     out, told = out / path.stem, out / path.stem / f"{path.stem}.json"  # apart, since others run beside it

@@ -111,7 +111,7 @@ class ClipDataSet(Dataset):
         self.find()
 
     def __len__(self) -> int:
-        raise NotImplementedError
+        raise NotImplementedError  # each data set counts its own samples
 
     def find(self) -> None:
         """Reads the tables and finds the samples: the last step of the constructor."""
@@ -178,11 +178,11 @@ class VideoDataSet(ClipDataSet):
 
         Both (H, W) bool; None: every pixel is scored. Raises `ValueError` where no masks are published.
         """
-        raise NotImplementedError
+        raise NotImplementedError  # each loader reads its own masks
 
     def visible(self, video: ReferringVideo) -> np.ndarray:
         """(T,) bool: the listed frames in which the target appears, as far as it is known without reading masks."""
-        raise NotImplementedError
+        raise NotImplementedError  # each loader asks its own tables, or finds its `samples` in another way
 
     @cached_property
     def samples(self) -> np.ndarray:

@@ -44,7 +44,7 @@ def plot_history(history: str | Path | Sequence[dict]) -> "Figure":
         file = file / "history.jsonl" if file.is_dir() else file
         if not file.is_file():
             raise FileNotFoundError(f"{file} is missing; training writes it into its run folder")
-        history = [json.loads(line) for line in file.read_text().splitlines()]
+        history = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     figure, axes = plt.subplots(1, 2, figsize=(7, 2.6))
     panels = (
         ("loss", [("loss", "training", "0.45", "-")]),

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from ..config import RunConfig
-from ..data.build import training_splits
+from ..data.build import is_toy, training_splits
 
 # Steps of preset `tiny` on the toy world, and the mean IoU of its seeds on the `test` split: docs/recipe.md.
 MEASURED = {1850: "0.76 to 0.78", 5000: "0.86 to 0.87", 8000: "0.89"}
@@ -15,7 +15,7 @@ def outcome(config: RunConfig) -> str:
     lines = (Path(config.out) / "history.jsonl").read_text(encoding="utf-8").splitlines()
     last = next(record for record in map(json.loads, reversed(lines)) if "val_mean_iou" in record)
     steps, minutes = last["step"], last["seconds"] / 60
-    split = training_splits(config.data)[1]
+    split, known = training_splits(config.data)[1], config.preset == "tiny" and is_toy(config.data)
     said = f"{steps:,} steps in {minutes:.1f} minutes, mean IoU {last['val_mean_iou']:.3f} on {split}"
     if steps < min(MEASURED):
         said += f"\nwarning: few steps; the shortest training with a known result has {min(MEASURED):,}"
@@ -24,6 +24,8 @@ def outcome(config: RunConfig) -> str:
         for n, iou in MEASURED.items()
         if n > steps > 0
     ]
-    if more:
+    if not known:
+        said += f"\nwhat more steps give is not measured for preset {config.preset} on {config.data.name}"
+    elif more:
         said += f"\nmean IoU of preset tiny on the toy world (docs/recipe.md): {', '.join(more)}"
     return said

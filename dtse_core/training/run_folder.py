@@ -27,7 +27,17 @@ from ..checkpoints.find import DRAWN
 from ..config import RunConfig, from_dict, to_dict
 from ..data.build import is_toy
 from ..model import DTSE
-from ..shared.files import ANY, OURS, bears, remove_ours, require_folder_above, require_ours, write_json, written_whole
+from ..shared.files import (
+    ANY,
+    OURS,
+    bears,
+    read_json,
+    remove_ours,
+    require_folder_above,
+    require_ours,
+    write_json,
+    written_whole,
+)
 from ..shared.versions import versions
 
 WEIGHTS, CHECKPOINT = f"weights {OURS}", f"checkpoint {OURS}"  # marks of their folders
@@ -68,7 +78,7 @@ def only_training(out: Path) -> Iterator[None]:
     """
     require_run(out)
     out.mkdir(parents=True, exist_ok=True)
-    with open(out / "lock", "a+") as file:
+    with open(out / "lock", "a+", encoding="utf-8") as file:
         try:
             import fcntl
 
@@ -156,7 +166,7 @@ def read_checkpoint(folder: Path) -> tuple[RunState, dict, dict]:
     Raises `ValueError` if anything in the folder is missing or cut short.
     """
     try:
-        state = RunState(**json.loads((folder / "state.json").read_text()))
+        state = RunState(**read_json(folder / "state.json"))
         saved = torch.load(folder / "optimizer.pt", map_location="cpu", weights_only=True)
         return state, load_file(folder / "model.safetensors"), saved
     except Exception as error:  # each library has its own
@@ -228,7 +238,7 @@ def same_settings(out: Path, config: RunConfig) -> None:
     """
     if not bears(out / "run.json", MARKS["run.json"]):
         raise FileExistsError(f"{out} is not a run's folder: {out / 'run.json'} has no settings; choose another --out")
-    old, new = (to_dict(x) for x in (from_dict(json.loads((out / "run.json").read_text())), config))
+    old, new = (to_dict(x) for x in (from_dict(read_json(out / "run.json")), config))
     # These change nothing in the result.
     free = ("out", "data.workers", "train.checkpoint_every", "train.keep", "train.checkpoint_streams", "train.tracker")
     changed = [f"{k}: {old[k]} there, {new[k]} now" for k in new if old[k] != new[k] and k not in free]
@@ -252,17 +262,17 @@ def start_tracker(accelerator: Accelerator, config: RunConfig) -> None:
 def append_history(out: Path, record: dict) -> None:
     """Adds one line to `history.jsonl`."""
     path = out / "history.jsonl"
-    with _room_for(path), open(path, "a") as file:
+    with _room_for(path), open(path, "a", encoding="utf-8") as file:
         file.write(json.dumps(record) + "\n")
 
 
 def cut_history(out: Path, step: int) -> None:
     """Drops records from after the checkpoint that a killed run resumes from."""
     path = out / "history.jsonl"
-    lines = path.read_text().splitlines() if path.is_file() else []
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
     with _room_for(path), written_whole(path, ANY) as part:
-        part.write_text("".join(line + "\n" for line in kept))
+        part.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
 
 @contextmanager

@@ -477,6 +477,14 @@ def test_the_outcome_tells_only_of_longer_runs_and_how_long_they_take_here(tmp_p
     assert len(said) == lines and expected in said[-1] and said[0].startswith(f"{steps:,} steps in 2.0 minutes")
 
 
+@pytest.mark.parametrize("changes", [{"data.name": "a2d", "data.root": "genuine"}, {"preset": "colab"}])
+def test_the_outcome_expects_nothing_of_what_was_not_measured(tmp_path, changes):
+    record = {"step": 100, "seconds": 120, "val_mean_iou": 0.5}
+    (tmp_path / "history.jsonl").write_text(json.dumps(record) + "\n", encoding="utf-8")
+    said = outcome(small(tmp_path, **changes))
+    assert "not measured" in said and not any(iou in said for iou in MEASURED.values())
+
+
 def test_expectations_are_those_of_the_recipe_page():
     page = (Path(__file__).parents[2] / "docs" / "recipe.md").read_text(encoding="utf-8")
     fixed = page.partition("`--train.steps 1850`")[2].partition("0, `--model.lmdf off`")[0]

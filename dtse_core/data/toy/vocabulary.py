@@ -31,9 +31,9 @@ def toy_vocabulary() -> list[str]:
 def write_vocabulary(folder: Path = FOLDER) -> None:
     """Writes the files from which transformers makes a BERT tokenizer."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.txt").write_text("\n".join(toy_vocabulary()) + "\n")
+    (folder / "vocab.txt").write_text("\n".join(toy_vocabulary()) + "\n", encoding="utf-8")
     config = {"tokenizer_class": "BertTokenizer", "do_lower_case": True, "model_max_length": 512}
-    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
+    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

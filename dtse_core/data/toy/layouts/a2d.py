@@ -95,7 +95,7 @@ def write_tables(part: Path, todo: list[Clip], _, traps: Sequence[str]) -> dict[
     write_csv(part / "Release" / "videoset.csv", videos)
     write_csv(_annotations(part).parent / "a2d_annotation.txt", rows)
     missed = "missed_clip\n" if "missed_video" in traps else ""
-    (_annotations(part).parent / "a2d_missed_videos.txt").write_text(missed)
+    (_annotations(part).parent / "a2d_missed_videos.txt").write_text(missed, encoding="utf-8")
     return sentences
 
 

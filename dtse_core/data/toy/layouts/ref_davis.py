@@ -52,7 +52,7 @@ def write_tables(part: Path, todo: list[Clip], _, traps: Sequence[str]) -> dict[
     texts.mkdir()
     for split in ("train", "val"):
         names = [clip.name for clip in todo if (clip.world.split == "train") == (split == "train")]
-        (lists / f"{split}.txt").write_text("".join(f"{name}\n" for name in names))
+        (lists / f"{split}.txt").write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
     sentences, lines = {}, [[] for _ in SETS]
     mistyped = {right: wrong for wrong, right in REPAIRS.items()} if "typo_names" in traps else {}
     for clip in todo:
@@ -78,7 +78,7 @@ def write_tables(part: Path, todo: list[Clip], _, traps: Sequence[str]) -> dict[
             }
             for clip in todo
         }
-        (part / "DAVIS" / "davis_semantics.json").write_text(json.dumps(kinds))
+        (part / "DAVIS" / "davis_semantics.json").write_text(json.dumps(kinds), encoding="utf-8")
     return sentences
 
 

@@ -67,5 +67,5 @@ def write_tables(part: Path, todo: list[Clip], facts: list[dict], traps: Sequenc
         write_expressions(part / "meta_expressions" / "test", {name: bare[name] for name in splits["test"]})
     if "no_meta" not in traps:
         objects = {clip.name: own for clip, own in zip(todo, facts, strict=True)}
-        (part / "train" / "meta.json").write_text(json.dumps({"videos": objects}))
+        (part / "train" / "meta.json").write_text(json.dumps({"videos": objects}), encoding="utf-8")
     return sentences

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ....shared.files import ANY, write_index_mask, written_whole
+from ....shared.files import ANY, read_json, write_index_mask, written_whole
 from ....shared.processes import processes
 from ..world import SPLITS, Scene, ToyWorld, render
 
@@ -148,7 +148,7 @@ def _is_written(root: Path, settings: dict) -> bool:
         return False
     toy = root / "toy_world.json"
     try:
-        found = json.loads(toy.read_text())["settings"]
+        found = read_json(toy)["settings"]
     except (OSError, ValueError, KeyError, TypeError):
         found = None
     if found == settings:
