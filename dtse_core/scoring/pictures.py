@@ -11,7 +11,7 @@ from ..data.clip import ReferringClip
 from ..metrics import region_similarity
 from ..shared.console import bars_hidden
 from ..shared.files import OURS, read_images, written_whole
-from ..video.film import film_strip
+from ..video.film import film_strip, use_style
 from .mask_reader import MaskReader
 from .records import Sample, VideoScore
 
@@ -28,6 +28,8 @@ def draw_cases(folder: str | Path, records: Sequence, dataset, masks: MaskReader
     `records` are in the data set's order. A video is drawn at its typical frame, and ranks by J&F.
     """
     import matplotlib.pyplot as plt
+
+    use_style()
 
     scores = [r for r in records if isinstance(r, Sample | VideoScore)]
     order = np.argsort([_value(s) for s in scores], kind="stable")

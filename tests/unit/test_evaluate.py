@@ -666,6 +666,8 @@ def test_a_page_and_pictures_of_the_worst_and_best_cases(monkeypatch, tmp_path, 
         assert [path.name.split("_v_")[0] for path in drawn] == ["best_01", "best_02", "worst_01", "worst_02"]
         with Image.open(drawn[0]) as image:
             assert len(image.convert("RGB").getcolors(2**20)) > 50
+            edge = image.convert("RGB").getpixel((4, 2 * image.height // 3))
+            assert edge != (255, 255, 255), "frames fill the page from its edge, as in the lessons"
         assert "| all" in (tmp_path / "pages" / f"{name}.md").read_text()
 
 
