@@ -27,8 +27,8 @@ from dtse_core.lmdf import dynamic_filter_reference
 from dtse_core.metrics import region_similarity
 from dtse_core.notebook import explore, inside, views
 from dtse_core.notebook.inside import Inside, Lens, change, failure, swap_word
-from dtse_core.video.film import use_style
 
+pytestmark = pytest.mark.usefixtures("style")
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
 
@@ -36,14 +36,6 @@ CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 def lens():
     world = ToyWorld("val", window=3, offset=6)
     return Lens(ReferringVideoPredictor.from_pretrained("tiny", "cpu"), [world[k] for k in (0, 3, 4)])
-
-
-@pytest.fixture(autouse=True)
-def style():
-    with plt.rc_context():
-        use_style()
-        yield
-    plt.close("all")
 
 
 def prepared(lens, k):

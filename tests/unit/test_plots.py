@@ -17,16 +17,10 @@ from dtse_core.data.clip import ReferringClip
 from dtse_core.metrics import dilate
 from dtse_core.notebook import plots as viz
 from dtse_core.scoring.pictures import show_prediction
-from dtse_core.video.film import film_strip, use_style
+from dtse_core.video.film import film_strip
 from dtse_core.video.overlay import GUIDANCE, LANGUAGE, MASK, MASK_COLORS, TIME, VISION, _wrap, overlay, save_gif
 
-
-@pytest.fixture(autouse=True)
-def style():
-    with plt.rc_context():
-        use_style()
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("style")
 
 
 def make_clip(T=3, H=24, W=36, seed=0):
