@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 
 from ..shared.files import OURS, require_ours, written_whole
-from .files import FILM, write_video
 from .overlay import legend, overlay_all, save_gif
 from .prediction import Step, save_mask
+from .writing import FILM, write_video
 
 GIF_BYTES = 1_500_000  # most that a small GIF takes
 TABLE = "confidence.csv"

@@ -1,4 +1,4 @@
-"""Reading and writing videos: decord first, PyAV where decord cannot, folders of frames always.
+"""Reading videos: decord first, PyAV where decord cannot, folders of frames always.
 
 Frames are uint8 RGB (H, W, 3), numbered from 0 as they are shown, at the native rate and in upright orientation.
 decord and PyAV give the same ones; decord is left out where it would not: it ignores edit lists, miscounts videos
@@ -10,18 +10,15 @@ import importlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..shared.files import OURS, read_rgb, written_whole
+from ..shared.files import read_rgb
 
 IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}  # what counts as a frame in a folder
-CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}  # what `write_video` writes
-VIDEO, FILM = f"video {OURS}", f"film {OURS}"  # marks of a video, and of one (or a GIF) with masks drawn on it
 FOLDER_FPS = 25.0  # assumed where frames come without a rate
 EXAMPLE = Path(__file__).with_name("example.mp4")  # twins 1103 of the toy world 0, 96 x 144: what "example" stands for
 
@@ -109,47 +106,6 @@ def iterate_frames(video: str | Path | np.ndarray | Iterable[np.ndarray]) -> Ite
     return (_unpadded(reader[i].asnumpy()) for i in range(len(reader)))
 
 
-def write_video(
-    path: str | Path, frames: Iterable[np.ndarray], fps: float, quality: int = 12, mark: str = VIDEO
-) -> Path:
-    """Writes (H, W, 3) uint8 RGB frames as H.264 (yuv420p), one at a time; `path` appears when it is complete.
-
-    The format stores even sizes only: an odd one is padded by repeating its last row or column. `quality` is
-    x264's CRF, 0 to 51, smaller is better. The same frames give the same bytes: one thread, no time stamps, and no
-    look-ahead, which reads uninitialized memory. `mark` is the file's comment, by which it is known as
-    ours; without one, any video of that name is replaced.
-    """
-    path = Path(path)
-    if path.suffix.lower() not in CONTAINERS:
-        raise ValueError(f"{path}: cannot write {path.suffix or 'this'} videos; end the name in .mp4, .mov or .mkv")
-    av = _module("av", path)
-    kind = CONTAINERS[path.suffix.lower()]
-    with written_whole(path, mark) as part, av.open(str(part), "w", format=kind) as container:
-        container.metadata.update({"comment": mark} if mark else {})
-        stream = None
-        for k, frame in enumerate(frames):
-            frame = np.asarray(frame)
-            if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
-                raise ValueError(f"frame {k} is {frame.dtype} {frame.shape}; expected uint8 (height, width, 3)")
-            if stream is None:
-                shape = frame.shape
-                stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(65535))
-                stream.height, stream.width = shape[0] + shape[0] % 2, shape[1] + shape[1] % 2
-                stream.pix_fmt = "yuv420p"
-                stream.options = {"crf": str(quality), "preset": "veryfast", "rc-lookahead": "0"}
-                stream.codec_context.thread_count = 1
-                stream.codec_context.colorspace = 5  # BT.601: what the conversion from RGB uses
-            if frame.shape != shape:
-                raise ValueError(f"frame {k} has shape {frame.shape}, the frames before it {shape}")
-            padded = np.pad(frame, [(0, shape[0] % 2), (0, shape[1] % 2), (0, 0)], mode="edge")
-            image = av.VideoFrame.from_ndarray(padded, format="rgb24")
-            container.mux(stream.encode(image.reformat(format="yuv420p", interpolation="AREA")))
-        if stream is None:
-            raise ValueError(f"{path}: no frames to write")
-        container.mux(stream.encode())
-    return path
-
-
 def frame_files(folder: str | Path) -> list[Path]:
     """The image files of a folder in the order of their numbers, dot-files left out."""
     files = [f for f in Path(folder).iterdir() if f.suffix.lower() in IMAGES and not f.name.startswith(".")]
@@ -177,7 +133,7 @@ def _scan(path: Path, modified: int, size: int) -> VideoInfo:
         reader = _open_decord(path)
         height, width = reader[0].shape[:2]
         return VideoInfo(len(reader), float(reader.get_avg_fps()), height, width, decord=True)
-    av = _module("av", path)
+    av = library("av", path)
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
@@ -206,7 +162,7 @@ def _scan(path: Path, modified: int, size: int) -> VideoInfo:
 
 def _decode(path: Path, wanted: set[int] | None = None) -> Iterator[np.ndarray]:
     """Decodes with PyAV from the start, and converts the wanted frames alone: seeking is not exact everywhere."""
-    av, count = _module("av", path), 0
+    av, count = library("av", path), 0
     try:
         with av.open(str(path)) as container:
             for count, frame in enumerate(container.decode(video=0)):  # noqa: B007 - the error names it
@@ -239,7 +195,7 @@ def _unpadded(frame: np.ndarray) -> np.ndarray:
 
 
 def _open_decord(path: Path) -> Any:
-    decord = _module("decord", path)
+    decord = library("decord", path)
     decord.logging.set_level(decord.logging.QUIET)
     try:
         return decord.VideoReader(str(path), num_threads=1)
@@ -247,7 +203,7 @@ def _open_decord(path: Path) -> Any:
         raise _damaged(path, 0) from error
 
 
-def _module(name: str, path: Path) -> Any:
+def library(name: str, path: Path) -> Any:
     """Imports a decoder where it is needed; torch first, since decord before torch can hang."""
     try:
         if name == "decord":

@@ -12,7 +12,7 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from ..metrics import dilate
 from ..shared.files import written_whole
-from .files import FILM
+from .writing import FILM
 
 VISION, LANGUAGE, GUIDANCE, TIME = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
 MASK = "#D55E00"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..shared.files import OURS, require_ours, written_whole
-from .files import FILM, iterate_frames, write_video
+from .files import iterate_frames
 
 MASKS = f"masks {OURS}"  # the mark of their folder
 
@@ -40,7 +40,8 @@ class Segmentation:
 
         Raises `FileExistsError` for a file that is not ours, `ValueError` for the video itself.
         """
-        from .overlay import overlay, save_gif  # masks alone need nothing that draws
+        from .overlay import overlay, save_gif  # masks alone need nothing that draws or writes films
+        from .writing import FILM, write_video
 
         require_ours(path, FILM, inputs=[self.video])
         frames = (overlay(f, m) for f, m in zip(iterate_frames(self.video), self.masks, strict=True))

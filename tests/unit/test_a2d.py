@@ -22,7 +22,7 @@ from dtse_core.data.sentences import clean_expression
 from dtse_core.data.toy.layouts.a2d import TRAPS, write_annotation
 from dtse_core.data.toy.layouts.write import write_toy
 from dtse_core.data.toy.world import render
-from dtse_core.video.files import write_video
+from dtse_core.video.writing import write_video
 
 h5py = pytest.importorskip("h5py")
 H, W, LENGTH = 32, 48, 20

@@ -12,9 +12,10 @@ from PIL import Image
 
 from dtse_core.shared.files import MANIFEST
 from dtse_core.video.export import GIF_BYTES, Preview, read_confidence, write_prediction
-from dtse_core.video.files import read_frames, video_info, write_video
+from dtse_core.video.files import read_frames, video_info
 from dtse_core.video.overlay import MASK_COLORS, legend, overlay, overlay_all
 from dtse_core.video.prediction import Step
+from dtse_core.video.writing import write_video
 
 
 def make_steps(count, size=(20, 30), sentences=2, seed=0):

@@ -12,8 +12,9 @@ from dtse_core.config import DataConfig
 from dtse_core.data.build import build_dataset
 from dtse_core.shared.files import read_images
 from dtse_core.video import frame_cache
-from dtse_core.video.files import read_frames, write_video
+from dtse_core.video.files import read_frames
 from dtse_core.video.frame_cache import image_frames, video_frames
+from dtse_core.video.writing import write_video
 
 
 @pytest.fixture

@@ -20,9 +20,10 @@ from dtse_core.shared.files import OURS, remove_ours, require_ours, write_json, 
 from dtse_core.shared.versions import RESULT_KEYS, versions
 from dtse_core.training.run_folder import WEIGHTS, require_run, same_settings, save_weights
 from dtse_core.video.export import PREDICTION, require_place, write_prediction
-from dtse_core.video.files import FILM, read_frames, write_video
+from dtse_core.video.files import read_frames
 from dtse_core.video.overlay import save_gif
 from dtse_core.video.prediction import MASKS, Segmentation
+from dtse_core.video.writing import FILM, write_video
 from tests.unit.test_export import make_steps
 from tests.unit.test_runner import good  # noqa: F401 - a fixture
 

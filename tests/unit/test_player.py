@@ -12,7 +12,8 @@ from dtse_core.data.sentences import load_tokenizer
 from dtse_core.notebook import player
 from dtse_core.notebook.player import ask, keep, play, save_button, uploads
 from dtse_core.video.export import write_prediction
-from dtse_core.video.files import video_length, write_video
+from dtse_core.video.files import video_length
+from dtse_core.video.writing import write_video
 from tests.unit.test_export import make_steps
 
 

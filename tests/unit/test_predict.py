@@ -18,7 +18,8 @@ from dtse_core.decoder import resize_logits
 from dtse_core.predict import check_frame
 from dtse_core.shared.console import usable_device
 from dtse_core.video.export import write_prediction
-from dtse_core.video.files import read_frames, video_length, write_video
+from dtse_core.video.files import read_frames, video_length
+from dtse_core.video.writing import write_video
 
 SENTENCES = ["the red dog on the left", "ball"]
 

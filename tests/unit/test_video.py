@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader
 
 from dtse_core.data.toy.world import ToyWorld, render
 from dtse_core.video import files as video
-from dtse_core.video.files import iterate_frames, read_frames, video_fps, video_info, video_length, write_video
+from dtse_core.video.files import iterate_frames, read_frames, video_fps, video_info, video_length
+from dtse_core.video.writing import write_video
 
 av = pytest.importorskip("av")
 HAS_DECORD = importlib.util.find_spec("decord") is not None

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ....shared.files import ANY
-from ....video.files import write_video
+from ....video.writing import write_video
 from ...a2d import ACTIONS, ACTORS
 from ..scene import CENTER
 from ..world import Scene
