@@ -34,7 +34,9 @@ def grid() -> list[dict]:
         cells[0].metadata["tags"] = ["parameters"]
         kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
         nbformat.write(new_notebook(cells=cells, metadata=kernel), home / "trivial.ipynb")
-        (home / "grid.json").write_text(json.dumps({"notebook": "trivial.ipynb", "seeds": list(range(RUNS))}))
+        (home / "grid.json").write_text(
+            json.dumps({"notebook": "trivial.ipynb", "seeds": list(range(RUNS))}), encoding="utf-8"
+        )
         one, two = (functools.partial(command, home, workers) for workers in (1, 2))
         about = {"runs": RUNS, "notebook": "setup() alone"}
         speed = measured("grid", "<= 0.6", {"two workers": two, "one worker": one}, wall, "seconds", **about)
@@ -55,7 +57,9 @@ def command(home: Path, workers: int) -> None:
     """A whole grid as a user starts it, in a new folder."""
     with tempfile.TemporaryDirectory(dir=home) as out:
         command = [sys.executable, "-m", "dtse_core.experiments", "run", str(home / "grid.json")]
-        done = subprocess.run([*command, "--out", out, "--workers", str(workers)], capture_output=True, text=True)
+        done = subprocess.run(
+            [*command, "--out", out, "--workers", str(workers)], capture_output=True, encoding="utf-8"
+        )
         assert done.returncode == 0, done.stdout + done.stderr
 
 

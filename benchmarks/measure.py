@@ -69,15 +69,15 @@ def peak_bytes(run: Callable[[], object]) -> int:
 def peak_resident_bytes(run: Callable[[], object]) -> int:
     """The most memory that the process holds while `run` runs, as Linux counts it."""
     gc.collect()
-    with open("/proc/self/clear_refs", "w") as file:
+    with open("/proc/self/clear_refs", "w", encoding="utf-8") as file:
         file.write("5")  # the peak starts again from here
     run()
-    with open("/proc/self/status") as file:
+    with open("/proc/self/status", encoding="utf-8") as file:
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
 
 
 def machine() -> dict:
     """What the numbers were measured on, and how busy it was."""
-    with open("/proc/cpuinfo") as file:
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
         model = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), platform.machine())
     return {"processor": model, "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1)}

@@ -99,7 +99,9 @@ def build(env: Path, listed: dict[str, str], torch: str) -> None:
         wanted = {n: versions[n] for n in names - {"torch"} if n not in have or have[n].version != versions[n]}
         if not wanted:
             break
-        done = subprocess.run([*install, *(f"{n}=={v}" for n, v in wanted.items())], stderr=subprocess.PIPE, text=True)
+        done = subprocess.run(
+            [*install, *(f"{n}=={v}" for n, v in wanted.items())], stderr=subprocess.PIPE, encoding="utf-8"
+        )
         if done.returncode:
             unfit = re.search(r"No matching distribution found for ([A-Za-z0-9._-]+)==", done.stderr)
             if not unfit:
@@ -129,7 +131,7 @@ def lock_torch() -> str:
 def files(folder: str) -> list[str]:
     """The repository's files in a folder, committed or not, seen from its root."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", folder]
-    names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    names = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=True).stdout.split("\0")
     return [name for name in names if (ROOT / name).is_file()]
 
 
@@ -138,7 +140,7 @@ def copy_of_the_package(folder: Path, commits: set[str]) -> None:
 
     def git(*arguments: str, cwd: Path = folder) -> str:
         who = ["-c", "user.name=dtse", "-c", "user.email=dtse@localhost"]
-        done = subprocess.run(["git", *who, *arguments], cwd=cwd, capture_output=True, text=True, check=True)
+        done = subprocess.run(["git", *who, *arguments], cwd=cwd, capture_output=True, encoding="utf-8", check=True)
         return done.stdout
 
     git("init", "--quiet", str(folder), cwd=ROOT)
@@ -198,7 +200,7 @@ def run_alone(path: Path, env: Path, home: Path, out: Path, published: bool) -> 
     told.unlink(missing_ok=True)
     command = [sys.executable, "-m", "dtse_core.experiments.runner", top / "content" / path.name, "--out", out]
     environment = os.environ | {"JUPYTER_PATH": str(top / "jupyter"), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8")
     if not told.is_file():
         return {"ok": False, "error": f"{path.name}: {done.stderr.strip()}"}
     result = json.loads(told.read_text(encoding="utf-8"))

@@ -37,7 +37,7 @@ def repository() -> str:
 def commit() -> str:
     """The newest commit that changed the package; "" outside a checkout."""
     command = ["git", "log", "-1", "--format=%H", "--", *PACKAGE]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8").stdout.strip()
 
 
 def installation(address: str, commit: str) -> str:

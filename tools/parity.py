@@ -143,7 +143,7 @@ def _narrow(text: str) -> str:
             lines[row - 1 : row] = [indent + token.string, line[:column].rstrip()]
     command = [ruff, "format", "--isolated", "--line-length", "80", "-"]
     command += ["--config", "format.skip-magic-trailing-comma=true"]
-    done = subprocess.run(command, input="\n".join(lines), capture_output=True, text=True, check=True)
+    done = subprocess.run(command, input="\n".join(lines), capture_output=True, encoding="utf-8", check=True)
     return done.stdout.strip()
 
 

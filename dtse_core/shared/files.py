@@ -311,7 +311,7 @@ def _locked(file: Path) -> Iterator[bool]:
     except ImportError:  # Windows
         yield False
         return
-    with open(file, "a") as held:
+    with open(file, "ab") as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             free = True

@@ -39,7 +39,7 @@ def commit(folder: Path) -> str:
 
 def _git(folder: Path, *arguments: str) -> str:
     try:
-        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True)
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, encoding="utf-8")
     except OSError:  # no git on this machine
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

@@ -67,7 +67,7 @@ class Page(HTMLParser):
 def pages() -> dict[str, Page]:
     """All pages by their path, but for the first, which only leads to the front page."""
     files = (file for file in sorted(SITE.rglob("*.html")) if file != SITE / "index.html")
-    return {str(file.relative_to(SITE)): Page(file.read_text()) for file in files}
+    return {str(file.relative_to(SITE)): Page(file.read_text(encoding="utf-8")) for file in files}
 
 
 def foreign(address: str) -> bool:
@@ -84,12 +84,12 @@ def test_every_notebook_module_figure_and_choice_has_its_place(pages):
     for file in (f for f in (ROOT / "dtse_core").rglob("*.py") if f.stem != "__main__"):  # commands have no API
         module = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         page = pages[f"docs/api/{module}.html"]
-        for node in ast.parse(file.read_text()).body:
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
                 assert f"{module}.{node.name}" in page.ids
     shown = {Path(source).name for source in pages["docs/figures.html"].all("img", "src")}
     assert {file.name for file in (ROOT / "figures").glob("*.svg")} <= shown
-    choices = re.findall(r"(?m)^\| (D-\d+) \|", (ROOT / "README.md").read_text())
+    choices = re.findall(r"(?m)^\| (D-\d+) \|", (ROOT / "README.md").read_text(encoding="utf-8"))
     assert len(choices) > 15
     assert pages["docs/register.html"].rows == choices
     assert "../_images/follow.gif" in pages[FRONT].all("img", "src")
@@ -109,7 +109,7 @@ def test_nothing_is_loaded_from_another_host(pages):
         loaded = [address for tag, key in LOADED for address in page.all(tag, key)]
         assert not [address for address in loaded if foreign(address)], name
     for file in [*SITE.rglob("*.css"), *SITE.rglob("*.svg"), *SITE.rglob("*.html")]:
-        assert not re.search(r"(@import|url\()[\s\"']*(https?:)?//", file.read_text()), file
+        assert not re.search(r"(@import|url\()[\s\"']*(https?:)?//", file.read_text(encoding="utf-8")), file
 
 
 def test_internal_links_resolve(pages):

@@ -29,7 +29,7 @@ def lab(tmp_path_factory):
     for name, values in SETTINGS.items():
         file = home / f"settings/@jupyterlab/{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(values))
+        file.write_text(json.dumps(values), encoding="utf-8")
     places = {"CONFIG_DIR": "config", "DATA_DIR": "data", "RUNTIME_DIR": "runtime"}
     environment = {k: v for k, v in os.environ.items() if k != "DTSE_HEADLESS" and not k.startswith("JUPYTER")}
     environment |= {f"JUPYTER_{key}": str(home / place) for key, place in places.items()}
@@ -44,7 +44,7 @@ def lab(tmp_path_factory):
         port = free.getsockname()[1]
     options = ["--no-browser", "--allow-root", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
     options += ["--IdentityProvider.token=", f"--ServerApp.root_dir={home / 'work'}", "--LabApp.news_url=None"]
-    with open(home / "log", "w") as log:
+    with open(home / "log", "w", encoding="utf-8") as log:
         command = [sys.executable, "-m", "jupyterlab", *options]
         server = subprocess.Popen(command, env=environment, cwd=home, stdout=log, stderr=subprocess.STDOUT)
     try:
@@ -56,13 +56,13 @@ def lab(tmp_path_factory):
 
 def wait_for(address: str, server: subprocess.Popen, log: Path) -> str:
     for _ in range(600):
-        assert server.poll() is None, log.read_text()
+        assert server.poll() is None, log.read_text(encoding="utf-8")
         try:
             urllib.request.urlopen(f"{address}/api/status", timeout=10).close()
             return address
         except OSError:
             time.sleep(0.2)
-    raise AssertionError(f"JupyterLab does not answer: {log.read_text()}")
+    raise AssertionError(f"JupyterLab does not answer: {log.read_text(encoding='utf-8')}")
 
 
 def run_all(browser, lab, name: str):
@@ -141,5 +141,5 @@ def test_the_save_button_of_notebook_12_writes_files(lab, browser, pictures):
 
 def sources(lab, name: str) -> list[str]:
     """The text of each code cell."""
-    cells = json.loads((lab[1] / f"notebooks/{name}.ipynb").read_text())["cells"]
+    cells = json.loads((lab[1] / f"notebooks/{name}.ipynb").read_text(encoding="utf-8"))["cells"]
     return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]

@@ -56,7 +56,7 @@ def put_into_cache(cache: Path, name: str, *parts) -> None:
     for part in parts:
         part.save_pretrained(home / "snapshots" / ("0" * 40))
     (home / "refs").mkdir()
-    (home / "refs" / "main").write_text("0" * 40)
+    (home / "refs" / "main").write_text("0" * 40, encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -69,7 +69,10 @@ def test_the_colab_profile_trains_pretrained_streams_on_an_a2d_root(tmp_path, to
     put_into_cache(tmp_path / "cache", "bert-base-uncased", bert, load_tokenizer("tiny-bert"))
     more = {"HF_HOME": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1", "DTSE_HEADLESS": "1", "MPLBACKEND": "agg"}
     done = subprocess.run(
-        [sys.executable, "-c", RUN, NOTEBOOK, toy_a2d_root], capture_output=True, text=True, env=os.environ | more
+        [sys.executable, "-c", RUN, NOTEBOOK, toy_a2d_root],
+        capture_output=True,
+        encoding="utf-8",
+        env=os.environ | more,
     )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])

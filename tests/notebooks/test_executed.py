@@ -37,5 +37,7 @@ def test_a_copy_is_compared_as_a_run_is(tmp_path, copy, mode, found):
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "tests.executed", mode]
     command += ["--nbval-current-env", "--nbval-sanitize-with", "tests/sanitize.cfg"]
     environment = os.environ | {"EXECUTED": str(tmp_path / "executed")}
-    done = subprocess.run([*command, tmp_path / "notebooks"], cwd=ROOT, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, tmp_path / "notebooks"], cwd=ROOT, env=environment, capture_output=True, encoding="utf-8"
+    )
     assert found in done.stdout.splitlines()[-1], done.stdout

@@ -174,7 +174,9 @@ WRONG = {
 
 def checker(name: str):
     [home] = [
-        p for p in (ROOT / "dtse_core/notebook/exercises").glob("*.py") if f"check_exercise_{name}" in p.read_text()
+        p
+        for p in (ROOT / "dtse_core/notebook/exercises").glob("*.py")
+        if f"check_exercise_{name}" in p.read_text(encoding="utf-8")
     ]
     return getattr(importlib.import_module(f"dtse_core.notebook.exercises.{home.stem}"), f"check_exercise_{name}")
 

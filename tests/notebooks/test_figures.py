@@ -45,7 +45,7 @@ def test_each_component_of_01_to_07_has_a_diagram():
 def test_the_stored_diagram_is_the_one_that_the_script_draws(name, tmp_path):
     module, stem = DRAWN[name]
     picture = module.draw(name, tmp_path)
-    drawn, stored = ((folder / f"{name}.svg").read_text() for folder in (tmp_path, ROOT / "figures"))
+    drawn, stored = ((folder / f"{name}.svg").read_text(encoding="utf-8") for folder in (tmp_path, ROOT / "figures"))
     words = re.findall(r">([^<>\n]+)</(?:text|tspan)>", drawn)
     assert len(words) > 8 and re.findall(r">([^<>\n]+)</(?:text|tspan)>", stored) == words
     assert not re.search(r"<path[^>]*fill: #ffffff", drawn), "the ground must be transparent"

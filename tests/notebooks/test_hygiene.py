@@ -49,7 +49,7 @@ def test_the_first_cell_changes_nothing_that_is_installed(path):
 
 
 def git(*arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -337,14 +337,14 @@ def test_a_changed_head_is_found_and_mended(tmp_path):
 def test_the_front_page_counts_the_claims_of_the_executed_notebooks(tmp_path):
     folder, front = tmp_path / "notebooks", tmp_path / "README.md"
     folder.mkdir()
-    front.write_text(f"before\n{heads.PATH[0]}\nold\n{heads.PATH[1]}\nafter\n")
+    front.write_text(f"before\n{heads.PATH[0]}\nold\n{heads.PATH[1]}\nafter\n", encoding="utf-8")
     for name, count in (("03_two_streams", 4), ("04_vlmg", 9)):
         last = nbformat.v4.new_code_cell("claims_checked()")
         last.outputs = [nbformat.v4.new_output("stream", text=f"This notebook checked {count} claims.\n")]
         nbformat.write(nbformat.v4.new_notebook(cells=[last]), folder / f"{name}.ipynb")
     assert "../README.md" in heads.refresh(folder, write=False)
     heads.refresh(folder, write=True)
-    text = front.read_text()
+    text = front.read_text(encoding="utf-8")
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
     assert "(notebooks/04_vlmg.ipynb)" in text and "| 9 | [open](" in text and "**13**" in text
     assert heads.refresh(folder, write=False) == []
@@ -375,11 +375,11 @@ def nbval(folder: Path, mode: str, cells: list[tuple]) -> list[bool]:
         outputs = [new_output("stream", name="stdout", text=text)] if text else []
         notebook.cells.append(new_code_cell(source, execution_count=count, outputs=outputs))
     nbformat.write(notebook, folder / "04_x.ipynb")
-    (folder / "conftest.py").write_text((ROOT / "notebooks/conftest.py").read_text())
+    (folder / "conftest.py").write_text((ROOT / "notebooks/conftest.py").read_text(encoding="utf-8"), encoding="utf-8")
     options = [mode, "--nbval-current-env", "--nbval-sanitize-with", str(ROOT / "tests/sanitize.cfg")]
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-v", *options, "04_x.ipynb"]
     environment = {k: v for k, v in os.environ.items() if k not in ("DTSE_HEADLESS", "OMP_NUM_THREADS")}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, encoding="utf-8")
     found = re.findall(r"::Cell (\d+) (PASSED|FAILED)", done.stdout, re.MULTILINE)
     assert [int(k) for k, _ in found] == list(range(len(cells))), done.stdout
     assert done.returncode == int("FAILED" in dict(found).values())

@@ -54,7 +54,7 @@ def place(tmp_path):
     """Makes a package and a notebook of `define:` cells, and gives both folders."""
     (tmp_path / "package").mkdir()
     (tmp_path / "notebooks").mkdir()
-    (tmp_path / "package/shapes.py").write_text(PACKAGE)
+    (tmp_path / "package/shapes.py").write_text(PACKAGE, encoding="utf-8")
 
     def make(*cells: tuple[str, str], name: str = "04_x"):
         made = [new_code_cell(source, metadata={"tags": [f"define:{tag}"]}) for tag, source in cells]
@@ -102,7 +102,7 @@ SECOND = 'class Box(Box):\n    """More of it."""\n\n' + BOX.partition("\n")[2]
 def test_a_long_class_goes_on_in_a_second_cell_and_the_fixer_mends_the_cell_that_differs(place):
     folders = place(("Box", FIRST), ("Box", SECOND))
     (folders[1] / "shapes.py").write_text(
-        PACKAGE.partition("class Box")[0] + LONG + "\n\n    def new(self):\n        pass\n"
+        PACKAGE.partition("class Box")[0] + LONG + "\n\n    def new(self):\n        pass\n", encoding="utf-8"
     )
     assert "differs from" in parity.compare(*folders)[0]
     assert "rewritten" in parity.compare(*folders, write=True)[0]
@@ -125,7 +125,7 @@ def test_a_long_class_goes_on_in_a_second_cell_and_the_fixer_mends_the_cell_that
 )
 def test_a_class_in_two_cells_must_go_on_with_itself(place, second, words):
     folders = place(("Box", FIRST), ("Box", second))
-    (folders[1] / "shapes.py").write_text(LONG + "\n")
+    (folders[1] / "shapes.py").write_text(LONG + "\n", encoding="utf-8")
     assert words in parity.compare(*folders)[0]
 
 
@@ -140,7 +140,7 @@ def test_the_fixer_leaves_equal_cells_alone_and_copies_decorators_and_comments(p
 def test_the_fixer_keeps_to_80_columns(place):
     folders = place(("long", "def long(): pass"))
     arguments = ", ".join(f"argument_{k}" for k in range(8))
-    (folders[1] / "long.py").write_text(f"def long({arguments}):\n    return {arguments}\n")
+    (folders[1] / "long.py").write_text(f"def long({arguments}):\n    return {arguments}\n", encoding="utf-8")
     parity.compare(*folders, write=True)
     source = nbformat.read(folders[0] / "04_x.ipynb", as_version=4).cells[0].source
     assert max(map(len, source.splitlines())) <= 80
@@ -151,7 +151,7 @@ def test_the_fixer_puts_a_comment_that_does_not_fit_above_its_line(place):
     folders = place(("long", "def long(): pass"))
     line = "    value = first_argument * second_argument + third_argument"
     head, tail = "def long(first_argument, second_argument, third_argument):", "    return value"
-    (folders[1] / "long.py").write_text(f"{head}\n{line}  # (B, C, H, W), what it is\n{tail}\n")
+    (folders[1] / "long.py").write_text(f"{head}\n{line}  # (B, C, H, W), what it is\n{tail}\n", encoding="utf-8")
     parity.compare(*folders, write=True)
     source = nbformat.read(folders[0] / "04_x.ipynb", as_version=4).cells[0].source
     assert source.splitlines()[1:3] == ["    # (B, C, H, W), what it is", line]
@@ -162,10 +162,10 @@ def test_a_name_is_defined_once_over_all_notebooks_and_once_in_the_package(place
     place(("Box", BOX), name="03_y")
     folders = place(("Box", BOX))
     assert parity.compare(*folders) == ["04_x.ipynb, cell 0: define:Box: defined in 03_y.ipynb already"]
-    (folders[1] / "twin.py").write_text(PACKAGE)
+    (folders[1] / "twin.py").write_text(PACKAGE, encoding="utf-8")
     assert "found: shapes.py, twin.py" in parity.compare(*folders)[0]
 
 
 def test_the_command_says_that_all_is_well():
-    done = subprocess.run([sys.executable, ROOT / "tools/parity.py"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, ROOT / "tools/parity.py"], capture_output=True, encoding="utf-8")
     assert (done.returncode, done.stdout) == (0, "every definition equals the package's\n")

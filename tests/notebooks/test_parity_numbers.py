@@ -180,7 +180,9 @@ def test_a_changed_operator_on_either_side_fails_as_text_and_as_numbers(name, si
         numbers = run(name, *notebook_texts(name, old, new))
     else:
         file = package / source.file.name
-        file.write_text(file.read_text().replace(source.text, source.text.replace(old, new)))
+        file.write_text(
+            file.read_text(encoding="utf-8").replace(source.text, source.text.replace(old, new)), encoding="utf-8"
+        )
         whole = {n: PACKAGE[n][0].text for n in CELLS if CELLS[n][0] == path}
         numbers = run(name, *(whole | {name: source.text.replace(old, new)}).values())
     nbformat.write(notebook, folder / path.name)

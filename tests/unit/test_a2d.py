@@ -66,7 +66,7 @@ def pristine(tmp_path_factory):
     (tmp_path / "Release").mkdir()
     videos = {"-dashed": 0, "plain": 0, "NA": 1, "_under": 1, "mute": 1, "untold": 1}
     (tmp_path / "Release" / "videoset.csv").write_text(
-        "".join(f"{v},11,0:00,0:02,{H},{W},{LENGTH},3,{subset}\n" for v, subset in videos.items())
+        "".join(f"{v},11,0:00,0:02,{H},{W},{LENGTH},3,{subset}\n" for v, subset in videos.items()), encoding="utf-8"
     )
     for k, video in enumerate(videos):
         write_video(tmp_path / "Release" / "clips320H" / f"{video}.mp4", frames_of(k), 10, quality=1)
@@ -77,7 +77,7 @@ def pristine(tmp_path_factory):
     annotate(tmp_path, "NA", 9, {1: C})  # a single mask, of another instance than 0
     annotate(tmp_path, "_under", 10, {0: C})
     notes = tmp_path / NOTES
-    (notes / "a2d_missed_videos.txt").write_text("mute\n")
+    (notes / "a2d_missed_videos.txt").write_text("mute\n", encoding="utf-8")
     (notes / "a2d_annotation.txt").write_text(
         "video_id,instance_id,query\n"
         "-dashed,0,A  Dog\tRunning\n"
@@ -87,7 +87,8 @@ def pristine(tmp_path_factory):
         "NA,1,the bird\n"
         "_under,1 (copy),a thing\n"
         "_under,0,a thing\n"
-        "mute,0,never seen\n"
+        "mute,0,never seen\n",
+        encoding="utf-8",
     )
     return tmp_path
 
@@ -166,7 +167,10 @@ def test_the_data_set_survives_pickling_and_workers(pristine, method):
 
 def test_a_published_list_chooses_the_samples(root, tmp_path):
     path = tmp_path / "list.json"
-    path.write_text(json.dumps([["The  BIRD", "NA", 9, 1], ["a dog", "-dashed", 1, 0], ["a thing", "_under", 10, "0"]]))
+    path.write_text(
+        json.dumps([["The  BIRD", "NA", 9, 1], ["a dog", "-dashed", 1, 0], ["a thing", "_under", 10, "0"]]),
+        encoding="utf-8",
+    )
     dataset = A2DSentences(root, "test", frames=f"list={path}")
     assert keys(dataset) == [("NA", 9, 1, "the bird"), ("_under", 10, 0, "a thing")]  # the second is of train
     said = dataset.choices()
@@ -193,7 +197,7 @@ def test_a_published_list_chooses_the_samples(root, tmp_path):
     ],
 )
 def test_a_list_that_does_not_fit_is_named(root, tmp_path, entry, said):
-    (tmp_path / "list.json").write_text(json.dumps([entry]))
+    (tmp_path / "list.json").write_text(json.dumps([entry]), encoding="utf-8")
     with pytest.raises((ValueError, FileNotFoundError), match=said):
         A2DSentences(root, "test", frames=f"list={tmp_path / 'list.json'}")[0]
     with pytest.raises(
@@ -204,7 +208,10 @@ def test_a_list_that_does_not_fit_is_named(root, tmp_path, entry, said):
 
 def test_categories_are_what_the_actor_does(root):
     table = root / "Release" / "videoset.csv"
-    table.write_text(table.read_text().replace("NA,11,", "NA,78,").replace("_under,11,", "_under,80,"))
+    table.write_text(
+        table.read_text(encoding="utf-8").replace("NA,11,", "NA,78,").replace("_under,11,", "_under,80,"),
+        encoding="utf-8",
+    )
     dataset = A2DSentences(root, "test")
     assert dataset.category("NA") == "dog walking" and dataset.category("_under") == "80"
     assert A2DSentences(root, "train").category("plain") == "adult climbing"
@@ -215,10 +222,13 @@ def test_the_genuine_file_with_one_odd_row_gives_no_warning(root):
         warnings.simplefilter("error")
         A2DSentences(root, "train")[0]
     notes = root / NOTES / "a2d_annotation.txt"
-    notes.write_text(notes.read_text() + "plain,2 (copy),a ball\n")
+    notes.write_text(notes.read_text(encoding="utf-8") + "plain,2 (copy),a ball\n", encoding="utf-8")
     with pytest.warns(UserWarning, match=r"2 rows without an integer instance were skipped.*2 \(copy\)"):
         A2DSentences(root, "train")
-    notes.write_text("".join(line for line in notes.read_text().splitlines(True) if "copy" not in line))
+    notes.write_text(
+        "".join(line for line in notes.read_text(encoding="utf-8").splitlines(True) if "copy" not in line),
+        encoding="utf-8",
+    )
     with pytest.warns(UserWarning, match="0 rows without an integer instance"):
         A2DSentences(root, "train")
 
@@ -232,7 +242,7 @@ def test_of_a_doubled_instance_the_first_mask_is_taken(root):
 
 def test_a_repeated_row_is_taken_once(root):
     notes = root / NOTES / "a2d_annotation.txt"
-    notes.write_text(notes.read_text() + "plain,2,A ball\n")
+    notes.write_text(notes.read_text(encoding="utf-8") + "plain,2,A ball\n", encoding="utf-8")
     with pytest.warns(UserWarning, match="line 10: repeats"):
         assert len(A2DSentences(root, "train")) == 4
 
@@ -252,7 +262,7 @@ def test_extracted_frames_stand_in_for_a_video(root):
 
 def test_a_length_that_the_table_denies_is_said_once(root):
     table = root / "Release" / "videoset.csv"
-    table.write_text(table.read_text().replace(f",{LENGTH},3,0", ",21,3,0"))
+    table.write_text(table.read_text(encoding="utf-8").replace(f",{LENGTH},3,0", ",21,3,0"), encoding="utf-8")
     dataset = A2DSentences(root, "train")
     with pytest.warns(UserWarning, match=r"-dashed\.mp4 holds 20 frames, videoset\.csv says 21.*fresh copy"):
         dataset[0]
@@ -401,7 +411,9 @@ def test_other_files_beside_the_annotations_do_no_harm(root):
 def test_only_a_toy_root_has_finer_splits(root):
     with pytest.raises(ValueError, match="unknown split 'val'; .* has train, test, local-train, .*toy_world.json"):
         A2DSentences(root, "val")
-    (root / "toy_world.json").write_text('{"splits": {"val": ["NA"]}, "sentences": {"NA": [[1, "The  BIRD", "x", 0]]}}')
+    (root / "toy_world.json").write_text(
+        '{"splits": {"val": ["NA"]}, "sentences": {"NA": [[1, "The  BIRD", "x", 0]]}}', encoding="utf-8"
+    )
     dataset = A2DSentences(root, "val")
     assert keys(dataset) == keys_of_na
     first, second, third = dataset[0], dataset[1], dataset[2]
@@ -412,7 +424,7 @@ def test_only_a_toy_root_has_finer_splits(root):
         ("{", "damaged; write the toy world anew"),
         ('{"splits": {"val": ["gone"]}, "sentences": {}}', "lacks gone"),
     ):
-        (root / "toy_world.json").write_text(text)
+        (root / "toy_world.json").write_text(text, encoding="utf-8")
         with pytest.raises(ValueError, match=said):
             A2DSentences(root, "val")
 
@@ -434,7 +446,7 @@ def test_every_trap_is_read_as_it_was_drawn(tmp_path, traps):
     root, on = tmp_path / "a2d", TRAPS if traps == ("all",) else traps
     write_toy(root, {"train": 2}, "a2d", seed=7, height=32, width=48, traps=traps)
     dataset, world = A2DSentences(root, "train", window=1), ToyWorld("train", 2, 7, 32, 48)
-    names = json.loads((root / "toy_world.json").read_text())["splits"]["train"]
+    names = json.loads((root / "toy_world.json").read_text(encoding="utf-8"))["splits"]["train"]
     assert ("NA" in names) == ("na_id" in on) and any(n[0] == "-" for n in names) == ("dash_id" in on)
     assert set(dataset.videos) == set(names)
     expected = set()
@@ -525,7 +537,7 @@ scalar = st.none() | st.just("0") | st.booleans() | st.integers(-2, 30) | st.flo
 )
 def test_any_json_is_a_list_or_a_clear_error(shared, value):
     path = shared / "list.json"
-    path.write_text(json.dumps(value))
+    path.write_text(json.dumps(value), encoding="utf-8")
     found = clear_or_right(lambda p: list(read_a2d_list(p)), path)
     expected = [[clean_expression(e[0]), *e[1:3], int(e[3])] for e in value] if found else found
     assert not found or [[q, *rest] for _, (*rest, q) in found] == expected

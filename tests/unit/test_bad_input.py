@@ -97,7 +97,7 @@ def read_all(layout: str, root: Path) -> int:
 def test_every_damaged_file_is_named_by_check_and_loader(monkeypatch, tmp_path, pristine, layout, pattern, damage):
     monkeypatch.setenv("DTSE_CACHE", str(tmp_path / "cache"))
     root = shutil.copytree(pristine(layout), tmp_path / layout)
-    (video,) = json.loads((root / "toy_world.json").read_text())["splits"]["train"]
+    (video,) = json.loads((root / "toy_world.json").read_text(encoding="utf-8"))["splits"]["train"]
     files = sorted(path for path in root.glob(pattern) if "*" not in pattern or video in str(path))
     path, kind = files[len(files) // 2], (Path(pattern).name, damage)  # of a folder's images, the one that is decoded
     DAMAGE[damage](path)

@@ -97,7 +97,7 @@ def test_an_unfinished_run_says_so(make):
     with pytest.raises(FileNotFoundError, match="not finished, its best weights so far are run/best"):
         checkpoint_folder("run")
     shutil.rmtree(best)
-    (best.parent / "run.json").write_text("{}")
+    (best.parent / "run.json").write_text("{}", encoding="utf-8")
     with pytest.raises(FileNotFoundError, match="resume its training"):
         checkpoint_folder("run")
 
@@ -361,7 +361,9 @@ def test_versions_name_the_libraries_and_the_commit():
     import torch
 
     assert (found["numpy"], found["torch"]) == (numpy.__version__, torch.__version__)
-    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=checkpoint.PACKAGED.parent, capture_output=True, text=True)
+    head = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=checkpoint.PACKAGED.parent, capture_output=True, encoding="utf-8"
+    )
     assert found["commit"].removesuffix("-dirty") == head.stdout.strip()
 
 
@@ -386,5 +388,5 @@ def test_a_cut_write_leaves_the_old_file(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "replace", cut)
     with pytest.raises(OSError, match="disk full"):
         write_json(file, 2, ANY)
-    assert file.read_text() == "1\n"
+    assert file.read_text(encoding="utf-8") == "1\n"
     assert list(tmp_path.iterdir()) == [file]

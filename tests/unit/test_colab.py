@@ -12,7 +12,7 @@ LISTED = colab.read_list(colab.LIST)
 
 
 def test_the_list_says_its_date_and_its_source():
-    head = [line for line in colab.LIST.read_text().splitlines() if line.startswith("#")]
+    head = [line for line in colab.LIST.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
     assert re.search(r"\b20\d\d-\d\d-\d\d\b", " ".join(head)) and "googlecolab/backend-info" in " ".join(head)
     assert LISTED["torch"] == "2.11.0" and LISTED["ipywidgets"] == "7.7.1"  # without the mark of a local build
 

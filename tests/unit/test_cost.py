@@ -64,12 +64,12 @@ def resident_growth(name, answer):
     """Sends how far the memory of this process grows beyond what it was before the model."""
 
     def status(key):
-        with open("/proc/self/status") as file:
+        with open("/proc/self/status", encoding="utf-8") as file:
             return next(int(line.split()[1]) * 1024 for line in file if line.startswith(key))
 
     torch.set_num_threads(1)
     gc.collect()
-    with open("/proc/self/clear_refs", "w") as file:
+    with open("/proc/self/clear_refs", "w", encoding="utf-8") as file:
         file.write("5")  # the peak starts again from here
     before = status("VmRSS")
     step, _ = make_step(CONFIGS[name])

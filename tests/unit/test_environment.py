@@ -14,9 +14,12 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 ADDRESS = PROJECT["urls"]["Repository"]
-RUNTIME, WHOLE = (ROOT / "requirements.lock").read_text(), (ROOT / "requirements-dev.lock").read_text()
+RUNTIME, WHOLE = (
+    (ROOT / "requirements.lock").read_text(encoding="utf-8"),
+    (ROOT / "requirements-dev.lock").read_text(encoding="utf-8"),
+)
 
 
 def requirements(*extras: str) -> dict[str, str]:
@@ -35,14 +38,14 @@ def pins(lock: str) -> dict[str, Requirement]:
 
 def tracked() -> list[Path]:
     try:
-        done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+        done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, encoding="utf-8", check=True)
     except (FileNotFoundError, subprocess.CalledProcessError):
         pytest.skip("not a git checkout")
     return [ROOT / name for name in done.stdout.split("\0") if name and (ROOT / name).is_file()]
 
 
 def test_conda_environment_has_the_names_and_bounds_of_pyproject():
-    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     conda = [d for d in environment["dependencies"] if isinstance(d, str)]
     assert f"python{PROJECT['requires-python']}" in conda
     (pip,) = (d["pip"] for d in environment["dependencies"] if isinstance(d, dict))
@@ -50,7 +53,7 @@ def test_conda_environment_has_the_names_and_bounds_of_pyproject():
 
 
 def test_conda_environment_says_what_each_package_is_for():
-    lines = (ROOT / "environment.yml").read_text().splitlines()
+    lines = (ROOT / "environment.yml").read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if line.startswith("      - ") and " # " not in line] == []
 
 
@@ -79,7 +82,7 @@ def test_readers_get_jupyterlab_and_what_runs_every_notebook():
     assert {"jupyterlab", "pyarrow", "pandas", "distributed", "papermill"} <= {
         *requirements("notebooks", "experiments")
     }
-    assert 'pip install -e ".[data,notebooks]"' in (ROOT / "README.md").read_text()
+    assert 'pip install -e ".[data,notebooks]"' in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_locked_versions_run_on_the_python_of_debian_12():
@@ -96,7 +99,7 @@ def test_locked_versions_run_on_the_python_of_debian_12():
 
 def test_locks_name_no_index_no_path_and_no_build():
     for file in ("requirements.lock", "requirements-dev.lock", "requirements-testdata.lock"):
-        lines = [line for line in (ROOT / file).read_text().splitlines() if not line.startswith("#")]
+        lines = [line for line in (ROOT / file).read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
         for line in lines:
             assert not re.search(r"://|/|\\|^-|\+", line.partition(";")[0]), f"{file}: {line}"
             assert "==" in line, f"{file}: {line} is not exact"
@@ -111,7 +114,7 @@ def test_locks_leave_decord_out_where_it_has_no_wheel(system, machine):
 
 
 def test_citation_names_this_repository_and_the_paper_first():
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["repository-code"] == ADDRESS
     assert citation["version"] == PROJECT["version"]
     assert citation["license"] == PROJECT["license"]
@@ -128,22 +131,24 @@ def test_every_copy_of_the_address_is_the_one_of_pyproject():
 
 
 def test_package_data_is_declared():
-    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["dtse_core"]
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"][
+        "package-data"
+    ]["dtse_core"]
     inside = [p for p in tracked() if p.is_relative_to(ROOT / "dtse_core") and p.suffix != ".py"]
     assert [p for p in inside if not any(p.match(pattern) for pattern in patterns)] == []
 
 
 def test_version_is_in_the_changelog():
-    assert f"## {PROJECT['version']}" in (ROOT / "CHANGELOG.md").read_text()
+    assert f"## {PROJECT['version']}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_types_are_checked_of_the_paper_its_loop_and_what_they_stand_on():
     """`make lint` runs mypy on what pyproject.toml names; no file there is left out of it by a comment."""
-    checked = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]
+    checked = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mypy"]
     named = [file for pattern in checked["files"] for file in ROOT.glob(pattern)]
     assert {"lmdf.py", "train.py", "predict.py", "training", "clip.py", "video"} <= {file.name for file in named}
     assert checked["disallow_untyped_defs"] and "disable_error_code" not in checked
-    lint = (ROOT / "Makefile").read_text().partition("\nlint:")[2].partition("\n\n")[0]
+    lint = (ROOT / "Makefile").read_text(encoding="utf-8").partition("\nlint:")[2].partition("\n\n")[0]
     assert "$(VENV)/bin/mypy" in lint
     for file in (file for path in named for file in (path.rglob("*.py") if path.is_dir() else [path])):
         found = re.findall(r"# type: ignore(?!\[)|# mypy:", file.read_text(encoding="utf-8"))

@@ -330,7 +330,7 @@ def test_command_scores_a_toy_root_with_evidence_and_twins(monkeypatch, capsys, 
         "--baselines",
     ]
     command(monkeypatch, *options)
-    result, out = json.loads(file.read_text()), capsys.readouterr().out
+    result, out = json.loads(file.read_text(encoding="utf-8")), capsys.readouterr().out
     assert set(result["metrics"]) == METRICS
     assert set(result["by_evidence"]) == set(EVIDENCE)
     assert 0 <= result["twins_accuracy"] <= 1
@@ -359,7 +359,7 @@ def test_a_root_without_toy_listing_has_neither_evidence_nor_twins(monkeypatch, 
     options = ["--checkpoint", checkpoint, "--data.name", "a2d", "--data.root", root, "--split", "train"]
     with pytest.warns(UserWarning, match="integer instance"):  # the genuine file has an odd row
         command(monkeypatch, *options, "--json", file)
-    result = json.loads(file.read_text())
+    result = json.loads(file.read_text(encoding="utf-8"))
     assert not {"by_evidence", "twins_accuracy", "baselines"} & set(result)
     assert all(s["union"] == 64 * 96 for s in result["samples"])
     assert result["metrics"]["P@0.5"] == 0
@@ -428,7 +428,7 @@ def test_help_needs_no_checkpoint_and_explains_every_option(monkeypatch, capsys)
 
 def test_the_module_runs_as_a_command_without_traceback(tmp_path):
     arguments = [sys.executable, "-m", "dtse_core.evaluate", "--checkpoint", "no_such_run"]
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(arguments, capture_output=True, encoding="utf-8", timeout=300)
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.startswith("error: no checkpoint 'no_such_run'") and done.stderr.count("\n") == 1
@@ -500,7 +500,7 @@ def test_perfect_masks_score_one_without_any_model(monkeypatch, capsys, tmp_path
         monkeypatch.setattr(type(dataset), "samples", None)  # to find the windows takes long, and nobody asks for them
     file = tmp_path / "r.json"
     command(monkeypatch, *options_for(name, root, "--masks", masks, "--json", file))
-    result, out = json.loads(file.read_text()), capsys.readouterr().out
+    result, out = json.loads(file.read_text(encoding="utf-8")), capsys.readouterr().out
     steady = {"temporal_consistency", "temporal_consistency_truth"}
     assert set(result["metrics"]) == ({"J", "F", "J&F"} | steady if name in VIDEO_SETS else METRICS)
     assert {value for key, value in result["metrics"].items() if key not in steady} == {1}
@@ -527,7 +527,7 @@ def test_swapped_labels_are_forgiven_by_hungarian_matching_alone(monkeypatch, tm
         numbers = np.array([0, 2, 3, 1, 4, 5, 6, 7], np.uint8)
         Image.fromarray(numbers[labels]).save(path)  # gray: the index alone counts
     command(monkeypatch, *options_for("ref_davis", root, "--masks", tmp_path / "masks", "--json", file))
-    result = json.loads(file.read_text())
+    result = json.loads(file.read_text(encoding="utf-8"))
     assert result["metrics"]["J"] < 0.01 and result["hungarian"]["J&F"] == 1
 
 
@@ -539,7 +539,7 @@ def test_a_checkpoint_and_the_masks_that_it_saves_score_alike(monkeypatch, tmp_p
     options = options_for(name, root, "--split", "test")
     command(monkeypatch, *options, "--checkpoint", checkpoint, "--save-masks", masks, "--json", files[0])
     command(monkeypatch, *options, "--masks", masks, "--json", files[1])
-    one, other = (json.loads(file.read_text()) for file in files)
+    one, other = (json.loads(file.read_text(encoding="utf-8")) for file in files)
     for result in (one, other):
         for sample in result["samples"]:  # probabilities of twins are not in masks
             sample.pop("on_target", None), sample.pop("on_twin", None)
@@ -567,9 +567,9 @@ def test_no_single_sentence_ends_an_evaluation(monkeypatch, capsys, tmp_path, ch
     odd = ["dog " * 80, "zyx qwv", "\u200b", "?"]
     if name == "a2d":
         path = root / "text_annotations" / "a2d_annotation.txt"
-        lines = path.read_text().splitlines()
+        lines = path.read_text(encoding="utf-8").splitlines()
         instance = lines[1].split(",")[:2]
-        path.write_text("\n".join([*lines, *(",".join([*instance, text]) for text in odd)]) + "\n")
+        path.write_text("\n".join([*lines, *(",".join([*instance, text]) for text in odd)]) + "\n", encoding="utf-8")
     elif name == "ref_davis":
         path = root / "davis_text_annotations" / "Davis17_annot1.txt"
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -582,14 +582,14 @@ def test_no_single_sentence_ends_an_evaluation(monkeypatch, capsys, tmp_path, ch
             path.write_text("\n".join(lines) + "\n", encoding=coding)
     else:
         path = root / "meta_expressions" / "train" / "meta_expressions.json"
-        table = json.loads(path.read_text())
+        table = json.loads(path.read_text(encoding="utf-8"))
         (video,) = table["videos"].values()
         entry = next(iter(video["expressions"].values()))
         video["expressions"] |= {f"9{k}": entry | {"exp": text} for k, text in enumerate(odd)}
-        path.write_text(json.dumps(table))
+        path.write_text(json.dumps(table), encoding="utf-8")
     options = ["--checkpoint", checkpoint, "--data.name", name, "--data.root", root, "--json", file]
     command(monkeypatch, *options)
-    result, out = json.loads(file.read_text()), capsys.readouterr().out
+    result, out = json.loads(file.read_text(encoding="utf-8")), capsys.readouterr().out
     assert (result["counts"]["unknown_sentences"], result["counts"]["cut_sentences"]) == (3, 1)
     assert "unknown_sentences: 3" in out and "cut_sentences: 1" in out
     answered = {sample["expression"] for sample in result["samples"]}
@@ -668,7 +668,7 @@ def test_a_page_and_pictures_of_the_worst_and_best_cases(monkeypatch, tmp_path, 
             assert len(image.convert("RGB").getcolors(2**20)) > 50
             edge = image.convert("RGB").getpixel((4, 2 * image.height // 3))
             assert edge != (255, 255, 255), "frames fill the page from its edge, as in the lessons"
-        assert "| all" in (tmp_path / "pages" / f"{name}.md").read_text()
+        assert "| all" in (tmp_path / "pages" / f"{name}.md").read_text(encoding="utf-8")
 
 
 def test_some_of_a_data_set_holds_all_that_takes_turns_in_it():
@@ -689,9 +689,9 @@ def test_two_processes_give_the_result_of_one(monkeypatch, tmp_path, checkpoint,
     launch = "torch.distributed.run --nproc_per_node 2 -m dtse_core.evaluate"
     launch = [sys.executable, "-m", *launch.split()]
     arguments = [*map(str, arguments), "--json", str(tmp_path / "two.json"), "--save-masks", str(tmp_path / "two")]
-    done = subprocess.run([*launch, *arguments], capture_output=True, text=True, timeout=580)
+    done = subprocess.run([*launch, *arguments], capture_output=True, encoding="utf-8", timeout=580)
     assert done.returncode == 0, done.stderr
-    one, two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two"))
+    one, two = (json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8")) for name in ("one", "two"))
     assert {k: v for k, v in one.items() if k != "versions"} == {k: v for k, v in two.items() if k != "versions"}
     hashes = [MaskReader(tmp_path / name, "a2d").sha256() for name in ("one", "two")]
     assert hashes[0] == hashes[1] and done.stdout.count("split test") == 1

@@ -23,7 +23,7 @@ CLIPS = {"clip": ["a", "b"], "video_id": ["a", "b"], "evidence": ["action", "act
 def pretend(run, notebook, folder, minutes, attempt=1) -> dict:
     """In place of a notebook: leaves a mark, then does what its MODE says."""
     marks = Path(folder).parent / f"{run.name}.marks"
-    with open(marks, "a") as file:
+    with open(marks, "a", encoding="utf-8") as file:
         file.write(f"{attempt}\n")
     mode = run.parameters["MODE"]
     if mode == "full disk":
@@ -54,7 +54,7 @@ def out(tmp_path, monkeypatch) -> Path:
 
 def attempts(out: Path, grid) -> dict[tuple[str, int], int]:
     marks = {r.name: (r.parameters["MODE"], r.parameters["SEED"]) for r in grid.runs}
-    return {marks[p.stem]: len(p.read_text().split()) for p in (out / "runs").glob("*.marks")}
+    return {marks[p.stem]: len(p.read_text(encoding="utf-8").split()) for p in (out / "runs").glob("*.marks")}
 
 
 def test_each_run_is_done_once_and_what_is_done_is_skipped(out, scheduler, capsys):
@@ -126,7 +126,7 @@ def test_the_report_shows_all_variants_and_only_supported_claims(out, scheduler)
     grid = grid_of(out.parent, seeds=[0, 1], blocks=blocks)
     run_grid(grid_of(out.parent, seeds=[0, 1]), out, scheduler=scheduler)
     paths = write_report(collect(grid, out), out, "a<b", "g")
-    text, page = (p.read_text() for p in paths)
+    text, page = (p.read_text(encoding="utf-8") for p in paths)
     assert (
         "2 of 4 runs." in text
         and "| a<b | steps | 2 of 2 | 50.0 |" in text
@@ -140,7 +140,7 @@ def test_the_report_shows_all_variants_and_only_supported_claims(out, scheduler)
 
 def test_a_report_before_the_first_run_says_that_nothing_ran(out):
     grid = grid_of(out.parent, seeds=[0])
-    assert "0 of 1 runs." in write_report(collect(grid, out), out, "all", "g")[0].read_text()
+    assert "0 of 1 runs." in write_report(collect(grid, out), out, "all", "g")[0].read_text(encoding="utf-8")
 
 
 def test_without_dask_one_line_names_the_extra(out, monkeypatch):
@@ -151,7 +151,7 @@ def test_without_dask_one_line_names_the_extra(out, monkeypatch):
 
 def test_the_command_line_reports_a_slip_in_one_line_and_its_status(tmp_path, monkeypatch, capsys):
     notebook(tmp_path)
-    (tmp_path / "g.toml").write_text('notebook = "work.ipynb"\nvalues = { SEDE = 1 }')
+    (tmp_path / "g.toml").write_text('notebook = "work.ipynb"\nvalues = { SEDE = 1 }', encoding="utf-8")
     monkeypatch.setattr(sys, "argv", ["experiments", "run", str(tmp_path / "g.toml")])
     with pytest.raises(SystemExit) as exit:
         main()
@@ -213,7 +213,7 @@ def test_a_killed_command_loses_at_most_the_runs_in_flight(tmp_path):
     started.wait()
     assert collect(grid, tmp_path / "o")["runs"]["state"].tolist() == ["ok", "ok", "not run", "not run"]
     kept = {p.parent.name: p.stat().st_mtime_ns for p in results.glob("*/result.json")}
-    again = subprocess.run(command, capture_output=True, text=True)
+    again = subprocess.run(command, capture_output=True, encoding="utf-8")
     assert again.returncode == 0 and "4 runs, 2 of them done already" in again.stdout, again.stderr
     assert (collect(grid, tmp_path / "o")["runs"]["state"] == "ok").all()
     assert all((results / name / "result.json").stat().st_mtime_ns == when for name, when in kept.items())

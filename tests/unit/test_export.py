@@ -39,7 +39,7 @@ def test_a_folder_holds_masks_film_gif_sentences_and_confidences(tmp_path):
             assert np.array_equal(np.asarray(Image.open(file)), step.masks[k] * np.uint8(255))
     info = video_info(tmp_path / "out" / "overlay.mp4")
     assert (info.length, info.height, info.width, info.fps) == (7, 20, 30, 5)
-    assert (tmp_path / "out" / "expressions.txt").read_text() == "0 a dog\n1 two lines\n"
+    assert (tmp_path / "out" / "expressions.txt").read_text(encoding="utf-8") == "0 a dog\n1 two lines\n"
     course = read_confidence(tmp_path / "out")
     expected = [np.stack([s.confidence, s.masks.mean((1, 2))], 1) for s in steps]
     np.testing.assert_allclose(course, expected, atol=1e-6)
@@ -130,7 +130,7 @@ def test_a_long_video_takes_the_memory_of_a_short_one(tmp_path):
     for clip in clips:
         write_video(clip, (frames[t % 8] for t in range(int(clip.stem))), 25)
     command = [sys.executable, "-c", CLIP, *clips]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
     short, long = map(int, done.stdout.split())
     assert long < short + 25, (short, long)

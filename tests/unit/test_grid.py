@@ -39,7 +39,7 @@ def home(tmp_path_factory) -> Path:
 
 
 def grid_of(folder: Path, **asked):
-    (folder / "g.json").write_text(json.dumps({"notebook": "work.ipynb"} | asked))
+    (folder / "g.json").write_text(json.dumps({"notebook": "work.ipynb"} | asked), encoding="utf-8")
     return read_grid(folder / "g.json")
 
 
@@ -79,7 +79,7 @@ def test_blocks_add_to_what_stands_above_and_a_run_asked_for_twice_is_one(home):
 
 
 def test_a_run_is_named_by_its_notebook_and_all_its_parameters_whatever_the_file_looks_like(home):
-    (home / "g.toml").write_text('notebook = "work.ipynb"\n[values]\nRATE = [0.5]\nMODE = "ok"\n')
+    (home / "g.toml").write_text('notebook = "work.ipynb"\n[values]\nRATE = [0.5]\nMODE = "ok"\n', encoding="utf-8")
     one, other = read_grid(home / "g.toml").runs, grid_of(home, values={"MODE": ["ok"]}, labels={"variant": "x"}).runs
     assert [r.name for r in one] == [r.name for r in other]
     assert one[0].name != grid_of(home, values={"MODE": "ok", "RATE": 0.25}).runs[0].name
@@ -146,7 +146,7 @@ def test_a_notebook_without_parameters_and_missing_or_broken_files_are_refused(t
         grid_of(tmp_path, notebook="absent.ipynb")
     with pytest.raises(FileNotFoundError, match="there is no grid file"):
         read_grid(tmp_path / "absent.toml")
-    (tmp_path / "broken.toml").write_text("seeds = [0")
+    (tmp_path / "broken.toml").write_text("seeds = [0", encoding="utf-8")
     with pytest.raises(ValueError, match="broken.toml is not TOML"):
         read_grid(tmp_path / "broken.toml")
 
@@ -193,7 +193,7 @@ def test_a_full_disk_leaves_no_record_of_a_run(tmp_path, monkeypatch):
 
 
 def test_half_a_record_is_none(tmp_path):
-    (tmp_path / "result.json").write_text('{"ok": true, "metr')
+    (tmp_path / "result.json").write_text('{"ok": true, "metr', encoding="utf-8")
     assert read_result(tmp_path) is None
 
 

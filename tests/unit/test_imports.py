@@ -128,9 +128,9 @@ def at_import(path: Path) -> set[str]:
 def test_decord_is_at_no_module_top(tmp_path):
     assert [name for name, path in modules().items() if "decord" in at_import(path)] == []
     planted = tmp_path / "files.py"
-    planted.write_text("import torch\nif True:\n    import decord\n")
+    planted.write_text("import torch\nif True:\n    import decord\n", encoding="utf-8")
     assert "decord" in at_import(planted)
-    planted.write_text("def read():\n    import decord\n")
+    planted.write_text("def read():\n    import decord\n", encoding="utf-8")
     assert at_import(planted) == set()
 
 
@@ -158,7 +158,7 @@ for name in ("model", "predict", "train"):
 @pytest.fixture(scope="module")
 def loaded() -> dict[str, set[str]]:
     """All modules, by full name, that are loaded after some statements."""
-    done = subprocess.run([sys.executable, "-c", LOOKS], capture_output=True, text=True, cwd=PACKAGE.parent)
+    done = subprocess.run([sys.executable, "-c", LOOKS], capture_output=True, encoding="utf-8", cwd=PACKAGE.parent)
     assert done.returncode == 0, done.stderr
     return {statements: set(found) for statements, found in map(json.loads, done.stdout.splitlines())}
 

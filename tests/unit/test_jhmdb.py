@@ -64,7 +64,7 @@ def pristine(tmp_path_factory):
                     masks[y, x, k] = mask_of(video, k + 1)[y, x]
         save_masks(mat(root, video), masks, category=action)
     (root / "jhmdb_annotation.txt").write_text(
-        'video_id,query\none_run_f,A  Man\tRunning\na[b]*?,"woman, in ""red"""\nthree,the runner\n'
+        'video_id,query\none_run_f,A  Man\tRunning\na[b]*?,"woman, in ""red"""\nthree,the runner\n', encoding="utf-8"
     )
     (root / ".DS_Store").touch()
     (root / "Rename_Images" / ".DS_Store").touch()
@@ -132,7 +132,7 @@ def entries(root, prefix="./jhmdb_sentences"):
 @pytest.mark.parametrize("prefix", ["./jhmdb_sentences", "/data/of/another/machine", "jhmdb"])
 def test_a_published_list_chooses_the_frames_wherever_it_was_made(root, prefix):
     path = root.parent / "list.json"
-    path.write_text(json.dumps(entries(root, prefix)))
+    path.write_text(json.dumps(entries(root, prefix)), encoding="utf-8")
     dataset = JHMDBSentences(root, frames=f"list={path}")
     expected = [
         (v, k, q) for v, q in zip(VIDEOS, ("a man", "a woman", "third"), strict=True) for k in (1, 6, VIDEOS[v][2])
@@ -159,7 +159,7 @@ def test_a_published_list_chooses_the_frames_wherever_it_was_made(root, prefix):
 def test_a_list_that_does_not_fit_is_named_by_its_entry(root, change, said):
     path, listed = root.parent / "list.json", entries(root)
     change(listed[0])
-    path.write_text(json.dumps(listed))
+    path.write_text(json.dumps(listed), encoding="utf-8")
     with pytest.raises(ValueError, match=said) as error:
         JHMDBSentences(root, frames=f"list={path}")
     assert str(path) in str(error.value)
@@ -168,10 +168,10 @@ def test_a_list_that_does_not_fit_is_named_by_its_entry(root, change, said):
 def test_an_entry_of_a_video_that_the_copy_lacks_is_never_dropped(root):
     path, listed = root.parent / "list.json", entries(root)
     listed += [[text.replace("three", "FPRFormerthree") for text in e[:3]] + e[3:] for e in listed if e[0] == "three"]
-    path.write_text(json.dumps(listed))
+    path.write_text(json.dumps(listed), encoding="utf-8")
     with pytest.raises(ValueError, match="3 of 12 entries name 1 videos that .* lacks, first five: FPRFormerthree; "):
         JHMDBSentences(root, frames=f"list={path}")
-    path.write_text(json.dumps(listed[:9]))
+    path.write_text(json.dumps(listed[:9]), encoding="utf-8")
     assert JHMDBSentences(root, frames=f"list={path}").choices()["list"] == "9 of 9 entries used"
 
 
@@ -180,7 +180,7 @@ def test_the_choice_of_frames_must_be_one_that_exists(root):
         JHMDBSentences(root, frames="some")
     with pytest.raises(FileNotFoundError, match=r"none\.json is missing"):
         JHMDBSentences(root, frames="list=none.json")
-    (root / "list.json").write_text("{}")
+    (root / "list.json").write_text("{}", encoding="utf-8")
     with pytest.raises(ValueError, match=r"expected a JSON list \[\.\.\.\], found dict"):
         JHMDBSentences(root, frames=f"list={root / 'list.json'}")
     with pytest.raises(ValueError, match="frames 'all' means nothing for MeViS; leave it out"):
@@ -249,7 +249,7 @@ def test_malformed_sentences_are_named_by_line(root, text, said):
 
 def test_a_repeated_row_is_taken_once(root):
     path = root / "jhmdb_annotation.txt"
-    path.write_text(path.read_text() + "three,The runner\n")
+    path.write_text(path.read_text(encoding="utf-8") + "three,The runner\n", encoding="utf-8")
     with pytest.warns(UserWarning, match="line 5: repeats"):
         assert len(JHMDBSentences(root)) == 9
 
@@ -324,7 +324,7 @@ def test_only_a_toy_root_has_finer_splits(root):
         with pytest.raises(ValueError, match=f"unknown split '{split}'; .* has test .*toy_world.json"):
             JHMDBSentences(root, split)
     listing = {"splits": {"val": ["three"]}, "sentences": {"three": [[0, "The runner", "action", 0]]}}
-    (root / "toy_world.json").write_text(json.dumps(listing))
+    (root / "toy_world.json").write_text(json.dumps(listing), encoding="utf-8")
     dataset = JHMDBSentences(root, "val")
     assert {s.video for s in dataset.samples} == {"three"} and dataset[0].evidence == "action"
 
@@ -371,13 +371,15 @@ def test_what_was_drawn_is_what_the_loader_reads(tmp_path, traps):
 def test_each_trap_is_in_the_files(tmp_path):
     root = tmp_path / "jhmdb_sentences"
     write_toy(root, {"test": 2}, "jhmdb", seed=3, height=32, width=48, traps=["all"])
-    first, second = (row.split(",")[0] for row in (root / "jhmdb_annotation.txt").read_text().splitlines()[1:])
+    first, second = (
+        row.split(",")[0] for row in (root / "jhmdb_annotation.txt").read_text(encoding="utf-8").splitlines()[1:]
+    )
     assert set(first) & set("[]{}")
     images = {path.name: len(list(path.glob("*.png"))) for path in (root / "Rename_Images").glob("*/*")}
     lengths = {path.parent.name: read_length(path) for path in (root / "puppet_mask").glob("*/*/puppet_mask.mat")}
     assert images[first] == 25 and lengths[first] == 20 and images[second] == lengths[second] == 15
     assert next(root.glob("Rename_Images/*/*/.DS_Store")).is_file()
-    listed = json.loads((root / SAMPLE_LIST).read_text())
+    listed = json.loads((root / SAMPLE_LIST).read_text(encoding="utf-8"))
     assert len(listed) == 6 and all(e[1].startswith("./jhmdb_sentences/Rename_Images/") for e in listed)
     dataset = JHMDBSentences(root, frames=f"list={root / SAMPLE_LIST}")
     assert [(s.video, s.frame) for s in dataset.samples] == [(e[0], int(e[1][-9:-4])) for e in listed]
@@ -417,7 +419,7 @@ good = st.builds(
 @given(value=st.lists(good | st.lists(scalars, max_size=6) | scalars, max_size=4) | scalars)
 def test_any_json_is_a_list_or_a_clear_error(shared, value):
     path = shared / "any.json"
-    path.write_text(json.dumps(value))
+    path.write_text(json.dumps(value), encoding="utf-8")
     found = clear_or_right(lambda p: list(read_jhmdb_list(p)), path)
     if found is not None:
         assert len(found) == len(value)

@@ -35,7 +35,7 @@ def test_setup_resolves_the_profile_to_its_preset():
 def test_setup_points_the_configuration_at_the_data(tmp_path):
     data = setup(data_root=str(tmp_path)).config.data
     assert (data.name, data.root, data.val_split) == ("a2d", str(tmp_path), "local-val")
-    (tmp_path / "toy_world.json").write_text("{}")
+    (tmp_path / "toy_world.json").write_text("{}", encoding="utf-8")
     assert setup(data_root=str(tmp_path)).config.data.val_split == "val"
 
 

@@ -16,7 +16,7 @@ def path(tmp_path_factory):
 
 def test_splits_and_labels_are_read(path):
     entries = [[1, "A  Dog", "action", 2], ["4", "it", "relation", 0]]
-    path.write_text(json.dumps({"splits": {"val": ["a"], "test": []}, "sentences": {"a": entries}}))
+    path.write_text(json.dumps({"splits": {"val": ["a"], "test": []}, "sentences": {"a": entries}}), encoding="utf-8")
     splits, labels = read_toy(path)
     assert splits == {"val": ["a"], "test": []} and videos_of("val", "ab", splits, path) == ["a"]
     assert labels == {("a", 1, "a dog"): ("action", 2), ("a", "4", "it"): ("relation", 0)}
@@ -46,7 +46,7 @@ listing = st.fixed_dictionaries(
 
 @given(toy=listing | value, cut=st.none() | st.integers(0, 60))
 def test_any_json_is_a_listing_or_a_clear_error(path, toy, cut):
-    path.write_text(json.dumps(toy)[:cut])
+    path.write_text(json.dumps(toy)[:cut], encoding="utf-8")
     try:
         splits, labels = read_toy(path)
     except ValueError as error:

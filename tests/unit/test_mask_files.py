@@ -203,7 +203,7 @@ def test_a_wrong_place_is_explained(tmp_path, videos):
         MaskReader(tmp_path / "nowhere", "mevis")
     with pytest.raises(ValueError, match="holds no files"):
         MaskReader(tmp_path, "mevis")
-    (tmp_path / "notes.txt").write_text("x")
+    (tmp_path / "notes.txt").write_text("x", encoding="utf-8")
     with pytest.raises(FileNotFoundError, match="lacks the masks of 4 of 4"):
         score(tmp_path, videos)
 
@@ -258,7 +258,7 @@ def test_a_member_that_is_damaged_is_named(tmp_path, masks, videos):
 
 
 def index_error(tmp_path, text):
-    (tmp_path / "index.json").write_text(text)
+    (tmp_path / "index.json").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError) as error:
         MaskReader(tmp_path, "a2d").sample(clip())
     return str(error.value)
@@ -287,11 +287,11 @@ def test_a_missing_index_sample_or_mask_is_explained(tmp_path):
     with pytest.raises(FileNotFoundError, match="index.json is missing: it tells which mask belongs to which sample"):
         MaskReader(tmp_path, "a2d").sample(clip())
     assert "not JSON" in index_error(tmp_path, '[{"sample_id"')
-    (tmp_path / "index.json").write_text(json.dumps([ENTRY]))
+    (tmp_path / "index.json").write_text(json.dumps([ENTRY]), encoding="utf-8")
     assert not MaskReader(tmp_path, "a2d").sample(clip())[0].any()
     with pytest.raises(FileNotFoundError, match='no entry for sample v_v/1_f_7_i_3 "the cat" among its 1'):
         MaskReader(tmp_path, "a2d").sample(clip("the cat"))
-    (tmp_path / "index.json").write_text(json.dumps([{**ENTRY, "mask": "../m.png"}]))
+    (tmp_path / "index.json").write_text(json.dumps([{**ENTRY, "mask": "../m.png"}]), encoding="utf-8")
     with pytest.raises(FileNotFoundError, match="m.png is missing"):
         MaskReader(tmp_path, "a2d").sample(clip())
 
@@ -305,7 +305,7 @@ json_values = st.recursive(
 
 @given(value=st.lists(st.dictionaries(st.sampled_from([*ENTRY]), json_values, max_size=4) | json_values, max_size=3))
 def test_any_index_is_read_or_explained(fuzzed, value):
-    (fuzzed / "index.json").write_text(json.dumps(value))
+    (fuzzed / "index.json").write_text(json.dumps(value), encoding="utf-8")
     try:
         index = MaskReader(fuzzed, "a2d").index
     except ValueError as error:

@@ -74,9 +74,11 @@ def pristine(tmp_path_factory):
             for stem in stems:
                 gray = Image.new("RGB", (W, H), (20 * int(stem) + shift,) * 3)
                 gray.save(root / folder / "JPEGImages" / video / f"{stem}.jpg", quality=95)
-    (root / "valid_u" / "meta_expressions.json").write_text(json.dumps({"videos": videos}))
-    (root / "valid_u" / "mask_dict.json").write_text(json.dumps(masks))
-    (root / "valid" / "meta_expressions.json").write_text(json.dumps({"videos": {"-a1": bare["-a1"]}}))
+    (root / "valid_u" / "meta_expressions.json").write_text(json.dumps({"videos": videos}), encoding="utf-8")
+    (root / "valid_u" / "mask_dict.json").write_text(json.dumps(masks), encoding="utf-8")
+    (root / "valid" / "meta_expressions.json").write_text(
+        json.dumps({"videos": {"-a1": bare["-a1"]}}), encoding="utf-8"
+    )
     return root
 
 
@@ -88,9 +90,9 @@ def root(pristine, tmp_path):
 
 def change(path, edit) -> None:
     """Rewrites a JSON file after `edit` of its content."""
-    value = json.loads(path.read_text())
+    value = json.loads(path.read_text(encoding="utf-8"))
     edit(value)
-    path.write_text(json.dumps(value))
+    path.write_text(json.dumps(value), encoding="utf-8")
 
 
 def shown(video: str, n: str) -> set[int]:
@@ -250,13 +252,17 @@ def test_what_was_drawn_is_what_the_loader_reads(toy, split):
 
 
 def test_the_toy_world_stands_in_all_the_places_of_the_genuine_one(toy):
-    listed = json.loads((toy / "toy_world.json").read_text())["splits"]
+    listed = json.loads((toy / "toy_world.json").read_text(encoding="utf-8"))["splits"]
     for folder, splits in {"train": ["train"], "valid_u": ["val", "test", "twins"], "valid": ["val"]}.items():
         names = {"JPEGImages", "meta_expressions.json"} | ({"mask_dict.json"} if folder != "valid" else set())
         assert {p.name for p in (toy / folder).iterdir()} == names
         assert {v.video_id for v in MeViS(toy, folder).videos} == {v for s in splits for v in listed[s]}
-    assert not MeViS(toy, "valid").labelled and "anno_id" not in (toy / "valid" / "meta_expressions.json").read_text()
-    masks = [json.loads((toy / folder / "mask_dict.json").read_text()) for folder in ("train", "valid_u")]
+    assert not MeViS(toy, "valid").labelled and "anno_id" not in (toy / "valid" / "meta_expressions.json").read_text(
+        encoding="utf-8"
+    )
+    masks = [
+        json.loads((toy / folder / "mask_dict.json").read_text(encoding="utf-8")) for folder in ("train", "valid_u")
+    ]
     assert not set(masks[0]) & set(masks[1])  # numbered over the whole data set
     for one in (one for table in masks for frames in table.values() for one in frames if one):
         assert one["size"] == [32, 48] and isinstance(one["counts"], str)
@@ -268,7 +274,7 @@ def test_trap_null_masks(tmp_path):
     dataset = MeViS(tmp_path / "t", "train", offset=1)
     video = dataset.videos[0]
     assert [dataset.read_target(video, k)[0].any() for k in range(HIDDEN + 1)] == [False] * HIDDEN + [True]
-    table = json.loads((tmp_path / "t" / "train" / "mask_dict.json").read_text())
+    table = json.loads((tmp_path / "t" / "train" / "mask_dict.json").read_text(encoding="utf-8"))
     assert table[video.object_ids[0]][:HIDDEN] == [None] * HIDDEN
     assert [int(k) for n, k in dataset.samples if n == 0][0] == HIDDEN - 1 and not dataset[0].mask.any()
 
@@ -278,7 +284,7 @@ def test_trap_annotations_that_overlap(tmp_path):
     dataset = MeViS(tmp_path / "t", "train")
     video, scene = dataset.videos[0], ToyWorld("train", 1, seed=1).scene(0)
     assert len(video.object_ids) == 2
-    table = json.loads((tmp_path / "t" / "train" / "mask_dict.json").read_text())
+    table = json.loads((tmp_path / "t" / "train" / "mask_dict.json").read_text(encoding="utf-8"))
     for k in range(scene.length):
         whole, half = (decode_rle(table[number][k], (32, 48)) for number in video.object_ids)
         assert half.any() and np.array_equal(whole & half, half) and half.sum() <= whole.sum() // 2 + 1
@@ -293,7 +299,7 @@ def test_traps_no_target_and_unsorted_frames(odd_toy):
     assert [v.expression for v in nobody] == [NOBODY] and nobody[0].evidence is None
     assert not any(dataset.read_target(nobody[0], k)[0].any() for k in range(25))
     assert dataset.videos.index(nobody[0]) not in dataset.samples[:, 0]
-    listed = json.loads((odd_toy / "valid_u" / "meta_expressions.json").read_text())["videos"]
+    listed = json.loads((odd_toy / "valid_u" / "meta_expressions.json").read_text(encoding="utf-8"))["videos"]
     assert all(video["frames"] == sorted(video["frames"], reverse=True) for video in listed.values())
     assert all(v.frames == tuple(sorted(v.frames)) for v in dataset.videos)
 
@@ -473,7 +479,7 @@ def test_malformed_masks_are_named_by_annotation_and_frame(root, masks, said):
         ("00000", lambda p: p.unlink(), r"no image .*00000\.jpg; download it again"),
         ("00000", lambda p: p.write_bytes(b""), r"00000\.jpg cannot be read as an image"),
         ("00002", lambda p: p.write_bytes(p.read_bytes()[:200]), r"00002\.jpg cannot be read as an image"),
-        ("00000", lambda p: p.write_text("no JPEG"), r"00000\.jpg cannot be read as an image"),
+        ("00000", lambda p: p.write_text("no JPEG", encoding="utf-8"), r"00000\.jpg cannot be read as an image"),
         ("00002", lambda p: Image.new("RGB", (H, W)).save(p), r"00002\.jpg is \(32, 20\), 00000\.jpg \(20, 32\)"),
         (
             "00000",
@@ -493,7 +499,7 @@ def test_an_unknown_split_names_those_there_are(root, toy):
         MeViS(root, "val")
     with pytest.raises(ValueError, match="has train, valid_u, valid, val, test, twins, local-train, local-val "):
         MeViS(toy, "vall")
-    (root / "toy_world.json").write_text('{"splits": {"val": ["gone"]}, "sentences": {}}')
+    (root / "toy_world.json").write_text('{"splits": {"val": ["gone"]}, "sentences": {}}', encoding="utf-8")
     with pytest.raises(ValueError, match="lacks gone, which toy_world.json lists; write the toy world anew"):
         MeViS(root, "val")
 

@@ -65,8 +65,8 @@ def clip(tmp_path):
     ("thesis.txt/out", "thesis.txt is a file"),
 ])  # fmt: skip
 def test_a_file_of_the_user_is_never_written_over(tmp_path, name, said):
-    (tmp_path / "thesis.txt").write_text("years of work")
-    (tmp_path / "copied.txt").write_text(f"another kind {OURS}")
+    (tmp_path / "thesis.txt").write_text("years of work", encoding="utf-8")
+    (tmp_path / "copied.txt").write_text(f"another kind {OURS}", encoding="utf-8")
     (tmp_path / "folder").mkdir()
     before = content(tmp_path)
     with pytest.raises(FileExistsError, match=said), written_whole(tmp_path / name, MARK):
@@ -77,10 +77,12 @@ def test_a_file_of_the_user_is_never_written_over(tmp_path, name, said):
 def test_what_appears_during_the_work_stays(tmp_path):
     for folder in (False, True):
         with pytest.raises(FileExistsError), written_whole(tmp_path / "out", MARK, folder) as part:
-            (part / "a" if folder else part).write_text(MARK)
-            (tmp_path / "out").mkdir(exist_ok=True) if folder else (tmp_path / "out").write_text("mine")
+            (part / "a" if folder else part).write_text(MARK, encoding="utf-8")
+            (tmp_path / "out").mkdir(exist_ok=True) if folder else (tmp_path / "out").write_text(
+                "mine", encoding="utf-8"
+            )
             if folder:
-                (tmp_path / "out" / "mine").write_text("mine")
+                (tmp_path / "out" / "mine").write_text("mine", encoding="utf-8")
         assert list(content(tmp_path).values())[-1] == b"mine"
         shutil.rmtree(tmp_path / "out") if folder else (tmp_path / "out").unlink()
 
@@ -88,7 +90,7 @@ def test_what_appears_during_the_work_stays(tmp_path):
 def test_a_folder_of_ours_is_replaced_until_it_holds_anything_else(tmp_path):
     def write(text):
         with written_whole(tmp_path / "out", MARK, folder=True) as part:
-            (part / text).write_text(text)
+            (part / text).write_text(text, encoding="utf-8")
 
     (tmp_path / "out").mkdir()
     write("one")
@@ -112,8 +114,8 @@ def test_a_folder_of_ours_is_replaced_until_it_holds_anything_else(tmp_path):
 
 def test_a_manifest_that_cannot_be_read_claims_nothing(tmp_path):
     for text in ("", "[]", '{"mark": 3}', OURS, '{"mark": "' + MARK + '", "holds": ["other"]}'):
-        (tmp_path / ".dtse.json").write_text(text)
-        (tmp_path / "mine").write_text("mine")
+        (tmp_path / ".dtse.json").write_text(text, encoding="utf-8")
+        (tmp_path / "mine").write_text("mine", encoding="utf-8")
         with pytest.raises(FileExistsError, match="it holds "):
             require_ours(tmp_path, MARK, folder=True)
 
@@ -123,9 +125,9 @@ def test_a_link_is_followed_and_stays(tmp_path):
     (tmp_path / "out").symlink_to(tmp_path / "disk" / "real")
     for text in ("one", "two"):
         with written_whole(tmp_path / "out", MARK) as part:
-            part.write_text(f"{MARK} {text}")
+            part.write_text(f"{MARK} {text}", encoding="utf-8")
     assert content(tmp_path) == {"disk": None, "disk/real": f"{MARK} two".encode(), "out": str(tmp_path / "disk/real")}
-    (tmp_path / "disk" / "real").write_text("mine")
+    (tmp_path / "disk" / "real").write_text("mine", encoding="utf-8")
     with pytest.raises(FileExistsError), written_whole(tmp_path / "out", MARK):
         pass
 
@@ -170,10 +172,10 @@ def test_predict_leaves_films_and_folders_of_the_user(clip, tmp_path, monkeypatc
     (tmp_path / "mine.mp4").write_bytes(clip.read_bytes())
     (tmp_path / "mine.gif").write_bytes(b"GIF89a")
     (tmp_path / "project").mkdir()
-    (tmp_path / "project" / "expressions.txt").write_text("0 my own list")
+    (tmp_path / "project" / "expressions.txt").write_text("0 my own list", encoding="utf-8")
     for name in ("project.part", "mine.mp4.part", "project.old"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "thesis.txt").write_text("years of work")
+        (tmp_path / name / "thesis.txt").write_text("years of work", encoding="utf-8")
     save_frames(clip, tmp_path / "frames")
     before = content(tmp_path)
     video = tmp_path / "frames" if out == "frames" else clip
@@ -203,7 +205,7 @@ def test_ones_own_films_and_predictions_are_replaced_and_never_read_while_they_a
             else:
                 write_prediction(make_steps(3, sentences=1), [sentence], tmp_path / name, 8)
             require_place(tmp_path / name, clip) if name != "film.mov" and name != "film.mkv" else None
-    assert (tmp_path / "folder" / "expressions.txt").read_text() == "0 two\n"
+    assert (tmp_path / "folder" / "expressions.txt").read_text(encoding="utf-8") == "0 two\n"
     with pytest.raises(ValueError, match="folder holds the input .*overlay.mp4; choose another folder"):
         require_place(tmp_path / "folder", tmp_path / "folder" / "overlay.mp4")
     with pytest.raises(FileExistsError):  # a clip that the user made is no overlay
@@ -225,8 +227,10 @@ def test_ones_own_films_and_predictions_are_replaced_and_never_read_while_they_a
     ("--save-masks", "folder"), ("--markdown", "letter"), ("--pictures", "mine.md"),
 ])  # fmt: skip
 def test_evaluate_leaves_what_it_did_not_write(tmp_path, monkeypatch, capsys, option, name):
-    (tmp_path / "mine.json").write_text('{"metrics": {"mean_iou": 1}, "versions": {"python": "3", "other": "1"}}')
-    (tmp_path / "mine.md").write_text("# Thesis")
+    (tmp_path / "mine.json").write_text(
+        '{"metrics": {"mean_iou": 1}, "versions": {"python": "3", "other": "1"}}', encoding="utf-8"
+    )
+    (tmp_path / "mine.md").write_text("# Thesis", encoding="utf-8")
     (tmp_path / "letter").symlink_to(tmp_path / "mine.md")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "worst_01_a.png").write_bytes(b"my picture")
@@ -262,16 +266,16 @@ def test_results_are_known_by_their_keys(tmp_path):
     for _ in range(2):
         write_json(tmp_path / "a.json", {"metrics": {}, "config": {}, "versions": versions()}, RESULT_KEYS)
     for foreign in ({}, {"dtse": "1"}, {"versions": {"dtse": "1"}}, {"versions": {"python": "3"}}):
-        (tmp_path / "b.json").write_text(json.dumps(foreign, indent=1))
+        (tmp_path / "b.json").write_text(json.dumps(foreign, indent=1), encoding="utf-8")
         with pytest.raises(FileExistsError, match="b.json exists, and not with the mark"):
             write_json(tmp_path / "b.json", {}, RESULT_KEYS)
-        assert json.loads((tmp_path / "b.json").read_text()) == foreign
+        assert json.loads((tmp_path / "b.json").read_text(encoding="utf-8")) == foreign
 
 
 def test_prepare_writes_its_report_over_a_report_alone(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("DTSE_CACHE", str(tmp_path / "cache"))
     report, mine = tmp_path / "report.json", tmp_path / "mine.json"
-    mine.write_text('{"name": "a", "state": "b"}')
+    mine.write_text('{"name": "a", "state": "b"}', encoding="utf-8")
     for check in ((), ("--check",), ("--check",), ()):
         arguments = ("a2d", "--root", tmp_path / "root", *check)
         monkeypatch.setattr(sys, "argv", ["prepare", *map(str, arguments), "--json", str(report)])
@@ -283,7 +287,7 @@ def test_prepare_writes_its_report_over_a_report_alone(tmp_path, monkeypatch, ca
         assert "mine.json exists" in refusal(
             prepare.main, *arguments, "--json", mine, monkeypatch=monkeypatch, capsys=capsys
         )
-    assert mine.read_text() == '{"name": "a", "state": "b"}'
+    assert mine.read_text(encoding="utf-8") == '{"name": "a", "state": "b"}'
 
 
 # Training
@@ -296,7 +300,7 @@ def test_prepare_writes_its_report_over_a_report_alone(tmp_path, monkeypatch, ca
 def test_train_refuses_a_project_that_has_one_of_its_names(tmp_path, monkeypatch, capsys, name):
     out = tmp_path / "project"
     (out / name).parent.mkdir(parents=True)
-    (out / name).write_text("years of work")
+    (out / name).write_text("years of work", encoding="utf-8")
     before = content(tmp_path)
     said = refusal(train.main, "--preset", "tiny", "--out", out, monkeypatch=monkeypatch, capsys=capsys)
     assert str(out) in said and "choose another --out" in said and content(tmp_path) == before
@@ -307,15 +311,15 @@ class Saved:
         self.text = text
 
     def save_pretrained(self, folder):
-        (folder / f"{self.text}.txt").write_text(self.text)
+        (folder / f"{self.text}.txt").write_text(self.text, encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["notes", "notes/run"])
 def test_train_into_a_file_is_one_line_that_says_so(tmp_path, monkeypatch, capsys, name):
-    (tmp_path / "notes").write_text("mine")
+    (tmp_path / "notes").write_text("mine", encoding="utf-8")
     arguments = ("--preset", "tiny", "--out", tmp_path / name)
     assert "notes is a file, so that" in refusal(train.main, *arguments, monkeypatch=monkeypatch, capsys=capsys)
-    assert (tmp_path / "notes").read_text() == "mine"
+    assert (tmp_path / "notes").read_text(encoding="utf-8") == "mine"
 
 
 def test_what_a_user_puts_into_the_weights_of_a_run_outlives_the_next_ones(tmp_path, capsys):
@@ -324,16 +328,16 @@ def test_what_a_user_puts_into_the_weights_of_a_run_outlives_the_next_ones(tmp_p
         save_weights(tmp_path / "best", Saved(text), Saved("words"), config)
         require_run(tmp_path)
         if k:
-            (tmp_path / "best" / "result.json").write_text(text)
+            (tmp_path / "best" / "result.json").write_text(text, encoding="utf-8")
     assert "best.kept" in capsys.readouterr().out
-    assert (tmp_path / "best.kept" / "result.json").read_text() == "two"
+    assert (tmp_path / "best.kept" / "result.json").read_text(encoding="utf-8") == "two"
     assert not (tmp_path / "best" / "two.txt").exists() and (tmp_path / "best" / "three.txt").is_file()
     require_run(tmp_path)
     with pytest.raises(FileExistsError, match="is not a run's folder"):
         same_settings(tmp_path, config)
     with pytest.raises(FileExistsError):
         require_ours(tmp_path / "best", PREDICTION, folder=True)
-    assert WEIGHTS in (tmp_path / "best" / ".dtse.json").read_text()
+    assert WEIGHTS in (tmp_path / "best" / ".dtse.json").read_text(encoding="utf-8")
 
 
 # Notebooks
@@ -344,7 +348,7 @@ def test_the_runner_leaves_notebooks_and_pages_of_the_user(good, tmp_path, monke
     cases = {good.parent: "is the input"}
     for name in ("04_good.ipynb", "04_good.html", "04_good.json", "index.html"):
         (tmp_path / name.replace(".", "_")).mkdir()
-        (tmp_path / name.replace(".", "_") / name).write_text("{}")
+        (tmp_path / name.replace(".", "_") / name).write_text("{}", encoding="utf-8")
         cases[tmp_path / name.replace(".", "_")] = name
     (tmp_path / "link").symlink_to(good.parent)
     cases[tmp_path / "link"] = "is the input"

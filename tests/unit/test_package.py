@@ -19,7 +19,7 @@ VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 def test_tab_completion_offers_the_public_names_and_loads_none_of_them():
     code = "import sys, dtse_core, dtse_core.data; print(*dir(dtse_core), *dir(dtse_core.data))"
     code += "; assert not {'torch', 'dtse_core.model', 'dtse_core.data.a2d'} & set(sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert {*dtse_core.__all__, "__version__", *dtse_core.data.__all__} <= set(done.stdout.split())
 
@@ -47,5 +47,5 @@ def test_the_version_of_an_installed_copy_is_that_of_its_metadata(tmp_path, monk
     monkeypatch.setattr(metadata, "version", lambda name: f"{name} 9.8.7")
     monkeypatch.setattr(versions, "PROJECT", tmp_path / "pyproject.toml")  # as in site-packages: it is not there
     assert dtse_core.__version__ == "dtse 9.8.7"
-    (tmp_path / "pyproject.toml").write_text('[project]\nname = "another"\nversion = "1"\n')
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "another"\nversion = "1"\n', encoding="utf-8")
     assert dtse_core.__version__ == "dtse 9.8.7"

@@ -52,7 +52,7 @@ def test_files_are_kept_in_place_of_an_earlier_prediction_alone(folder, tmp_path
     kept = {str(f.relative_to(tmp_path / "new/out")) for f in (tmp_path / "new/out").rglob("*.png")}
     assert kept == {"0/00000.png", "0/00001.png"}
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    (tmp_path / "mine" / "letter.txt").write_text("dear", encoding="utf-8")
     with pytest.raises(FileExistsError, match="mine is not an empty folder: it holds letter.txt"):
         keep(folder, tmp_path / "mine")
     assert [f.name for f in (tmp_path / "mine").iterdir()] == ["letter.txt"]
@@ -66,7 +66,7 @@ def test_the_button_saves_when_it_is_pressed_and_not_before(folder, tmp_path, fr
 
 
 def test_an_error_is_told_below_the_button_in_one_line(folder, tmp_path, front_end, capsys):
-    (tmp_path / "out").write_text("no folder")
+    (tmp_path / "out").write_text("no folder", encoding="utf-8")
     save_button(folder, tmp_path / "out").children[0].click()
     said = capsys.readouterr().out.splitlines()[-1]
     assert said == f"error: {tmp_path / 'out'} is a file; name a folder"

@@ -115,7 +115,7 @@ RECORDS = [
 
 
 def test_history_is_drawn_from_records_file_and_run_folder_alike(tmp_path):
-    (tmp_path / "history.jsonl").write_text("".join(json.dumps(r) + "\n" for r in RECORDS))
+    (tmp_path / "history.jsonl").write_text("".join(json.dumps(r) + "\n" for r in RECORDS), encoding="utf-8")
     for given in (RECORDS, tmp_path, str(tmp_path / "history.jsonl")):
         loss, iou = viz.plot_history(given).axes
         assert loss.lines[0].get_xydata().tolist() == [[20, 2.5], [40, 1.5]]

@@ -312,7 +312,7 @@ def test_a_frame_of_4k_goes_through_at_its_own_size(predictor):
 )
 def test_the_command_answers_bad_input_with_one_line(arguments, message, tmp_path, real_clips, monkeypatch, capsys):
     places = {"clip": real_clips["carphone_pristine"], "letter": tmp_path / "letter.mp4", "hollow": tmp_path / "hollow"}
-    places["letter"].write_text("no video at all")
+    places["letter"].write_text("no video at all", encoding="utf-8")
     places["hollow"].mkdir()
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stop:

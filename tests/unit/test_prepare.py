@@ -92,7 +92,7 @@ def cut_middle(path: Path) -> None:
 
 
 def text(path: Path) -> None:
-    path.write_text("this is a text")
+    path.write_text("this is a text", encoding="utf-8")
 
 
 def empty(path: Path) -> None:
@@ -100,13 +100,13 @@ def empty(path: Path) -> None:
 
 
 def change_json(path: Path, change) -> None:
-    value = json.loads(path.read_text())
+    value = json.loads(path.read_text(encoding="utf-8"))
     change(value)
-    path.write_text(json.dumps(value))
+    path.write_text(json.dumps(value), encoding="utf-8")
 
 
 def drop_line(path: Path) -> None:
-    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    path.write_text("".join(path.read_text(encoding="utf-8").splitlines(keepends=True)[:-1]), encoding="utf-8")
 
 
 def turn_image(path: Path) -> None:
@@ -166,7 +166,7 @@ FAULTS = {  # layout, file, what is done to it, exit code, what is said
         (SAID, Path.unlink, 1, r"a2d_annotation\.txt missing"),
         (SAID, empty, 2, "expected the header video_id,instance_id,query"),
         (SAID, drop_line, 1, "sentences: .* found, .* expected"),
-        (SAID, lambda p: p.write_text(p.read_text() + "x,1,a ball, red"), 2, "expected 3 columns, found 4"),
+        (SAID, lambda p: p.write_bytes(p.read_bytes() + b"x,1,a ball, red"), 2, "expected 3 columns, found 4"),
         (MISSED, Path.unlink, 1, r"a2d_missed_videos\.txt missing"),
         (MISSED, lambda p: p.write_bytes(b"\xff"), 2, "byte 0xff is not UTF-8"),
         (MP4, Path.unlink, 1, r"no video at .*\.mp4"),
@@ -191,8 +191,8 @@ FAULTS = {  # layout, file, what is done to it, exit code, what is said
         (TABLE, empty, 2, "expected the header video_id,query"),
         (TABLE, drop_line, 1, "sentences: 3 found, 4 expected"),
         (TABLE, lambda p: p.write_bytes(b"video_id,query\na,\xe9"), 2, "byte 0xe9 is not UTF-8"),
-        (TABLE, lambda p: p.write_text("video_id,query\na,b,c"), 2, "line 2: expected 2 columns, found 3"),
-        (TABLE, lambda p: p.write_text(p.read_text().rsplit("\n", 2)[0] + "\nother,a man\n"), 1,
+        (TABLE, lambda p: p.write_bytes(b"video_id,query\na,b,c"), 2, "line 2: expected 2 columns, found 3"),
+        (TABLE, lambda p: p.write_bytes(p.read_bytes().rsplit(b"\n", 2)[0] + b"\nother,a man\n"), 1,
          "<action>/other is missing"),
         ("Rename_Images", shutil.rmtree, 1, "Rename_Images missing"),
         ("Rename_Images/*/*", shutil.rmtree, 1, "<action>/.* is missing"),
@@ -216,7 +216,7 @@ FAULTS = {  # layout, file, what is done to it, exit code, what is said
         (LIST, Path.unlink, 1, r"train/meta_expressions\.json is missing"),
         (LIST, empty, 2, r"line 1, column 1: not JSON"),
         (LIST, cut, 2, "not JSON .*cut short"),
-        (LIST, lambda p: p.write_text("[]"), 2, r"expected a JSON object \{\.\.\.\}, found list"),
+        (LIST, lambda p: p.write_text("[]", encoding="utf-8"), 2, r"expected a JSON object \{\.\.\.\}, found list"),
         (LIST, lambda p: change_json(p, drop_video), 1, "train videos: 3 found, 4 expected"),
         (LIST, lambda p: change_json(p, lambda t: first_video(t)["frames"].append("00999")), 1,
          r"00999\.jpg is missing"),
@@ -245,7 +245,7 @@ FAULTS = {  # layout, file, what is done to it, exit code, what is said
     "ref_davis": [
         (VAL, Path.unlink, 1, r"val\.txt is missing"),
         (VAL, empty, 2, "is in none of the lists in ImageSets/2017"),
-        (VAL, lambda p: p.write_text(p.read_text() * 2), 2, "lists .* twice"),
+        (VAL, lambda p: p.write_text(p.read_text(encoding="utf-8") * 2, encoding="utf-8"), 2, "lists .* twice"),
         (SPOKEN, Path.unlink, 1, r"Davis17_annot1\.txt is missing"),
         (SPOKEN, empty, 2, "the four files must agree"),
         (SPOKEN, drop_line, 2, "the four files must agree"),
@@ -466,7 +466,7 @@ def test_files_that_went_are_noted(spoil):
 
 def test_sums_of_the_authors_are_compared_for_version_1_alone(tmp_path):
     path = tmp_path / "mask_dict.json"
-    path.write_text("{}")
+    path.write_text("{}", encoding="utf-8")
     with pytest.raises(ValueError, match="has SHA-256 44136fa3.*, its authors published f9d9b01a"):
         mevis._compare_sum(path, "train", "v1")
     mevis._compare_sum(path, "train", "v2")
@@ -514,22 +514,22 @@ def test_two_kinds_of_davis_masks_are_compared(spoil):
 def test_converted_davis_is_checked_too(pristine, tmp_path):
     """The converted layout, written here from the original one."""
     root = pristine("ref_davis")
-    listed = {s: (root / f"DAVIS/ImageSets/2017/{s}.txt").read_text().split() for s in ("train", "val")}
-    sentences = json.loads((root / "toy_world.json").read_text())["sentences"]
+    listed = {s: (root / f"DAVIS/ImageSets/2017/{s}.txt").read_text(encoding="utf-8").split() for s in ("train", "val")}
+    sentences = json.loads((root / "toy_world.json").read_text(encoding="utf-8"))["sentences"]
     for split, names in listed.items():
         folder, videos = tmp_path / {"train": "train", "val": "valid"}[split], {}
         for name in names:
             davis = root / "DAVIS"
             shutil.copytree(davis / "JPEGImages/480p" / name, folder / "JPEGImages" / name)
             shutil.copytree(davis / "Annotations_unsupervised/480p" / name, folder / "Annotations" / name)
-            lines = (root / "davis_text_annotations/Davis17_annot1.txt").read_text().splitlines()
+            lines = (root / "davis_text_annotations/Davis17_annot1.txt").read_text(encoding="utf-8").splitlines()
             numbers = sorted(line.split()[1] for line in lines if line.split()[0] == name)
             said = {key: {"exp": text, "obj_id": numbers[int(key) // 4]} for key, text, _, _ in sentences[name]}
             frames = [f"{k:05d}" for k in range(25)]
             videos[name] = {"expressions": said, "frames": frames}
         path = tmp_path / "meta_expressions" / folder.name / "meta_expressions.json"
         path.parent.mkdir(parents=True)
-        path.write_text(json.dumps({"videos": videos}))
+        path.write_text(json.dumps({"videos": videos}), encoding="utf-8")
     report = check("ref_davis", tmp_path, allow_partial=True)  # not the genuine counts
     assert report.code == GOOD and report.missing == [
         "train sequences: 2 found, 60 expected",
@@ -558,7 +558,7 @@ def test_the_command_prints_writes_and_exits_by_what_it_found(spoil, tmp_path, c
     root = spoil("a2d", True)
     code, said, _ = command("a2d", "--root", root, "--check", "--workers", 1, "--json", tmp_path / "report.json")
     assert (code, said.splitlines()[-1]) == (GOOD, "ready")
-    report = json.loads((tmp_path / "report.json").read_text())
+    report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert report["code"] == GOOD and set(report["rows"][0]) == {"what", "found", "expected", "state"}
     first(root, MP4).unlink()
     code, said, _ = command("a2d", "--root", root, "--check", "--workers", 1)

@@ -65,8 +65,10 @@ def pristine(tmp_path_factory):
         (images / ".DS_Store").touch()
     (davis / "ImageSets" / "2017").mkdir(parents=True)
     for split, names in LISTS.items():
-        (davis / "ImageSets" / "2017" / f"{split}.txt").write_text("\n".join(names) + "\n")
-    (davis / "davis_semantics.json").write_text(json.dumps({"bear": {"1": "bear"}, "dogs-scale": {"10": "dog"}}))
+        (davis / "ImageSets" / "2017" / f"{split}.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
+    (davis / "davis_semantics.json").write_text(
+        json.dumps({"bear": {"1": "bear"}, "dogs-scale": {"10": "dog"}}), encoding="utf-8"
+    )
     texts.mkdir()
     names = "Davis17_annot1.txt", "Davis17_annot1_full_video.txt", "Davis17_annot2.txt", "Davis17_annot2_full_video.txt"
     for k, name in enumerate(names):
@@ -107,8 +109,10 @@ def convert(root, out):
             videos[sequence] = {"expressions": {str(i): e for i, e in enumerate(said)}, "frames": frames}
             meta[sequence] = {"objects": {n: {"category": "dog"} for n in numbers}}
         (out / "meta_expressions" / folder).mkdir(parents=True)
-        (out / "meta_expressions" / folder / "meta_expressions.json").write_text(json.dumps({"videos": videos}))
-        (out / folder / "meta.json").write_text(json.dumps({"videos": meta}))
+        (out / "meta_expressions" / folder / "meta_expressions.json").write_text(
+            json.dumps({"videos": videos}), encoding="utf-8"
+        )
+        (out / folder / "meta.json").write_text(json.dumps({"videos": meta}), encoding="utf-8")
     return out
 
 
@@ -189,7 +193,7 @@ def test_mistyped_names_are_repaired_and_reported(pristine):
 
 
 def test_a_name_that_is_no_slip_is_not_repaired(tmp_path):
-    (tmp_path / "a.txt").write_text('motor-bike 1 "a rider"\n')
+    (tmp_path / "a.txt").write_text('motor-bike 1 "a rider"\n', encoding="utf-8")
     assert read_expressions(tmp_path / "a.txt", "utf-8", {"motor-bike"}) == {"motor-bike": [("1", "a rider")]}
 
 
@@ -271,7 +275,7 @@ def test_what_is_missing_is_named_with_its_remedy(root, missing, said):
     ],
 )
 def test_malformed_lists_are_named(root, file, text, said):
-    (root / file).write_text(text)
+    (root / file).write_text(text, encoding="utf-8")
     with pytest.raises((ValueError, FileNotFoundError), match=said):
         load(root)
 
@@ -326,9 +330,9 @@ def test_damaged_frames_are_named(root):
 )
 def test_a_malformed_conversion_is_named(converted, change, said):
     path = converted / "meta_expressions" / "valid" / "meta_expressions.json"
-    table = json.loads(path.read_text())
+    table = json.loads(path.read_text(encoding="utf-8"))
     change(table["videos"]["classic-car"])
-    path.write_text(json.dumps(table))
+    path.write_text(json.dumps(table), encoding="utf-8")
     with pytest.raises(ValueError, match=said) as error:
         load(converted)
     assert str(path) in str(error.value)
@@ -373,7 +377,7 @@ def test_what_was_drawn_is_what_the_loader_reads(tmp_path, traps):
     write_toy(root, TOY, "ref_davis", seed=4, height=32, width=48, traps=traps)
     for split in TOY:
         dataset, world = load(root, split), ToyWorld(split, TOY[split], 4, 32, 48)
-        names = json.loads((root / "toy_world.json").read_text())["splits"][split]
+        names = json.loads((root / "toy_world.json").read_text(encoding="utf-8"))["splits"][split]
         for name, scene in zip(names, map(world.scene, range(len(names))), strict=True):
             said = {(s.instance, clean_expression(s.text)): s for s in scene.sentences}
             ids = render(scene, range(scene.length), 32, 48)[1]
@@ -415,8 +419,8 @@ def test_each_trap_is_in_the_files(tmp_path):
     write_toy(root, {"test": 3}, "ref_davis", seed=4, height=32, width=48, traps=["all"])
     texts, davis = root / "davis_text_annotations", root / "DAVIS"
     assert b"caf\xe9" in (texts / "Davis17_annot2.txt").read_bytes()
-    assert all(slip in (texts / "Davis17_annot1.txt").read_text() for slip in REPAIRS)
-    assert (davis / "ImageSets/2017/val.txt").read_text().split() == list(REPAIRS.values())
+    assert all(slip in (texts / "Davis17_annot1.txt").read_text(encoding="utf-8") for slip in REPAIRS)
+    assert (davis / "ImageSets/2017/val.txt").read_text(encoding="utf-8").split() == list(REPAIRS.values())
     assert not (davis / "davis_semantics.json").exists()
     ours, theirs = load(root, "test"), load(root, "test", gt="2017")
     assert theirs.masks.parts[-2] == "Annotations" and ours.categories == {}

@@ -48,7 +48,7 @@ def box(number: int, k: int) -> tuple[slice, slice]:
 
 def write_json(path, value) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value))
+    path.write_text(json.dumps(value), encoding="utf-8")
 
 
 def write_frames(folder, stems, shift: int) -> None:
@@ -99,9 +99,9 @@ def root(pristine, tmp_path):
 
 def change(path, edit) -> None:
     """Rewrites a JSON file after `edit` of its content."""
-    value = json.loads(path.read_text())
+    value = json.loads(path.read_text(encoding="utf-8"))
     edit(value)
-    path.write_text(json.dumps(value))
+    path.write_text(json.dumps(value), encoding="utf-8")
 
 
 # ------------------------------------------------------------------------------------ what is read
@@ -294,9 +294,10 @@ def test_what_was_drawn_is_what_the_loader_reads(toy, split):
 
 def test_the_toy_world_stands_in_all_the_places_of_the_genuine_one(toy):
     tables = {
-        s: json.loads((toy / WORDS / s / "meta_expressions.json").read_text())["videos"] for s in ("train", "valid")
+        s: json.loads((toy / WORDS / s / "meta_expressions.json").read_text(encoding="utf-8"))["videos"]
+        for s in ("train", "valid")
     }
-    listed = json.loads((toy / "toy_world.json").read_text())["splits"]
+    listed = json.loads((toy / "toy_world.json").read_text(encoding="utf-8"))["splits"]
     assert set(tables["train"]) == {v for videos in listed.values() for v in videos}
     assert set(tables["valid"]) == set(listed["val"]) | set(listed["test"])
     assert "obj_id" not in json.dumps(tables["valid"]) and "obj_id" in json.dumps(tables["train"])
@@ -337,7 +338,7 @@ def test_trap_a_clip_shorter_than_the_window(tmp_path):
 
 def test_traps_no_test_json_and_no_meta(odd_toy):
     assert not (odd_toy / WORDS / "test").exists() and not (odd_toy / "train" / "meta.json").exists()
-    listed = json.loads((odd_toy / "toy_world.json").read_text())["splits"]
+    listed = json.loads((odd_toy / "toy_world.json").read_text(encoding="utf-8"))["splits"]
     with pytest.warns(UserWarning, match="is missing"):
         dataset = ReferYouTubeVOS(odd_toy, "valid")
     assert {v.video_id for v in dataset.videos} == set(listed["val"])
@@ -415,7 +416,7 @@ def table_with(**changes):
 )
 def test_malformed_expressions_are_named_by_file_video_and_expression(root, videos, said):
     path = root / WORDS / "train" / "meta_expressions.json"
-    path.write_text(json.dumps({} if videos is None else {"videos": videos}))
+    path.write_text(json.dumps({} if videos is None else {"videos": videos}), encoding="utf-8")
     with pytest.raises(ValueError, match=said) as error:
         ReferYouTubeVOS(root, "train")
     assert str(path) in str(error.value) and "\n" not in str(error.value)
@@ -478,7 +479,11 @@ def halve(path):
         ("Annotations/NA/00000.png", lambda p: p.unlink(), r"no image .*00000\.png; download it again"),
         ("Annotations/NA/00000.png", lambda p: p.write_bytes(b""), r"00000\.png cannot be read as an image"),
         ("Annotations/NA/00000.png", halve, r"00000\.png cannot be read as an image"),
-        ("Annotations/NA/00000.png", lambda p: p.write_text("no PNG"), r"00000\.png cannot be read as an image"),
+        (
+            "Annotations/NA/00000.png",
+            lambda p: p.write_text("no PNG", encoding="utf-8"),
+            r"00000\.png cannot be read as an image",
+        ),
         ("Annotations/NA/00000.png", spoil_mask(lambda i: i.convert("RGB")), "mode RGB; masks are palette PNGs"),
         (
             "Annotations/NA/00000.png",
@@ -493,7 +498,11 @@ def halve(path):
         ("JPEGImages/NA/00000.jpg", lambda p: p.unlink(), r"no image .*00000\.jpg; download it again"),
         ("JPEGImages/NA/00000.jpg", lambda p: p.write_bytes(b""), r"00000\.jpg cannot be read as an image"),
         ("JPEGImages/NA/00000.jpg", halve, r"00000\.jpg cannot be read as an image"),
-        ("JPEGImages/NA/00000.jpg", lambda p: p.write_text("no JPEG"), r"00000\.jpg cannot be read as an image"),
+        (
+            "JPEGImages/NA/00000.jpg",
+            lambda p: p.write_text("no JPEG", encoding="utf-8"),
+            r"00000\.jpg cannot be read as an image",
+        ),
         (
             "JPEGImages/NA/00005.jpg",
             lambda p: Image.new("RGB", (H, W)).save(p),

@@ -74,9 +74,9 @@ def test_a_good_run_keeps_copy_page_and_result(good, tmp_path):
     assert dict(os.environ) == before  # the kernel's variables do not stay behind
     copy = nbformat.read(tmp_path / "out/04_good.ipynb", as_version=4)
     assert copy.cells[2].outputs[0].text == f"0 0.5 True a#b 1 {tmp_path.name}\n"
-    page = (tmp_path / "out/04_good.html").read_text()
+    page = (tmp_path / "out/04_good.html").read_text(encoding="utf-8")
     assert "This notebook checked 12 claims." in page and 'href="05_next.html"' in page
-    stored = json.loads((tmp_path / "out/04_good.json").read_text())
+    stored = json.loads((tmp_path / "out/04_good.json").read_text(encoding="utf-8"))
     assert stored["claims"] == 12 and stored["versions"]["python"] == sys.version.split()[0]
 
 
@@ -95,7 +95,7 @@ def test_plain_papermill_fails_on_a_misspelt_parameter_thanks_to_setup(tmp_path)
     call = "from dtse_core.notebook.lesson import setup\nsetup(seed=SEED)"
     path = write(tmp_path / "04_a.ipynb", ("parameters", "SEED = 0  # x"), ("", call))
     command = [sys.executable, "-m", "papermill", str(path), str(tmp_path / "out.ipynb"), "-p", "SEDE", "3"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8")
     assert done.returncode != 0 and "no parameter SEDE (did you mean 'SEED'?)" in done.stderr
 
 
@@ -106,7 +106,7 @@ def test_a_failing_cell_is_named_and_the_copies_are_kept(tmp_path):
     result = run_notebook(path, tmp_path / "out", {"SEED": 1})
     assert not result.ok
     assert result.error == "05_bad.ipynb: cell 2 (x = 1): ZeroDivisionError: division by zero"
-    assert "ZeroDivisionError" in (tmp_path / "out/05_bad.html").read_text()
+    assert "ZeroDivisionError" in (tmp_path / "out/05_bad.html").read_text(encoding="utf-8")
     assert "later" not in [str(c.get("outputs")) for c in nbformat.read(tmp_path / "out/05_bad.ipynb", 4).cells][-1]
 
 
@@ -130,7 +130,7 @@ def test_the_command_runs_all_prints_a_table_writes_the_index_and_exits_1(good, 
     assert re.search(r"^04_good +\d+\.\d +12  ok$", seen.out, re.MULTILINE)
     assert re.search(r"^05_bad +\d+\.\d +0  FAILED$", seen.out, re.MULTILINE)
     assert "FAILED 05_bad.ipynb: cell 1 (raise KeyError('gone')): KeyError" in seen.err
-    index = (tmp_path / "out/index.html").read_text()
+    index = (tmp_path / "out/index.html").read_text(encoding="utf-8")
     assert 'href="04_good.html"' in index and "05 · Bad &lt;b&gt;" in index and "1 of 2 notebooks" in index
     assert index.count("data:image/png;base64,") == 1
 
@@ -148,7 +148,7 @@ def test_two_notebooks_run_side_by_side_and_are_told_of_in_their_order(tmp_path,
     assert seen.index("05_b.ipynb: ok") < seen.index("04_a.ipynb: ok")  # as they ended
     table = seen[seen.index("notebook ") :]
     assert table.index("04_a") < table.index("05_b") < table.index("total")
-    index = (tmp_path / "out/index.html").read_text()
+    index = (tmp_path / "out/index.html").read_text(encoding="utf-8")
     assert index.index("04_a") < index.index("05_b") and "2 of 2 notebooks" in index
 
 
@@ -196,9 +196,9 @@ def test_a_root_named_on_the_command_line_is_made_absolute(tmp_path, monkeypatch
 
 def test_writing_in_place_is_stable_and_leaves_no_trace_of_the_run(good):
     assert main([str(good), "--write"]) == 0
-    first = good.read_text()
+    first = good.read_text(encoding="utf-8")
     assert main([str(good), "--write"]) == 0
-    assert good.read_text() == first
+    assert good.read_text(encoding="utf-8") == first
     notebook = nbformat.read(good, as_version=4)
     assert [c.execution_count for c in notebook.cells if c.cell_type == "code"] == [1, 2, 3, 4]
     assert set(notebook.metadata) == {"kernelspec", "language_info"}
@@ -207,9 +207,9 @@ def test_writing_in_place_is_stable_and_leaves_no_trace_of_the_run(good):
 
 def test_a_failing_notebook_is_not_overwritten(tmp_path):
     path = write(tmp_path / "05_bad.ipynb", ("", "1 / 0"))
-    before = path.read_text()
+    before = path.read_text(encoding="utf-8")
     assert main([str(path), "--write"]) == 1
-    assert path.read_text() == before
+    assert path.read_text(encoding="utf-8") == before
 
 
 def test_normalize_drops_every_trace():
@@ -242,7 +242,7 @@ def test_a_page_keeps_solutions_folded_and_holds_attached_pictures(tmp_path):
     fold = new_markdown_cell("<details><summary>Solution</summary>\n\n```python\nanswer = 42\n```\n\n</details>")
     shown = new_markdown_cell("![a map](attachment:map.png)", attachments={"map.png": {"image/png": "iVBORw0KGgo="}})
     write_html(new_notebook(cells=[fold, shown]), tmp_path / "07_x.html")
-    page = (tmp_path / "07_x.html").read_text()
+    page = (tmp_path / "07_x.html").read_text(encoding="utf-8")
     assert "42" in re.search(r"<details>(.*?)</details>", page, re.DOTALL)[1]
     assert 'src="data:image/png;base64,iVBORw0KGgo="' in page
 
@@ -252,7 +252,7 @@ def test_a_page_draws_its_badges_and_formulas_without_a_network(tmp_path):
     sums = "$$\\begin{aligned} a &= b\\\\ c &= d \\end{aligned}$$"
     notebook = new_notebook(cells=[new_markdown_cell(f"{badge}\n\n{sums}\n\nand $x$, but `$y$` is code")])
     write_html(notebook, tmp_path / "07_x.html")
-    page = (tmp_path / "07_x.html").read_text()
+    page = (tmp_path / "07_x.html").read_text(encoding="utf-8")
     assert "shields.io" not in page and 'href="https://x.org/a_b.py"><span' in page and ">source: data/a_b.py<" in page
     assert "<code>$y$</code>" in page
     if importlib.util.find_spec("latex2mathml"):
@@ -269,8 +269,8 @@ def test_notebooks_come_in_order(tmp_path):
 
 def test_index_shows_a_number_where_there_is_no_figure(tmp_path):
     row = {"notebook": "07_x", "title": "A", "ok": True, "error": "", "seconds": 61.26, "claims": 3}
-    (tmp_path / "07_x.json").write_text(json.dumps(row))
-    text = write_index(tmp_path).read_text()
+    (tmp_path / "07_x.json").write_text(json.dumps(row), encoding="utf-8")
+    text = write_index(tmp_path).read_text(encoding="utf-8")
     assert "<span>07</span>" in text and ">61.3<" in text and "href" not in text
     assert "://" not in text  # self-contained
 

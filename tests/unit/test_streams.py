@@ -199,7 +199,7 @@ def test_hub_names_load_offline_from_the_cache_and_absent_ones_say_so(tmp_path, 
     folder = tmp_path / "models--lab--little-bert"
     BertModel(BertConfig(**BERT)).save_pretrained(folder / "snapshots" / "1234")
     (folder / "refs").mkdir()
-    (folder / "refs" / "main").write_text("1234")
+    (folder / "refs" / "main").write_text("1234", encoding="utf-8")
     assert LinguisticStream("lab/little-bert", pretrained=True).width == 16
     with pytest.raises(ValueError, match=r"(?s)cannot load 'lab/never-fetched'.*`hf download lab/never-fetched`"):
         LinguisticStream("lab/never-fetched", pretrained=True)

@@ -57,12 +57,14 @@ def test_the_scores_of_its_clips_give_those_of_its_runs(tables):
 
 def test_its_report_follows_from_the_tables(tables, request, tmp_path):
     written = write_report(tables, tmp_path, "DTSE", (STUDY / "grid.toml").as_posix())
-    assert written[0].read_text() == (request.config.rootpath / STUDY / "report.md").read_text()
+    assert written[0].read_text(encoding="utf-8") == (request.config.rootpath / STUDY / "report.md").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_the_readme_quotes_it(tables, request):
-    said = (request.config.rootpath / STUDY / "report.md").read_text().splitlines()
-    readme = (request.config.rootpath / "README.md").read_text()
+    said = (request.config.rootpath / STUDY / "report.md").read_text(encoding="utf-8").splitlines()
+    readme = (request.config.rootpath / "README.md").read_text(encoding="utf-8")
     assert f"{len(tables['runs'])} trainings on equal terms" in readme
     quoted = [line for line in readme.splitlines() if " against DTSE, " in line]
     assert len(quoted) >= 5 and set(quoted) <= set(said)

@@ -153,7 +153,7 @@ def test_videos_of_the_test_split_are_told_from_unknown_ones(tmp_path):
     videos = SmallVideos(tmp_path)
     folder = tmp_path / "meta_expressions" / "test"
     folder.mkdir(parents=True)
-    (folder / "meta_expressions.json").write_text(json.dumps({"videos": {"t1": {}}}))
+    (folder / "meta_expressions.json").write_text(json.dumps({"videos": {"t1": {}}}), encoding="utf-8")
     files = {f"Annotations/{video}/0/00000.png": png() for video in ("t1", "t2")}
     report = report_on(tmp_path, files, YTVOS, videos)
     assert list(report.broken["video of the test split"]) == ["t1"]

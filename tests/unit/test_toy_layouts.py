@@ -85,7 +85,7 @@ def test_each_frame_is_nearer_to_its_own_drawing_than_to_the_next(toy_a2d_root):
 
 
 def test_the_layout_is_the_genuine_one(toy_a2d_root):
-    with open(toy_a2d_root / "Release" / "videoset.csv", newline="") as file:
+    with open(toy_a2d_root / "Release" / "videoset.csv", newline="", encoding="utf-8") as file:
         table = list(csv.reader(file))
     assert len(table) == sum(CLIPS.values()) and all(len(row) == 9 for row in table)
     train = drawn("train")
@@ -99,7 +99,7 @@ def test_the_layout_is_the_genuine_one(toy_a2d_root):
         assert 1 <= int(label) // 10 <= 7 and 1 <= int(label) % 10 <= 8
         if video in train:
             assert [int(stem) - 1 for stem in stems] == list(train[video].annotated)
-    with open(toy_a2d_root / NOTES / "a2d_annotation.txt", newline="") as file:
+    with open(toy_a2d_root / NOTES / "a2d_annotation.txt", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["video_id", "instance_id", "query"]
     texts = {(r["video_id"], int(r["instance_id"]), r["query"]) for r in rows}
@@ -143,7 +143,7 @@ def test_every_layout_gives_the_same_bytes_and_knows_its_traps(tmp_path, layout)
     for name in ("one", "two"):
         assert write_toy(tmp_path / name, SMALL, layout, height=32, width=48, traps=["all"])
     assert files(tmp_path / "one") == files(tmp_path / "two")
-    toy = json.loads((tmp_path / "one" / "toy_world.json").read_text())
+    toy = json.loads((tmp_path / "one" / "toy_world.json").read_text(encoding="utf-8"))
     assert toy["settings"]["traps"] == sorted(layout_module(layout).TRAPS) and set(toy["splits"]) == set(SMALL)
     with pytest.raises(ValueError, match=f"unknown trap 'pit'; {layout} has .*, or all"):
         write_toy(tmp_path / "three", SMALL, layout, traps=["pit"])
@@ -161,10 +161,10 @@ def test_writing_again_changes_nothing_and_other_settings_are_refused(tmp_path):
 
 def test_nothing_foreign_is_touched(tmp_path):
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work", encoding="utf-8")
     (tmp_path / "toy.part").mkdir()
-    (tmp_path / "toy.part" / "thesis.txt").write_text("years of work")
-    (tmp_path / "file").write_text("x")
+    (tmp_path / "toy.part" / "thesis.txt").write_text("years of work", encoding="utf-8")
+    (tmp_path / "file").write_text("x", encoding="utf-8")
     before = files(tmp_path)
     for target, said in (
         ("mine", "already holds something else"),
@@ -211,13 +211,13 @@ def test_settings_that_cannot_be_are_refused(tmp_path, settings, said):
 def test_the_loader_copes_with_every_quirk(tmp_path):
     root, clips = tmp_path / "toy", {"train": 3, "val": 1, "test": 1}
     write_toy(root, clips, seed=2, height=32, width=48, traps=["all"])
-    text = (root / NOTES / "a2d_annotation.txt").read_text()
+    text = (root / NOTES / "a2d_annotation.txt").read_text(encoding="utf-8")
     assert "1 (copy)" in text and '"' in text and "  " in text and any(c.isupper() for c in text.split("\n", 1)[1])
-    with open(root / "Release" / "videoset.csv", newline="") as file:
+    with open(root / "Release" / "videoset.csv", newline="", encoding="utf-8") as file:
         videos = [row[0] for row in csv.reader(file)]
-    missed = (root / NOTES / "a2d_missed_videos.txt").read_text().split()
+    missed = (root / NOTES / "a2d_missed_videos.txt").read_text(encoding="utf-8").split()
     assert videos[0] == "NA" and videos[1].startswith("-") and missed == videos[-1:]
-    toy = json.loads((root / "toy_world.json").read_text())
+    toy = json.loads((root / "toy_world.json").read_text(encoding="utf-8"))
     train = A2DSentences(root, "train")
     assert {s.video for s in train.samples} == set(videos[:3]) == set(toy["splits"]["train"])
     for k, sample in enumerate(train.samples):

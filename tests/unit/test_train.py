@@ -55,7 +55,7 @@ def small(out, **changes):
 
 
 def history(out):
-    return [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
+    return [json.loads(line) for line in (out / "history.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 def weights(folder):
@@ -317,7 +317,7 @@ def test_a_record_says_how_long_the_model_waited_for_data(tmp_path, monkeypatch)
 
 def test_versions_name_the_packages_and_the_machine(tmp_path):
     open_run(tmp_path, small(tmp_path))
-    found = json.loads((tmp_path / "versions.json").read_text())
+    found = json.loads((tmp_path / "versions.json").read_text(encoding="utf-8"))
     assert found["torch"] == torch.__version__.partition("+")[0] or found["torch"] == torch.__version__
     assert {"python", "transformers", "accelerate", "numpy", "commit", "system", "machine", "gpus"} <= found.keys()
     assert found["cores"] == os.cpu_count()
@@ -472,7 +472,7 @@ def test_the_command_ends_with_steps_validation_and_what_more_would_give(tmp_pat
 )
 def test_the_outcome_tells_only_of_longer_runs_and_how_long_they_take_here(tmp_path, steps, lines, expected):
     records = [{"step": steps, "seconds": 120, "val_mean_iou": 0.5}, {"step": steps, "seconds": 120, "loss": 1.0}]
-    (tmp_path / "history.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    (tmp_path / "history.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
     said = outcome(small(tmp_path)).splitlines()
     assert len(said) == lines and expected in said[-1] and said[0].startswith(f"{steps:,} steps in 2.0 minutes")
 

@@ -38,7 +38,7 @@ def config(out, steps, **changes):
 
 
 def history(out):
-    return [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
+    return [json.loads(line) for line in (out / "history.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 def run_rank(settings, rank, processes, port, stop):
@@ -87,7 +87,7 @@ def test_two_processes_train_as_one_does(tmp_path, launcher, steps):
     changed = {k: v for k, v in to_dict(settings).items() if v != to_dict(preset("tiny"))[k]}
     flags = [w for k, v in changed.items() for w in (f"--{k}", *map(str, v if isinstance(v, tuple) else (v,)))]
     command = [sys.executable, "-m", *launcher.split(), "-m", "dtse_core.train", "--preset", "tiny", *flags]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     assert "2 processes train together" in done.stdout  # a launcher may start one, or two that do not know each other
     train.train(config(tmp_path / "one", steps, **SLOW), False)

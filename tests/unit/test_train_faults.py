@@ -47,7 +47,7 @@ def same(a, b):
 
 
 def state(folder):
-    return json.loads((folder / "state.json").read_text())
+    return json.loads((folder / "state.json").read_text(encoding="utf-8"))
 
 
 class PowerCut(Exception):
@@ -95,7 +95,7 @@ def test_kills_at_random_moments_change_nothing(tmp_path):
     train.train(setting, False)
     undisturbed = train.train(config(tmp_path / "whole", steps, **{"train.checkpoint_every": 0}), False)
     assert same(weights(out / "final"), weights(undisturbed))
-    lines = (out / "history.jsonl").read_text().splitlines()
+    lines = (out / "history.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["step"] for line in lines] == [*range(1, steps + 1), steps]
 
 
@@ -123,7 +123,13 @@ def test_a_second_training_of_a_folder_stops_before_it_writes_and_a_kill_frees_t
     first.kill()
     first.join()
     train.train(setting, False)
-    assert [json.loads(line)["step"] for line in (out / "history.jsonl").read_text().splitlines()] == [1, 2, 3, 4, 4]
+    assert [json.loads(line)["step"] for line in (out / "history.jsonl").read_text(encoding="utf-8").splitlines()] == [
+        1,
+        2,
+        3,
+        4,
+        4,
+    ]
 
 
 def test_a_disk_without_locks_is_said_and_trained_on(tmp_path, monkeypatch, capsys):
@@ -151,7 +157,7 @@ def test_a_full_disk_stops_with_one_line_and_costs_no_checkpoint(tmp_path, whole
         resource.setrlimit(resource.RLIMIT_FSIZE, free)
     assert [f.name for f in (out / "checkpoints").iterdir()] == ["step_000000002"]
     assert same(weights(train.train(config(out, 8), False)), whole)
-    lines = (out / "history.jsonl").read_text().splitlines()
+    lines = (out / "history.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["step"] for line in lines] == [*range(1, 9), 8]
 
 
@@ -194,7 +200,7 @@ def test_a_run_whose_checkpoints_are_all_damaged_never_begins_again_unasked(tmp_
     for _ in range(2):
         with pytest.raises(ValueError, match=r"no checkpoint that can be read, .*step_000000004.damaged.*delete .*0"):
             train.train(config(out, 8), False)
-    assert (out / "history.jsonl").read_text() == (cut / "history.jsonl").read_text()
+    assert (out / "history.jsonl").read_text(encoding="utf-8") == (cut / "history.jsonl").read_text(encoding="utf-8")
 
 
 def test_a_worker_that_dies_stops_with_one_line_and_the_run_resumes(tmp_path, whole):

@@ -188,7 +188,7 @@ def test_a_folder_of_frames_is_read_in_the_order_of_its_numbers(tmp_path):
     for k in range(12):
         Image.fromarray(frames[k]).save(tmp_path / f"frame{k}.{'png' if k % 2 else 'bmp'}")
     (tmp_path / ".frame3.png").write_bytes(b"left by a file manager")
-    (tmp_path / "notes.txt").write_text("not a frame")
+    (tmp_path / "notes.txt").write_text("not a frame", encoding="utf-8")
     assert np.array_equal(read_frames(tmp_path, [10, 2, 2, 11]), frames[[10, 2, 2, 11]])
     assert np.array_equal(np.stack(list(iterate_frames(tmp_path))), frames)
     assert video_info(tmp_path) == video.VideoInfo(12, 25.0, 48, 80)
@@ -280,7 +280,7 @@ def broken(tmp_path_factory) -> Path:
     avi = encode(folder / "whole.avi", noise, codec="mpeg4").read_bytes()
     (folder / "cut.avi").write_bytes(avi[: len(avi) // 2])
     (folder / "empty.mp4").touch()
-    (folder / "text.mp4").write_text("no video\n" * 200)
+    (folder / "text.mp4").write_text("no video\n" * 200, encoding="utf-8")
     (folder / "folder").mkdir()
     with av.open(str(folder / "sound.mp4"), "w") as file:
         stream = file.add_stream("aac", rate=44100)

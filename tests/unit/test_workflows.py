@@ -13,7 +13,7 @@ WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 
 def actionlint(*paths: Path) -> str:
     command = [Path(sys.executable).with_name("actionlint"), "-no-color", "-oneline", *paths]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", cwd=ROOT)
     assert done.returncode in (0, 1), done.stderr
     return done.stdout
 
@@ -23,15 +23,15 @@ def test_actionlint_finds_nothing():
 
 
 def test_actionlint_finds_a_slip_in_an_expression_and_an_action_that_no_longer_runs(tmp_path):
-    broken = (ROOT / ".github/workflows/notebooks.yml").read_text()
+    broken = (ROOT / ".github/workflows/notebooks.yml").read_text(encoding="utf-8")
     broken = broken.replace("matrix.notebook", "matrix.notebook_name").replace("checkout@v5", "checkout@v3")
-    (tmp_path / "x.yml").write_text(broken)
+    (tmp_path / "x.yml").write_text(broken, encoding="utf-8")
     found = actionlint(tmp_path / "x.yml")
     assert 'property "notebook_name" is not defined' in found and "checkout@v3" in found
 
 
 def jobs(name: str) -> dict:
-    return yaml.safe_load((ROOT / f".github/workflows/{name}.yml").read_text())["jobs"]
+    return yaml.safe_load((ROOT / f".github/workflows/{name}.yml").read_text(encoding="utf-8"))["jobs"]
 
 
 def test_one_notebook_that_fails_stops_no_other():
@@ -51,7 +51,7 @@ def test_executed_copies_are_kept_also_of_a_failed_run(path):
 
 def test_the_smoke_grid_runs_on_every_push_and_the_other_workflows_when_they_should():
     assert "make experiments" in [s.get("run") for s in jobs("ci")["experiments"]["steps"]]
-    when = {p.stem: yaml.safe_load(p.read_text())[True] for p in WORKFLOWS}  # YAML reads `on` as true
+    when = {p.stem: yaml.safe_load(p.read_text(encoding="utf-8"))[True] for p in WORKFLOWS}  # YAML reads `on` as true
     assert "push" in when["ci"] and "push" in when["notebooks"] and "schedule" in when["nightly"]
     assert list(when["gpu"]) == ["workflow_dispatch"]
 
@@ -73,6 +73,6 @@ def test_the_nightly_sees_what_readers_get_on_colab():
 
 
 def test_ci_executes_each_notebook_twice():
-    script = (ROOT / ".ci/run").read_text()
+    script = (ROOT / ".ci/run").read_text(encoding="utf-8")
     assert script.index("make tutorial") < script.index("make test EXECUTED=runs/tutorial")
     assert "make test-colab" in script and "make test-pythons" in script

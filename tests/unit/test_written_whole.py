@@ -18,11 +18,15 @@ def names(folder):
 
 
 def put(part, folder, text="new"):
-    (part / "a.txt" if folder else part).write_text(text if folder else f"{MARK}: {text}")
+    (part / "a.txt" if folder else part).write_text(text if folder else f"{MARK}: {text}", encoding="utf-8")
 
 
 def got(path, folder):
-    return (path / "a.txt").read_text() if folder else path.read_text().removeprefix(f"{MARK}: ")
+    return (
+        (path / "a.txt").read_text(encoding="utf-8")
+        if folder
+        else path.read_text(encoding="utf-8").removeprefix(f"{MARK}: ")
+    )
 
 
 @pytest.mark.parametrize("folder", [False, True])
@@ -71,8 +75,8 @@ def test_writers_of_one_name_never_meet(tmp_path):
     def write(k):
         for _ in range(20):
             with written_whole(tmp_path / "file", ANY) as part:
-                part.write_text(str(k) * 1000)
-            with open(tmp_path / "file") as file:
+                part.write_text(str(k) * 1000, encoding="utf-8")
+            with open(tmp_path / "file", encoding="utf-8") as file:
                 assert set(file.read()) <= set("0123") and file.tell() == 1000
         with written_whole(tmp_path / f"folder{k}", MARK, folder=True) as part:
             put(part, True)
@@ -85,7 +89,7 @@ def test_writers_of_one_name_never_meet(tmp_path):
 def test_names_that_only_look_like_ours_stay(tmp_path):
     for name in ("out.part", "out.old", ".out.part", ".out.00000000.part"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "thesis.txt").write_text("years of work")
+        (tmp_path / name / "thesis.txt").write_text("years of work", encoding="utf-8")
     before = names(tmp_path)
     for _ in range(2):
         with written_whole(tmp_path / "out", MARK, folder=True) as part:
