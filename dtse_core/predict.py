@@ -27,7 +27,7 @@ from .data.transforms import resize_frames
 from .decoder import mask_confidence, resize_logits
 from .model import DTSE, FrameMemory, join_frames, select_frame
 from .shared.console import bars_hidden, one_line_errors, parse, usable_device
-from .video.files import EXAMPLE, find_video, iterate_frames, video_fps, video_info
+from .video.files import EXAMPLE, find_video, frame_names, iterate_frames, video_fps, video_info
 from .video.prediction import Segmentation, Step, Video
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -299,7 +299,8 @@ def main() -> None:
         print(note, file=sys.stderr)
     steps = predictor.stream(command.video, command.expressions, BATCH)
     steps = tqdm(steps, unit=" frames", disable=bars_hidden())
-    table = write_prediction(steps, command.expressions, Path(command.out), video_fps(command.video))
+    names = frame_names(find_video(command.video))
+    table = write_prediction(steps, command.expressions, Path(command.out), video_fps(command.video), names)
     print(f"{summary(command.expressions, table)}\nwritten: {command.out}")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from ..shared.files import PAGE, written_whole
+from ..shared.files import PAGE, read_rgb, written_whole
 
 _STYLE = """
 :root { color-scheme: light; --ink: #1b2733; --soft: #5b6b7a; --line: #e3e8ed; --blue: #0072B2; }
@@ -102,7 +102,7 @@ def fewer_colors(png: str) -> str:
 
 
 def _image(png: str) -> Image.Image:
-    return Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
+    return Image.fromarray(read_rgb(Path("a figure"), base64.b64decode(png)))
 
 
 def _png(image: Image.Image) -> str:

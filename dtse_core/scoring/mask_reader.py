@@ -17,7 +17,7 @@ from tqdm import tqdm
 from ..data.clip import ReferringClip, ReferringVideo
 from ..shared.archives import DAMAGE
 from ..shared.console import bars_hidden
-from ..shared.files import image_shape, open_image, parse_json, require_shape
+from ..shared.files import image_shape, load_image, parse_json, require_shape
 from .mask_files import (
     INDEX,
     TOP,
@@ -105,10 +105,10 @@ class MaskReader:
         where = self.path / name
         if name not in self.names:
             raise FileNotFoundError(f"{where} is missing: every frame needs a mask, an empty one too; predict it again")
-        with open_image(where, self._bytes(name)) as image:
-            mode, values = image.mode, np.asarray(image)
-        if mode not in ("P", "L", "1"):
-            raise ValueError(f"{where}: an image of mode {mode}; expected L, P or 1: write masks without colors")
+        image = load_image(where, self._bytes(name))
+        if image.mode not in ("P", "L", "1"):
+            raise ValueError(f"{where}: an image of mode {image.mode}; expected L, P or 1: write masks without colors")
+        values = np.asarray(image)
         require_shape(where, values.shape, shape)
         return values.astype(np.uint8)
 

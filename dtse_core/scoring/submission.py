@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from ..shared.archives import DAMAGE, Entry
 from ..shared.console import bars_hidden
-from ..shared.files import OURS, image_shape, open_image, read_json, written_whole
+from ..shared.files import OURS, image_shape, load_image, read_json, written_whole
 from .mask_files import TOP, is_hidden, open_masks, refuse_member
 
 HOMES = ("refer_youtube_vos", "mevis")
@@ -128,11 +128,12 @@ def _compare(found: Collection[Key], wanted: Collection[Key], test: set[str], re
 
 def _judge_mask(entry: Entry, open_member: Callable, shape: tuple[int, int], report: Report) -> None:
     try:
-        with open_member(entry.handle) as file, open_image(Path(entry.name), file.read()) as image:
-            mode, values = image.mode, np.asarray(image)
+        with open_member(entry.handle) as file:
+            image = load_image(Path(entry.name), file.read())
     except (ValueError, *DAMAGE) as error:
         report.add("cannot be read as an image", f"{entry.name} ({error})")
         return
+    mode, values = image.mode, np.asarray(image)
     report.masks += 1
     report.empty += not values.any()
     if mode != "L":

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ..shared.files import OURS, require_ours, written_whole
+from .files import frame_names
 from .overlay import legend, overlay_all, save_gif
 from .prediction import Step, save_mask
 from .writing import FILM, write_video
@@ -68,26 +69,29 @@ def require_place(out: str | Path, video: object) -> None:
     require_ours(out, FILM if film else PREDICTION, folder=not film, inputs=[video])
 
 
-def write_prediction(steps: Iterable[Step], expressions: Sequence[str], out: str | Path, fps: float) -> np.ndarray:
+def write_prediction(
+    steps: Iterable[Step], expressions: Sequence[str], out: str | Path, fps: float, names: Iterable[str] | None = None
+) -> np.ndarray:
     """Writes a stream as it comes, and returns the mean confidence and mean area of each expression, `(S, 2)`.
 
     `out` ending in `.mp4` or `.gif` gets the overlay of all expressions. Any other `out` becomes a folder that holds
     `overlay.mp4`, `overlay.gif` of at most 1.5 MB, `confidence.csv` with a row for each frame and expression, and per
-    expression a folder `0`, `1` ... of mask PNGs beside `expressions.txt`. It appears when it is complete; a cut run
+    expression a folder `0`, `1` ... of mask PNGs, called as `names` has it (else 00000, 00001 ...), beside
+    `expressions.txt`. It appears when it is complete; a cut run
     leaves nothing that looks finished. An earlier prediction is replaced; raises `FileExistsError` for anything else.
     """
     out = Path(out)
     ending, preview, rows = out.suffix.lower(), Preview(), list[tuple[int, int, float, float]]()
 
     def drawn(folder: Path | None = None) -> Iterator[np.ndarray]:
-        for step in steps:
+        for step, name in zip(steps, names or frame_names(None), strict=False):
             areas = step.masks.mean((1, 2))
             rows.extend((step.index, k, c, a) for k, (c, a) in enumerate(zip(step.confidence, areas, strict=True)))
             if ending != ".mp4":
                 preview.add(step.frame, step.masks)
             if folder:
                 for k, mask in enumerate(step.masks):
-                    save_mask(folder / str(k) / f"{step.index:05d}.png", mask)
+                    save_mask(folder / str(k) / f"{name}.png", mask)
             yield overlay_all(step.frame, step.masks)
 
     if ending == ".gif":

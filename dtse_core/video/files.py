@@ -7,6 +7,7 @@ that start without a key frame and dithers 10-bit ones.
 
 import functools
 import importlib
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..shared.files import read_rgb
+from ..shared.files import image_shape, read_rgb
 
 IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}  # what counts as a frame in a folder
 FOLDER_FPS = 25.0  # assumed where frames come without a rate
@@ -43,8 +44,7 @@ def video_info(path: str | Path) -> VideoInfo:
     path = find_video(path)
     if path.is_dir():
         files = frame_files(path)
-        height, width = read_rgb(files[0]).shape[:2]
-        return VideoInfo(len(files), FOLDER_FPS, height, width)
+        return VideoInfo(len(files), FOLDER_FPS, *image_shape(files[0]))
     stat = path.stat()
     return _scan(path, stat.st_mtime_ns, stat.st_size)
 
@@ -73,10 +73,7 @@ def read_frames(path: str | Path, indices: Iterable[int], backend: str = "auto")
     if not wanted or wanted[0] < 0 or wanted[-1] >= info.length:
         raise ValueError(f"{path}: frames {indices} asked for; it holds {info.length}, numbered from 0")
     if path.is_dir():
-        files = frame_files(path)
-        frames = [read_rgb(files[i]) for i in wanted]
-        if odd := [files[i] for i, f in zip(wanted, frames, strict=True) if f.shape != frames[0].shape]:
-            raise ValueError(f"{odd[0]} differs in size from {files[wanted[0]].name}; frames of a video are alike")
+        frames = list(_pictures(path, wanted))
     elif backend == "decord":
         if not info.decord:
             raise ValueError(f"{path}: decord is not installed, or would give other frames here; use auto or pyav")
@@ -99,7 +96,7 @@ def iterate_frames(video: str | Path | np.ndarray | Iterable[np.ndarray]) -> Ite
     path = find_video(video)
     video_info(path)
     if path.is_dir():
-        return map(read_rgb, frame_files(path))
+        return _pictures(path)
     if find_spec("av"):
         return _decode(path)
     reader = _open_decord(path)
@@ -107,11 +104,38 @@ def iterate_frames(video: str | Path | np.ndarray | Iterable[np.ndarray]) -> Ite
 
 
 def frame_files(folder: str | Path) -> list[Path]:
-    """The image files of a folder in the order of their numbers, dot-files left out."""
+    """The image files of a folder in the order of their numbers, dot-files left out.
+
+    Raises `ValueError` if there is none, or two that differ in suffix alone: one may be the other's mask.
+    """
     files = [f for f in Path(folder).iterdir() if f.suffix.lower() in IMAGES and not f.name.startswith(".")]
     if not files:
         raise ValueError(f"{folder} holds no frames: expected image files ({' '.join(sorted(IMAGES))})")
+    named = {f.stem: f.name for f in files}
+    for one in files:
+        if one.name != (other := named[one.stem]):
+            raise ValueError(f"{folder} holds {other} and {one.name}, two files for one frame; move one away")
     return sorted(files, key=lambda f: [(int(t), t) if t.isdecimal() else (-1, t) for t in re.split(r"(\d+)", f.name)])
+
+
+def frame_names(video: object) -> Iterator[str]:
+    """What the frames of a video are called, and their masks: a folder's files without suffix, else 00000, 00001 ..."""
+    if isinstance(video, str | Path) and Path(video).is_dir():
+        return (file.stem for file in frame_files(video))
+    return (f"{k:05d}" for k in itertools.count())
+
+
+def _pictures(folder: Path, wanted: Iterable[int] | None = None) -> Iterator[np.ndarray]:
+    """The frames of a folder, or the wanted ones, at the size of the first, as a player shows them."""
+    from PIL import Image
+
+    files = frame_files(folder)
+    height, width = image_shape(files[0])
+    for k in range(len(files)) if wanted is None else wanted:
+        frame = read_rgb(files[k])
+        if frame.shape[:2] != (height, width):
+            frame = np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BILINEAR))
+        yield frame
 
 
 def find_video(path: str | Path) -> Path:

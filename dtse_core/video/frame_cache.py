@@ -15,7 +15,7 @@ import numpy as np
 from ..shared.files import ANY, read_images, written_whole
 from .files import frame_files, read_frames
 
-VERSION = 1  # of what is kept: raise it when decoding changes
+VERSION = 2  # of what is kept: raise it when decoding changes
 Source = tuple[Path, int]  # a video and a frame's index in it, or an image and 0
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..shared.files import OURS, require_ours, written_whole
-from .files import iterate_frames
+from .files import frame_names, iterate_frames
 
 MASKS = f"masks {OURS}"  # the mark of their folder
 
@@ -52,14 +52,14 @@ class Segmentation:
         return Path(path)
 
     def save_masks(self, folder: str | Path) -> Path:
-        """Writes `00000.png`, `00001.png` ..., 255 inside the mask and 0 outside.
+        """Writes a PNG a frame, 255 inside the mask and 0 outside: 00000.png, 00001.png ..., or as `frame_names` says.
 
         The folder appears when it is complete. Raises `FileExistsError` for one that holds anything else.
         """
         require_ours(folder, MASKS, folder=True, inputs=[self.video])
         with written_whole(folder, MASKS, folder=True) as part:
-            for k, mask in enumerate(self.masks):
-                save_mask(part / f"{k:05d}.png", mask)
+            for mask, name in zip(self.masks, frame_names(self.video), strict=False):
+                save_mask(part / f"{name}.png", mask)
         return Path(folder)
 
 

@@ -213,7 +213,7 @@ def test_ones_own_films_and_predictions_are_replaced_and_never_read_while_they_a
     with pytest.raises(FileExistsError):
         save_gif(clip, np.zeros((1, 8, 8, 3), np.uint8))
     for k in range(2):
-        Segmentation("", np.zeros((k + 1, 8, 8), bool), np.zeros(1), "", 8).save_masks(tmp_path / "masks")
+        Segmentation("", np.zeros((k + 1, 8, 8), bool), np.zeros(1), [], 8).save_masks(tmp_path / "masks")
     assert set(content(tmp_path / "masks")) == {".dtse.json", "00000.png", "00001.png"}
     with pytest.raises(FileExistsError), written_whole(tmp_path / "masks", PREDICTION, folder=True):
         pass

@@ -192,9 +192,22 @@ def test_a_folder_of_frames_is_read_in_the_order_of_its_numbers(tmp_path):
     assert np.array_equal(read_frames(tmp_path, [10, 2, 2, 11]), frames[[10, 2, 2, 11]])
     assert np.array_equal(np.stack(list(iterate_frames(tmp_path))), frames)
     assert video_info(tmp_path) == video.VideoInfo(12, 25.0, 48, 80)
-    Image.fromarray(frames[0, :, :64]).save(tmp_path / "frame12.png")
-    with pytest.raises(ValueError, match=r"frame12\.png differs in size"):
-        read_frames(tmp_path, [0, 12])
+
+
+def test_a_frame_of_another_size_comes_at_the_size_of_the_first(tmp_path):
+    for k, shape in enumerate([(24, 40), (48, 80), (24, 36)]):
+        Image.new("RGB", shape[::-1], (50 * k, 0, 0)).save(tmp_path / f"{k}.png")
+    frames = np.stack(list(iterate_frames(tmp_path)))
+    assert frames.shape == (3, 24, 40, 3) and frames[:, :, :, 0].std((1, 2)).max() == 0
+    assert frames[:, 0, 0, 0].tolist() == [0, 50, 100] and np.array_equal(read_frames(tmp_path, [2, 1]), frames[[2, 1]])
+
+
+def test_a_frame_that_two_files_claim_is_not_chosen_at_random(tmp_path):
+    for name in ("00000.jpg", "00001.jpg", "00001.png"):  # a mask beside its frame, as users keep them
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    for read in (video_info, lambda path: read_frames(path, [0]), iterate_frames):
+        with pytest.raises(ValueError, match=r"holds 00001\.(jpg|png) and 00001\.(png|jpg), two files for one"):
+            list(read(tmp_path))
 
 
 def test_arrays_pass_through(tmp_path):

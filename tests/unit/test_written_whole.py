@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dtse_core.shared.files import ANY, MANIFEST, OURS, open_image, written_whole
+from dtse_core.shared.files import ANY, MANIFEST, OURS, written_whole
 
 MARK = f"test {OURS}"
 
@@ -116,14 +116,3 @@ def test_what_a_killed_writer_left_goes_and_what_another_is_writing_stays(tmp_pa
         assert (other / MANIFEST).is_file()
         put(other, True, "later")
     assert names(tmp_path) == ["out", f"out/{MANIFEST}", "out/a.txt"] and got(tmp_path / "out", True) == "later"
-
-
-@pytest.mark.parametrize("content", [b"", b"no image"])
-def test_a_damaged_image_has_one_error_from_a_file_and_from_an_archive(tmp_path, content):
-    path, said = tmp_path / "a.png", []
-    path.write_bytes(content)
-    for source in (None, content):
-        with pytest.raises(ValueError, match=r"a\.png cannot be read as an image") as error, open_image(path, source):
-            pass
-        said.append(str(error.value).replace(repr(str(path)), "FILE").split(" identify ")[0])
-    assert said[0] == said[1] and ("empty, 0 bytes" in said[0]) == (not content)
