@@ -1,6 +1,7 @@
 """Reading text, CSV, JSON and images with errors that name file, place and remedy; writing files and folders whole."""
 
 import csv
+import errno
 import glob
 import io
 import json
@@ -26,6 +27,7 @@ DECODERS = ("PNG", "JPEG", "BMP", "WEBP")  # of Pillow, the only ones that run o
 ORIENTATION = 0x0112  # EXIF's tag
 TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # its values as Pillow's `Image.Transpose`
 SIDEWAYS = (2, 4, 5, 6)  # those of `Image.Transpose` that exchange height and width
+UNWRITABLE = (errno.EACCES, errno.EFBIG, errno.ENAMETOOLONG, errno.ENOSPC, errno.EPERM, errno.EROFS)
 WINDOW = 2**16  # bytes at the head and at the tail of a file where its mark stands
 
 
@@ -242,10 +244,12 @@ def require_ours(path: str | Path, mark: str, folder: bool = False, inputs: Sequ
 
 
 def require_folder_above(path: Path) -> None:
-    """Raises `FileExistsError` where a file stands in the place of a folder above `path`."""
+    """Raises `FileExistsError` where a file stands in the place of a folder above `path`, or `PermissionError`."""
     above = next(p for p in path.absolute().parents if p.exists())
     if not above.is_dir():
         raise FileExistsError(f"{above} is a file, so that {path} cannot be written; choose another name")
+    if not os.access(above, os.W_OK):
+        raise PermissionError(f"{above} is read-only, so that {path} cannot be written; choose another place")
 
 
 def bears(path: Path, mark: str) -> bool:
@@ -296,15 +300,16 @@ def written_whole(path: str | Path, mark: str, folder: bool = False, sync: bool 
 
     Otherwise it vanishes, and readers of `path` see what was there before. Parent folders are made. The writer of a
     file puts `mark` into it; a folder gets a manifest. `sync` waits until everything is on the disk: without it a power
-    cut could leave the new name with nothing behind it. Raises as `require_ours` does, which says what may be replaced.
+    cut could leave the new name with nothing behind it. Raises as `require_ours` does, which says what may be replaced,
+    and `OSError` naming `path` for a full disk or a folder that cannot be written to.
     """
     path = Path(path)
     if mark or folder:
         require_ours(path, mark, folder)
     path = path.resolve() if path.is_symlink() else path  # the link stays
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = _unused(path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with _unfinished(part, path, mark) if folder else nullcontext():
             yield part
         for file in part.rglob("*") if folder else [part]:
@@ -314,9 +319,17 @@ def written_whole(path: str | Path, mark: str, folder: bool = False, sync: bool 
         if mark or folder:
             require_ours(path, mark, folder)  # it may have been there for an hour
         _take_place(part, path)
-    except BaseException:
-        _remove(part)
+    except BaseException as error:
+        with suppress(OSError):
+            _remove(part)
+        if isinstance(error, OSError) and error.errno in UNWRITABLE and _lies_on(Path(error.filename or part), part):
+            raise OSError(f"{path} cannot be written ({error.strerror}); make room, or choose another place") from error
         raise
+
+
+def _lies_on(one: Path, other: Path) -> bool:
+    """True if a path holds the other."""
+    return one.is_relative_to(other) or other.is_relative_to(one)
 
 
 def _unused(path: Path) -> Path:

@@ -126,7 +126,7 @@ def save_weights(folder: Path, model: Any, tokenizer: Any, config: RunConfig) ->
         require_ours(folder, WEIGHTS, folder=True)
     except FileExistsError as error:
         print(f"{error}: it is kept as {_set_aside(folder, 'kept')}", flush=True)
-    with _room_for(folder), written_whole(folder, WEIGHTS, folder=True, sync=True) as part:
+    with written_whole(folder, WEIGHTS, folder=True, sync=True) as part, _room_for(folder):
         model.save_pretrained(part)
         tokenizer.save_pretrained(part)
         more = {"out": Path(config.out).name, DRAWN: is_toy(config.data)}  # who loads it may not have the data set
@@ -143,7 +143,7 @@ def save_checkpoint(
 ) -> None:
     """Model, optimiser and position; only then the oldest goes."""
     folder = out / "checkpoints" / f"step_{state.step:09d}"
-    with _room_for(folder), written_whole(folder, CHECKPOINT, folder=True, sync=True) as part:
+    with written_whole(folder, CHECKPOINT, folder=True, sync=True) as part, _room_for(folder):
         save_file({k: v.contiguous() for k, v in model.state_dict().items()}, part / "model.safetensors")
         scaler = accelerator.scaler.state_dict() if accelerator.scaler else {}
         torch.save({"optimizer": optimizer.state_dict(), "scaler": scaler}, part / "optimizer.pt")
@@ -271,7 +271,7 @@ def cut_history(out: Path, step: int) -> None:
     path = out / "history.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
-    with _room_for(path), written_whole(path, ANY) as part:
+    with written_whole(path, ANY) as part, _room_for(path):
         part.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
 

@@ -11,7 +11,6 @@ import torch  # noqa: F401 - before decord
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from dtse_core.data.toy.world import ToyWorld, render
 from dtse_core.video import files as video
 from dtse_core.video.files import iterate_frames, read_frames, video_fps, video_info, video_length
 from dtse_core.video.writing import write_video
@@ -214,70 +213,6 @@ def test_arrays_pass_through(tmp_path):
     frames = numbered(3)
     assert [number_of(frame) for frame in iterate_frames(frames)] == [0, 1, 2]
     assert video_fps(frames) == 25
-
-
-@pytest.mark.parametrize("shape", [(48, 80), (47, 80), (48, 81), (33, 81)])
-def test_odd_sizes_are_padded_by_their_last_row_and_column(tmp_path, shape):
-    frames = numbered(3)[:, : shape[0], : shape[1]] if shape[1] < 81 else np.pad(
-        numbered(3)[:, : shape[0]], [(0, 0), (0, 0), (0, 1), (0, 0)], mode="edge"
-    )  # fmt: skip
-    read = np.stack(list(iterate_frames(write_video(tmp_path / "odd.mp4", frames, 25))))
-    even = [n + n % 2 for n in shape]
-    assert read.shape[1:3] == tuple(even)
-    padded = np.pad(frames, [(0, 0), (0, even[0] - shape[0]), (0, even[1] - shape[1]), (0, 0)], mode="edge")
-    assert np.abs(read.astype(int) - padded).mean() < 4
-
-
-def test_the_same_frames_give_the_same_bytes_and_keep_their_rate(tmp_path):
-    paths = [write_video(tmp_path / name, numbered(9, 160, 96), 30000 / 1001) for name in ("a.mp4", "b.mp4")]
-    assert paths[0].read_bytes() == paths[1].read_bytes()
-    assert b" threads=1 " in paths[0].read_bytes()  # x264's own note: more threads change the bytes by machine
-    assert abs(video_fps(paths[0]) - 30000 / 1001) < 1e-6
-    with av.open(str(paths[0])) as file:
-        stream = file.streams.video[0]
-        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
-
-
-def test_the_bytes_do_not_depend_on_what_lies_in_memory(tmp_path):
-    world, seen = ToyWorld("train", 1, seed=5, height=64, width=96), set()
-    frames, rng = render(world.scene(0), range(25), 64, 96)[0], np.random.default_rng(0)
-    for n in range(6):
-        litter = [rng.bytes(int(rng.integers(1000, 90000))) for _ in range(50)]  # frees the one before
-        assert litter
-        seen.add(write_video(tmp_path / f"{n}.mp4", frames, 12).read_bytes())
-    assert len(seen) == 1
-
-
-def test_a_video_appears_complete_or_not_at_all(tmp_path):
-    path = write_video(tmp_path / "kept.mp4", numbered(3), 25)
-    before = path.read_bytes()
-
-    def failing():
-        for _ in range(4):  # enough for the encoder to have written some
-            yield from numbered(30)
-        assert list(tmp_path.glob("*.part"))
-        raise RuntimeError("the source broke")
-
-    for target in (path, tmp_path / "never.mp4"):
-        with pytest.raises(RuntimeError, match="the source broke"):
-            write_video(target, failing(), 25)
-    assert [p.name for p in tmp_path.iterdir()] == ["kept.mp4"] and path.read_bytes() == before
-
-
-@pytest.mark.parametrize(
-    ("frames", "name", "said"),
-    [
-        ([], "a.mp4", "no frames to write"),
-        (np.zeros((2, 16, 16), np.uint8), "a.mp4", r"frame 0 is uint8 \(16, 16\)"),
-        (np.zeros((2, 16, 16, 3)), "a.mp4", "frame 0 is float64"),
-        ([np.zeros((16, n, 3), np.uint8) for n in (16, 18)], "a.mp4", "frame 1 has shape"),
-        (np.zeros((2, 16, 16, 3), np.uint8), "a.wmv", r"end the name in \.mp4"),
-    ],
-)
-def test_frames_that_cannot_be_written_are_named(tmp_path, frames, name, said):
-    with pytest.raises(ValueError, match=said):
-        write_video(tmp_path / name, frames, 25)
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """A file or folder appears when it is complete, whatever happens on the way, and nobody else's names are touched."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -8,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dtse_core.shared.files import ANY, MANIFEST, OURS, written_whole
+from dtse_core.shared.files import ANY, MANIFEST, OURS, require_ours, written_whole
 
 MARK = f"test {OURS}"
 
@@ -52,6 +53,30 @@ def test_whatever_goes_wrong_leaves_what_was_there_and_nothing_half(tmp_path, fo
             raise error
     assert names(tmp_path) == before
     assert got(tmp_path / "out", folder) == "old"
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_full_disk_is_told_with_the_name_that_was_asked_for_and_another_files_error_is_not_ours(tmp_path, folder):
+    def write(error, *name):
+        with written_whole(tmp_path / "out", MARK, folder) as part:
+            raise OSError(error, os.strerror(error), *[str(part / n) for n in name])
+
+    for name in ((), ("",), ("a.txt",)):
+        with pytest.raises(
+            OSError, match=r"out cannot be written \(No space left on device\); make room, or choose an"
+        ):
+            write(errno.ENOSPC, *name)
+    with pytest.raises(PermissionError, match=r"\[Errno 13\] Permission denied: '/read/from/here'"):
+        write(errno.EACCES, "/read/from/here")
+    with pytest.raises(ConnectionResetError):
+        write(errno.ECONNRESET)
+    assert names(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    with pytest.raises(PermissionError, match=f"{tmp_path} is read-only, so that .*out cannot be written; choose"):
+        require_ours(tmp_path / "deep" / "out", MARK)
 
 
 def test_a_folder_is_back_where_it_was_if_the_new_one_cannot_take_its_name(tmp_path, monkeypatch):
