@@ -7,10 +7,13 @@ the order in the file.
 """
 
 import os
-from collections.abc import Callable, Collection, ItemsView
+from collections.abc import Callable, Collection, ItemsView, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from ..shared.files import read_index_mask
 from .clip import ReferringVideo
 from .sentences import clean_expression
 
@@ -75,6 +78,35 @@ def require_folders(videos: Collection[str], parent: Path, home: str) -> None:
             f"{home}: {len(missing)} of {len(videos)} folders are missing from {parent}: expected "
             f"{parent / missing[0]} (first five: {', '.join(missing[:5])}); copy them, see data_scripts/prepare.py"
         )
+
+
+def require_labels(videos: Sequence[ReferringVideo], masks: Path) -> None:
+    """Raises `ValueError` if the masks of videos are numbered otherwise than their sentences are.
+
+    `masks` holds a folder of palette masks for each. Where these show objects, and in no frame one that a sentence
+    names, no target is ever seen, and all would score as nothing does: some copies have masks of 0 and 255. One mask a
+    video is opened, of at most 32 videos spread evenly, and all of a video only where that leaves a doubt.
+    """
+    named: dict[str, set[int]] = {}
+    frames = {video.video_id: video.frames for video in videos}
+    for video in videos:
+        named.setdefault(video.video_id, set()).update(map(int, video.object_ids))
+    for name in list(named)[:: len(named) // 32 + 1]:
+        require_named(masks / name, frames[name], named[name])
+
+
+def require_named(folder: Path, stems: Sequence[str], named: Collection[int]) -> None:
+    """As `require_labels`, for one video: its masks, their names, and the objects that sentences name."""
+    seen: set[int] = set()
+    for stem in (stems[len(stems) // 2], *stems):  # most often, the first says enough
+        seen |= set(np.unique(read_index_mask(folder / f"{stem}.png")).tolist()) - {0}
+        if not seen or seen & set(named):
+            return
+    shown, wanted = (", ".join(map(str, sorted(some)[:5])) for some in (seen, named))
+    raise ValueError(
+        f"{folder}: the masks show {shown} and never {wanted}, which the expressions name; take the data set's own "
+        "masks, palette PNGs with an object's id in each pixel"
+    )
 
 
 def json_items(value: Any, where: str) -> ItemsView[str, Any]:

@@ -25,7 +25,7 @@ import numpy as np
 
 from ..shared.files import image_shape, read_index_mask, read_json, read_text, require_shape
 from .clip import ReferringVideo, VideoDataSet
-from .expressions import json_items, parse_expressions, parse_frames, require_folders
+from .expressions import json_items, parse_expressions, parse_frames, require_folders, require_labels
 from .listing import Splits, part_of, read_toy, require_tree, videos_of
 from .sentences import clean_expression
 
@@ -58,6 +58,7 @@ class RefDAVIS17(VideoDataSet):
         part = part_of(self.split, () if toy else CONVERTED, toy, "val", self.root)
         converted = (self.root / "meta_expressions").is_dir()
         self.take(self._converted(part, toy) if converted else self._original(part, toy), labels, self.root)
+        require_labels(self.videos, self.masks)
 
     def annotator(self, video: ReferringVideo) -> int:
         """The annotation set, 0 to 3, that a sentence belongs to: see `SETS`."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..shared.files import image_shape, read_index_mask, read_json, require_shape
 from .clip import ReferringVideo, VideoDataSet
-from .expressions import brief, json_items, parse_expressions, parse_frames, require_folders
+from .expressions import brief, json_items, parse_expressions, parse_frames, require_folders, require_labels
 from .listing import part_of, read_toy, require_tree, videos_of
 
 HOME = "Refer-YouTube-VOS"
@@ -54,6 +54,8 @@ class ReferYouTubeVOS(VideoDataSet):
             raise ValueError(f"{path}: no 'obj_id', which tells what an expression refers to; download the file again")
         if train:
             require_folders(chosen, self.folder / "Annotations", HOME)
+        if self.labelled:
+            require_labels(self.videos, self.folder / "Annotations")
         meta = self.root / "train" / "meta.json"
         self._objects = parse_objects(read_json(meta), meta) if train and meta.is_file() else None
 

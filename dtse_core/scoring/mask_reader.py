@@ -9,15 +9,17 @@ import zipfile
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from ..data.clip import ReferringClip, ReferringVideo
+from ..data.ref_davis import VOID
 from ..shared.archives import DAMAGE
 from ..shared.console import bars_hidden
-from ..shared.files import image_shape, load_image, parse_json, require_shape
+from ..shared.files import files_below, image_shape, load_image, parse_json, require_shape
 from .mask_files import (
     INDEX,
     TOP,
@@ -44,7 +46,7 @@ class MaskReader:
         self.path, self.home = Path(path), home
         if not self.path.exists():
             raise FileNotFoundError(f"no masks at {self.path}: expected a folder or a zip; {WAY}")
-        files = (file.relative_to(self.path).as_posix() for file in self.path.rglob("*") if file.is_file())
+        files = (file.relative_to(self.path).as_posix() for file in files_below(self.path))
         names = _zip_names(self.path) if self.path.is_file() else files
         self.names = frozenset(name for name in names if not is_hidden(name))
         if not self.names:
@@ -83,8 +85,14 @@ class MaskReader:
         return self.read_mask(f"{self.top}{expression_folder(video)}{video.frames[k]}.png", shape)
 
     def frame_labels(self, dataset, video: ReferringVideo, k: int, shape: tuple[int, int]) -> np.ndarray:
-        folder = sequence_folder(dataset.annotator(video), video)
-        return self.read_labels(f"{folder}{video.frames[k]}.png", shape)
+        name = f"{sequence_folder(dataset.annotator(video), video)}{video.frames[k]}.png"
+        labels = self.read_labels(name, shape)
+        if VOID in labels:
+            raise ValueError(
+                f"{self.path / name}: a pixel is {VOID}, which is no object's id; write label maps: 0 where there is "
+                "no object, else the object's id"
+            )
+        return labels
 
     def read_mask(self, name: str, shape: tuple[int, int]) -> np.ndarray:
         """The mask (H, W) bool of a file; `shape` is its frame's. Errors as in `read_labels`."""
@@ -117,7 +125,9 @@ class MaskReader:
         """Mask's name and confidence by (sample id, expression), from index.json; errors name the entry."""
         where, index = self.path / INDEX, {}
         if INDEX not in self.names:
-            raise FileNotFoundError(f"{where} is missing: it tells which mask belongs to which sample; {WAY}")
+            raise FileNotFoundError(
+                f"{where} is missing: it tells which mask belongs to which sample{self._deeper({INDEX})}; {WAY}"
+            )
         for number, entry in enumerate(parse_json(self._bytes(INDEX), where, list), 1):
             key, value = _parse_entry(entry, f"{where}, entry {number}")
             if key in index:
@@ -128,7 +138,8 @@ class MaskReader:
     def require_videos(self, dataset) -> None:
         """Raises `FileNotFoundError` unless there are masks for every sentence; warns of others.
 
-        Of MeViS whole videos may be missing: each of their sentences counts as J = F = 0.
+        Of MeViS whole videos may be missing: each of their sentences counts as J = F = 0. Not so all of them, nor one
+        whose masks lie in another place: a folder too many is never taken as meant, since no server would do so.
         """
         if self.home == "ref_davis":
             wanted = [sequence_folder(dataset.annotator(video), video) for video in dataset.videos]
@@ -136,13 +147,16 @@ class MaskReader:
             wanted = [self.top + expression_folder(video) for video in dataset.videos]
         depth = wanted[0].count("/")
         present = {"/".join(name.split("/")[:depth]) + "/" for name in self.names if name.count("/") >= depth}
-        if self.home == "mevis":
-            self.absent = {v.video_id for v in dataset.videos} - {folder.split("/")[0] for folder in present}
-            wanted = [folder for folder in wanted if folder.split("/")[0] not in self.absent]
-        if missing := sorted(set(wanted) - present):
+        missing = sorted(set(wanted) - present)
+        where = self._deeper({folder.removeprefix(self.top).rstrip("/") for folder in missing})
+        videos = {video.video_id for video in dataset.videos}
+        absent = videos - {folder.split("/")[0] for folder in present}
+        if self.home == "mevis" and not where and absent != videos:
+            self.absent, missing = absent, [folder for folder in missing if folder.split("/")[0] not in absent]
+        if missing:
             raise FileNotFoundError(
                 f"{self.path} lacks the masks of {len(missing)} of {len(wanted)}, first five: {', '.join(missing[:5])} "
-                f"(it holds {', '.join(sorted(present)[:3]) or 'others'} ...); is it of this split? {WAY}"
+                f"(it holds {', '.join(sorted(present)[:3]) or 'others'} ...){where}; is it of this split? {WAY}"
             )
         self.warn_of_others(present - set(wanted))
         if self.absent:
@@ -150,6 +164,15 @@ class MaskReader:
             warnings.warn(
                 f"{self.path} lacks {len(self.absent)} videos ({some}): they count as J = F = 0", stacklevel=2
             )
+
+    def _deeper(self, wanted: Collection[str]) -> str:
+        """Words for the folder in which wanted paths lie that belong to the top; empty if they do not."""
+        depths = {path.count("/") + 1 for path in wanted}
+        for parts in (name.split("/") for name in sorted(self.names)):
+            for k, depth in product(range(1, len(parts)), depths):
+                if "/".join(parts[k : k + depth]) in wanted:
+                    return f"; they lie too deep, in {'/'.join(parts[:k])}/: give that folder, or zip what is in it"
+        return ""
 
     def sha256(self) -> str:
         """SHA-256 over names and contents of all files, the same for a folder and for a zip of it."""

@@ -204,6 +204,21 @@ def read_bytes(path: Path) -> bytes:
         raise ValueError(f"{path} is a folder; expected a file") from error
 
 
+def files_below(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """All files below a folder, in the order of their names, dot-files and dot-folders left out.
+
+    Links are followed wherever they lead, but not in a circle: whoever owns the folder has put them there, as data sets
+    are kept on other disks. `above` are the folders that lead here.
+    """
+    place = folder.resolve()
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name) if place not in above else ():
+        if not entry.name.startswith("."):
+            if entry.is_dir():
+                yield from files_below(Path(entry), above | {place})
+            elif entry.is_file():
+                yield Path(entry)
+
+
 def write_json(path: str | Path, value: Any, mark: str) -> None:
     """Writes JSON as `written_whole` does. Raises `ValueError` for NaN and infinity, which JSON does not know."""
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

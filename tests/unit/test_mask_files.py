@@ -72,7 +72,7 @@ def test_masks_come_back_as_they_were_written(tmp_path_factory, videos, data, ho
 
 
 def test_label_maps_come_back_as_they_were_written(tmp_path, davis):
-    writer, maps = MaskWriter(tmp_path, "ref_davis"), np.random.default_rng(0).integers(0, 256, (3, *SIZE), np.uint8)
+    writer, maps = MaskWriter(tmp_path, "ref_davis"), np.random.default_rng(0).integers(0, 255, (3, *SIZE), np.uint8)
     for k, labels in enumerate(maps):
         writer.write_labels(2, davis.videos[2], k, labels)
     assert np.array_equal(list(MaskReader(tmp_path, "ref_davis").labels(davis, davis.videos[2:3])), maps)
@@ -188,6 +188,71 @@ def test_a_video_may_be_missing_from_mevis_and_then_scores_nothing(tmp_path, mas
     (folder / "-a" / "0" / "00000.png").unlink()
     with pytest.warns(UserWarning), pytest.raises(FileNotFoundError, match="00000.png is missing"):
         score(folder, videos, "mevis")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("home", "part", "prefix"),
+    [
+        ("refer_youtube_vos", "", "results/"),
+        ("refer_youtube_vos", "", "Annotations/"),
+        ("refer_youtube_vos", "Annotations", "a/b/"),
+        ("mevis", "Annotations", "Annotations/"),
+        ("mevis", "Annotations", "valid/masks/"),
+    ],
+)
+def test_a_folder_too_many_is_told_before_anything_is_scored(tmp_path, masks, videos, home, part, prefix, packed):
+    inner = shutil.copytree(masks / part, tmp_path / "outer" / prefix)
+    outer = zipped(masks / part, tmp_path / "m.zip", prefix) if packed else tmp_path / "outer"
+    deep = prefix + ("Annotations/" if not part else "")
+    with pytest.raises(FileNotFoundError, match=rf"lacks the masks of 4 of 4.*they lie too deep, in {deep}: give that"):
+        MaskReader(outer, home).require_videos(videos)
+    assert len(score(inner, videos, home)) == len(score(tmp_path / "outer" / deep, videos, home)) == 4
+
+
+def test_a_video_that_lies_too_deep_is_not_taken_for_a_missing_one(masks, videos):
+    folder = masks / "Annotations"
+    (folder / "late").mkdir()
+    (folder / "b").rename(folder / "late" / "b")
+    with pytest.raises(FileNotFoundError, match=r"lacks the masks of 1 of 4.* in late/: give that folder"):
+        score(folder, videos, "mevis")
+
+
+def test_masks_without_a_video_in_common_are_an_error_and_not_a_score_of_nothing(tmp_path, masks, videos):
+    (masks / "Annotations" / "-a").rename(masks / "Annotations" / "-c")
+    (masks / "Annotations" / "b").rename(masks / "Annotations" / "d")
+    for home, path in (("mevis", masks / "Annotations"), ("refer_youtube_vos", masks)):
+        with pytest.raises(FileNotFoundError, match="lacks the masks of 4 of 4, .*is it of this split"):
+            MaskReader(path, home).require_videos(videos)
+
+
+def test_label_maps_too_deep_and_an_index_too_deep_are_told(tmp_path, davis):
+    protocol_for(davis, Truth(), 2).score(MaskWriter(tmp_path / "out", "ref_davis"), progress=False)
+    with pytest.raises(FileNotFoundError, match=r"they lie too deep, in out/: give that folder"):
+        MaskReader(tmp_path, "ref_davis").require_videos(davis)
+    (tmp_path / "deep" / "masks").mkdir(parents=True)
+    MaskWriter(tmp_path / "deep" / "masks", "a2d").write_index([])
+    with pytest.raises(FileNotFoundError, match=r"index\.json is missing.*they lie too deep, in masks/: give"):
+        MaskReader(tmp_path / "deep", "a2d").sample(clip())
+
+
+def test_a_label_that_is_no_object_is_refused(tmp_path, davis):
+    protocol_for(davis, Truth(), 2).score(MaskWriter(tmp_path, "ref_davis"), progress=False)
+    for path in (tmp_path / "anno_1").rglob("*.png"):
+        Image.fromarray((np.asarray(Image.open(path)) > 0) * np.uint8(255)).save(path)  # as masks of one sentence are
+    with pytest.raises(ValueError, match=r"anno_1/-a/00000\.png: a pixel is 255, which is no object's id; write label"):
+        score(tmp_path, davis, "ref_davis")
+
+
+def test_links_are_followed_in_a_folder_but_never_in_a_circle(tmp_path, masks, videos):
+    linked = tmp_path / "linked"
+    (linked / "Annotations").mkdir(parents=True)
+    for video in ("-a", "b"):  # folders that lie elsewhere
+        (linked / "Annotations" / video).symlink_to(masks / "Annotations" / video)
+    (linked / "Annotations" / "circle").symlink_to(linked)
+    (linked / "Annotations" / "gone").symlink_to(tmp_path / "nowhere")
+    assert score(linked, videos) == score(masks, videos)
+    assert MaskReader(linked, videos.name).sha256() == MaskReader(masks, videos.name).sha256()
 
 
 def test_an_annotator_who_is_missing_is_named(tmp_path, davis):

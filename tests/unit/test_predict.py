@@ -211,6 +211,17 @@ def test_the_command_writes_masks_for_each_sentence(tmp_path, real_clips, monkey
     assert video_length(out / "overlay.mp4") == 3
 
 
+def test_masks_bear_the_names_of_the_frames_that_they_belong_to(predictor, tmp_path, monkeypatch):
+    (tmp_path / "frames").mkdir()
+    names = ["9", "00010", "00011 a"]  # in the order of their numbers, whatever letters say
+    for k, name in enumerate(names):
+        Image.new("RGB", (48, 32), (40, 90 * k, 40)).save(tmp_path / "frames" / f"{name}.jpg")
+    run_command(monkeypatch, tmp_path / "frames", "the red ball", "--out", tmp_path / "out")
+    folder = predictor.segment(tmp_path / "frames", "the red ball").save_masks(tmp_path / "masks")
+    for masks in (tmp_path / "out" / "0", folder):
+        assert {path.name for path in masks.glob("*.png")} == {f"{name}.png" for name in names}
+
+
 @pytest.mark.parametrize(
     ("sentence", "unknown"),
     [

@@ -123,6 +123,12 @@ def colors(path: Path) -> None:
     colored.save(files[len(files) // 2])
 
 
+def relabel(path: Path, number: int) -> None:
+    """All masks of a folder show another number than their objects'."""
+    for file in path.parent.glob("*.png"):
+        Image.fromarray((np.asarray(Image.open(file)) > 0) * np.uint8(number)).save(file)
+
+
 def change_h5(path: Path, change) -> None:
     import h5py
 
@@ -234,6 +240,7 @@ FAULTS = {  # layout, file, what is done to it, exit code, what is said
         (JPG, cut_middle, 2, "cannot be read as an image"),
         (JPG, text, 2, "cannot be read as an image"),
         (JPG, turn_image, 2, r"is \(48, 32\), .* \(32, 48\) \(height, width\)"),
+        (INDEX, lambda p: relabel(p, 255), 2, "the masks show 255 and never [0-9]+.*, which the expressions name"),
         (INDEX, colors, 2, r"mode RGB; masks are palette PNGs \(mode P\), not colors"),
         ("train/Annotations/*", shutil.rmtree, 1, "is missing: the masks of a listed video"),
         (INDEX, Path.unlink, 1, r"00000\.png is missing, one of 1 of 25 masks"),
@@ -263,6 +270,8 @@ FAULTS = {  # layout, file, what is done to it, exit code, what is said
         (DPNG, cut_middle, 2, "cannot be read as an image"),
         (DPNG, text, 2, "cannot be read as an image"),
         (DPNG, turn_image, 2, "transpose forgotten"),
+        (DPNG, lambda p: relabel(p, 255), 2, "the masks show 255 and never [0-9]+.*, which the expressions name; take"),
+        (DPNG, lambda p: relabel(p, 99), 2, "the masks show 99 and never [0-9]+.*, which the expressions name"),
         (DPNG, colors, 2, r"mode RGB; masks are palette PNGs \(mode P\), not colors"),
     ],
     "mevis": [
@@ -453,6 +462,33 @@ def test_an_annotation_fewer_than_the_table_says_is_noted(spoil):
     path, count = next((p, n) for p in sorted(root.glob(H5)) if (n := len([*p.parent.iterdir()])) > 1)
     path.unlink()
     assert f"{path.parent} holds {count - 1} annotations, videoset.csv says {count}" in check("a2d", root).notes
+
+
+@pytest.mark.parametrize(("layout", "pattern"), [("ref_davis", DPNG), ("refer_youtube_vos", INDEX)])
+def test_objects_that_no_expression_names_are_counted(spoil, tmp_path, monkeypatch, layout, pattern):
+    root, counts = spoil(layout), []
+    (root / META).unlink(missing_ok=True)  # which would say that there is no such object
+    for number in (0, 77):
+        for file in first(root, pattern).parent.glob("*.png"):
+            indices = np.asarray(Image.open(file)).copy()
+            indices[0, :2] = number
+            Image.fromarray(indices).save(file)
+        monkeypatch.setenv("DTSE_CACHE", str(tmp_path / str(number)))  # or it would say that the masks have changed
+        report = check(layout, root)
+        assert report.code == GOOD
+        counts.append(next((row.found for row in report.rows if row.what.endswith("without an expression")), 0))
+    assert counts[1] == counts[0] + 1
+
+
+def test_folders_that_lie_elsewhere_are_checked_through_their_links(spoil, tmp_path):
+    root = spoil("refer_youtube_vos")
+    whole = check("refer_youtube_vos", root)
+    for folder in list((root / "train" / "JPEGImages").iterdir()):
+        (tmp_path / "disk").mkdir(exist_ok=True)
+        shutil.move(folder, tmp_path / "disk" / folder.name)
+        folder.symlink_to(tmp_path / "disk" / folder.name)
+    report = check("refer_youtube_vos", root)
+    assert (report.code, report.rows, report.notes) == (GOOD, whole.rows, whole.notes)  # "files" is one of the rows
 
 
 def test_files_that_went_are_noted(spoil):

@@ -304,6 +304,14 @@ def test_malformed_masks_are_named(root, image, said):
         len(dataset)
 
 
+@pytest.mark.parametrize("number", [255, 7])
+def test_masks_that_show_no_object_which_is_spoken_of_are_refused_at_once(root, number):
+    for path in (root / "DAVIS" / "Annotations_unsupervised" / "480p" / "classic-car").glob("*.png"):
+        save_indices(path, (np.asarray(Image.open(path)) > 0) * np.uint8(number))  # as some copies have them
+    with pytest.raises(ValueError, match=rf"classic-car: the masks show {number} and never 1\b.*take the data set"):
+        load(root, "val" if "classic-car" in LISTS["val"] else "train")
+
+
 def test_damaged_frames_are_named(root):
     dataset = load(root, window=1)
     path = root / "DAVIS" / "JPEGImages" / "480p" / "classic-car" / "00001.jpg"

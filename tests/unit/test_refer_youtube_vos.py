@@ -473,6 +473,14 @@ def halve(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+@pytest.mark.parametrize("number", [255, 7])
+def test_masks_that_show_no_object_which_is_spoken_of_are_refused_at_once(root, number):
+    for path in (root / "train" / "Annotations" / "NA").glob("*.png"):
+        spoil_mask(lambda i: i.convert("P").point(lambda v: number * (v > 0)))(path)  # as some copies have them
+    with pytest.raises(ValueError, match=rf"NA: the masks show {number} and never .*, which the expressions name"):
+        ReferYouTubeVOS(root, "train")
+
+
 @pytest.mark.parametrize(
     ("file", "spoil", "said"),
     [

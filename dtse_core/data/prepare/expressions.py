@@ -8,7 +8,8 @@ import numpy as np
 
 from ...shared.files import image_shape, read_images, read_index_mask, read_json, require_shape
 from ..clip import ReferringVideo
-from ..expressions import parse_expressions
+from ..expressions import parse_expressions, require_named
+from ..ref_davis import VOID
 from .findings import Findings
 
 
@@ -56,11 +57,11 @@ def check_frames(
 
 
 def check_index_masks(
-    folder: Path, stems: tuple[str, ...], shape: tuple[int, int], deep: bool, findings: Findings
+    folder: Path, stems: tuple[str, ...], shape: tuple[int, int], named: set[int], deep: bool, findings: Findings
 ) -> set[int]:
     """All palette masks are there and as large as the frames; one, or all, can be decoded. Returns the indices seen.
 
-    Raises `FileNotFoundError` or `ValueError`.
+    Raises `FileNotFoundError` or `ValueError`, also for masks that never show an object that an expression has `named`.
     """
     paths = _present(folder, stems, ".png", "masks")
     seen: set[int] = set()
@@ -69,6 +70,11 @@ def check_index_masks(
     for path in paths if deep else paths[len(paths) // 2 :][:1]:
         seen |= set(np.unique(read_index_mask(path)).tolist())
         findings.counts["masks read"] += 1
+    if named and seen - {0} and not seen & named:
+        require_named(folder, stems, named)
+    findings.counts["objects in masks without an expression"] += len(seen - {0, VOID} - named) if named else 0
+    if named and deep and (unseen := sorted(named - seen)):
+        findings.notes.append(f"{folder} never shows object {unseen[0]}, to which an expression refers")
     return seen
 
 

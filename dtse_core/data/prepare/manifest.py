@@ -14,6 +14,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ...shared.files import files_below
+
 
 class Entry(NamedTuple):
     path: str  # relative to the root, with /
@@ -40,15 +42,12 @@ def manifest_path(name: str, root: Path) -> Path:
 
 
 def files_of(root: Path, parts: Iterable[str]) -> Iterator[str]:
-    """Relative paths of the files under those parts of a root, sorted; dot-files are none."""
+    """Relative paths of the files under those parts of a root, as `files_below` finds them."""
     for part in parts:
         if (root / part).is_file():
             yield part
-        for folder, folders, names in os.walk(root / part):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            for name in sorted(names):
-                if not name.startswith("."):
-                    yield Path(folder, name).relative_to(root).as_posix()
+        elif (root / part).is_dir():
+            yield from (file.relative_to(root).as_posix() for file in files_below(root / part))
 
 
 def read_manifest(path: Path) -> dict[str, Entry]:

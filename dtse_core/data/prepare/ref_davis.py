@@ -110,11 +110,9 @@ def check_one(root: Path, deep: bool, job: Job, findings: Findings) -> None:
             raise FileNotFoundError(f"{folder} is missing: the files of a listed sequence; copy it")
     frames = tuple(sorted({*stems(images, ".jpg"), *stems(masks, ".png")}, key=int))
     shape = check_frames(images, frames, deep, findings)
-    seen = check_index_masks(masks, frames, shape, deep, findings)
-    if deep and (unseen := sorted({int(number) for number in job.objects} - seen)):
-        findings.notes.append(f"{masks} never shows object {unseen[0]}, to which an expression refers")
+    for folder in (masks, root / job.other)[: 2 if job.other else 1]:
+        check_index_masks(folder, frames, shape, {int(number) for number in job.objects}, deep, findings)
     if job.other:
-        check_index_masks(root / job.other, frames, shape, deep, findings)
         findings.notes += disagreements(masks / f"{frames[0]}.png", root / job.other / f"{frames[0]}.png")
 
 
