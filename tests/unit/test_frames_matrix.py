@@ -1,0 +1,112 @@
+"""Files of every kind are read as FFmpeg's own program shows them: in order, at random, from the cache, by a data set.
+
+Each row of `tests/video_matrix.py` is a file; what fails says which.
+"""
+
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from dtse_core.data.a2d import A2DSentences
+from dtse_core.video.files import iterate_frames, read_frames, video_info
+from dtse_core.video.frame_cache import video_frames
+from tests.video_matrix import REFUSED, ROWS, Seen, build, number_of, referee
+
+SHOWN = [row for row in ROWS if row not in REFUSED]
+BY_A_DATA_SET = SHOWN[::3]
+
+
+@pytest.fixture(scope="module")
+def made(request, tmp_path_factory):
+    """The row, its file and what the referee shows of it, made when the row's first test asks for them."""
+    row = request.param
+    path = build(row, tmp_path_factory.mktemp("matrix") / "made")
+    return SimpleNamespace(row=row, path=path, seen=Seen() if row.refused else referee(row, path))
+
+
+def each(rows):
+    return pytest.mark.parametrize("made", rows, ids=[row.name for row in rows], indirect=True)
+
+
+def assert_same(frames, wanted: list[np.ndarray]) -> None:
+    """The same pictures in the same order: sizes, numbers, and colours to within 2 of 255 on average."""
+    frames = list(frames)
+    assert [number_of(frame) for frame in frames] == [number_of(frame) for frame in wanted]
+    assert [frame.shape for frame in frames] == [frame.shape for frame in wanted]
+    differences = [np.abs(a.astype(int) - b).mean() for a, b in zip(frames, wanted, strict=True)]
+    assert max(differences) <= 2, differences
+
+
+@each(SHOWN)
+def test_the_referee_shows_the_frames_that_were_drawn(made):
+    """Of the rows alone: no code of the package is run."""
+    if made.row.shows is not None:
+        assert tuple(number_of(frame) for frame in made.seen.frames) == made.row.shows
+        assert {frame.shape[1::-1] for frame in made.seen.frames} == {made.row.size}
+        assert made.seen.aspect == made.row.aspect
+
+
+@each(SHOWN)
+def test_length_size_aspect_and_times_are_those_shown(made):
+    info, seen = video_info(made.path), made.seen
+    assert info.length == len(seen.frames) == len(info.times) - 1
+    assert (info.height, info.width) == seen.frames[0].shape[:2]
+    assert info.aspect == seen.aspect
+    assert info.times[:-1] == pytest.approx(seen.starts, abs=1e-3)
+    assert info.times[-1] > info.times[-2]
+
+
+@each(SHOWN)
+def test_every_frame_in_order(made):
+    assert_same(iterate_frames(made.path), made.seen.frames)
+
+
+@each(SHOWN)
+def test_any_frame_at_random_and_through_the_cache(made, tmp_path):
+    length = len(made.seen.frames)
+    drawn = np.random.default_rng(length)
+    for indices in (drawn.permutation(length), drawn.integers(0, length, 5), [length - 1], [0, length - 1, 0]):
+        wanted = [made.seen.frames[i] for i in indices]
+        assert_same(read_frames(made.path, indices), wanted)
+        assert_same(video_frames(made.path, indices, str(tmp_path)), wanted)
+
+
+def a2d(root: Path, video: Path, size: tuple[int, int], length: int, annotated: list[int]) -> A2DSentences:
+    """A2D-Sentences with one video, of which some frames, numbered from 0, are annotated."""
+    import h5py
+
+    clips, texts = root / "Release" / "clips320H", root / "text_annotations"
+    masks = texts / "a2d_annotation_with_instances" / "clip"
+    clips.mkdir(parents=True), masks.mkdir(parents=True)
+    (clips / "clip.mp4").symlink_to(video)
+    told = f"clip,11,0:00,0:01,{size[0]},{size[1]},{length},{len(annotated)},1\n"
+    (root / "Release" / "videoset.csv").write_text(told, encoding="utf-8")
+    (texts / "a2d_annotation.txt").write_text("video_id,instance_id,query\nclip,0,the box\n", encoding="utf-8")
+    (texts / "a2d_missed_videos.txt").touch()
+    for k in annotated:
+        with h5py.File(masks / f"{k + 1:05d}.h5", "w") as file:
+            file["instance"], file["reMask"] = [0], np.ones(size[::-1], np.uint8)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*rows without an integer instance")
+        return A2DSentences(root, "test", window=3, offset=4)
+
+
+@each(BY_A_DATA_SET)
+def test_a_data_set_gives_the_frames_around_an_annotation(made, tmp_path):
+    frames, length = made.seen.frames, len(made.seen.frames)
+    annotated = sorted({0, length // 2, length - 1})
+    dataset = a2d(tmp_path, made.path, frames[0].shape[:2], length, annotated)
+    assert len(dataset) == len(annotated)
+    for sample, k in zip(dataset, annotated, strict=True):
+        assert_same(sample.frames, [frames[min(max(i, 0), length - 1)] for i in (k - 4, k, k + 4)])
+
+
+@each(REFUSED)
+def test_what_shows_nothing_is_refused_by_name_in_one_line(made):
+    for read in (video_info, lambda path: list(iterate_frames(path)), lambda path: read_frames(path, [0])):
+        with pytest.raises(ValueError, match=made.row.refused) as error:
+            read(made.path)
+        assert str(made.path) in str(error.value) and "\n" not in str(error.value)
