@@ -5,6 +5,8 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ..shared.files import as_text
+
 FOLDER = Path(__file__).parent / "toy" / "vocab"  # of the tiny preset's tokenizer, which ships with the package
 
 
@@ -39,7 +41,7 @@ def is_too_long(expression: str, tokenizer, max_words: int) -> bool:
 
 def clean_expression(text: str) -> str:
     """Lower case, and single spaces for white space of any kind."""
-    return " ".join(text.lower().split())
+    return " ".join(as_text(text).lower().split())
 
 
 def load_tokenizer(name: str | Path):

@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from ..shared.files import PAGE, read_rgb, written_whole
+from ..shared.files import PAGE, as_text, read_rgb, written_whole
 
 _STYLE = """
 :root { color-scheme: light; --ink: #1b2733; --soft: #5b6b7a; --line: #e3e8ed; --blue: #0072B2; }
@@ -57,7 +57,7 @@ def write_html(notebook: Any, path: Path) -> None:
 def write_page(path: Path, text: str) -> Path:
     """Writes a page that has the mark of our pages."""
     with written_whole(path, PAGE) as part:
-        part.write_text(text, encoding="utf-8")
+        part.write_text(as_text(text), encoding="utf-8")
     return path
 
 

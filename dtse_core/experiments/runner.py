@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from ..config import Count, Positive, checked
 from ..notebook.parameters import check_parameters, literals, read_parameters
-from ..shared.console import bars_hidden
+from ..shared.console import any_text, bars_hidden
 from ..shared.files import ANY, OURS, PAGE, require_ours, write_json, written_whole
 from ..shared.versions import RESULT_KEYS, commit, version
 from .pages import fewer_colors, table, title, write_html, write_index
@@ -252,6 +252,7 @@ def parse_command(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status: 0, 1 where a notebook failed, 2 where nothing could be run."""
+    any_text()
     options = parse_command(arguments)
     # the notebook runs in its own folder, so a folder named relative to this one is made absolute
     parameters = {n: str(Path(v).resolve()) if n.endswith("_ROOT") and v else v for n, v in options.p}

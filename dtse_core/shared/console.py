@@ -1,6 +1,7 @@
 """What the commands share: their arguments, read into a dataclass and checked, and errors of one line."""
 
 import functools
+import io
 import os
 import sys
 from collections import deque
@@ -99,11 +100,19 @@ def usable_device(name: str = "auto") -> "torch.device":
         raise ValueError(f"device {name!r} cannot be used here; cpu always can") from error
 
 
+def any_text() -> None:
+    """Lets a command print letters that the console's encoding lacks: as `\\u4e2d`, where it would fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def one_line_errors(command: Callable[[], Any]) -> Callable[[], None]:
     """Turns the errors that a user can mend into one line on standard error and exit status 1."""
 
     @functools.wraps(command)
     def run() -> None:
+        any_text()
         try:
             command()
         except (ValueError, OSError, ImportError, FloatingPointError) as e:

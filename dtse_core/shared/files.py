@@ -47,6 +47,18 @@ def _decoded(data: bytes, path: Path, encoding: str = "utf-8-sig") -> str:
         ) from error
 
 
+def as_text(text: str) -> str:
+    """`text` without lone surrogates, which no file can hold and no picture shows.
+
+    Python keeps bytes as such where a command line or a file's name is not in the system's encoding: they are read as
+    UTF-8. What is not UTF-8 becomes U+FFFD, or a question mark where a surrogate stands for no byte.
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Line number and fields of a CSV file, blank lines left out; an id such as `NA` stays text."""
     reader = csv.reader(io.StringIO(read_text(path), newline=""), skipinitialspace=True)
@@ -223,7 +235,7 @@ def write_json(path: str | Path, value: Any, mark: str) -> None:
     """Writes JSON as `written_whole` does. Raises `ValueError` for NaN and infinity, which JSON does not know."""
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     with written_whole(path, mark) as part:
-        part.write_text(text, encoding="utf-8")
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")  # lone surrogates, as JSON writes them
 
 
 def require_ours(path: str | Path, mark: str, folder: bool = False, inputs: Sequence[Any] = ()) -> None:

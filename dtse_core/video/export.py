@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..shared.files import OURS, require_ours, written_whole
+from ..shared.files import OURS, as_text, require_ours, written_whole
 from .files import frame_names
 from .overlay import legend, overlay_all, save_gif
 from .prediction import Step, save_mask
@@ -104,7 +104,7 @@ def write_prediction(
         with written_whole(out, PREDICTION, folder=True) as folder:
             write_video(folder / "overlay.mp4", drawn(folder), fps, quality=23)
             preview.save(folder / "overlay.gif", expressions, fps)
-            lines = [f"{k} {' '.join(e.split())}\n" for k, e in enumerate(expressions)]
+            lines = [f"{k} {' '.join(as_text(e).split())}\n" for k, e in enumerate(expressions)]
             (folder / "expressions.txt").write_text("".join(lines), encoding="utf-8")
             head = "frame,expression,confidence,area"
             np.savetxt(folder / TABLE, rows, ["%d", "%d", "%.6f", "%.6f"], ",", header=head, comments="")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...config import Count, Seed, Whole, check_settings
-from ...shared.console import parse
+from ...shared.console import any_text, parse
 from .layouts.write import write_toy
 
 HELD_OUT = ("val", "test", "compositional", "twins")
@@ -43,6 +43,7 @@ def parse_command(arguments: Sequence[str] | None = None) -> Command:
 
 def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a stopped run tidies up
+    any_text()
     try:
         c = parse_command()
         clips = {"train": c.train} | dict.fromkeys(HELD_OUT, c.test)
