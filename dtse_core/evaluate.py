@@ -92,6 +92,10 @@ def require_places(c: EvaluateCommand) -> None:
     for folder, mark in ((c.pictures, PICTURES), (c.save_masks, MASKS)):
         if folder:
             require_ours(folder, mark, folder=True, inputs=inputs)
+    if inside := next((p for p in outputs if c.masks and p.is_relative_to(Path(c.masks).resolve())), None):
+        raise ValueError(
+            f"{inside} lies in the input {c.masks}; choose a place outside it"
+        )  # or it were scored next time
 
 
 def run_command(c: EvaluateCommand) -> dict:

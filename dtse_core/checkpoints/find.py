@@ -180,9 +180,13 @@ def read_run_config(folder: str | Path) -> RunConfig:
 
 
 def saw_drawn_clips(folder: str | Path) -> bool:
-    """True for a model that was trained on a toy world, in memory or on disk, as its run.json says."""
-    found = _read(Path(folder) / RUN)
-    return found.get(DRAWN, found["data.name"] == "toy") is True
+    """True for a model that was trained on a toy world, in memory or on disk, as its run.json says.
+
+    Raises `FileNotFoundError` or `ValueError` naming the file.
+    """
+    found = _read(file := Path(folder) / RUN)
+    with _told(file, "does not tell what the model has seen"):
+        return checked(DRAWN, found.get(DRAWN, found["data.name"] == "toy"), bool)
 
 
 def read_tokenizer(folder: str | Path):

@@ -39,9 +39,15 @@ def training_splits(config: DataConfig) -> tuple[str, str]:
 
     That is never a part which a protocol scores: a toy world has val, of the others some training videos are held
     out (`listing.held_out`), from which nothing is learned then. Refer-YouTube-VOS, which publishes no other masks,
-    is scored on these as well.
+    is scored on these as well. Raises `ValueError` for a part that is scored.
     """
-    validation = config.val_split or ("val" if is_toy(config) else "local-val")
+    usual = "val" if is_toy(config) else "local-val"
+    validation = config.val_split or usual
+    if validation != usual and validation in ("test", "twins", scored_split(config)):
+        raise ValueError(
+            f"data.val_split is {validation!r}, which is scored: the best weights are never chosen on it; leave it "
+            f"empty, which means {usual}"
+        )
     held_out = (config.train_split, validation) == ("train", "local-val")
     return "local-train" if held_out else config.train_split, validation
 

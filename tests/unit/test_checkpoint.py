@@ -186,7 +186,7 @@ def test_a_stream_with_a_setting_missing_or_of_another_kind_is_refused(copy, str
     assert_refused(copy, "config.json")
 
 
-@pytest.mark.parametrize("key", [*ANSWER, "model.window", "train.sede"])
+@pytest.mark.parametrize("key", [*ANSWER, "model.window", "train.sede", "drawn"])
 def test_a_run_file_that_cannot_be_true_is_refused(copy, key):
     for wrong in (None, "x", -1, 10**30, float("nan"), [], [[]], ["x", "y"], [0, 96], [64, 10**9], {"a": 1}):
         if (key, wrong) != ("data.name", "x"):  # a data set of one's own

@@ -2,6 +2,7 @@
 
 import inspect
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -102,9 +103,18 @@ def test_a_toy_world_is_validated_on_its_own_part_and_learned_from_whole(roots, 
     assert training_splits(DataConfig()) == ("train", "val")
 
 
-def test_a_part_that_is_named_is_taken(genuine):
-    config = DataConfig(name="mevis", root=str(genuine / "mevis"), val_split="valid_u")
-    assert training_splits(config) == ("train", "valid_u")
+@pytest.mark.parametrize("name", LEARNED)
+def test_a_part_that_is_named_is_taken_unless_it_is_scored(roots, genuine, name):
+    for root, scored in ((genuine / name, DATASETS[name].scored), (roots / name, "test"), (roots / name, "twins")):
+        config = DataConfig(name=name, root=str(root))
+        assert training_splits(replace(config, val_split="train")) == ("train", "train")
+        if (root, scored) == (genuine / "refer_youtube_vos", "local-val"):  # it publishes no other masks
+            assert training_splits(replace(config, val_split=scored))[1] == "local-val"
+            continue
+        with pytest.raises(ValueError, match=f"data.val_split is '{scored}', which is scored: .* leave it empty"):
+            training_splits(replace(config, val_split=scored))
+    with pytest.raises(ValueError, match="data.val_split is 'test'"):
+        training_splits(DataConfig(val_split="test"))
 
 
 def test_who_is_held_out_depends_on_the_name_alone_and_is_one_in_seventeen():

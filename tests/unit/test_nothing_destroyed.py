@@ -255,9 +255,16 @@ def test_evaluate_never_writes_over_the_masks_that_it_scores(tmp_path, monkeypat
     with folder_for_masks(str(tmp_path / "masks"), True, type("Alone", (), {"is_main_process": True})()) as part:
         (part / "a.png").write_bytes(b"x")
     before = content(tmp_path)
-    for option, out in (("--save-masks", "masks"), ("--pictures", "."), ("--json", "masks/a.png")):
+    monkeypatch.setattr(evaluate, "run_command", lambda _: pytest.fail("the work has begun"))
+    for option, out, why in (
+        ("--save-masks", "masks", "is the input"),
+        ("--pictures", ".", "holds the input"),
+        ("--json", "masks/a.png", "not with the mark"),
+        ("--pictures", "masks/p", "lies in the input"),
+        ("--json", "masks/b/c.json", "lies in the input"),
+    ):
         arguments = ("--data.name", "a2d", "--masks", tmp_path / "masks", option, tmp_path / out)
-        refusal(evaluate.main, *arguments, monkeypatch=monkeypatch, capsys=capsys)
+        assert why in refusal(evaluate.main, *arguments, monkeypatch=monkeypatch, capsys=capsys)
         assert content(tmp_path) == before
     require_ours(tmp_path / "masks", MASKS, folder=True)
 

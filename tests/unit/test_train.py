@@ -445,8 +445,11 @@ def test_training_clips_come_from_the_chosen_split(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(preparation, "build_dataset", lambda data, split, *_: asked.append(split) or [])
     with pytest.raises(ValueError, match="no clip to train on: split twins of toy is empty"):
-        train(small(tmp_path / "run", **{"data.train_split": "twins", "data.val_split": "test"}), False)
-    assert asked == ["twins", "test"]
+        train(small(tmp_path / "run", **{"data.train_split": "twins", "data.val_split": "val"}), False)
+    assert asked == ["twins", "val"]
+    with pytest.raises(ValueError, match="data.val_split is 'test', which is scored"):
+        train(small(tmp_path / "run", **{"data.val_split": "test"}), False)
+    assert len(asked) == 2
 
 
 def test_the_loop_fits_on_one_screen():
