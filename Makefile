@@ -26,7 +26,7 @@ export HF_HUB_OFFLINE ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export EXECUTED
 
-.PHONY: tutorial test test-colab test-pythons test-browser test-compat gallery lint lock notebooks heads bench experiments help clean
+.PHONY: tutorial test test-colab test-pythons test-browser test-compat test-gpu gallery lint lock notebooks heads bench experiments help clean
 
 tutorial: $(READY) ## run every notebook; pages and a table under runs/tutorial/
 	$(PY) data_scripts/make_toy_world.py --layout a2d --out $(TOY) --train 100 --test 25
@@ -79,6 +79,9 @@ $(COMPAT)/.ready: requirements-dev.lock requirements-testdata.lock pyproject.tom
 	$(COMPAT)/bin/python -m pip install --quiet --no-deps -r requirements-testdata.lock
 	$(COMPAT)/bin/python -m pip install --quiet --no-deps -e .
 	@touch $@
+
+test-gpu: $(DEV) ## lessons, masks, trainings and memory on a GPU; fails where there is none
+	$(PY) -m pytest -q -s tests/gpu
 
 # The site is as new as what it shows; a warning is an error, and leaves no front page behind.
 SITE := runs/gallery/index.html

@@ -52,11 +52,12 @@ class Cost:
         return self.peak + 1.0 * GB if gpu else 1.25 * self.peak + 0.04 * GB
 
     def seconds(self, speed: Speed) -> float:
-        """Time of a step: each kind of work at its own speed."""
+        """Time of a step: each kind of work at its own speed; where operators queue, starting them if that takes longer."""
         w = self.work
         products = w["matmul"] / speed.matmul + w["conv"] / speed.conv
         moved = w["memory"] / speed.memory + w["update"] / speed.update
-        return products + moved + w["operators"] * speed.start
+        started = w["operators"] * speed.start
+        return max(products + moved, started) if speed.queued else products + moved + started
 
 
 def count_cost(config: RunConfig, processes: int = 1, gpu: bool = False) -> Cost:

@@ -1,4 +1,4 @@
-"""How many examples of each property are drawn, and the style of figures."""
+"""How many examples of each property are drawn, the device, and the style of figures."""
 
 import os
 
@@ -10,6 +10,9 @@ from hypothesis import settings
 settings.register_profile("daily", max_examples=25, deadline=None, derandomize=True, database=None)
 settings.register_profile("long", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "daily"))
+
+# What these tests say of bits holds on a CPU. A GPU has tests of its own, in tests/gpu.
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 @pytest.fixture

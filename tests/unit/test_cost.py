@@ -144,6 +144,12 @@ def test_the_time_of_a_step_adds_each_kind_of_work_at_its_speed():
     assert made.seconds(Speed(matmul=5, conv=10, memory=10, update=8, start=0.5)) == 2 + 2 + 3 + 5 + 2
 
 
+@pytest.mark.parametrize("start, seconds", [(0.5, 2 + 2 + 3 + 5), (4, 4 * 4)])
+def test_a_gpu_waits_for_what_starts_its_operators_or_they_for_it(start, seconds):
+    made = cost_of(100, Counter(matmul=10, conv=20, memory=30, update=40, operators=4))
+    assert made.seconds(Speed(matmul=5, conv=10, memory=10, update=8, start=start, queued=True)) == seconds
+
+
 def test_speeds_are_measured_here_or_refused(monkeypatch):
     monkeypatch.setattr("dtse_core.training.speed._fastest", lambda run, device: run() or 2.0)
     speed = measure_speed("cpu")
