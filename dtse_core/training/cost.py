@@ -52,7 +52,7 @@ class Cost:
         return self.peak + 1.0 * GB if gpu else 1.25 * self.peak + 0.04 * GB
 
     def seconds(self, speed: Speed) -> float:
-        """Time of a step: each kind of work at its own speed; where operators queue, starting them if that takes longer."""
+        """Time of a step: each kind of work at its own speed; of a queue, starting it where that takes longer."""
         w = self.work
         products = w["matmul"] / speed.matmul + w["conv"] / speed.conv
         moved = w["memory"] / speed.memory + w["update"] / speed.update
