@@ -41,7 +41,7 @@ class Row:
     decoder: str = ""  # that shows transparency; FFmpeg's own ones of VP8 and VP9 leave it out
     aspect: Fraction = Fraction(1)  # width over height of a pixel as shown
     refused: str = ""  # what the error says, where there is nothing to show
-    noted: str = ""  # what the warning says, where less is shown than there was
+    noted: bool = False  # what is missing at its end is told
 
 
 def row(name: str, *steps: Step, **known) -> Row:
@@ -130,17 +130,19 @@ def referee(row: Row, path: Path) -> Seen:
     decoder = ["-c:v", row.decoder] if row.decoder else []
     pictures, said = run(
         ["-loglevel", "info", "-threads", "1", *decoder, "-i", f"file:{path}", "-map", f"0:v:{row.chosen}",
-         "-fps_mode", "passthrough", "-vf", "showinfo", "-f", "image2pipe", "-c:v", "pam", "-pix_fmt", "rgba", "-"],
+         "-fps_mode", "passthrough", "-vf", "showinfo,format=rgb24|rgba", "-f", "image2pipe", "-c:v", "pam", "-"],
         path.parent,
     )  # fmt: skip
     seen, at = Seen(), 0
-    header = re.compile(rb"P7\nWIDTH (\d+)\nHEIGHT (\d+)\nDEPTH 4\nMAXVAL 255\nTUPLTYPE RGB_ALPHA\nENDHDR\n")
+    header = re.compile(rb"P7\nWIDTH (\d+)\nHEIGHT (\d+)\nDEPTH (\d)\nMAXVAL 255\nTUPLTYPE RGB(_ALPHA)?\nENDHDR\n")
     while found := header.match(pictures, at):
-        width, height = int(found[1]), int(found[2])
-        at = found.end() + width * height * 4
-        rgba = np.frombuffer(pictures, np.uint8, width * height * 4, found.end()).reshape(height, width, 4)
-        alpha = rgba[..., 3:] / 255
-        seen.frames.append(np.round(rgba[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8))
+        width, height, depth = (int(found[k]) for k in (1, 2, 3))
+        at = found.end() + width * height * depth
+        frame = np.frombuffer(pictures[found.end() : at], np.uint8).reshape(height, width, depth)
+        if depth == 4:
+            alpha = frame[..., 3:] / 255
+            frame = np.round(frame[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
+        seen.frames.append(frame)
     assert at == len(pictures)
     tick = Fraction(re.search(r"config in time_base: (\d+/\d+)", said)[1])
     stamps = [int(t) for t in re.findall(r"\] n: *\d+ pts: *(-?\d+|NOPTS)", said) if t != "NOPTS"]
@@ -511,25 +513,29 @@ STREAMS = [
     row("sound_fragments.mp4", f"-map 0 -map 1 {H264} -c:a aac {FRAGMENTS}", also=SOUND),
 ]
 SIZES = [
-    chained("two_sizes.webm", VP8, f"{VP8} -vf scale=64:48", shows=numbers((0, 23), (0, 23))),
-    chained("two_sizes.mkv", MJPEG, f"{MJPEG} -vf scale=64:48", shows=numbers((0, 23), (0, 23))),
-    joined("two_sizes.ts", f"{X264} -bf 0", f"{X264} -vf scale=64:48", shows=numbers((0, 23), (0, 23))),
+    chained("two_sizes.webm", VP8, f"{VP8} -vf scale=80:56", shows=numbers((0, 23), (0, 23))),
+    chained("two_sizes.mkv", VP9, f"{VP9} -vf scale=80:56", shows=numbers((0, 23), (0, 23))),
+    joined("two_sizes.ts", f"{X264} -bf 0", f"{X264} -bf 0 -vf scale=80:56", shows=numbers((0, 23), (0, 23))),
 ]
-SHORT = [
-    part(f"short_{share}_{name}", how, 0, share / 100, shows=None)
+CUT_SHORT = [
+    part(f"short_{share}_{name}", how, 0, share / 100, shows=None, noted=name[-2:] not in ("ts", "pg"))
     for name, how in (
-        ("index_first.mp4", f"{H264} -movflags +faststart"), ("index_last.mp4", H264),
-        ("fragments.mp4", f"{H264} {FRAGMENTS}"), ("h264.mov", f"{H264} -movflags +faststart"),
-        ("h264.mkv", H264), ("vp9.webm", f"{VP9} -g 8"), ("mpeg4.avi", MPEG4), ("h264.ts", H264),
-        ("mpeg2.mpg", MPEG2), ("h264.flv", X264), ("theora.ogv", THEORA), ("mpeg4.nut", MPEG4),
-        ("wmv2.wmv", "-c:v wmv2 -q:v 3"), ("picture.gif", GIF),
+        ("h264.flv", f"{X264} -bf 0 -g 8 -crf 12"), ("wmv2.wmv", "-c:v wmv2 -q:v 3"), ("theora.ogv", f"{THEORA} -page_duration 80000"),
+        ("mpeg4.nut", MPEG4), ("picture.gif", GIF), ("h264.ts", H264), ("mpeg2.mpg", MPEG2),
     )
     for share in (40, 70, 95)
 ]
 REFUSED = [
     part("no_parameter_sets.ts", f"{X264} -bf 0 -g 100", 0.5, 1, 188, refused="cannot be decoded"),
     *(row(f"sound_alone.{kind}", "-map 1 -c:a aac", also=SOUND, refused="no video stream") for kind in ("mp4", "mkv")),
-    row("nothing.mp4", f"{X264} -t 0", refused="no frame"),
+    row("nothing.mp4", f"{X264} -t 0", refused="no video stream"),
+    *(part(f"short_{share}_{name}", how, 0, share / 100, refused="cut short|cannot be decoded")
+      for name, how in (
+          ("index_first.mp4", f"{H264} -movflags +faststart"), ("index_last.mp4", H264),
+          ("fragments.mp4", f"{H264} {FRAGMENTS}"), ("h264.mov", f"{H264} -movflags +faststart"),
+          ("h264.mkv", H264), ("vp9.webm", f"{VP9} -g 8"), ("mpeg4.avi", MPEG4),
+      )
+      for share in (40, 70, 95)),
 ]
 # fmt: on
-ROWS = [*CONTAINERS, *PIXELS, *TIMING, *ORIENTATION, *CUTS, *REMUXES, *STREAMS, *SIZES, *SHORT, *REFUSED]
+ROWS = [*CONTAINERS, *PIXELS, *TIMING, *ORIENTATION, *CUTS, *REMUXES, *STREAMS, *SIZES, *CUT_SHORT, *REFUSED]
