@@ -520,8 +520,9 @@ SIZES = [
 CUT_SHORT = [
     part(f"short_{share}_{name}", how, 0, share / 100, shows=None, noted=name[-2:] not in ("ts", "pg"))
     for name, how in (
-        ("h264.flv", f"{X264} -bf 0 -g 8 -crf 12"), ("wmv2.wmv", "-c:v wmv2 -q:v 3"), ("theora.ogv", f"{THEORA} -page_duration 80000"),
-        ("mpeg4.nut", MPEG4), ("picture.gif", GIF), ("h264.ts", H264), ("mpeg2.mpg", MPEG2),
+        ("h264.flv", f"{X264} -bf 0 -g 8 -crf 12"), ("wmv2.wmv", "-c:v wmv2 -q:v 3"),
+        ("theora.ogv", f"{THEORA} -q:v 10 -g 1 -page_duration 80000"), ("mpeg4.nut", MPEG4), ("picture.gif", GIF),
+        ("h264.ts", H264), ("mpeg2.mpg", MPEG2),
     )
     for share in (40, 70, 95)
 ]
