@@ -188,7 +188,7 @@ def chained(name: str, how: str, then: str, **known) -> Row:
     kind = name.rpartition(".")[2]
 
     def step(folder: Path) -> None:
-        (folder / "list").write_text(f"file first.{kind}\nfile second.{kind}\n")
+        (folder / "list").write_text(f"file first.{kind}\nfile second.{kind}\n", encoding="utf-8")
 
     made = f"-i first.{kind} {then} second.{kind}"
     return row(name, f"{how} first.{kind}", made, step, "-f concat -i list -c copy", **known)
