@@ -181,7 +181,7 @@ def contour_accuracy(mask: ArrayLike, target: ArrayLike, void: ArrayLike | None 
 def bounding_box(foreground: np.ndarray) -> tuple[slice, slice]:
     """The foreground's box and one pixel around it, which holds the whole contour."""
     rows, columns = np.flatnonzero(foreground.any(axis=1)), np.flatnonzero(foreground.any(axis=0))
-    y, x = (slice(max(i[0] - 1, 0), i[-1] + 2) if len(i) else slice(0) for i in (rows, columns))
+    y, x = (slice(max(i[0] - 1, 0), i[-1] + 2) if len(i) else slice(0, 0) for i in (rows, columns))
     return y, x
 
 

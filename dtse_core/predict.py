@@ -114,7 +114,12 @@ class ReferringVideoPredictor:
         if self.caution and not self.cautioned and may_be_footage(video):
             self.cautioned = True
             print(f"note: {self.caution}", file=sys.stderr)
-        return self._stream(frames, ids.to(self.device), word_mask.to(self.device), batch)
+        ids, word_mask = ids.to(self.device), word_mask.to(self.device)
+        if not isinstance(video, str | Path):  # an iterator is asked for a frame when it is needed, not before
+            return self._stream(frames, ids, word_mask, batch)
+        from .shared.processes import ahead  # threads: files alone
+
+        return ahead(self._stream(ahead(frames, batch), ids, word_mask, batch), batch)
 
     @torch.inference_mode()
     def _stream(self, frames: Iterable[np.ndarray], ids: Tensor, word_mask: Tensor, batch: int) -> Iterator[Step]:
@@ -164,10 +169,10 @@ class ReferringVideoPredictor:
         now = memories.pop(slots[0])  # the slot is the same in every window
         logits = self.model.decode(now, memories, self.data.size).logits  # (K*S, h, w), frame by frame
         for t, maps in zip(current, logits.unflatten(0, (len(current), -1)), strict=True):
-            frame = kept[t - first][0]
-            maps = resize_logits(maps, *frame.shape[:2]).cpu()  # (S, H, W) at the frame's own size
             if not maps.isfinite().all():
                 raise ValueError(f"frame {t}: the model returns NaN or infinity; its weights or precision do not fit")
+            frame = kept[t - first][0]
+            maps = resize_logits(maps, *frame.shape[:2]).cpu()  # (S, H, W) at the frame's own size
             masks, probabilities = (maps > 0).numpy(), maps.sigmoid().numpy()
             confidence = np.array([mask_confidence(p, m) for p, m in zip(probabilities, masks, strict=True)])
             yield Step(t, frame, masks, probabilities, confidence)

@@ -13,6 +13,7 @@ from ..data.clip import ReferringVideo
 from ..data.sentences import is_too_long
 from ..predict import ReferringVideoPredictor, knows_any
 from ..shared.files import read_images
+from ..shared.processes import ahead
 from .clips import OnMask, evaluate
 from .records import Sample
 from .video_metrics import merge_objects
@@ -46,8 +47,8 @@ class ModelAnswers:
 
     def _steps(self, dataset, videos: Sequence[ReferringVideo]) -> Iterator:
         frames = (read_images([path])[0] for path in dataset.frame_paths(videos[0]))
-        together = max(1, self.batch // len(videos))
-        return self.predictor.stream(frames, [video.expression for video in videos], together, refuse=False)
+        sentences, together = [video.expression for video in videos], max(1, self.batch // len(videos))
+        return self.predictor.stream(ahead(frames, together), sentences, together, refuse=False)
 
     def count(self, sentences: Sequence[str]) -> dict[str, int]:
         """How many of these sentences hold no word that the model knows, and how many are cut; what occurs alone."""

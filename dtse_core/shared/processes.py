@@ -1,18 +1,20 @@
-"""Work shared among processes, with a progress bar."""
+"""Work shared among processes, with a progress bar, and work done ahead in a thread."""
 
 import signal
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
-from typing import Any
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
 from .console import bars_hidden
 
+Item = TypeVar("Item")
 Run = Callable[[str, Callable, Iterable[Any]], Iterator[Any]]
 
 
@@ -41,3 +43,20 @@ def processes(workers: int) -> Iterator[Run]:
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def ahead(items: Iterable[Item], count: int) -> Iterator[Item]:
+    """The items in their order, of which a thread makes up to `count` while the one before them is in use.
+
+    The thread begins with the first item that is asked for. An error of theirs comes in its place; nothing is made
+    after it, nor after the last item that is taken.
+    """
+    source, end = iter(items), object()
+    thread = ThreadPoolExecutor(1, "ahead")
+    try:
+        coming = deque(thread.submit(next, source, end) for _ in range(count))
+        while (item := coming.popleft().result()) is not end:
+            coming.append(thread.submit(next, source, end))
+            yield item
+    finally:
+        thread.shutdown(cancel_futures=True)

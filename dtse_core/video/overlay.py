@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from ..metrics import dilate
+from ..metrics import bounding_box, dilate
 from ..shared.files import written_whole
 from .writing import FILM
 
@@ -27,9 +27,13 @@ def overlay(frame: np.ndarray, mask: np.ndarray, color: str = MASK, alpha: float
             f"expected a frame (H, W, 3) uint8 and a mask (H, W); found {frame.shape} {frame.dtype} and {mask.shape}"
         )
     out = frame.copy()
-    out[mask] = np.round((1 - alpha) * frame[mask] + alpha * np.array(ImageColor.getrgb(color))).astype(np.uint8)
     thickness = max(1, round(min(mask.shape) / 320))
-    out[dilate(mask, thickness) & ~mask] = 255
+    rows, columns = (slice(max(0, s.start - thickness), s.stop + thickness) for s in bounding_box(mask))
+    mask, part = mask[rows, columns], out[rows, columns]  # outside nothing changes
+    tint = np.round((1 - alpha) * np.arange(256)[:, None] + alpha * np.array(ImageColor.getrgb(color))).astype(np.uint8)
+    for channel in range(3):
+        np.copyto(part[..., channel], tint[:, channel][part[..., channel]], where=mask)
+    part[dilate(mask, thickness) & ~mask] = 255
     return out
 
 

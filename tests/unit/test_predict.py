@@ -1,7 +1,11 @@
 """The predictor: streaming equals windows, sentences do not disturb each other, bad input is named."""
 
+import gc
+import os
 import re
+import signal
 import sys
+import threading
 import weakref
 
 import numpy as np
@@ -17,8 +21,9 @@ from dtse_core.data.transforms import resize_frames
 from dtse_core.decoder import resize_logits
 from dtse_core.predict import check_frame
 from dtse_core.shared.console import usable_device
+from dtse_core.video import export
 from dtse_core.video.export import write_prediction
-from dtse_core.video.files import read_frames, video_length
+from dtse_core.video.files import iterate_frames, read_frames, video_length
 from dtse_core.video.writing import write_video
 
 SENTENCES = ["the red dog on the left", "ball"]
@@ -139,6 +144,61 @@ def test_a_stream_keeps_no_more_frames_than_its_window_reaches(predictor):
     for _ in predictor.stream(frames(), "ball"):
         most = max(most, sum(reference() is not None for reference in alive))
     assert 5 <= most <= 7  # offset 2 on both sides, the current one, and those in flight
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_file_is_read_and_answered_ahead_in_threads_and_gives_the_steps_of_its_frames(
+    batch, predictor, video, tmp_path, monkeypatch
+):
+    clip, used = write_video(tmp_path / "clip.mp4", video, 25), set()
+    for name in ("_encode", "_decode"):
+        method = getattr(predictor, name)
+        monkeypatch.setattr(
+            predictor, name, lambda *a, method=method: used.add(threading.current_thread()) or method(*a)
+        )
+    plain = list(predictor.stream(iterate_frames(clip), SENTENCES, batch))
+    assert used == {threading.main_thread()}
+    used.clear()
+    for one, other in zip(plain, predictor.stream(clip, SENTENCES, batch), strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+    assert len(used) == 1 and threading.main_thread() not in used
+
+
+def test_an_error_in_a_thread_reaches_the_user_in_one_line(video, tmp_path, monkeypatch, capsys):
+    clip = write_video(tmp_path / "clip.mp4", video, 25)
+
+    def damaged(path):
+        yield from video[:6]
+        raise ValueError(f"{path} cannot be decoded (frame 6)")
+
+    monkeypatch.setattr(predict, "iterate_frames", damaged)
+    with pytest.raises(SystemExit) as stop:
+        run_command(monkeypatch, clip, "the dog", f"--out={tmp_path / 'out.mp4'}")
+    assert stop.value.code == 1
+    assert capsys.readouterr().err.endswith(f"error: {clip} cannot be decoded (frame 6)\n")
+    assert [f.name for f in tmp_path.iterdir()] == ["clip.mp4"]
+
+
+@pytest.mark.parametrize("place", ["_encode", "overlay_all"])
+def test_ctrl_c_ends_the_command_and_its_threads_and_leaves_nothing(place, video, tmp_path, monkeypatch, capsys):
+    clip = write_video(tmp_path / "clip.mp4", video, 25)
+    owner = ReferringVideoPredictor if place == "_encode" else export
+    work, calls = getattr(owner, place), []
+
+    def interrupted(*arguments):
+        calls.append(place)
+        if len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGINT)  # while the model works in its thread, or the main one draws
+        return work(*arguments)
+
+    monkeypatch.setattr(owner, place, interrupted)
+    with pytest.raises(SystemExit) as stop:
+        run_command(monkeypatch, clip, "the dog", f"--out={tmp_path / 'out.mp4'}")
+    assert stop.value.code == 130 and "Traceback" not in capsys.readouterr().err
+    del stop  # with it the frames that hold the iterators
+    gc.collect()
+    assert [f.name for f in tmp_path.iterdir()] == ["clip.mp4"]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ahead")]
 
 
 def test_a_saved_result_has_the_videos_frames_and_masks(predictor, video, tmp_path):

@@ -1,10 +1,11 @@
-"""Work shared among processes comes back in order, and a process that dies is told in one line."""
+"""Work shared among processes or done ahead comes back in order, and what goes wrong is told in its place."""
 
 import os
+import threading
 
 import pytest
 
-from dtse_core.shared.processes import processes
+from dtse_core.shared.processes import ahead, processes
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -17,3 +18,62 @@ def test_results_come_in_the_order_of_the_items(workers):
 def test_a_process_that_dies_is_told_with_its_remedy():
     with pytest.raises(ValueError, match="a process died.*--workers 1 shows where"), processes(2) as run:
         list(run("work", os._exit, [3]))
+
+
+def threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("ahead")]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_thread_makes_so_many_items_ahead_and_no_more(count):
+    made, taken, makers = [], 0, set()
+
+    def items():
+        for k in range(20):
+            assert k <= taken + count, "too far ahead"
+            made.append(k)
+            makers.add(threading.current_thread().name)
+            yield k
+
+    numbers = ahead(items(), count)
+    assert not threads(), "nothing begins before the first is asked for"
+    for number in numbers:
+        assert number == taken
+        taken += 1
+    assert taken == 20 and made == list(range(20)) and not threads()
+    assert len(makers) == 1 and threading.current_thread().name not in makers
+    assert list(ahead([], count)) == []
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_an_error_comes_in_its_place_and_ends_the_thread(count):
+    def items():
+        yield from range(3)
+        raise ValueError("frame 3 is damaged")
+
+    got = []
+    with pytest.raises(ValueError, match="frame 3 is damaged"):
+        for item in ahead(items(), count):
+            got.append(item)
+    assert got == [0, 1, 2] and not threads()
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_who_stops_taking_stops_the_thread_and_closes_what_it_read(error):
+    closed = threading.Event()
+
+    def items():
+        try:
+            yield from range(1000)
+        finally:
+            closed.set()
+
+    def take():
+        for item in ahead(ahead(items(), 2), 2):
+            if item == 5:
+                raise error
+
+    with pytest.raises(error) as raised:
+        take()
+    del raised  # with it the frames that hold the iterators
+    assert closed.wait(10) and not threads()
