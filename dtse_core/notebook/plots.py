@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..video.letters import spelled
 from ..video.overlay import MASK, MASK_COLORS, TIME, VISION
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def plot_confidence(course: np.ndarray, expressions: Sequence[str], fps: float) 
     seconds = np.arange(len(course)) / fps
     for k, expression in enumerate(expressions):
         line = {"color": MASK_COLORS[k % len(MASK_COLORS)], "linestyle": ("-", "--", "-.", ":")[k % 4], "lw": 2}
-        axes[0].plot(seconds, course[:, k, 0], label=expression, **line)
+        axes[0].plot(seconds, course[:, k, 0], label=spelled(expression), **line)
         axes[1].plot(seconds, 100 * course[:, k, 1], **line)
     axes[0].set(title="confidence", xlabel="seconds", ylim=(0, 1.05))
     axes[1].set(title="% of the frame", xlabel="seconds", ylim=(0, None))
@@ -92,7 +93,7 @@ def evidence_bars(results: dict[str, dict]) -> "Figure":
         places = np.arange(len(kinds)) + (k - (len(results) - 1) / 2) * thick
         heights = np.array([100 * result["by_evidence"].get(kind, {}).get("mean_iou", np.nan) for kind in kinds])
         color = RUNS[k % len(RUNS)] if len(results) > 1 else [EVIDENCE[kind] for kind in kinds]
-        bars = ax.bar(places, heights, 0.92 * thick, color=color, label=name, edgecolor="white")
+        bars = ax.bar(places, heights, 0.92 * thick, color=color, label=spelled(name), edgecolor="white")
         ax.bar_label(bars, [f"{h:.0f}" if np.isfinite(h) else "" for h in heights], fontsize=7, padding=1)
         for x in places[np.isnan(heights)]:
             ax.text(x, 1, "not run", rotation=90, fontsize=7, ha="center", color="0.5")

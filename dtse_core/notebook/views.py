@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from ..metrics import region_similarity, sample_ious
+from ..video.letters import spelled
 from ..video.overlay import GUIDANCE, LANGUAGE, MASK, TIME, overlay
 from .inside import LEVELS, Inside, Lens, change, swap_word
 
@@ -34,6 +35,7 @@ HERE = {"fill": False, "edgecolor": LANGUAGE, "linewidth": 2}  # how the chosen 
 def draw_words(lens: Lens, clip: int, word: str, row: int, column: int) -> "Figure":
     """Where a word is read after each insertion, and which words one position reads."""
     x = lens.see(clip)
+    words = [spelled(word) for word in x.words]  # first: it may add a font
     sheet = _Sheet([["frame", *x.attention], ["bars"] * (1 + len(x.attention))], x)
     sheet.show("frame", overlay(_frame(x), x.clip.mask, alpha=0), f'"{word}", and a position')
     sheet.outline("frame", (row, column), (x.size[0] // 8, x.size[1] // 8), **HERE)
@@ -45,7 +47,7 @@ def draw_words(lens: Lens, clip: int, word: str, row: int, column: int) -> "Figu
         sheet.outline(stage, (i, j), a.shape[1:], **HERE)
         places = np.arange(len(x.words)) + (k - (len(x.attention) - 1) / 2) * bars
         ax.bar(places, a[:, i, j].numpy(), 0.9 * bars, color=LANGUAGE, alpha=(1 + k) / 3, label=f"after Res{stage}")
-    ax.set_xticks(range(len(x.words)), x.words)
+    ax.set_xticks(range(len(x.words)), words)
     ax.set(ylim=(0, 1), yticks=[0, 0.5, 1])
     ax.legend(ncols=3, loc="lower right", bbox_to_anchor=(1, 0.95), fontsize=8)
     return sheet.figure
@@ -223,7 +225,7 @@ class _Sheet:
     def show(self, name: Any, image: np.ndarray, title: str = "") -> None:
         left, top, wide, high = self.boxes[name]
         self.ax.imshow(image, extent=(left, left + wide, top + high, top), aspect="auto")
-        self.ax.text(left, top - 0.04, title, fontsize=9)
+        self.ax.text(left, top - 0.04, spelled(title), fontsize=9)
 
     def outline(self, name: Any, at: tuple[int, int], size: Sequence[int], **style: Any) -> None:
         """Draws one place of a map of `size` (h, w), if it lies on the map."""
@@ -239,7 +241,7 @@ class _Sheet:
         left, top, wide, high = self.boxes[name]
         width, height = self.figure.get_size_inches()
         box = (left + 0.3) / width, 1 - (top + high - 0.24) / height, (wide - 0.3) / width, (high - 0.24) / height
-        self.ax.text(left + 0.3, top - 0.04, title, fontsize=9)
+        self.ax.text(left + 0.3, top - 0.04, spelled(title), fontsize=9)
         return self.figure.add_axes(box)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .letters import spelled
 from .overlay import LANGUAGE, overlay, per_frame
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def film_strip(
     import matplotlib.pyplot as plt
 
     masks, titles = per_frame(masks, len(frames), "masks"), per_frame(titles, len(frames), "titles")
+    titles, said = [spelled(title or "") for title in titles], spelled(f'"{sentence}"')  # first: it may add a font
     drawn = [f if m is None else overlay(f, m) for f, m in zip(frames, masks, strict=True)]
     columns = min(columns, len(drawn))
     rows, wide = -(-len(drawn) // columns), min(8 / columns, 2.4)
@@ -44,5 +46,5 @@ def film_strip(
         ax.imshow(image)
         ax.set_title(title)
     if sentence:
-        figure.suptitle(f'"{sentence}"', color=LANGUAGE, weight="bold", x=0.01, ha="left")
+        figure.suptitle(said, color=LANGUAGE, weight="bold", x=0.01, ha="left")
     return figure

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageColor, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw
 
 from ..metrics import bounding_box, dilate
 from ..shared.files import written_whole
+from .letters import wrapped
 from .writing import FILM
 
 VISION, LANGUAGE, GUIDANCE, TIME = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
@@ -46,15 +47,15 @@ def overlay_all(frame: np.ndarray, masks: Sequence[np.ndarray] | np.ndarray) -> 
 
 def legend(expressions: Sequence[str], width: int) -> np.ndarray:
     """A white strip (h, `width`, 3) uint8 that tells which color `overlay_all` gives to which expression."""
-    font: Any = ImageFont.load_default(size=max(10, width // 24))
-    step, indent = round(font.size * 1.3), round(font.size * 1.5)
-    texts = [_wrap(e, font, width - indent - 6) or [""] for e in expressions]
-    image = Image.new("RGB", (width, step * sum(map(len, texts)) + 10), "white")
+    size = max(10, width // 24)
+    step, indent = round(size * 1.3), round(size * 1.5)
+    texts = [wrapped(e, size, width - indent - 6) for e in expressions]
+    image = Image.new("RGB", (width, step * sum(len(lines) or 1 for lines, _ in texts) + 10), "white")
     draw, y = ImageDraw.Draw(image), 5
-    for k, text in enumerate(texts):
+    for k, (lines, font) in enumerate(texts):
         box = (6, y + 2, indent - 2, y + indent - 6)
         draw.rectangle(box, fill=MASK_COLORS[k % len(MASK_COLORS)], outline="black")
-        for line in text:
+        for line in lines or [""]:
             draw.text((indent + 4, y), line, fill="black", font=font)
             y += step
     return np.asarray(image)
@@ -80,15 +81,15 @@ def save_gif(
     captions = [caption] * len(frames) if isinstance(caption, str) else per_frame(caption, len(frames), "captions")
     masks = per_frame(masks, len(frames), "masks")
     size = width, max(1, round(width * frames[0].shape[0] / frames[0].shape[1]))
-    font: Any = ImageFont.load_default(size=max(10, width // 24))
-    lines = max(len(_wrap(c, font, width - 12)) for c in set(captions))
+    texts = [wrapped(c or "", max(10, width // 24), width - 12) for c in captions]
+    most = max(len(lines) for lines, _ in texts)
     pages = []
-    for frame, mask, text in zip(frames, masks, captions, strict=True):
+    for frame, mask, text in zip(frames, masks, texts, strict=True):
         image = np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC))
         if mask is not None:  # drawn at the GIF's size, so that the contour stays thin
             grown = Image.fromarray(np.asarray(mask).astype(np.uint8) * 255).resize(size, Image.Resampling.BILINEAR)
             image = overlay(image, np.asarray(grown) > 127)
-        pages.append(_captioned(image, _wrap(text, font, width - 12), lines, font))
+        pages.append(_captioned(image, *text, most))
     some = [np.asarray(pages[i])[::2, ::2] for i in np.linspace(0, len(pages) - 1, min(len(pages), 8)).astype(int)]
     # Measured on toy clips: half the size and half the error of Pillow's default palette.
     palette = Image.fromarray(np.concatenate(some)).quantize(colors, Image.Quantize.MAXCOVERAGE, kmeans=3)
@@ -108,26 +109,15 @@ def per_frame(values: Iterable | None, count: int, what: str) -> list:
     return values
 
 
-def _captioned(image: np.ndarray, text: list[str], lines: int, font: Any) -> Image.Image:
-    """The frame above a white strip with room for `lines` lines of text."""
+def _captioned(image: np.ndarray, lines: list[str], font: Any, most: int) -> Image.Image:
+    """The frame above a white strip with `lines` of text, and room for `most` of them."""
     step = round(font.size * 1.3)
     height, width = image.shape[:2]
-    page = Image.new("RGB", (width, height + (lines * step + 10 if lines else 0)), "white")
+    page = Image.new("RGB", (width, height + (most * step + 10 if most else 0)), "white")
     page.paste(Image.fromarray(image))
     draw = ImageDraw.Draw(page)
-    if lines:
+    if most:
         draw.rectangle((0, height, width, height + 1), fill=LANGUAGE)
-    for k, line in enumerate(text):
+    for k, line in enumerate(lines):
         draw.text((6, height + 5 + k * step), line, fill="black", font=font)
     return page
-
-
-def _wrap(text: str | None, font: Any, width: float) -> list[str]:
-    """`text` in lines no wider than `width` pixels, broken between words."""
-    lines: list[str] = []
-    for word in (text or "").split():
-        if lines and font.getlength(f"{lines[-1]} {word}") <= width:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(word)
-    return lines

@@ -8,7 +8,7 @@ import sys
 import matplotlib
 import numpy as np
 import pytest
-from PIL import Image, ImageFont
+from PIL import Image
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -18,7 +18,7 @@ from dtse_core.metrics import dilate
 from dtse_core.notebook import plots as viz
 from dtse_core.scoring.pictures import show_prediction
 from dtse_core.video.film import film_strip
-from dtse_core.video.overlay import GUIDANCE, LANGUAGE, MASK, MASK_COLORS, TIME, VISION, _wrap, overlay, save_gif
+from dtse_core.video.overlay import GUIDANCE, LANGUAGE, MASK, MASK_COLORS, TIME, VISION, overlay, save_gif
 
 pytestmark = pytest.mark.usefixtures("style")
 
@@ -238,15 +238,6 @@ def test_gif_refuses_nothing_and_unequal_lengths(tmp_path):
     with pytest.raises(ValueError, match="expected 6 titles, one a frame; found 1"):
         film_strip(frames, masks, ["t"])
     assert list(tmp_path.iterdir()) == []
-
-
-def test_wrapped_lines_fit_and_keep_every_word():
-    font = ImageFont.load_default(size=12)
-    text = "a dog and an extraordinarily-long-compound-word walk to the left"
-    lines = _wrap(text, font, 120)
-    assert " ".join(lines) == text
-    assert all(font.getlength(line) <= 120 or len(line.split()) == 1 for line in lines)
-    assert all(font.getlength(f"{a} {b.split()[0]}") > 120 for a, b in zip(lines, lines[1:], strict=False))
 
 
 def test_importing_viz_and_writing_a_gif_needs_no_matplotlib(tmp_path):

@@ -2,15 +2,25 @@
 
 import io
 import sys
+import warnings
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
+from matplotlib import font_manager
+from PIL import ImageFont
 
 from dtse_core import predict
 from dtse_core.data.toy import __main__ as toy
 from dtse_core.experiments import runner
 from dtse_core.experiments.pages import write_page
+from dtse_core.notebook.plots import plot_confidence
 from dtse_core.shared.files import as_text, read_json, write_json
+from dtse_core.video.film import film_strip
+from dtse_core.video.letters import spelled, with_letters, wrapped
+from dtse_core.video.overlay import legend
 from dtse_core.video.writing import write_video
 
 ESCAPED = "красная car".encode().decode("ascii", "surrogateescape")  # as an ASCII system hands over an argument
@@ -53,3 +63,101 @@ def test_a_name_that_is_no_text_is_kept_in_json_and_readable_on_a_page(tmp_path)
     write_json(tmp_path / "a.json", {"source": "caf\udce9"}, "source")
     assert read_json(tmp_path / "a.json") == {"source": "caf\udce9"}
     assert "caf\ufffd" in write_page(tmp_path / "a.html", "caf\udce9").read_text(encoding="utf-8")
+
+
+@pytest.fixture(autouse=True)
+def fonts_anew(monkeypatch):
+    """What was found of fonts is forgotten; the system has none, and its figures' fonts are as they were afterwards."""
+    with_letters.cache_clear()
+    monkeypatch.setattr(font_manager, "findSystemFonts", list)
+    with plt.rc_context(), warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib warns of a missing letter, and draws a box
+        yield
+    plt.close("all")
+
+
+@pytest.fixture
+def system_font(tmp_path, monkeypatch):
+    """A font of the system that has 视, a filled square, and no other letter."""
+    pen = TTGlyphPen(None)
+    pen.moveTo((100, 0))
+    for corner in ((100, 800), (900, 800), (900, 0)):
+        pen.lineTo(corner)
+    pen.closePath()
+    font = FontBuilder(1000, isTTF=True)
+    font.setupGlyphOrder([".notdef", "square"])
+    font.setupCharacterMap({ord("视"): "square"})
+    font.setupGlyf({".notdef": TTGlyphPen(None).glyph(), "square": pen.glyph()})
+    font.setupHorizontalMetrics({".notdef": (500, 0), "square": (1000, 100)})
+    font.setupHorizontalHeader(ascent=900, descent=-100)
+    font.setupNameTable({"familyName": "Squares", "styleName": "Regular"})
+    font.setupOS2()
+    font.setupPost()
+    font.save(tmp_path / "Squares.ttf")
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: [str(tmp_path / "Squares.ttf")])
+
+
+def drawn(figure) -> bytes:
+    figure.canvas.draw()
+    return bytes(figure.canvas.buffer_rgba())
+
+
+def titled(text: str, formulas: bool | None = None) -> bytes:
+    """A title as it is drawn: as the package does it, or with matplotlib's own reading of formulas on or off."""
+    figure = plt.figure(figsize=(4, 1))
+    figure.text(0.1, 0.5, spelled(text) if formulas is None else text, parse_math=formulas is not False)
+    return drawn(figure)
+
+
+SIGNS = ["from $5 to $10", r"a_b^c \alpha & <b>", "$x$", r"\$1 and \$2", "100 % {of} # it ~"]
+
+
+@pytest.mark.parametrize("text", SIGNS)
+def test_signs_are_drawn_as_they_stand(text):
+    assert titled(text) == titled(text, formulas=False)
+
+
+def test_without_care_a_dollar_begins_a_formula():
+    assert titled(SIGNS[0], formulas=True) != titled(SIGNS[0], formulas=False)
+
+
+def test_every_sentence_has_its_line_in_the_legend_of_confidences():
+    sentences = ["_under", "from $5 to $10", "красная собака", "σκύλος ελληνικός", "كلب أحمر", "车"]
+    figure = plot_confidence(np.full((3, 6, 2), 0.5), sentences, fps=8)
+    drawn(figure)
+    shown = [text.get_text().strip().replace(r"\$", "$") for text in figure.legends[0].get_texts()]
+    assert shown == [*sentences[:5], "?"]
+
+
+@pytest.mark.parametrize("text", ["un café", "красная собака", "σκύλος", "كلب", "כלב", "a “dog”"])
+def test_letters_of_many_scripts_are_drawn_by_the_font_that_comes_with_matplotlib(text, capsys):
+    kept, path = with_letters(text)
+    assert kept == text and path == font_manager.findfont("DejaVu Sans") and capsys.readouterr().err == ""
+    ink = {letter: bytes(ImageFont.truetype(path, 40).getmask(letter)) for letter in set(text)}
+    assert bytes(ImageFont.truetype(path, 40).getmask("\ue000")) not in ink.values()  # the box of a missing letter
+    drawn(film_strip(np.zeros((1, 8, 8, 3), np.uint8), titles=[text], sentence=text))
+
+
+def test_letters_that_no_font_has_are_question_marks_and_said_once(capsys):
+    strips = [legend([text], 200) for text in ("the 视频 dog", "the ?? dog")]
+    legend(["the 视频 dog"], 300)
+    note = capsys.readouterr().err
+    assert note.count("note: no font here has the letters '视频'") == 1 and note.count("\n") == 1
+    plain = wrapped("the ?? dog", 20, 500)[0]
+    assert wrapped("the 视频 dog", 20, 500)[0] == plain and strips[0].shape == strips[1].shape
+    drawn(film_strip(np.zeros((1, 8, 8, 3), np.uint8), titles=["视频"], sentence="视频\x07"))
+
+
+def test_a_font_of_the_system_is_taken_for_the_letters_that_it_has(system_font, capsys):
+    strip = legend(["视视"], 240)
+    assert capsys.readouterr().err == "" and (strip[:, 15:].max(-1) < 50).sum() > 100  # two black squares
+    figure = film_strip(np.full((1, 8, 8, 3), 255, np.uint8), titles=["视"])
+    assert (np.frombuffer(drawn(figure), np.uint8).reshape(-1, 4)[:, :3].max(-1) < 50).sum() > 30
+
+
+@pytest.mark.parametrize("text", ["a dog and an extraordinarily-long-compound-word walk to the left", "собака" * 9])
+def test_wrapped_lines_fit_and_keep_every_letter(text):
+    lines, font = wrapped(text, 12, 120)
+    assert len(lines) > 2 and "".join(lines).replace(" ", "") == text.replace(" ", "")
+    assert all(font.getlength(line) <= 120 for line in lines)
+    assert all(font.getlength(f"{a} {b.split()[0]}") > 120 for a, b in zip(lines, lines[1:], strict=False))

@@ -1,0 +1,103 @@
+"""Sentences and names in pictures: letters of any script, and no sign that means something to who draws it.
+
+All that a user brings goes through `spelled` on its way into a figure, and through `wrapped` into an overlay or a GIF.
+"""
+
+import re
+import sys
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from PIL import ImageFont
+
+from ..shared.files import as_text
+
+
+def spelled(text: str) -> str:
+    """A text as matplotlib shows it to the letter: no `$` begins a formula, and legends leave none out for its `_`.
+
+    The fonts of figures drawn from now on include one that has its letters.
+    """
+    text, font = with_letters(text)
+    if font:
+        from matplotlib import font_manager, rcParams
+
+        name = font_manager.get_font(font).family_name
+        if name not in rcParams["font.family"]:
+            font_manager.fontManager.addfont(font)
+            rcParams["font.family"] = [*rcParams["font.family"], name]  # taken for what the others lack
+    text = text.replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
+
+
+def wrapped(text: str, size: int, width: float) -> tuple[list[str], Any]:
+    """A text in lines no wider than `width` pixels, and the font for Pillow to draw them with.
+
+    Lines are broken between words; a word that is wider than a line, as all of Chinese is, wherever it must.
+    """
+    text, path = with_letters(text)
+    font = _font(path, size)
+    lines: list[str] = []
+    for word in text.split():
+        if lines and font.getlength(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+            continue
+        lines.append("")
+        for letter in word:
+            if lines[-1] and font.getlength(lines[-1] + letter) > width:
+                lines.append("")
+            lines[-1] += letter
+    return lines, font
+
+
+@cache
+def with_letters(text: str) -> tuple[str, str]:
+    """A text as it can be drawn, and the file of a font that has its letters: "" where Pillow's own has them, ASCII.
+
+    Letters that no font has become question marks, and a note on standard error says so.
+    """
+    text = as_text(text)
+    letters = {c for c in text if not c.isspace()}
+    path, lacking = "", {c for c in letters if not " " < c <= "~"}
+    for font in _fonts() if lacking else ():
+        lacks = letters - _letters_of(font, letters)
+        if len(lacks) < len(lacking):
+            path, lacking = font, lacks
+        if not lacking:
+            break
+    if lacking:
+        some = "".join(sorted(lacking))[:20]
+        print(
+            f"note: no font here has the letters {some!r}, which pictures show as '?'; install one that has them, and "
+            "matplotlib, which finds it",
+            file=sys.stderr,
+        )
+    return "".join("?" if c in lacking else c for c in text), path
+
+
+def _fonts() -> Iterator[str]:
+    """Files of fonts: matplotlib's own, which has the letters of Europe and many more, then those of the system."""
+    try:
+        from matplotlib import font_manager
+    except ImportError:
+        return
+    yield font_manager.findfont("DejaVu Sans")
+    found = (path for path in font_manager.findSystemFonts() if not re.search("LastResort|Emoji", path))
+    yield from sorted(found, key=lambda path: ("Sans" not in path, "Regular" not in path, path))
+
+
+def _letters_of(path: str, letters: set[str]) -> set[str]:
+    """Those of `letters` that a font has; none where it cannot be read."""
+    from matplotlib.ft2font import FT2Font
+
+    try:
+        font = FT2Font(path)
+        return {c for c in letters if font.get_char_index(ord(c))}
+    except (OSError, RuntimeError):
+        return set()
+
+
+@cache
+def _font(path: str, size: int) -> Any:
+    return ImageFont.truetype(path, size) if path else ImageFont.load_default(size)
