@@ -111,7 +111,10 @@ def build(row: Row, folder: Path) -> Path:
         if callable(step):
             step(folder)
         else:
-            arguments = [*shlex.split(step if k else f"{drawn} {step}"), *[row.name] * (k == len(row.steps) - 1)]
+            arguments = [
+                *shlex.split(step if k else f"{drawn} {step}"),
+                *[f"file:{row.name}"] * (k == len(row.steps) - 1),
+            ]
             run(["-y", "-loglevel", "error", *arguments], folder, b"" if k else frames.tobytes())
     return folder / row.name
 
@@ -194,6 +197,26 @@ def chained(name: str, how: str, then: str, **known) -> Row:
     return row(name, f"{how} first.{kind}", made, step, "-f concat -i list -c copy", **known)
 
 
+def changed(name: str, how: str, change: Callable[[bytes], bytes], **known) -> Row:
+    """A file of which some bytes are others, or more."""
+    whole = f"first.{name.rpartition('.')[2]}"
+
+    def step(folder: Path) -> None:
+        (folder / name).write_bytes(change((folder / whole).read_bytes()))
+
+    return row(name, f"{how} {whole}", step, **known)
+
+
+def segments(name: str, *files: str, **known) -> Row:
+    """DASH as packagers write it, in three segments, of which some are joined."""
+
+    def step(folder: Path) -> None:
+        (folder / name).write_bytes(b"".join((folder / file).read_bytes() for file in files))
+
+    cut = "-f dash -seg_duration 0.32 -init_seg_name init -media_seg_name $Number$"
+    return row(name, f"{H264} {cut} list.mpd", step, **known)
+
+
 def edited(name: str, how: str, *spans: tuple[float, float], **known) -> Row:
     """An mp4 with an edit list of (start, duration) in seconds; a start of -1 shows nothing for as long."""
 
@@ -223,8 +246,7 @@ H264 = f"{X264} -bf 2 -g 8"
 OPEN = f"{H264} -x264-params open-gop=1:keyint=8:min-keyint=8:scenecut=0"
 OPEN265 = f"{X265}:open-gop=1:keyint=8:min-keyint=8:scenecut=0:bframes=3:b-adapt=0"
 FRAGMENTS = "-movflags frag_keyframe+empty_moov"
-DASH = "-f dash -single_file 1 -single_file_name whole.mp4 -adaptation_sets id=0,streams=v -seg_duration 0.32 list.mpd"
-LIST = f"{X264} -y"  # what DASH writes beside its one file
+DASH = "-f dash -single_file 1 -single_file_name whole.mp4 -adaptation_sets id=0,streams=v -seg_duration 0.32"
 LATE, EARLY = "-output_ts_offset 5", "-avoid_negative_ts disabled"
 TRANSLUCENT = "-vf format=rgba,colorchannelmixer=aa=0.7"
 BT709 = "-vf scale=out_color_matrix=bt709 -colorspace bt709 -color_primaries bt709 -color_trc bt709"
@@ -347,7 +369,33 @@ CONTAINERS = [
     row("fragments_hybrid.mp4", f"{H264} -movflags +frag_keyframe+hybrid_fragmented"),
     row("fragments_hevc.mp4", f"{X265}:keyint=8 -movflags cmaf+frag_keyframe"),
     row("fragments_av1.mp4", f"{AV1} -g 8 {FRAGMENTS}"),
-    row("dash.mp4", f"{H264} {DASH} {LIST}", lambda folder: (folder / "whole.mp4").replace(folder / "dash.mp4")),
+    row("dash.mp4", f"{H264} {DASH} list.mpd", lambda folder: (folder / "whole.mp4").replace(folder / "dash.mp4")),
+    segments("dash_joined.mp4", "init", "1", "2", "3"),
+    segments("dash_joined_late.mp4", "init", "2", "3", shows=numbers((8, 23))),
+    remux("vp9_hidden_frames_alone.mkv", f"{VP9} -b:v 200k -auto-alt-ref 1 -lag-in-frames 16",
+          after="-bsf:v vp9_superframe_split"),
+    row("av1_keys.mp4", f"{AV1} -g 8"),
+    row("bare.obu", AV1),
+    row("camcorder.dv", "-c:v dvvideo", size=(720, 576), count=6, shows=numbers((0, 5)), aspect=Fraction(16, 15)),
+    row("real.rm", "-c:v rv10 -q:v 3", size=(176, 144)),
+    row("timecode.mov", f"{H264} -timecode 01:00:00:00"),
+    row("no_duration.flv", f"{H264} -flvflags no_duration_filesize"),
+    changed("more_bytes.mp4", H264, lambda data: data + b"appended by a camera" * 9),
+    changed("more_zeros.mp4", H264, lambda data: data + bytes(999)),
+    changed("more_zeros.mkv", H264, lambda data: data + bytes(999)),
+    changed("more_bytes.avi", MPEG4, lambda data: data + b"appended by a camera" * 9),
+    changed("unfinished.avi", MPEG4, lambda data: data[:4] + bytes(4) + data[8:]),  # its length was never written
+    changed("open_end.mp4", f"{H264} -movflags +faststart",
+            lambda data: data[: data.index(b"mdat") - 4] + bytes(4) + data[data.index(b"mdat") :]),
+    *(row(f"one.{kind}", how, count=1, shows=(0,)) for kind, how in (
+        ("mkv", X264), ("webm", VP9), ("ts", X264), ("avi", MPEG4), ("gif", GIF), ("flv", X264), ("mpg", MPEG2))),
+    *(row(name, X264) for name in (
+        "2026-11-25T12:30:45.mp4", "concat:a|b.mp4", "frame%03d.mp4", "-i.mp4", "pipe:0.mp4", "a 'quoted\" name.mp4",
+        "日本語.mp4", "[a]*?.mp4", "movie=a.mp4")),
+    row("an_mp4_named.avi", f"{H264} -f mp4"),
+    row("an_avi_named.mp4", f"{MPEG4} -f avi"),
+    row("a_ts_named.mpg", f"{H264} -f mpegts"),
+    row("a_webm_without_a_suffix", f"{VP9} -f webm"),
 ]
 PIXELS = [
     row("yuv422.mp4", f"{X264} -pix_fmt yuv422p"),
@@ -368,6 +416,7 @@ PIXELS = [
     row("bt709.mp4", f"{X264} {BT709}"),
     row("bt709.webm", f"{VP9} {BT709}"),
     row("bt2020.mkv", f"{X265} -pix_fmt yuv420p10le -vf scale=out_color_matrix=bt2020 -colorspace bt2020nc"),
+    row("hdr.mkv", f"{X265} -pix_fmt yuv420p10le -color_primaries bt2020 -color_trc smpte2084 -colorspace bt2020nc"),
     row("alpha.mov", f"-c:v prores_ks -profile:v 4444 -pix_fmt yuva444p10le {TRANSLUCENT}"),
     row("alpha.mkv", f"{FFV1} -pix_fmt bgra {TRANSLUCENT}"),
     row("alpha.webm", f"{VP8} -pix_fmt yuva420p -auto-alt-ref 0 {TRANSLUCENT}", decoder="libvpx"),
@@ -398,6 +447,11 @@ TIMING = [
     row("variable.gif", f"{GIF} {UNEVENLY}", shows=UNEVEN),
     row("variable.flv", f"{X264} {UNEVENLY}", shows=UNEVEN),
     row("variable.wmv", f"-c:v wmv2 -q:v 3 {UNEVENLY}", shows=UNEVEN),
+    row("jitter.mp4", f"{H264} -vf settb=1/90000,setpts=PTS+1000*sin(N) -fps_mode vfr -enc_time_base 1/90000"),
+    row("pause.mp4", rf"{H264} -vf setpts='PTS+gt(N\,11)*60/TB' -fps_mode vfr"),
+    row("pause.mkv", rf"{H264} -vf setpts='PTS+gt(N\,11)*60/TB' -fps_mode vfr"),
+    joined("pause.ts", H264, "-c copy -output_ts_offset 100", shows=numbers((0, 23), (0, 23))),
+    row("rate_240.mp4", H264, rate=Fraction(240)),
     row("slowing.mp4", f"{X264} -vf setpts=PTS+N*N/50/TB/25 -fps_mode vfr"),
     row("dropped.avi", f"{MPEG4} {UNEVENLY}", shows=UNEVEN),
     row("dropped_mjpeg.avi", f"{MJPEG} {UNEVENLY}", shows=UNEVEN),
@@ -529,6 +583,7 @@ CUT_SHORT = [
 REFUSED = [
     part("no_parameter_sets.ts", f"{X264} -bf 0 -g 100", 0.5, 1, 188, refused="cannot be decoded"),
     *(row(f"sound_alone.{kind}", "-map 1 -c:a aac", also=SOUND, refused="no video stream") for kind in ("mp4", "mkv")),
+    segments("segment_alone.mp4", "2", refused="cannot be decoded"),
     row("nothing.mp4", f"{X264} -t 0", refused="no video stream"),
     *(part(f"short_{share}_{name}", how, 0, share / 100, refused="cut short|cannot be decoded")
       for name, how in (
