@@ -19,7 +19,7 @@ MAP = "01_the_map"
 PATH = ("<!-- path: written by `make heads` -->", "<!-- end of path -->")  # README.md's table stands between them
 
 PACKAGE = ("dtse_core", "pyproject.toml")  # what an installation is made of
-ABSENT = ("tyro", "av", "decord", "papermill", "latex2mathml")  # needed, and not on Colab (`make test-colab`)
+ABSENT = ("tyro", "av", "papermill", "latex2mathml")  # needed, and not on Colab (`make test-colab`)
 COMMIT = re.compile(r'SOURCE \+= "([0-9a-f]{40})"')
 GPU = {"accelerator": "GPU", "colab": {"gpuType": "T4"}}  # a notebook's metadata, as Colab reads it
 

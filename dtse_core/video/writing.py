@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..shared.files import OURS, written_whole
-from .files import library
+from .decoding import library
 
 CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}  # what `write_video` writes
 FILMS = (*CONTAINERS, ".gif")  # a GIF is `save_gif`'s

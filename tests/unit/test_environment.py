@@ -105,14 +105,6 @@ def test_locks_name_no_index_no_path_and_no_build():
             assert "==" in line, f"{file}: {line} is not exact"
 
 
-@pytest.mark.parametrize("system", ["linux", "win32", "darwin"])
-@pytest.mark.parametrize("machine", ["x86_64", "AMD64", "aarch64", "arm64"])
-def test_locks_leave_decord_out_where_it_has_no_wheel(system, machine):
-    where = {"sys_platform": system, "platform_machine": machine}
-    wanted = Requirement(requirements()["decord"]).marker.evaluate(where)
-    assert pins(RUNTIME)["decord"].marker.evaluate(where) == pins(WHOLE)["decord"].marker.evaluate(where) == wanted
-
-
 def test_citation_names_this_repository_and_the_paper_first():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["repository-code"] == ADDRESS

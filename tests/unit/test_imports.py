@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "dtse_core"
-HEAVY = {"decord", "h5py", "scipy", "pandas", "matplotlib", "ipywidgets"}
+HEAVY = {"av", "h5py", "scipy", "pandas", "matplotlib", "ipywidgets"}
 PAPER = ("layers", "streams", "vlmg", "encoder", "lmdf", "decoder", "model")
 LOOP = ("losses", "metrics", "train", "evaluate", "predict")
 RULES = [  # who, never imports, but for
@@ -108,30 +108,6 @@ def test_a_planted_import_is_found(tmp_path, where, text, fault):
     planted.write_text((PACKAGE / where).read_text(encoding="utf-8") + text, encoding="utf-8")
     found = set(broken_rules(modules() | {name_of(PACKAGE / where): planted}))
     assert fault in found - set(broken_rules(modules()))
-
-
-def at_import(path: Path) -> set[str]:
-    """Top packages imported when the module is: everything outside functions."""
-    found: set[str] = set()
-    waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            found.add(node.module.split(".")[0])
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            waiting += ast.iter_child_nodes(node)
-    return found
-
-
-def test_decord_is_at_no_module_top(tmp_path):
-    assert [name for name, path in modules().items() if "decord" in at_import(path)] == []
-    planted = tmp_path / "files.py"
-    planted.write_text("import torch\nif True:\n    import decord\n", encoding="utf-8")
-    assert "decord" in at_import(planted)
-    planted.write_text("def read():\n    import decord\n", encoding="utf-8")
-    assert at_import(planted) == set()
 
 
 LOOKS = """

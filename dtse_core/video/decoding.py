@@ -1,0 +1,299 @@
+"""Video files as a player shows them: one decoder and one rule, for frames in order and at random.
+
+A file's frames are those that the decoder of its largest stream shows from the first packet on, where the default
+stream wins among equals and cover pictures do not count: not its packets, some of which show nothing. They come
+turned and mirrored as the file asks, over white where they are transparent, and at the size of the first.
+
+Where every packet is known to show one frame (`_plain`), the times of the packets are the table of the frames: nothing
+is decoded to count them, and a frame at random is reached from the key frame before it. Any other file (AVI, MPEG-TS,
+an edit list, a start without a key frame) is decoded once to count its frames, and from its start to reach one.
+
+PyAV alone decodes. decord, the reader that the field used, is no faster (`benchmarks/README.md`) and gave other frames,
+without an error, of MPEG-TS, fragmented mp4 and files with a preview; torchcodec needs FFmpeg's libraries on the
+system, which PyAV brings along. A path is opened as a file and nothing else: none of `FORMATS` follows a name.
+"""
+
+import functools
+import importlib
+import sys
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain, groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FORMATS = (
+    "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,gif,mxf,nut,dv,rm,ivf,h264,hevc,obu,m4v,mpegvideo,mjpeg,yuv4mpegpipe"
+)
+INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")  # formats whose key frames are found by their times
+SINGLE = ("h264", "hevc", "vp8", "vp9", "av1")  # codecs with one picture a packet, hidden ones aside
+ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # what decodes transparency too; FFmpeg's own decoders leave it out
+USUAL_RATE = Fraction(25)  # assumed where frames come without one
+RESTARTS, LEAP = 0x200, 10  # formats whose clock may start anew: a step of more seconds is no pause (as in FFmpeg)
+
+
+@dataclass(frozen=True)
+class VideoFile:
+    """A video file's frames, and how to read them."""
+
+    path: Path
+    length: int  # frames
+    fps: float
+    height: int
+    width: int
+    aspect: Fraction
+    times: tuple[float, ...]
+    stored: tuple[int, int]  # width and height in the file
+    turn: tuple[bool, int, int]  # rows for columns; then 1 or -1 for the order of rows, and of columns
+    pts: tuple[int, ...]  # the time of each frame and of each key frame; empty where frames are not found by time
+    keys: tuple[int, ...]
+
+    def in_order(self, wanted: Collection[int] | None = None) -> Iterator[np.ndarray]:
+        """All frames, or the wanted ones, decoded from the start: (H, W, 3) uint8 RGB.
+
+        Raises `ValueError` where the file is damaged.
+        """
+        picture, k = _as_shown(self.stored, self.turn), -1
+        with _opened(self.path) as (container, stream):
+            if self.pts:
+                stream.thread_type = "AUTO"  # also several frames at once
+            for k, frame in enumerate(_pictures(self.path, container, stream, bool(self.pts))):
+                if wanted is None or k in wanted:
+                    yield picture(frame)
+        if k + 1 != self.length:
+            raise _damaged(self.path, k + 1)
+
+    def at_random(self, wanted: list[int]) -> list[np.ndarray]:
+        """The wanted frames, ascending, each from the key frame before it where that can be found; as `in_order`."""
+        picture, picked = _as_shown(self.stored, self.turn), {}
+        with suppress(ValueError), _opened(self.path) as (container, stream):
+            stream.thread_count = 1  # windows are short, and read by several processes
+            for key, group in groupby(wanted if self.keys else [], lambda k: bisect_right(self.keys, self.pts[k])):
+                places = {self.pts[k]: k for k in group}
+                container.seek(self.keys[key - 1], stream=stream)
+                for frame in _pictures(self.path, container, stream, True):
+                    if frame.pts in places:
+                        picked[places.pop(frame.pts)] = picture(frame)
+                    if not places:
+                        break
+        if len(picked) < len(wanted):  # not a table, or a key frame that decoding cannot start from
+            picked = dict(zip(wanted, self.in_order(set(wanted)), strict=False))
+        return [picked[k] for k in wanted]
+
+
+@functools.lru_cache(4096)
+def scan(path: Path, modified: int, size: int) -> VideoFile:
+    """Goes through a file's packets; `modified` and `size` (bytes) mark its version.
+
+    Raises `ValueError` for what is no video, damaged, or known to be cut short.
+    """
+    promised = _promised(path, size)
+    if promised is not None and promised > size:
+        raise ValueError(f"{path} is cut short: {size} of its {promised} bytes are there; copy or download it again")
+    with _opened(path) as (container, stream):
+        stream.thread_count = 1
+        packets, first = [], None
+        for packet in container.demux(stream):
+            if packet.size:
+                first = first or (None if packets else _alone(stream, packet))
+                sound = not packet.is_corrupt and not packet.is_discard
+                packets.append((packet.pts, packet.duration, packet.is_keyframe, sound, _shows(stream, packet)))
+        base, rate = stream.time_base, stream.average_rate or USUAL_RATE
+        aspect, restarts = stream.sample_aspect_ratio or Fraction(1), bool(container.format.flags & RESTARTS)
+        plain = first is not None and promised is not None and _plain(container.format.name, stream, packets)
+    if plain:
+        shown = sorted((pts, duration) for pts, duration, *_, shows in packets if shows)
+    else:
+        with _opened(path) as (container, stream):
+            first, shown = None, []
+            for frame in _pictures(path, container, stream, whole=False):
+                first = first or frame
+                shown.append((frame.dts if frame.pts is None else frame.pts, frame.duration))
+    stored, turn = (first.width, first.height), _turn(first)
+    width, height = stored[::-1] if turn[0] else stored
+    times = _times(shown, base, rate, restarts)
+    fps = float(rate) if abs(len(shown) / times[-1] / rate - 1) < 0.02 else len(shown) / times[-1]
+    pts = tuple(pts for pts, _ in shown) if plain else ()
+    keys = tuple(sorted(pts for pts, _, key, *_ in packets if key)) if plain else ()
+    aspect = 1 / aspect if turn[0] else aspect
+    return VideoFile(path, len(shown), fps, height, width, aspect, times, stored, turn, pts, keys)
+
+
+def library(name: str, path: Path) -> Any:
+    """Imports what reads and writes videos where it is needed."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ModuleNotFoundError(
+            f"{path} needs the package {name}: pip install 'dtse[data]', or give a folder of frames instead"
+        ) from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
+    """A file's container and the stream that counts; whatever goes wrong in the block is said in one line."""
+    av = library("av", path)
+    alone = {"format_whitelist": FORMATS, "protocol_whitelist": "none"}
+    kinds = av.stream.Disposition
+    with open(path, "rb") as file:
+        try:
+            with av.open(file, container_options=alone, metadata_errors="replace") as container:
+                covers = kinds.attached_pic | kinds.timed_thumbnails
+                streams = [s for s in container.streams.video if s.codec_context and not s.disposition & covers]
+                if not streams:
+                    raise ValueError(f"{path} holds no video stream; give a video file or a folder of frames")
+                container.flags &= ~av.container.Flags.gen_pts.value  # PyAV's wish: FFmpeg's guess in AVI is wrong
+                yield container, max(streams, key=lambda s: (s.width * s.height, bool(s.disposition & kinds.default)))
+        except Exception as error:  # PyAV's own, and what its code stumbles over
+            if type(error) is ValueError and str(path) in str(error):
+                raise
+            raise _damaged(path, 0) from error
+
+
+def _pictures(path: Path, container: Any, stream: Any, whole: bool) -> Iterator[Any]:
+    """The decoder's frames, from where the container stands.
+
+    A file that is not `whole` may have been cut: packets before its first frame, and its last one, may be in ruins,
+    as a player takes it too.
+    """
+    av, decoder, count, fault = library("av", path), stream, 0, None
+    if stream.metadata.get("alpha_mode") == "1" and stream.codec.canonical_name in ALPHA:
+        decoder = av.CodecContext.create(ALPHA[stream.codec.canonical_name], "r")
+    for packet in chain((p for p in container.demux(stream) if p.size), [None]):  # None: give what is left
+        if fault and count and packet:
+            break
+        try:
+            frames, fault = decoder.decode(packet), None
+        except av.FFmpegError as error:
+            frames, fault = [], error
+        for frame in frames:
+            yield frame
+            count += 1
+    if not count or (fault and (whole or packet)):
+        raise _damaged(path, count) from fault
+    if fault:
+        _note(f"{path} ends within a frame; read to its last whole one, {count} frames")
+
+
+def _alone(stream: Any, packet: Any) -> Any:
+    """The frame of a first packet that needs no other; None if it is not so."""
+    if not packet.is_keyframe:
+        return None
+    with suppress(Exception):  # decoding from the start will tell
+        return next(iter([*stream.decode(packet), *stream.decode(None)]), None)
+
+
+def _plain(container: str, stream: Any, packets: list[tuple]) -> bool:
+    """True where each packet is one frame, or known to be hidden, and times say which and in what order."""
+    pts = [packet[0] for packet in packets if packet[-1]]
+    return (
+        container in INDEXED
+        and stream.codec.canonical_name in SINGLE
+        and all(sound for *_, sound, _ in packets)
+        and packets[0][2]
+        and None not in pts
+        and len(set(pts)) == len(pts)
+        and min(pts) == pts[0]
+        and (pts != sorted(pts)) == (stream.codec_context.reorder_depth > 0)  # else they are not the times of showing
+    )
+
+
+def _shows(stream: Any, packet: Any) -> bool:
+    """False for a packet whose picture only serves to predict others: VP8 and VP9 have them (RFC 6386; VP9 6.2)."""
+    codec, data = stream.codec.canonical_name, memoryview(packet)
+    if codec == "vp8":
+        return bool(data[0] & 0x10)
+    if codec == "vp9" and data[-1] & 0xE0 != 0xC0:  # not several pictures in one, the last of which shows
+        bits = data[0] if data[0] & 0x30 == 0x30 else data[0] >> 1  # the other profiles lack a bit
+        return bool(bits & 0b101)  # an earlier one again, or itself
+    return True
+
+
+def _promised(path: Path, size: int) -> int | None:
+    """How long a file says it is, in bytes; None where it does not say. A cut one is shorter."""
+    with open(path, "rb") as file:
+        head = file.read(64)
+        if head[:4] == b"RIFF":  # AVI
+            return 8 + int.from_bytes(head[4:8], "little")
+        if head[:4] == b"\x1aE\xdf\xa3":  # Matroska: a head, then the segment that holds everything
+            at = 4 + sum(_length(head[4:12]))
+            start, length = _length(head[at + 4 : at + 12])
+            return None if length is None else at + 4 + start + length
+        at = end = 0
+        if head[4:8] not in (b"ftyp", b"styp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide"):
+            return None
+        while at + 8 <= size:  # the boxes of MP4
+            file.seek(at)
+            box = file.read(16)
+            length = int.from_bytes(box[:4], "big") or size - at
+            if length == 1:
+                length = int.from_bytes(box[8:], "big")
+            if length < 8:
+                break
+            if box[4:8] in (b"moov", b"moof", b"mdat"):
+                end = at + length
+            at += length
+        return end
+
+
+def _length(data: bytes) -> tuple[int, int | None]:
+    """Bytes of a Matroska length, and the length itself; None if it is left open (RFC 8794, 4)."""
+    count = 9 - data[0].bit_length()
+    mask = (1 << 7 * count) - 1
+    value = int.from_bytes(data[:count], "big") & mask
+    return count, None if value == mask else value
+
+
+def _turn(frame: Any) -> tuple[bool, int, int]:
+    """How stored rows and columns become shown ones: by the display matrix, to a quarter turn."""
+    if "DISPLAYMATRIX" not in frame.side_data:
+        return False, 1, 1
+    right_x, right_y, _, down_x, down_y = np.frombuffer(frame.side_data["DISPLAYMATRIX"], np.int32)[:5].tolist()
+    across = abs(right_y) > abs(right_x)  # a step to the right in the file is one down, or up, on the screen
+    rows, columns = (right_y, down_x) if across else (down_y, right_x)
+    return across, -1 if rows < 0 else 1, -1 if columns < 0 else 1
+
+
+def _as_shown(size: tuple[int, int], turn: tuple[bool, int, int]) -> Callable[[Any], np.ndarray]:
+    """What makes a decoded frame an array (H, W, 3)."""
+    from av.video.reformatter import VideoReformatter
+
+    reformat, (across, rows, columns) = VideoReformatter().reformat, turn  # keeps its tables between frames
+
+    def picture(frame: Any) -> np.ndarray:
+        clear = frame.format.has_palette or any(c.is_alpha for c in frame.format.components)
+        image = reformat(frame, *size, "rgba" if clear else "rgb24", interpolation="BICUBIC", threads=1).to_ndarray()
+        if clear:
+            alpha = image[..., 3:].astype(np.uint16)
+            image = ((image[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+        return np.ascontiguousarray((image.swapaxes(0, 1) if across else image)[::rows, ::columns])
+
+    return picture
+
+
+def _times(shown: list[tuple], base: Fraction, rate: Fraction, restarts: bool) -> tuple[float, ...]:
+    """Seconds of `VideoInfo.times` from (pts, duration) in units of `base`; where they say nothing, by the rate."""
+    usual = float(1 / (rate * base))
+    pts = np.array([np.nan if pts is None else pts for pts, _ in shown])
+    steps = np.append(np.diff(pts), shown[-1][1] or usual)
+    told = (steps > 0) & ((steps * float(base) <= LEAP) | (not restarts))
+    ends = np.where(told, steps, usual).cumsum() * base.numerator / base.denominator
+    return (0.0, *ends.tolist())
+
+
+@functools.cache
+def _note(text: str) -> None:
+    """Said once."""
+    print(f"note: {text}", file=sys.stderr)
+
+
+def _damaged(path: Path, frame: int) -> ValueError:
+    return ValueError(
+        f"{path} cannot be decoded (frame {frame}): not a video, or damaged; copy or download it again, "
+        "convert it with another program, or give a folder of its frames"
+    )
