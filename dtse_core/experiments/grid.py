@@ -25,19 +25,19 @@ import hashlib
 import json
 import math
 import os
+import sys
 import threading
-import tomllib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from ..config import Positive, RunConfig, checked, nearest, with_settings
+from ..config import Positive, RunConfig, checked, nearest, setting_kinds, with_settings
 from ..notebook.parameters import check_parameters
-from ..shared.files import write_json
+from ..shared.files import read_json, read_toml, write_json
 from ..shared.versions import RESULT_KEYS
-from .runner import parameters_of, run_notebook
+from .runner import Result, parameters_of, run_notebook
 
 MOST_RUNS = 5000
 BLOCK_KEYS = {"seeds": list, "values": dict, "zips": list, "labels": dict}
@@ -49,6 +49,7 @@ LABELS = {
 }
 GRID_KEYS = {**BLOCK_KEYS, "notebook": str, "minutes": Positive, "blocks": list}
 RESULT = "result.json"  # in a run's folder; written last, so that a run without it did not end
+KEPT = {**setting_kinds(Result), "run": str, "attempt": int, "cpu_seconds": float, "peak_memory": int}  # what it holds
 
 
 @dataclass(frozen=True)
@@ -84,34 +85,38 @@ def read_grid(path: str | Path) -> Grid:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no grid file {path}")
+    asked = read_json(path) if path.suffix == ".json" else read_toml(path)
     try:
-        text = path.read_text(encoding="utf-8")
-        asked = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except ValueError as e:  # of both parsers
-        raise ValueError(f"{path.name} is not {path.suffix[1:].upper() or 'TOML'}: {e}") from e
-    _require_keys(asked, GRID_KEYS, path.name)
+        return _expanded(asked, path.parent)
+    except (ValueError, FileNotFoundError) as error:
+        raise type(error)(f"{path}: {error}") from error
+
+
+def _expanded(asked: dict[str, Any], folder: Path) -> Grid:
+    """What the content of a grid file in `folder` asks for."""
+    _require_keys(asked, GRID_KEYS)
     for block in asked.get("blocks", []):
-        _require_keys(block, BLOCK_KEYS, f"{path.name}, a block")
+        _require_keys(block, BLOCK_KEYS, "a block: ")
     for table in (asked, *asked.get("blocks", [])):
-        _require_keys(table.get("labels", {}), LABELS, f"{path.name}, labels")
+        _require_keys(table.get("labels", {}), LABELS, "labels: ")
     blocks = [_merge(asked, block) for block in asked.get("blocks") or [{}]]
-    count = sum(math.prod(len(axis) for axis in _axes(block, path.name)) for block in blocks)
+    count = sum(math.prod(len(axis) for axis in _axes(block)) for block in blocks)
     if not 1 <= count <= MOST_RUNS:
-        raise ValueError(f"{path.name} asks for {count} runs; it must be 1 to {MOST_RUNS}")
-    notebook = path.parent / asked.get("notebook", "experiment.ipynb")
+        raise ValueError(f"asks for {count} runs; it must be 1 to {MOST_RUNS}")
+    notebook = folder / asked.get("notebook", "experiment.ipynb")
     known = parameters_of(notebook)
     if not known:
         raise ValueError(f"{notebook.name} has no parameters: tag a cell with `parameters`")
     runs: dict[str, Run] = {}
     for block in blocks:
-        for parts in product(*_axes(block, path.name)):
+        for parts in product(*_axes(block)):
             own = {k: v for part in parts for k, v in part.items()}
             parameters = known | check_parameters(own, known, notebook.name)
-            _check_settings(parameters.get("SETTINGS"), path.name)
+            _check_settings(parameters.get("SETTINGS"))
             text = json.dumps([notebook.name, parameters], sort_keys=True, ensure_ascii=False)
             name = hashlib.sha256(text.encode()).hexdigest()[:12]
             runs.setdefault(name, Run(name, parameters, block.get("labels", {})))
-    seeds = list(dict.fromkeys(run.parameters.get("SEED") for run in runs.values()))
+    seeds = [run.parameters.get("SEED") for run in runs.values()]
     # Seed by seed: a grid that is stopped has whole comparisons.
     ordered = sorted(runs.values(), key=lambda run: seeds.index(run.parameters.get("SEED")))
     return Grid(notebook, float(asked.get("minutes", 60)), tuple(ordered))
@@ -138,19 +143,26 @@ def carry_out(run: Run, notebook: str, folder: str, minutes: float, attempt: int
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
-    """The record of a run that ended, well or not; None for one that did not."""
+    """The record of a run that ended, well or not; None for one that did not, and with a note for a damaged one."""
+    file = folder / RESULT
+    if not file.exists():
+        return None
     try:
-        return json.loads((folder / RESULT).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        record = read_json(file)
+        for name in KEPT.keys() & record.keys() | {"ok"}:
+            checked(f"{file}: {name}", record.get(name), KEPT[name])
+        return record
+    except (ValueError, OSError) as error:
+        print(f"note: {error}; the run counts as not run", file=sys.stderr)
         return None
 
 
-def _check_settings(text: Any, where: str) -> None:
+def _check_settings(text: Any) -> None:
     """Refuses dotted settings, which a notebook has in a parameter SETTINGS, before sixty runs fail on them."""
     try:
         with_settings(RunConfig(), text if isinstance(text, str) else "")
     except ValueError as error:
-        raise ValueError(f"{where}: SETTINGS: {error}") from error
+        raise ValueError(f"SETTINGS: {error}") from error
 
 
 def _merge(above: dict[str, Any], block: dict[str, Any]) -> dict[str, Any]:
@@ -160,33 +172,33 @@ def _merge(above: dict[str, Any], block: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _axes(block: dict[str, Any], where: str) -> list[list[dict[str, Any]]]:
+def _axes(block: dict[str, Any]) -> list[list[dict[str, Any]]]:
     """The independent directions of a block, each a list of parameters that go together."""
     values = {n: v if isinstance(v, list) else [v] for n, v in block["values"].items()}
     axes = [[{name: value} for value in some] for name, some in values.items()]
     for group in block["zips"]:
         if len({len(v) for v in group.values()}) > 1:
             lengths = ", ".join(f"{name} {len(v)}" for name, v in group.items())
-            raise ValueError(f"{where}: lists in `zips` must be of one length; found {lengths}")
+            raise ValueError(f"lists in `zips` must be of one length; found {lengths}")
         axes.append([dict(zip(group, row, strict=True)) for row in zip(*group.values(), strict=True)])
     if block["seeds"] is not None:
         axes.append([{"SEED": seed} for seed in block["seeds"]])
     names = [n for axis in axes if axis for n in axis[0]]
     if twice := sorted({n for n in names if names.count(n) > 1}):
-        raise ValueError(f"{where}: {twice[0]} is set in more than one way; keep one")
+        raise ValueError(f"{twice[0]} is set in more than one way; keep one")
     return axes
 
 
-def _require_keys(table: Any, known: dict[str, Any], where: str) -> None:
+def _require_keys(table: Any, known: dict[str, Any], where: str = "") -> None:
     if not isinstance(table, dict):
-        raise ValueError(f"{where} must be a table of {', '.join(known)}")
+        raise ValueError(f"{where}expected a table of {', '.join(known)}; found {table!r:.60}")
     for key, value in table.items():
         if key not in known:
-            raise ValueError(f"{where}: unknown key {key}{nearest(key, known)}; it may be one of {', '.join(known)}")
-        checked(f"{where}: {key}", value, known[key])
+            raise ValueError(f"{where}unknown key {key}{nearest(key, known)}; it may be one of {', '.join(known)}")
+        checked(f"{where}{key}", value, known[key])
     for group in table.get("zips", []):
         if not isinstance(group, dict) or not all(isinstance(some, list) for some in group.values()):
-            raise ValueError(f"{where}: zips holds tables of lists; found {group!r}")
+            raise ValueError(f"{where}zips holds tables of lists; found {group!r:.60}")
 
 
 class _peak_memory:

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from ..config import nearest
-from ..shared.console import bars_hidden, one_line_errors
+from ..config import checked, nearest
+from ..shared.console import Parser, bars_hidden, one_line_errors
 from ..shared.files import OURS, PAGE, written_whole
-from .grid import Grid, Run, carry_out, read_grid, read_result
+from .grid import RESULT, Grid, Run, carry_out, read_grid, read_result
 from .pages import comparison_page, write_page
 
 if TYPE_CHECKING:
@@ -33,7 +33,15 @@ if TYPE_CHECKING:
 TABLE = f"table {OURS}"  # in the metadata of Parquet; CSV has none, and is known by its head
 RUNS_CSV = "^run,state,variant,group,budget,against,"
 ATTEMPTS = 2  # a run that crashed is tried once more
-CLIP_COLUMNS = ("clip", "video_id", "evidence", "intersection", "union", "on_target", "on_twin")
+CLIP_COLUMNS: dict[str, Any] = {  # of the clips that a run was scored on
+    "clip": str,
+    "video_id": str,
+    "evidence": str | None,
+    "intersection": int,
+    "union": int,
+    "on_target": int | float | None,
+    "on_twin": int | float | None,
+}
 PROVENANCE = ("error", "attempt", "claims", "seconds", "cpu_seconds", "peak_memory", "commit")
 
 
@@ -80,8 +88,8 @@ def _line(grid: Grid, run: Run, record: dict[str, Any], again: bool) -> str:
     """A run that has ended, as it is printed; below it, what went wrong."""
     state = "ok" if record["ok"] else "again" if again else "FAILED"
     seconds, memory = record.get("seconds", 0), record.get("peak_memory", 0) / 2**20
-    iou = record.get("recorded", {}).get("metrics", {}).get("mean_iou")
-    shown = "-" if iou is None else f"{iou:.3f}"
+    iou = dict(_plain(record.get("recorded", {}))).get("metrics.mean_iou")
+    shown = f"{iou:.3f}" if isinstance(iou, float) else "-"
     line = f"{run.name}  {state:6}  {seconds:7.1f}  {memory:5.0f}  {shown:>8}  {grid.differs(run)}"
     return line if record["ok"] else f"{line}\n    {record['error']}"
 
@@ -140,12 +148,16 @@ def _cluster(workers: int, scheduler: str) -> Iterator[Any]:
 
 
 def collect(grid: Grid, out: Path) -> "dict[str, pd.DataFrame]":
-    """The grid's results as tables: `runs` (a row for each run of the grid, done or not), `clips`, `curves`."""
+    """The grid's results as tables: `runs` (a row for each run of the grid, done or not), `clips`, `curves`.
+
+    Raises `ValueError` naming the file of a run that recorded what is no table.
+    """
     import pandas as pd
 
     from .comparison import with_scores  # loads torch, which the workers' own processes can do without
 
     runs, clips, curves = [], [], []
+    kinds: dict[str, type] = {}  # of what the columns of `runs` hold
     for run in grid.runs:
         record = read_result(_folder(run, out)) or {}
         recorded = record.get("recorded", {}) if record.get("ok") else {}
@@ -155,10 +167,16 @@ def collect(grid: Grid, out: Path) -> "dict[str, pd.DataFrame]":
         row |= run.labels
         row |= run.parameters | {name: record.get(name) for name in PROVENANCE}
         row |= {name: json.dumps(record.get(name, {}), sort_keys=True) for name in ("used", "config", "versions")}
-        runs.append(row | dict(_plain(recorded)))
-        curves += [{"run": run.name, **point} for point in recorded.get("curves", [])]
-        for split, columns in recorded.get("clips", {}).items():
-            clips.append(pd.DataFrame(columns).assign(run=run.name, split=split))
+        try:
+            plain = dict(_plain(recorded))
+            for name, value in plain.items():
+                checked(name, value, kinds.setdefault(name, str if isinstance(value, str) else float))
+            curves += [{"run": run.name, **point} for point in _points(recorded.get("curves", []))]
+            for split, columns in checked("clips", recorded.get("clips", {}), dict).items():
+                clips.append(pd.DataFrame(_columns(columns)).assign(run=run.name, split=split))
+        except ValueError as error:
+            raise ValueError(f"{_folder(run, out) / RESULT}: {error}; move it away and run it again") from error
+        runs.append(row | plain)
     empty = pd.DataFrame(columns=["run", "split", *CLIP_COLUMNS])
     scored = with_scores(pd.concat(clips, ignore_index=True) if clips else empty)
     return {"runs": pd.DataFrame(runs), "clips": scored, "curves": pd.DataFrame(curves)}
@@ -171,6 +189,24 @@ def _plain(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield from _plain(value, f"{prefix}{name}.")
         elif isinstance(value, int | float | str):
             yield f"{prefix}{name}", value
+
+
+def _points(curves: Any) -> list[dict[str, float]]:
+    """The points of curves: numbers by name."""
+    for point in checked("curves", curves, list):
+        for name, value in checked("a point of curves", point, dict).items():
+            checked(f"curves: {name}", value, float)
+    return curves
+
+
+def _columns(table: Any) -> dict[str, list]:
+    """A table of clips by column, all of one length."""
+    table = checked("a split of clips", table, dict)
+    for name, kind in CLIP_COLUMNS.items():
+        column = checked(f"clips: {name}", table.get(name), list)
+        if len(column) != len(table["clip"]) or not all(isinstance(cell, kind) for cell in column):
+            raise ValueError(f"clips: {name} does not hold one {kind} for each clip")
+    return {name: table[name] for name in CLIP_COLUMNS}
 
 
 def write_tables(tables: "dict[str, pd.DataFrame]", folder: Path) -> list[Path]:
@@ -206,7 +242,7 @@ def write_report(tables: "dict[str, pd.DataFrame]", folder: Path, reference: str
 
 def parse_command(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "python -m dtse_core.experiments", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True)

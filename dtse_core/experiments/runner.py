@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from ..config import Count, Positive, checked
 from ..notebook.parameters import check_parameters, literals, read_parameters
-from ..shared.console import any_text, bars_hidden
+from ..shared.console import Parser, bars_hidden, plain_output, tell
 from ..shared.files import ANY, OURS, PAGE, require_ours, write_json, written_whole
 from ..shared.versions import RESULT_KEYS, commit, version
 from .pages import fewer_colors, table, title, write_html, write_index
@@ -184,10 +184,10 @@ def parameters_of(path: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"there is no notebook {path}")
     try:
         notebook = nbformat.read(path, as_version=4)
+        cells = [c.source for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
     except Exception as error:  # of JSON and of a notebook's form: each has its own class
         first = next(iter(str(error).splitlines()), type(error).__name__)
         raise ValueError(f"{path} is not a notebook that can be read ({first}); download it again") from error
-    cells = [c.source for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
     return literals("\n".join(cells[:1]), path.name)
 
 
@@ -238,9 +238,7 @@ def notebooks_in(target: Path) -> list[Path]:
 
 def parse_command(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        "python -m dtse_core.experiments.runner", description="Run notebooks; keep copies and pages."
-    )
+    parser = Parser("python -m dtse_core.experiments.runner", description="Run notebooks; keep copies and pages.")
     parser.add_argument("target", type=Path, help="a notebook, or a folder: its lessons, such as 04_vlmg.ipynb")
     parser.add_argument("--out", type=Path, default=Path("runs/tutorial"), help="folder of copies, pages and JSONs")
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter")
@@ -252,37 +250,38 @@ def parse_command(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status: 0, 1 where a notebook failed, 2 where nothing could be run."""
-    any_text()
-    options = parse_command(arguments)
+    try:
+        with plain_output():
+            return _main(parse_command(arguments))
+    except (ValueError, OSError, ImportError) as error:
+        return 2 * tell(error)
+
+
+def _main(options: argparse.Namespace) -> int:
     # the notebook runs in its own folder, so a folder named relative to this one is made absolute
     parameters = {n: str(Path(v).resolve()) if n.endswith("_ROOT") and v else v for n, v in options.p}
+    if options.write and parameters:
+        raise ValueError("--write saves the outputs of the default parameters; leave -p out")
+    paths = notebooks_in(options.target)
+    checked("jobs", options.jobs, Count)
+    checked("timeout", options.timeout, Positive)
+    known = {path: parameters_of(path) for path in paths}
+    asked = {p: check_parameters(read_parameters(parameters, known[p]), known[p], p.name) for p in paths}
+    if not options.write:
+        require_ours(options.out / "index.html", PAGE)
+        for path in paths:
+            kept_files(path, options.out)
+
+    def run(path: Path, course: Course) -> Result:
+        if options.write:
+            return execute_in_place(path, options.timeout, course)
+        return run_notebook(path, options.out, asked[path], options.timeout, course)
+
     results: list[Result] = []
-    try:
-        if options.write and parameters:
-            raise ValueError("--write saves the outputs of the default parameters; leave -p out")
-        paths = notebooks_in(options.target)
-        checked("jobs", options.jobs, Count)
-        checked("timeout", options.timeout, Positive)
-        known = {path: parameters_of(path) for path in paths}
-        asked = {p: check_parameters(read_parameters(parameters, known[p]), known[p], p.name) for p in paths}
-
+    for result in run_all(paths, run, options.jobs):
+        results.append(result)
         if not options.write:
-            require_ours(options.out / "index.html", PAGE)
-            for path in paths:
-                kept_files(path, options.out)
-
-        def run(path: Path, course: Course) -> Result:
-            if options.write:
-                return execute_in_place(path, options.timeout, course)
-            return run_notebook(path, options.out, asked[path], options.timeout, course)
-
-        for result in run_all(paths, run, options.jobs):
-            results.append(result)
-            if not options.write:
-                write_index(options.out)
-    except (ValueError, OSError) as e:
-        print(f"error: {e}", file=sys.stderr)
-        return 2
+            write_index(options.out)
     results.sort(key=lambda result: [path.stem for path in paths].index(result.notebook))
     print(table(results))
     if not options.write:

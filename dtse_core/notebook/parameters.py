@@ -3,7 +3,8 @@
 The cell tagged `parameters` holds lines `NAME = literal`: a text, a whole or finite number, True, False, None, or a
 list or dictionary of these with texts as keys. Exactly these come out of papermill as they went in, negative numbers,
 quotes, line ends and all scripts included. It would hand over anything else as a text (a tuple, a set, bytes, a date,
-a number of NumPy) or changed (a key that is not a text), and NaN and infinity are not JSON, which keeps the results.
+a number of NumPy) or changed (a key that is not a text); NaN and infinity are not JSON, which keeps the results, and
+tables hold no whole number of more than 64 bits.
 All of that is refused by name before anything runs.
 
 A value has the type of the cell's literal; an int may stand for a float, and where the cell says None all are taken.
@@ -16,7 +17,7 @@ from typing import Any
 
 from ..config import checked, nearest, read_value
 
-PLAIN = "a text, a finite number, True, False, None, or a list or dictionary of these with texts as keys"
+PLAIN = "a text, a finite number below 2^63, True, False, None, or a list or dictionary of these with texts as keys"
 
 
 def is_plain(value: Any) -> bool:
@@ -27,7 +28,9 @@ def is_plain(value: Any) -> bool:
         return all(is_plain(item) for item in value)
     if type(value) is str:  # half of a pair of surrogates cannot be written
         return not any("\ud800" <= letter <= "\udfff" for letter in value)
-    return value is None or type(value) in (bool, int) or (type(value) is float and math.isfinite(value))
+    if type(value) is int:  # what tables hold
+        return abs(value) < 2**63
+    return value is None or type(value) is bool or (type(value) is float and math.isfinite(value))
 
 
 def literals(cell: str, where: str) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 """Figures of numbers, one call per notebook cell, which ends with `plt.show()`; each returns its matplotlib figure."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..shared.files import read_json_lines
 from ..video.letters import spelled
 from ..video.overlay import MASK, MASK_COLORS, TIME, VISION
 
@@ -45,7 +45,7 @@ def plot_history(history: str | Path | Sequence[dict]) -> "Figure":
         file = file / "history.jsonl" if file.is_dir() else file
         if not file.is_file():
             raise FileNotFoundError(f"{file} is missing; training writes it into its run folder")
-        history = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        history = read_json_lines(file)
     figure, axes = plt.subplots(1, 2, figsize=(7, 2.6))
     panels = (
         ("loss", [("loss", "training", "0.45", "-")]),

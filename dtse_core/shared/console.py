@@ -1,14 +1,18 @@
 """What the commands share: their arguments, read into a dataclass and checked, and errors of one line."""
 
+import argparse
 import functools
 import io
 import os
+import re
 import sys
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextlib import contextmanager, redirect_stderr
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from ..config import RunConfig, checked, origin_of, preset, read_value, setting_kinds
+from ..config import RunConfig, checked, nearest, origin_of, preset, read_value, setting_kinds
 
 if TYPE_CHECKING:
     import torch
@@ -23,13 +27,28 @@ def parse(
 
     Each is named as in Python, `--train.checkpoint_streams True`, with hyphens or underscores, and takes what Python
     takes; booleans are flags as well. `default`: an instance with the values of what is not given. `form`: further
-    arguments of `tyro.cli`. Raises `ValueError` for a value that a setting does not take.
+    arguments of `tyro.cli`. Raises `ValueError` for an unknown option and a value that a setting does not take.
     """
     import tyro
 
     given = {} if default is None else {"default": default}
     arguments = list(_plain(kind, sys.argv[1:] if arguments is None else arguments))
-    return tyro.cli(kind, prog=prog, args=arguments, **given, **form)
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            return tyro.cli(kind, prog=prog, args=arguments, **given, **form)
+    except SystemExit as end:
+        if not end.code:
+            raise
+        _, *parts = re.split("[─-]{3,}", re.sub("[╭╮╰╯│]", " ", said.getvalue()))  # a title, and what stands below it
+        raise ValueError("; ".join(" ".join(part.split()) for part in parts if part.strip())) from None
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are `ValueError`s."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message}; {self.prog} --help tells more")
 
 
 def parse_run_config(
@@ -63,6 +82,8 @@ def _plain(kind: type, arguments: Sequence[str]) -> Iterator[str]:
         option, equals, text = waiting.popleft().partition("=")
         name = option.removeprefix("--").replace("-", "_")
         if not option.startswith("--") or name not in kinds:
+            if option.startswith("--") and name != "help" and re.sub(r"(^|\.)no_", r"\1", name) not in kinds:
+                raise ValueError(f"there is no option {option}{nearest(name, kinds)}; --help lists them")
             yield option + equals + text
             continue
         texts = [text] if equals else []
@@ -100,24 +121,37 @@ def usable_device(name: str = "auto") -> "torch.device":
         raise ValueError(f"device {name!r} cannot be used here; cpu always can") from error
 
 
-def any_text() -> None:
-    """Lets a command print letters that the console's encoding lacks: as `\\u4e2d`, where it would fail."""
+@contextmanager
+def plain_output() -> Iterator[None]:
+    """In the block, warnings are notes of one line, and a character that the terminal cannot show is escaped."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: print(f"note: {' '.join(str(message).split())}", file=sys.stderr)
+        yield
+
+
+def tell(error: Exception) -> int:
+    """Prints an error in one line on standard error; returns exit status 1."""
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    return 1
 
 
 def one_line_errors(command: Callable[[], Any]) -> Callable[[], None]:
-    """Turns the errors that a user can mend into one line on standard error and exit status 1."""
+    """Turns the errors that a user can mend into one line on standard error and exit status 1, warnings into notes.
+
+    Other libraries' errors become such ones where a file is opened or a text is read: what reads it knows the name and
+    the remedy. Whatever else comes here is a bug, and shows where it is.
+    """
 
     @functools.wraps(command)
     def run() -> None:
-        any_text()
         try:
-            command()
-        except (ValueError, OSError, ImportError, FloatingPointError) as e:
-            print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
-            sys.exit(1)
+            with plain_output():
+                command()
+        except (ValueError, OSError, ImportError, FloatingPointError) as error:
+            sys.exit(tell(error))
         except KeyboardInterrupt:
             print("stopped; the same command resumes", file=sys.stderr)
             sys.exit(130)

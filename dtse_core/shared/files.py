@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import shutil
+import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -84,17 +85,41 @@ def parse_json(data: bytes, path: Path, kind: type = dict) -> Any:
     """As `read_json`, from a file's bytes."""
     text = _decoded(data, path)
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_int=_whole)
     except json.JSONDecodeError as error:
         raise ValueError(
             f"{path}, line {error.lineno}, column {error.colno}: not JSON ({error.msg}); cut short? download it again"
         ) from error
-    except (RecursionError, ValueError) as error:  # nested too deeply; an integer of thousands of digits
+    except (RecursionError, ValueError) as error:  # nested too deeply; an integer that nothing can hold
         raise ValueError(f"{path}: JSON that cannot be read ({error}); download the file again") from error
     if not isinstance(value, kind):
         expected = "list [...]" if kind is list else "object {...}"
         raise ValueError(f"{path}: expected a JSON {expected}, found {type(value).__name__}; download it again")
     return value
+
+
+def _whole(digits: str) -> int:
+    if abs(value := int(digits)) >= 2**63:
+        raise ValueError(f"the integer {value:.3e} is too large")
+    return value
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a file of one a line, none if there is no file; what is cut short or damaged is passed over."""
+    found = []
+    for line in path.read_bytes().splitlines() if path.is_file() else ():
+        with suppress(ValueError):
+            found.append(parse_json(line, path))
+    return found
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file. Raises `FileNotFoundError`, or `ValueError` naming line and column."""
+    text = read_text(path)
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # not TOML; an integer of thousands of digits; nested too deeply
+        raise ValueError(f"{path}: not TOML ({error}); mend it, or begin with a copy of a grid that runs") from error
 
 
 def read_index_mask(path: Path) -> np.ndarray:

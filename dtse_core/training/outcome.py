@@ -1,10 +1,10 @@
 """What a run came to, and what longer ones gave."""
 
-import json
 from pathlib import Path
 
 from ..config import RunConfig
 from ..data.build import is_toy, training_splits
+from .run_folder import read_history
 
 # Steps of preset `tiny` on the toy world, and the mean IoU of its seeds on the `test` split: docs/recipe.md.
 MEASURED = {1850: "0.76 to 0.78", 5000: "0.86 to 0.87", 8000: "0.89"}
@@ -12,8 +12,10 @@ MEASURED = {1850: "0.76 to 0.78", 5000: "0.86 to 0.87", 8000: "0.89"}
 
 def outcome(config: RunConfig) -> str:
     """Steps, time and last validation of the run in `config.out`, and what to expect of more; warns of few steps."""
-    lines = (Path(config.out) / "history.jsonl").read_text(encoding="utf-8").splitlines()
-    last = next(record for record in map(json.loads, reversed(lines)) if "val_mean_iou" in record)
+    validated = [record for record in read_history(Path(config.out)) if "val_mean_iou" in record]
+    if not validated:
+        return f"{Path(config.out) / 'history.jsonl'} tells of no validation"
+    last = validated[-1]
     steps, minutes = last["step"], last["seconds"] / 60
     split, known = training_splits(config.data)[1], config.preset == "tiny" and is_toy(config.data)
     said = f"{steps:,} steps in {minutes:.1f} minutes, mean IoU {last['val_mean_iou']:.3f} on {split}"

@@ -32,6 +32,7 @@ from ..shared.files import (
     OURS,
     bears,
     read_json,
+    read_json_lines,
     remove_ours,
     require_folder_above,
     require_ours,
@@ -238,7 +239,10 @@ def same_settings(out: Path, config: RunConfig) -> None:
     """
     if not bears(out / "run.json", MARKS["run.json"]):
         raise FileExistsError(f"{out} is not a run's folder: {out / 'run.json'} has no settings; choose another --out")
-    old, new = (to_dict(x) for x in (from_dict(read_json(out / "run.json")), config))
+    try:
+        old, new = to_dict(from_dict(read_json(out / "run.json"))), to_dict(config)
+    except ValueError as error:
+        raise ValueError(f"{out / 'run.json'} does not hold a run's settings: {error}; choose another --out") from error
     # These change nothing in the result.
     free = ("out", "data.workers", "train.checkpoint_every", "train.keep", "train.checkpoint_streams", "train.tracker")
     changed = [f"{k}: {old[k]} there, {new[k]} now" for k in new if old[k] != new[k] and k not in free]
@@ -269,10 +273,16 @@ def append_history(out: Path, record: dict) -> None:
 def cut_history(out: Path, step: int) -> None:
     """Drops records from after the checkpoint that a killed run resumes from."""
     path = out / "history.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
+    kept = [record for record in read_history(out) if record["step"] <= step]
     with written_whole(path, ANY) as part, _room_for(path):
-        part.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        part.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+
+
+def read_history(out: Path) -> list[dict[str, float]]:
+    """The records of `history.jsonl`, oldest first; what is cut short or damaged is passed over."""
+    records = read_json_lines(out / "history.jsonl")
+    whole = (r for r in records if {"step", "seconds"} <= r.keys() and {*map(type, r.values())} <= {int, float})
+    return list(whole)
 
 
 @contextmanager

@@ -147,7 +147,7 @@ def test_a_notebook_without_parameters_and_missing_or_broken_files_are_refused(t
     with pytest.raises(FileNotFoundError, match="there is no grid file"):
         read_grid(tmp_path / "absent.toml")
     (tmp_path / "broken.toml").write_text("seeds = [0", encoding="utf-8")
-    with pytest.raises(ValueError, match="broken.toml is not TOML"):
+    with pytest.raises(ValueError, match="broken.toml: not TOML"):
         read_grid(tmp_path / "broken.toml")
 
 

@@ -17,7 +17,11 @@ from dtse_core.notebook.parameters import check_parameters, is_plain, literals, 
 
 KNOWN = {"SEED": 0, "RATE": 0.5, "FAST": True, "NAME": "a#b", "SIZES": [1, 2], "MORE": {"a": 1}, "ANY": None}
 PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(1 - 2**63, 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
@@ -46,8 +50,10 @@ def test_what_papermill_would_change_is_not_plain(value):
     assert (arrived, type(arrived)) != (value, type(value)) and not is_plain(value)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), [float("-inf")], "\ud800", np.float64(0.5)], ids=repr)
-def test_what_json_would_change_is_not_plain(value):
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), [float("-inf")], "\ud800", np.float64(0.5), 2**63], ids=repr
+)
+def test_what_json_and_tables_would_change_is_not_plain(value):
     assert not is_plain(value)
 
 
@@ -77,7 +83,11 @@ def test_texts_of_a_command_line_are_read_in_the_types_of_the_literals():
         ("RATE", "0.1", "RATE is '0.1'; it must be a finite number"),
         ("NAME", None, "NAME is None; it must be a text"),
         ("SIZES", 3, "SIZES is 3; it must be a list"),
-        ("SIZES", (3, 4), "SIZES is (3, 4); a parameter is a text, a finite number, True, False, None, or a list"),
+        (
+            "SIZES",
+            (3, 4),
+            "SIZES is (3, 4); a parameter is a text, a finite number below 2^63, True, False, None, or a list",
+        ),
         ("MORE", {1: 2}, "MORE is {1: 2}; a parameter is a text"),
         ("ANY", {1, 2}, "ANY is {1, 2}; a parameter is a text"),
     ],

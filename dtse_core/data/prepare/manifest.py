@@ -8,13 +8,12 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ...shared.files import files_below
+from ...shared.files import files_below, read_json_lines
 
 
 class Entry(NamedTuple):
@@ -52,14 +51,8 @@ def files_of(root: Path, parts: Iterable[str]) -> Iterator[str]:
 
 def read_manifest(path: Path) -> dict[str, Entry]:
     """Entries by path, of a finished manifest or of what an interrupted run left; damaged lines are passed over."""
-    found = {}
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            with suppress(ValueError, TypeError, RecursionError):
-                entry = Entry(**json.loads(line))
-                if isinstance(entry.path, str):
-                    found[entry.path] = entry
-    return found
+    entries = (entry for entry in read_json_lines(path) if entry.keys() == set(Entry._fields))
+    return {entry["path"]: Entry(**entry) for entry in entries if isinstance(entry["path"], str)}
 
 
 def hash_file(root: Path, path: str) -> Entry:

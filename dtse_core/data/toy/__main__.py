@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...config import Count, Seed, Whole, check_settings
-from ...shared.console import any_text, parse
+from ...shared.console import parse, plain_output, tell
 from .layouts.write import write_toy
 
 HELD_OUT = ("val", "test", "compositional", "twins")
@@ -43,18 +43,17 @@ def parse_command(arguments: Sequence[str] | None = None) -> Command:
 
 def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a stopped run tidies up
-    any_text()
     try:
-        c = parse_command()
-        clips = {"train": c.train} | dict.fromkeys(HELD_OUT, c.test)
-        new = write_toy(c.out, clips, c.layout, c.seed, c.height, c.width, c.traps, c.workers)
-    except (ValueError, OSError, ImportError, RuntimeError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
+        with plain_output():
+            c = parse_command()
+            clips = {"train": c.train} | dict.fromkeys(HELD_OUT, c.test)
+            new = write_toy(c.out, clips, c.layout, c.seed, c.height, c.width, c.traps, c.workers)
+            print(f"{c.out}: {sum(clips.values())} clips, {'written' if new else 'there with the same settings'}")
+    except (ValueError, OSError, ImportError) as error:
+        return tell(error)
     except KeyboardInterrupt:
         print("stopped; nothing was written", file=sys.stderr)
         return 130
-    print(f"{c.out}: {sum(clips.values())} clips, {'written' if new else 'already there with the same settings'}")
     return 0
 
 
