@@ -211,6 +211,8 @@ def _opened(path: Path, content: bytes | None = None) -> Iterator[tuple["Image",
         with Image.open(path if content is None else io.BytesIO(content), formats=DECODERS) as image:
             if getattr(image, "is_animated", False) and image.format != "MPO":  # a photo with others behind it
                 raise ValueError("an animation; save its frames one by one")
+            if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:  # Pillow only warns
+                raise ValueError(f"{image.width} x {image.height} pixels; scale it down")
             yield image, TURNS.get(_orientation(image))
     except FileNotFoundError as error:
         raise FileNotFoundError(f"no image {path}; download it again") from error

@@ -153,6 +153,7 @@ def gray_ramp():
         (b"", "cannot be read as an image (empty, 0 bytes)"),
         (png()[:48], "cannot be read as an image"),
         (b"<html>", "cannot be read as an image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 16\n", "image (it is not PNG, JPEG, BMP, WEBP)"),
         (png(mode="RGB"), "mode RGB; expected L, P or 1"),
         (png((8, 9)), "the mask is (8, 9), its frame (16, 20)"),
         (png(SIZE[::-1]), "transpose forgotten?"),
