@@ -15,6 +15,7 @@ system, which PyAV brings along. A path is opened as a file and nothing else: no
 
 import functools
 import importlib
+import io
 import sys
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator
@@ -32,6 +33,7 @@ FORMATS = (
 )
 INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")  # formats whose key frames are found by their times
 SINGLE = ("h264", "hevc", "vp8", "vp9", "av1")  # codecs with one picture a packet, hidden ones aside
+ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")  # what begins the properties of a WMV or ASF file
 ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # what decodes transparency too; FFmpeg's own decoders leave it out
 USUAL_RATE = Fraction(25)  # assumed where frames come without one
 RESTARTS, LEAP = 0x200, 10  # formats whose clock may start anew: a step of more seconds is no pause (as in FFmpeg)
@@ -50,6 +52,7 @@ class VideoFile:
     times: tuple[float, ...]
     stored: tuple[int, int]  # width and height in the file
     turn: tuple[bool, int, int]  # rows for columns; then 1 or -1 for the order of rows, and of columns
+    whole: bool  # it says how long it is, and is so
     pts: tuple[int, ...]  # the time of each frame and of each key frame; empty where frames are not found by time
     keys: tuple[int, ...]
 
@@ -61,8 +64,8 @@ class VideoFile:
         picture, k = _as_shown(self.stored, self.turn), -1
         with _opened(self.path) as (container, stream):
             if self.pts:
-                stream.thread_type = "AUTO"  # also several frames at once
-            for k, frame in enumerate(_pictures(self.path, container, stream, bool(self.pts))):
+                stream.thread_count, stream.thread_type = 0, "AUTO"  # several frames at once
+            for k, frame in enumerate(_pictures(self.path, container, stream, self.whole)):
                 if wanted is None or k in wanted:
                     yield picture(frame)
         if k + 1 != self.length:
@@ -72,11 +75,10 @@ class VideoFile:
         """The wanted frames, ascending, each from the key frame before it where that can be found; as `in_order`."""
         picture, picked = _as_shown(self.stored, self.turn), {}
         with suppress(ValueError), _opened(self.path) as (container, stream):
-            stream.thread_count = 1  # windows are short, and read by several processes
             for key, group in groupby(wanted if self.keys else [], lambda k: bisect_right(self.keys, self.pts[k])):
                 places = {self.pts[k]: k for k in group}
                 container.seek(self.keys[key - 1], stream=stream)
-                for frame in _pictures(self.path, container, stream, True):
+                for frame in _pictures(self.path, container, stream, self.whole):
                     if frame.pts in places:
                         picked[places.pop(frame.pts)] = picture(frame)
                     if not places:
@@ -95,25 +97,26 @@ def scan(path: Path, modified: int, size: int) -> VideoFile:
     promised = _promised(path, size)
     if promised is not None and promised > size:
         raise ValueError(f"{path} is cut short: {size} of its {promised} bytes are there; copy or download it again")
+    whole = promised is not None
     with _opened(path) as (container, stream):
-        stream.thread_count = 1
-        packets, first = [], None
-        for packet in container.demux(stream):
-            if packet.size:
-                first = first or (None if packets else _alone(stream, packet))
-                sound = not packet.is_corrupt and not packet.is_discard
-                packets.append((packet.pts, packet.duration, packet.is_keyframe, sound, _shows(stream, packet)))
+        packets, first, faults = [], None, []
+        for packet in _packets(container, stream, faults):
+            first = first or (None if packets else _alone(stream, packet))
+            sound = not packet.is_corrupt and not packet.is_discard
+            packets.append((packet.pts, packet.duration, packet.is_keyframe, sound, _shows(stream, packet)))
         base, rate = stream.time_base, stream.average_rate or USUAL_RATE
         aspect, restarts = stream.sample_aspect_ratio or Fraction(1), bool(container.format.flags & RESTARTS)
-        plain = first is not None and promised is not None and _plain(container.format.name, stream, packets)
+        plain = first is not None and whole and not faults and _plain(container.format.name, stream, packets)
     if plain:
         shown = sorted((pts, duration) for pts, duration, *_, shows in packets if shows)
     else:
         with _opened(path) as (container, stream):
             first, shown = None, []
-            for frame in _pictures(path, container, stream, whole=False):
+            for frame in _pictures(path, container, stream, whole):
                 first = first or frame
                 shown.append((frame.dts if frame.pts is None else frame.pts, frame.duration))
+        if _torn(path, size):
+            _note(path)
     stored, turn = (first.width, first.height), _turn(first)
     width, height = stored[::-1] if turn[0] else stored
     times = _times(shown, base, rate, restarts)
@@ -121,7 +124,7 @@ def scan(path: Path, modified: int, size: int) -> VideoFile:
     pts = tuple(pts for pts, _ in shown) if plain else ()
     keys = tuple(sorted(pts for pts, _, key, *_ in packets if key)) if plain else ()
     aspect = 1 / aspect if turn[0] else aspect
-    return VideoFile(path, len(shown), fps, height, width, aspect, times, stored, turn, pts, keys)
+    return VideoFile(path, len(shown), fps, height, width, aspect, times, stored, turn, whole, pts, keys)
 
 
 def library(name: str, path: Path) -> Any:
@@ -134,19 +137,31 @@ def library(name: str, path: Path) -> Any:
         ) from error
 
 
+class _File(io.FileIO):
+    """A file as FFmpeg opens one: seeking to before its start is not done, and no exception."""
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        try:
+            return super().seek(offset, whence)
+        except OSError:
+            return -1
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     """A file's container and the stream that counts; whatever goes wrong in the block is said in one line."""
     av = library("av", path)
     alone = {"format_whitelist": FORMATS, "protocol_whitelist": "none"}
     kinds = av.stream.Disposition
-    with open(path, "rb") as file:
+    with _File(path) as file:
         try:
             with av.open(file, container_options=alone, metadata_errors="replace") as container:
                 covers = kinds.attached_pic | kinds.timed_thumbnails
                 streams = [s for s in container.streams.video if s.codec_context and not s.disposition & covers]
                 if not streams:
                     raise ValueError(f"{path} holds no video stream; give a video file or a folder of frames")
+                for stream in streams:
+                    stream.thread_count = 1  # ruins look the same on every machine; data are read by several processes
                 container.flags &= ~av.container.Flags.gen_pts.value  # PyAV's wish: FFmpeg's guess in AVI is wrong
                 yield container, max(streams, key=lambda s: (s.width * s.height, bool(s.disposition & kinds.default)))
         except Exception as error:  # PyAV's own, and what its code stumbles over
@@ -155,29 +170,39 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
             raise _damaged(path, 0) from error
 
 
+def _packets(container: Any, stream: Any, faults: list[Exception]) -> Iterator[Any]:
+    """The stream's packets that hold something; `faults` gets the error of a container that is in ruins from there."""
+    try:
+        yield from (packet for packet in container.demux(stream) if packet.size)
+    except library("av", Path(container.name)).FFmpegError as error:
+        faults.append(error)
+
+
 def _pictures(path: Path, container: Any, stream: Any, whole: bool) -> Iterator[Any]:
     """The decoder's frames, from where the container stands.
 
-    A file that is not `whole` may have been cut: packets before its first frame, and its last one, may be in ruins,
-    as a player takes it too.
+    Packets before its first frame may miss what they build on; and where a file may have been cut, its last one too.
     """
-    av, decoder, count, fault = library("av", path), stream, 0, None
+    av, decoder, count, faults = library("av", path), stream, 0, []
     if stream.metadata.get("alpha_mode") == "1" and stream.codec.canonical_name in ALPHA:
         decoder = av.CodecContext.create(ALPHA[stream.codec.canonical_name], "r")
-    for packet in chain((p for p in container.demux(stream) if p.size), [None]):  # None: give what is left
-        if fault and count and packet:
-            break
+    for packet in chain(_packets(container, stream, faults), [None]):  # None: give what is left
+        if faults and count and packet:
+            raise _damaged(path, count) from faults[-1]
         try:
-            frames, fault = decoder.decode(packet), None
+            frames = decoder.decode(packet)
         except av.FFmpegError as error:
-            frames, fault = [], error
+            faults.append(error)
+            continue
+        if packet:
+            faults.clear()
         for frame in frames:
             yield frame
             count += 1
-    if not count or (fault and (whole or packet)):
-        raise _damaged(path, count) from fault
-    if fault:
-        _note(f"{path} ends within a frame; read to its last whole one, {count} frames")
+    if not count or (faults and whole):
+        raise _damaged(path, count)
+    if faults or (frame.is_corrupt and not whole):
+        _note(path)
 
 
 def _alone(stream: Any, packet: Any) -> Any:
@@ -241,6 +266,24 @@ def _promised(path: Path, size: int) -> int | None:
         return end
 
 
+def _torn(path: Path, size: int) -> bool:
+    """True where the end of a file is not that of its kind, though it does not say how long it is."""
+    with open(path, "rb") as file:
+        head = file.read(4096)
+        file.seek(max(0, size - 2**16))
+        tail = file.read()
+        if head[:4] == b"OggS":  # its last page is marked
+            return not tail[tail.rfind(b"OggS") :][5:6] > b"\x03"
+        if head[:3] == b"GIF":
+            return not tail.endswith(b";")
+        if head[:3] == b"FLV":  # after each tag stands its length
+            length = int.from_bytes(tail[-4:], "big")
+            file.seek(max(0, size - 3 - length))
+            return length != 11 + int.from_bytes(file.read(3), "big")
+        at = head.find(ASF_FILE)
+        return at > 0 and size < int.from_bytes(head[at + 40 : at + 48], "little")
+
+
 def _length(data: bytes) -> tuple[int, int | None]:
     """Bytes of a Matroska length, and the length itself; None if it is left open (RFC 8794, 4)."""
     count = 9 - data[0].bit_length()
@@ -278,18 +321,21 @@ def _as_shown(size: tuple[int, int], turn: tuple[bool, int, int]) -> Callable[[A
 
 def _times(shown: list[tuple], base: Fraction, rate: Fraction, restarts: bool) -> tuple[float, ...]:
     """Seconds of `VideoInfo.times` from (pts, duration) in units of `base`; where they say nothing, by the rate."""
-    usual = float(1 / (rate * base))
     pts = np.array([np.nan if pts is None else pts for pts, _ in shown])
-    steps = np.append(np.diff(pts), shown[-1][1] or usual)
+    if not restarts:
+        pts.sort()  # the first frame has the first time, whatever the packets say; what has none comes last
+    steps = np.diff(pts)
     told = (steps > 0) & ((steps * float(base) <= LEAP) | (not restarts))
-    ends = np.where(told, steps, usual).cumsum() * base.numerator / base.denominator
+    usual = np.median(steps[told]) if told.any() else float(1 / (rate * base))
+    last = shown[-1][1] if shown[-1][1] and not np.isnan(pts).any() else usual
+    ends = np.append(np.where(told, steps, usual), last).cumsum() * base.numerator / base.denominator
     return (0.0, *ends.tolist())
 
 
 @functools.cache
-def _note(text: str) -> None:
+def _note(path: Path) -> None:
     """Said once."""
-    print(f"note: {text}", file=sys.stderr)
+    print(f"note: {path} is cut short, or damaged at its end; it is read to its last whole frame", file=sys.stderr)
 
 
 def _damaged(path: Path, frame: int) -> ValueError:

@@ -120,7 +120,7 @@ def test_a_file_cut_short_is_read_to_its_last_whole_frame(made, tmp_path, capsys
     assert_same(read_frames(path, range(len(frames))[::-1]), wanted[: len(frames)][::-1])
     assert video_info(path).length == len(frames)
     said = capsys.readouterr().err
-    assert said.count("\n") == 1 and str(path) in said if made.row.noted or len(frames) < len(wanted) else not said
+    assert said.count("\n") <= 1 and (str(path) in said or not made.row.noted and len(frames) == len(wanted))
 
 
 @each(REFUSED)
