@@ -4,9 +4,11 @@ import base64
 import html
 import io
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from PIL import Image
 
@@ -169,17 +171,21 @@ def title(notebook: Any) -> str:
 def _row(result: dict[str, Any], folder: Path) -> str:
     name, state = result["notebook"], "ok" if result["ok"] else "failed"
     picture = _thumbnail(folder / f"{name}.ipynb")
-    shown = f'<img alt="first figure of {name}" src="{picture}">' if picture else f"<span>{name[:2]}</span>"
-    heading = html.escape(result["title"])
-    if (folder / f"{name}.html").is_file():
-        heading = f'<a href="{name}.html">{heading}</a>'
-    copy = f'<a href="{name}.ipynb">{name}.ipynb</a>' if (folder / f"{name}.ipynb").is_file() else f"{name}.ipynb"
+    about = html.escape(f"first figure of {name}")
+    shown = f'<img alt="{about}" src="{picture}">' if picture else f"<span>{name[:2]}</span>"
+    heading, copy = _link(folder / f"{name}.html", result["title"]), _link(folder / f"{name}.ipynb", f"{name}.ipynb")
     return (
         f'<tr><td class="picture">{shown}</td>'
         f"<td>{heading}<small>{copy}</small><small>{html.escape(result['error'])}</small></td>"
         f'<td class="number">{result["seconds"]:.1f}</td><td class="number">{result["claims"]}</td>'
         f'<td class="{state}">{state}</td></tr>'
     )
+
+
+def _link(file: Path, text: str) -> str:
+    """A text that leads to a file beside the page, where there is one."""
+    text = html.escape(text)
+    return f'<a href="{quote(os.fsencode(file.name))}">{text}</a>' if file.is_file() else text
 
 
 def _thumbnail(notebook: Path) -> str:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from ..config import checked, nearest
+from ..shared import markdown
 from ..shared.console import Parser, bars_hidden, one_line_errors
 from ..shared.files import OURS, PAGE, written_whole
 from .grid import RESULT, Grid, Run, carry_out, read_grid, read_result
@@ -229,14 +230,14 @@ def write_report(tables: "dict[str, pd.DataFrame]", folder: Path, reference: str
     runs = tables["runs"]
     if reference not in set(runs["variant"]):
         raise ValueError(f"no variant {reference!r}{nearest(reference, runs['variant'])} in the grid")
-    head, *rows = summary_rows(runs)
-    lines = ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]
+    rows = summary_rows(runs)
     said = conclusions(all_differences(runs, tables["clips"], reference))
     done = f"{(runs['state'] == 'ok').sum()} of {len(runs)} runs."
-    text = "\n".join([f"# {title}", "", done, "", *lines, "", *(f"- {s}" for s in said), ""])
+    shown = f"# {markdown.escaped(title)}", "", done, "", *markdown.table(rows), ""
+    text = "\n".join([*shown, *(f"- {markdown.escaped(s)}" for s in said), ""])
     return [
         write_page(folder / "report.md", f"<!-- {PAGE} -->\n{text}"),
-        write_page(folder / "report.html", comparison_page(title, done, [head, *rows], said)),
+        write_page(folder / "report.html", comparison_page(title, done, rows, said)),
     ]
 
 

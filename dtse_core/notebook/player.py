@@ -51,7 +51,7 @@ def play(film: str | Path, expressions: Sequence[str] = ()) -> Any:
         f'<div><span style="color:{MASK_COLORS[k % len(MASK_COLORS)]}">&#9632;</span> {html.escape(e)}</div>'
         for k, e in enumerate(expressions)
     )
-    return HTML(f"<div>{shown}{rows}</div>")
+    return HTML(f'<div class="tex2jax_ignore mathjax_ignore">{shown}{rows}</div>')  # a $ begins no formula
 
 
 def keep(folder: str | Path, out: str | Path) -> list[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from ..metrics import P_AT
+from ..shared import markdown
 from .published import COLUMNS, comparison_table
 
 VIDEO_COLUMNS = {"J": "J", "F": "F", "J&F": "J&F", "temporal_consistency": "steadiness"}
@@ -74,16 +75,11 @@ def format_markdown(result: dict) -> str:
     hashed = "checkpoint_sha256" if "checkpoint_sha256" in result else "masks_sha256"
     about = {"scored": result["source"], hashed: result[hashed], "data": f"{data['name']} {data['root']}".strip()}
     about |= {"split": result["split"]} | result["protocol"] | result["counts"] | result["versions"]
-    head, *rows = table_rows(result, ("by_evidence", "by_category"))
-    lines = [f"# {data['name']}, {result['split']}: {result['source']}", ""]
-    lines += [f"- {name.replace('_', ' ')}: {value}" for name, value in about.items() if value != ""]
-    lines += ["", _line(head), _line(["---", *["---:"] * (len(head) - 1)]), *map(_line, rows), ""]
+    lines = [f"# {data['name']}, {result['split']}: {markdown.escaped(result['source'])}", ""]
+    lines += [f"- {name.replace('_', ' ')}: {markdown.escaped(str(of))}" for name, of in about.items() if of != ""]
+    lines += ["", *markdown.table(table_rows(result, ("by_evidence", "by_category"))), ""]
     if "twins_accuracy" in result:
         lines += [f"Twins told apart: {100 * result['twins_accuracy']:.1f} (chance 50.0).", ""]
     if data["name"] in COLUMNS and "by_evidence" not in result:
         lines += ["## Published results", "", comparison_table(data["name"], result), ""]
     return "\n".join(lines)
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"

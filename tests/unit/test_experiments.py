@@ -129,7 +129,7 @@ def test_the_report_shows_all_variants_and_only_supported_claims(out, scheduler)
     text, page = (p.read_text(encoding="utf-8") for p in paths)
     assert (
         "2 of 4 runs." in text
-        and "| a<b | steps | 2 of 2 | 50.0 |" in text
+        and "| a\\<b | steps | 2 of 2 | 50.0 |" in text
         and "| never | steps | 0 of 2 | not run |" in text
     )
     assert "- Not run: never (equal steps)." in text

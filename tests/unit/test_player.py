@@ -34,6 +34,7 @@ def test_the_page_holds_the_film_whole_with_its_sentences(name, media, folder):
     code = re.search(rf'src="data:{media};base64,([^"]+)"', page)[1]
     assert base64.b64decode(code) == (folder / name).read_bytes()
     assert "a &lt;dog&gt;" in page and "<dog>" not in page
+    assert page.startswith('<div class="tex2jax_ignore mathjax_ignore">'), "no formula begins at a $"
 
 
 def test_a_large_film_is_named_and_left_out(folder, monkeypatch):

@@ -8,8 +8,10 @@ import os
 import re
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import unquote
 
 import nbformat
 import numpy as np
@@ -273,6 +275,36 @@ def test_index_shows_a_number_where_there_is_no_figure(tmp_path):
     text = write_index(tmp_path).read_text(encoding="utf-8")
     assert "<span>07</span>" in text and ">61.3<" in text and "href" not in text
     assert "://" not in text  # self-contained
+
+
+def test_names_titles_and_errors_are_text_on_every_page(tmp_path):
+    name = '07_<b>&"x'
+    row = {"notebook": name, "title": "<i>&", "ok": False, "error": "<script>1</script>", "seconds": 1.0, "claims": 0}
+    (tmp_path / f"{name}.json").write_text(json.dumps(row), encoding="utf-8")
+    picture = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(picture, "PNG")
+    figure = new_output("display_data", data={"image/png": base64.b64encode(picture.getvalue()).decode()})
+    notebook = new_notebook(cells=[new_code_cell("1", outputs=[figure])])
+    nbformat.write(notebook, tmp_path / f"{name}.ipynb")
+    write_html(notebook, tmp_path / f"{name}.html")
+    for page in (write_index(tmp_path), tmp_path / f"{name}.html"):
+        text = page.read_text(encoding="utf-8")
+        assert "<script>1" not in text and "<i>&" not in text and "<b>" not in text
+    tags = Tags()
+    tags.feed(write_index(tmp_path).read_text(encoding="utf-8"))
+    assert tags.links == [f"{name}.html", f"{name}.ipynb"] and tags.about == [f"first figure of {name}"]
+
+
+class Tags(HTMLParser):
+    """Where a page's links lead, as names of files, and what its pictures say."""
+
+    def __init__(self):
+        super().__init__()
+        self.links, self.about = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.links += [unquote(value) for key, value in attrs if key == "href"]
+        self.about += [value for key, value in attrs if key == "alt"]
 
 
 def test_title_is_the_first_heading():

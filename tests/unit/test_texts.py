@@ -1,6 +1,8 @@
 """Sentences and names in any script, and with signs that mean something elsewhere, come out as what they are."""
 
+import html
 import io
+import re
 import sys
 import warnings
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
+from markdown_it import MarkdownIt
 from matplotlib import font_manager
 from PIL import ImageFont
 
@@ -17,6 +20,7 @@ from dtse_core.data.toy import __main__ as toy
 from dtse_core.experiments import runner
 from dtse_core.experiments.pages import write_page
 from dtse_core.notebook.plots import plot_confidence
+from dtse_core.shared import markdown
 from dtse_core.shared.files import as_text, read_json, write_json
 from dtse_core.video.film import film_strip
 from dtse_core.video.letters import spelled, with_letters, wrapped
@@ -95,6 +99,21 @@ def system_font(tmp_path, monkeypatch):
     font.setupPost()
     font.save(tmp_path / "Squares.ttf")
     monkeypatch.setattr(font_manager, "findSystemFonts", lambda: [str(tmp_path / "Squares.ttf")])
+
+
+SENTENCES = ["a | b\n# c", "<script>1</script> &lt; & x", "*a* _b_ __c__ `d` [e](f)", "$x$ and ~~y~~", r"C:\_d\*e"]
+
+
+@pytest.mark.parametrize("text", [*SENTENCES, "mean_iou", "50 % & more"])
+def test_markdown_shows_a_text_as_it_is(text):
+    shown = MarkdownIt().enable(["table", "strikethrough"]).render("\n".join(markdown.table([["head"], [text]])))
+    (cell,) = re.findall("<td>(.*)</td>", shown)
+    assert html.unescape(cell) == " ".join(text.split()) and "<" not in cell
+    assert "$" not in re.sub(r"\\\$", "", markdown.escaped(text))
+
+
+def test_markdown_leaves_alone_what_means_nothing():
+    assert markdown.escaped("mean_iou of J&F > 50 %") == "mean_iou of J&F > 50 %"
 
 
 def drawn(figure) -> bytes:

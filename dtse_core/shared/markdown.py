@@ -1,0 +1,19 @@
+"""Markdown that shows users' texts as they are, each on one line."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from .files import as_text
+
+SIGNS = re.compile(r"[\\`*$|~<\[\]]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")  # an underscore within a word means nothing
+
+
+def escaped(text: str) -> str:
+    """A text that begins no tag, link, formula, emphasis or column, and ends no line."""
+    return SIGNS.sub(r"\\\g<0>", " ".join(as_text(text).split()))
+
+
+def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """The lines of a table, its head first; all columns but the first stand right, as numbers do."""
+    head, *body = (f"| {' | '.join(map(escaped, row))} |" for row in rows)
+    yield from (head, f"| {' | '.join(['---', *['---:'] * (len(rows[0]) - 1)])} |", *body)
