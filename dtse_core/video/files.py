@@ -102,10 +102,9 @@ def frame_files(folder: str | Path) -> list[Path]:
 
 
 def frame_names(video: object) -> Iterator[str]:
-    """What the frames of a video are called, and their masks: a folder's files without suffix, else 00000, 00001 ..."""
-    if isinstance(video, str | Path) and Path(video).is_dir():
-        return (file.stem for file in frame_files(video))
-    return (f"{k:05d}" for k in itertools.count())
+    """What the frames of a video are called, and their masks: as pictures are, without suffix, else 00000, 00001 ..."""
+    stills = _stills(Path(video)) if isinstance(video, str | Path) else []
+    return (file.stem for file in stills) if stills else (f"{k:05d}" for k in itertools.count())
 
 
 def find_video(path: str | Path) -> Path:

@@ -280,6 +280,8 @@ def test_masks_bear_the_names_of_the_frames_that_they_belong_to(predictor, tmp_p
     folder = predictor.segment(tmp_path / "frames", "the red ball").save_masks(tmp_path / "masks")
     for masks in (tmp_path / "out" / "0", folder):
         assert {path.name for path in masks.glob("*.png")} == {f"{name}.png" for name in names}
+    photo = predictor.segment(tmp_path / "frames" / "00010.jpg", "the red ball").save_masks(tmp_path / "photo")
+    assert [path.name for path in photo.glob("*.png")] == ["00010.png"]
 
 
 @pytest.mark.parametrize(

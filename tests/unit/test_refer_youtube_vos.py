@@ -481,6 +481,13 @@ def test_masks_that_show_no_object_which_is_spoken_of_are_refused_at_once(root, 
         ReferYouTubeVOS(root, "train")
 
 
+def test_a_frame_that_shows_other_objects_alone_is_no_reason_to_refuse_a_video(root):
+    files = sorted((root / "train" / "Annotations" / "NA").glob("*.png"))
+    for path in files[1:]:
+        spoil_mask(lambda i: i.convert("P").point(lambda v: 7 * (v > 0)))(path)
+    assert len(ReferYouTubeVOS(root, "train"))
+
+
 @pytest.mark.parametrize(
     ("file", "spoil", "said"),
     [
