@@ -290,9 +290,9 @@ def from_dict(flat: dict[str, Any]) -> RunConfig:
     return override(RunConfig(), {key: value for key, value in flat.items() if (key, value) not in RETIRED.items()})
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: object, known: Iterable[str]) -> str:
     """` (did you mean 'SEED'?)`, or nothing where no known name comes near."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
+    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.4)
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from ..config import checked, nearest
 from ..shared import markdown
 from ..shared.console import Parser, bars_hidden, one_line_errors
-from ..shared.files import OURS, PAGE, written_whole
+from ..shared.files import OURS, PAGE, require_folder_above, require_ours, written_whole
 from .grid import RESULT, Grid, Run, carry_out, read_grid, read_result
 from .pages import comparison_page, write_page
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 TABLE = f"table {OURS}"  # in the metadata of Parquet; CSV has none, and is known by its head
 RUNS_CSV = "^run,state,variant,group,budget,against,"
+TABLES = {"runs.parquet": TABLE, "runs.csv": RUNS_CSV, "clips.parquet": TABLE, "curves.parquet": TABLE}
+REPORT = {"report.md": PAGE, "report.html": PAGE}
 ATTEMPTS = 2  # a run that crashed is tried once more
 CLIP_COLUMNS: dict[str, Any] = {  # of the clips that a run was scored on
     "clip": str,
@@ -212,15 +214,12 @@ def _columns(table: Any) -> dict[str, list]:
 
 def write_tables(tables: "dict[str, pd.DataFrame]", folder: Path) -> list[Path]:
     """Each table as Parquet, that of the runs as CSV, too; complete files, or those that were there."""
-    written = []
-    for name, table in tables.items():
-        for suffix in (".parquet", ".csv") if name == "runs" else (".parquet",):
-            path = folder / f"{name}{suffix}"
-            table.attrs["written_by"] = TABLE
-            with written_whole(path, RUNS_CSV if suffix == ".csv" else TABLE) as part:
-                table.to_parquet(part) if suffix == ".parquet" else table.to_csv(part, index=False)
-            written.append(path)
-    return written
+    for name, mark in TABLES.items():
+        table = tables[Path(name).stem]
+        table.attrs["written_by"] = TABLE
+        with written_whole(folder / name, mark) as part:
+            table.to_parquet(part) if mark == TABLE else table.to_csv(part, index=False)
+    return [folder / name for name in TABLES]
 
 
 def write_report(tables: "dict[str, pd.DataFrame]", folder: Path, reference: str, title: str) -> list[Path]:
@@ -276,15 +275,19 @@ def main() -> None:
     options = parse_command()
     grid = read_grid(options.grid)
     if options.command == "run":
+        require_folder_above(options.out / "runs" / "run")
         failed = run_grid(grid, options.out, options.workers, options.scheduler)
         print("".join(f"FAILED {line}\n" for line in failed), end="", file=sys.stderr)
         sys.exit(1 if failed else 0)
+    folder = options.to or options.out
+    for name, mark in (TABLES if options.command == "collect" else REPORT).items():
+        require_ours(folder / name, mark)
     tables = collect(grid, options.out)
     states = tables["runs"]["state"].value_counts()
     print(", ".join(f"{count} {state}" for state, count in states.items()))
     if options.command == "collect":
-        written = write_tables(tables, options.to or options.out)
+        written = write_tables(tables, folder)
     else:
         against = options.against or tables["runs"]["variant"].iloc[0]
-        written = write_report(tables, options.to or options.out, against, options.grid.as_posix())
+        written = write_report(tables, folder, against, options.grid.as_posix())
     print("\n".join(f"written: {path}" for path in written))

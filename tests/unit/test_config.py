@@ -69,6 +69,13 @@ def test_an_unknown_key_names_the_nearest_one(key, near):
     assert suggested == near or (key == "model" and suggested.startswith("model."))
 
 
+def test_a_key_that_is_no_text_is_unknown_too():
+    with pytest.raises(ValueError, match=r"^unknown setting 3$"):
+        override(preset("tiny"), {3: 1})
+    with pytest.raises(ValueError, match=r"^unknown preset 3; known: tiny"):
+        preset(3)
+
+
 def test_an_unknown_preset_names_the_nearest_one_and_lists_all():
     with pytest.raises(
         ValueError, match=r"unknown preset 'papr' \(did you mean 'paper'\?\); known: tiny, colab, paper"

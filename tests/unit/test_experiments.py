@@ -149,6 +149,29 @@ def test_without_dask_one_line_names_the_extra(out, monkeypatch):
         run_grid(grid_of(out.parent), out)
 
 
+@pytest.mark.parametrize(
+    ("command", "taken", "words"),
+    [
+        ("run", "runs", "is a file, so that"),
+        ("collect", "runs.parquet", "exists, and not with the mark"),
+        ("collect", "curves.parquet", "exists, and not with the mark"),
+        ("report", "report.html", "exists, and not with the mark"),
+    ],
+)
+def test_a_place_that_is_taken_is_said_before_any_work(command, taken, words, out, monkeypatch, capsys):
+    (out.parent / "g.toml").write_text('notebook = "work.ipynb"', encoding="utf-8")
+    (out / "runs").rmdir()
+    (out / taken).write_text("a user's own", encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", ["experiments", command, str(out.parent / "g.toml"), "--out", str(out)])
+    monkeypatch.setattr(experiments, "run_grid", None)  # the work, which is not begun
+    monkeypatch.setattr(experiments, "collect", None)
+    with pytest.raises(SystemExit, match="1"):
+        main()
+    said = capsys.readouterr()
+    assert said.err.startswith(f"error: {out / taken} {words}") and said.err.count("\n") == 1 and said.out == ""
+    assert [path.name for path in out.iterdir()] == [taken]
+
+
 def test_the_command_line_reports_a_slip_in_one_line_and_its_status(tmp_path, monkeypatch, capsys):
     notebook(tmp_path)
     (tmp_path / "g.toml").write_text('notebook = "work.ipynb"\nvalues = { SEDE = 1 }', encoding="utf-8")
