@@ -572,7 +572,7 @@ SIZES = [
     joined("two_sizes.ts", f"{X264} -bf 0", f"{X264} -bf 0 -vf scale=80:56", shows=numbers((0, 23), (0, 23))),
 ]
 CUT_SHORT = [
-    part(f"short_{share}_{name}", how, 0, share / 100, shows=None, noted=name[-2:] not in ("ts", "pg"))
+    part(f"short_{share}_{name}", how, 0, share / 100, shows=None, noted=name[-2:] not in ("ts", "pg", "ut"))
     for name, how in (
         ("h264.flv", f"{X264} -bf 0 -g 8 -crf 12"), ("wmv2.wmv", "-c:v wmv2 -q:v 3"),
         ("theora.ogv", f"{THEORA} -q:v 10 -g 1 -page_duration 80000"), ("mpeg4.nut", MPEG4), ("picture.gif", GIF),

@@ -28,12 +28,13 @@ from typing import Any
 
 import numpy as np
 
+from .containers import is_torn, promised_size
+
 FORMATS = (
     "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,gif,mxf,nut,dv,rm,ivf,h264,hevc,obu,m4v,mpegvideo,mjpeg,yuv4mpegpipe"
 )
 INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")  # formats whose key frames are found by their times
 SINGLE = ("h264", "hevc", "vp8", "vp9", "av1")  # codecs with one picture a packet, hidden ones aside
-ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")  # what begins the properties of a WMV or ASF file
 ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # what decodes transparency too; FFmpeg's own decoders leave it out
 USUAL_RATE = Fraction(25)  # assumed where frames come without one
 RESTARTS, LEAP = 0x200, 10  # formats whose clock may start anew: a step of more seconds is no pause (as in FFmpeg)
@@ -80,8 +81,8 @@ class VideoFile:
                 container.seek(self.keys[key - 1], stream=stream)
                 for frame in _pictures(self.path, container, stream, self.whole):
                     if frame.pts in places:
-                        picked[places.pop(frame.pts)] = picture(frame)
-                    if not places:
+                        picked[places[frame.pts]] = picture(frame)
+                    if frame.pts >= max(places):
                         break
         if len(picked) < len(wanted):  # not a table, or a key frame that decoding cannot start from
             picked = dict(zip(wanted, self.in_order(set(wanted)), strict=False))
@@ -94,7 +95,7 @@ def scan(path: Path, modified: int, size: int) -> VideoFile:
 
     Raises `ValueError` for what is no video, damaged, or known to be cut short.
     """
-    promised = _promised(path, size)
+    promised = promised_size(path, size)
     if promised is not None and promised > size:
         raise ValueError(f"{path} is cut short: {size} of its {promised} bytes are there; copy or download it again")
     whole = promised is not None
@@ -115,7 +116,7 @@ def scan(path: Path, modified: int, size: int) -> VideoFile:
             for frame in _pictures(path, container, stream, whole):
                 first = first or frame
                 shown.append((frame.dts if frame.pts is None else frame.pts, frame.duration))
-        if _torn(path, size):
+        if is_torn(path, size):
             _note(path)
     stored, turn = (first.width, first.height), _turn(first)
     width, height = stored[::-1] if turn[0] else stored
@@ -237,59 +238,6 @@ def _shows(stream: Any, packet: Any) -> bool:
         bits = data[0] if data[0] & 0x30 == 0x30 else data[0] >> 1  # the other profiles lack a bit
         return bool(bits & 0b101)  # an earlier one again, or itself
     return True
-
-
-def _promised(path: Path, size: int) -> int | None:
-    """How long a file says it is, in bytes; None where it does not say. A cut one is shorter."""
-    with open(path, "rb") as file:
-        head = file.read(64)
-        if head[:4] == b"RIFF":  # AVI
-            return 8 + int.from_bytes(head[4:8], "little")
-        if head[:4] == b"\x1aE\xdf\xa3":  # Matroska: a head, then the segment that holds everything
-            at = 4 + sum(_length(head[4:12]))
-            start, length = _length(head[at + 4 : at + 12])
-            return None if length is None else at + 4 + start + length
-        at = end = 0
-        if head[4:8] not in (b"ftyp", b"styp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide"):
-            return None
-        while at + 8 <= size:  # the boxes of MP4
-            file.seek(at)
-            box = file.read(16)
-            length = int.from_bytes(box[:4], "big") or size - at
-            if length == 1:
-                length = int.from_bytes(box[8:], "big")
-            if length < 8:
-                break
-            if box[4:8] in (b"moov", b"moof", b"mdat"):
-                end = at + length
-            at += length
-        return end
-
-
-def _torn(path: Path, size: int) -> bool:
-    """True where the end of a file is not that of its kind, though it does not say how long it is."""
-    with open(path, "rb") as file:
-        head = file.read(4096)
-        file.seek(max(0, size - 2**16))
-        tail = file.read()
-        if head[:4] == b"OggS":  # its last page is marked
-            return not tail[tail.rfind(b"OggS") :][5:6] > b"\x03"
-        if head[:3] == b"GIF":
-            return not tail.endswith(b";")
-        if head[:3] == b"FLV":  # after each tag stands its length
-            length = int.from_bytes(tail[-4:], "big")
-            file.seek(max(0, size - 3 - length))
-            return length != 11 + int.from_bytes(file.read(3), "big")
-        at = head.find(ASF_FILE)
-        return at > 0 and size < int.from_bytes(head[at + 40 : at + 48], "little")
-
-
-def _length(data: bytes) -> tuple[int, int | None]:
-    """Bytes of a Matroska length, and the length itself; None if it is left open (RFC 8794, 4)."""
-    count = 9 - data[0].bit_length()
-    mask = (1 << 7 * count) - 1
-    value = int.from_bytes(data[:count], "big") & mask
-    return count, None if value == mask else value
 
 
 def _turn(frame: Any) -> tuple[bool, int, int]:
