@@ -27,12 +27,11 @@ from .data.transforms import resize_frames
 from .decoder import mask_confidence, resize_logits
 from .model import DTSE, FrameMemory, join_frames, select_frame
 from .shared.console import bars_hidden, one_line_errors, parse, usable_device
-from .video.files import EXAMPLE, find_video, frame_names, iterate_frames, video_fps, video_info
+from .video.files import EXAMPLE, find_video, iterate_frames, video_fps, video_info
 from .video.prediction import Segmentation, Step, Video
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 BATCH = 4  # frames of a file that go through the model together: half the time of `tiny`, no loss at `paper` size
-NOT_WRITTEN = {".avi", ".csv", ".jpeg", ".jpg", ".mkv", ".mov", ".npy", ".png", ".webm", ".zip"}  # not folders
 SENTENCES = Annotated[tuple[str, ...], Allowed("one sentence or more", len)]
 LARGEST = 2**30  # bytes of masks that `segment` holds; beyond it `stream` is the way
 CAUTION = (
@@ -269,7 +268,7 @@ class PredictCommand:
     video: Name  # video file, folder of frames, or example: a drawn clip that ships with the package
     expressions: tuple[str, ...]  # one sentence or several, each in quotes
     checkpoint: str = "tiny"  # a run folder, a checkpoint folder, a hub name, or tiny
-    out: Name = "prediction.mp4"  # overlay (.mp4 or .gif), or a folder for masks, overlay, GIF and confidences
+    out: Name = "prediction.mp4"  # overlay (.mp4 .mov .mkv .webm .gif), or a folder for masks, overlay and confidences
     device: str = "auto"  # cpu, cuda, or auto
     precision: Literal["fp32", "bf16"] = "fp32"  # bf16 is faster where the processor computes with it
 
@@ -278,15 +277,13 @@ class PredictCommand:
 
 
 def parse_command(arguments: Sequence[str] | None = None) -> PredictCommand:
-    """The command line. Raises `ValueError` if there is no expression, or for an `out` that is not written."""
+    """The command line. Raises `ValueError` if there is no expression."""
     from tyro.conf import PositionalRequiredArgs
 
     form = {"description": __doc__, "config": (PositionalRequiredArgs,)}
     command = parse(PredictCommand, "python -m dtse_core.predict", arguments, **form)
     if not command.expressions:
         raise ValueError('no expression given; put one in quotes after the video, such as "the dog on the left"')
-    if Path(command.out).suffix.lower() in NOT_WRITTEN:
-        raise ValueError(f"out is {command.out!r}; it must end in .mp4 or .gif or name a folder")
     return command
 
 
@@ -304,8 +301,7 @@ def main() -> None:
         print(note, file=sys.stderr)
     steps = predictor.stream(command.video, command.expressions, BATCH)
     steps = tqdm(steps, unit=" frames", disable=bars_hidden())
-    names = frame_names(find_video(command.video))
-    table = write_prediction(steps, command.expressions, Path(command.out), video_fps(command.video), names)
+    table = write_prediction(steps, command.expressions, command.out, video_fps(command.video), command.video)
     print(f"{summary(command.expressions, table)}\nwritten: {command.out}")
 
 

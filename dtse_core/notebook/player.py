@@ -114,7 +114,7 @@ def ask(predictor: ReferringVideoPredictor, out: str | Path, expressions: Sequen
             print(note)
         info = video_info(video)
         steps = progress(predictor.stream(video, sentences, BATCH), "frames", info.length)
-        print(summary(sentences, write_prediction(steps, sentences, folder, info.fps)))
+        print(summary(sentences, write_prediction(steps, sentences, folder, info.fps, video)))
         display(play(folder / "overlay.mp4", sentences), save_button(folder, out))
 
     predictor.cautioned = True  # here, for as long as the panel stands

@@ -4,7 +4,9 @@
 Notebook: 12_your_own_video.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -13,27 +15,26 @@ from PIL import Image
 from ..shared.files import OURS, as_text, require_ours, written_whole
 from .files import frame_names
 from .overlay import legend, overlay_all, save_gif
-from .prediction import Step, save_mask
-from .writing import FILM, write_video
+from .prediction import Step, Video, save_mask
+from .writing import FILM, VIDEO, as_shown, even_times, is_film, write_video
 
 GIF_BYTES = 1_500_000  # most that a small GIF takes
 TABLE = "confidence.csv"
-FILMS = (".mp4", ".gif")
 PREDICTION = f"prediction {OURS}"  # the mark of its folder
 
 
 class Preview:
     """Small overlays of at most `most` frames of a stream, evenly spaced: of each, each second, each fourth ..."""
 
-    def __init__(self, most: int = 100, width: int = 384):
-        self.most, self.width = most, width
+    def __init__(self, most: int = 100, width: int = 384, aspect: Fraction | float = 1):
+        self.most, self.width, self.aspect = most, width, aspect
         self.frames: list[np.ndarray] = []
         self.every, self.seen = 1, 0
 
     def add(self, frame: np.ndarray, masks: np.ndarray) -> None:
         """The stream's next frame (H, W, 3) and its masks (S, H, W)."""
         if self.seen % self.every == 0:
-            height, width = frame.shape[:2]
+            height, width = frame.shape[0], max(1, round(frame.shape[1] * self.aspect))
             size = width, height
             if width > self.width:
                 size = self.width, max(1, round(height * self.width / width))
@@ -44,66 +45,75 @@ class Preview:
                 self.frames, self.every = self.frames[::2], 2 * self.every
         self.seen += 1
 
-    def save(self, path: str | Path, expressions: Sequence[str], fps: float, limit: int = GIF_BYTES) -> Path:
-        """Writes a looping GIF of at most `limit` bytes, the expressions below; `fps` is the stream's.
+    def save(
+        self, path: str | Path, expressions: Sequence[str], times: Sequence[float], limit: int = GIF_BYTES
+    ) -> Path:
+        """Writes a looping GIF of at most `limit` bytes, the expressions below; `times` are those of the whole stream.
 
         What does not fit is made narrower, and at 64 pixels loses every second frame.
         """
-        frames, fps, width = self.frames, fps / self.every, min(self.width, 2 * self.frames[0].shape[1])
+        frames, width = self.frames, min(self.width, 2 * self.frames[0].shape[1])
+        times = [*times[:-1][:: self.every], times[-1]]
         while True:
             strip = legend(expressions, width)
             height = max(1, round(width * frames[0].shape[0] / frames[0].shape[1]))
             pages = [np.concatenate([np.asarray(Image.fromarray(f).resize((width, height))), strip]) for f in frames]
-            size = save_gif(path, pages, fps=fps, width=width).stat().st_size
+            size = save_gif(path, pages, width=width, times=times).stat().st_size
             if size <= limit or (width <= 64 and len(frames) == 1):
                 return Path(path)
             if width > 64:
                 width = max(64, int(0.95 * width * (limit / size) ** 0.5))
             else:
-                frames, fps = frames[::2], fps / 2
+                frames, times = frames[::2], [*times[:-1:2], times[-1]]
 
 
 def require_place(out: str | Path, video: object) -> None:
-    """Raises an error as `require_ours` does where the prediction for `video` must not be written to `out`."""
-    film = Path(out).suffix.lower() in FILMS
+    """Raises an error as `is_film` and `require_ours` do if the prediction for `video` must not be written to `out`."""
+    film = is_film(out)
     require_ours(out, FILM if film else PREDICTION, folder=not film, inputs=[video])
 
 
 def write_prediction(
-    steps: Iterable[Step], expressions: Sequence[str], out: str | Path, fps: float, names: Iterable[str] | None = None
+    steps: Iterable[Step], expressions: Sequence[str], out: str | Path, fps: float, video: Video | None = None
 ) -> np.ndarray:
     """Writes a stream as it comes, and returns the mean confidence and mean area of each expression, `(S, 2)`.
 
-    `out` ending in `.mp4` or `.gif` gets the overlay of all expressions. Any other `out` becomes a folder that holds
-    `overlay.mp4`, `overlay.gif` of at most 1.5 MB, `confidence.csv` with a row for each frame and expression, and per
-    expression a folder `0`, `1` ... of mask PNGs, called as `names` has it (else 00000, 00001 ...), beside
-    `expressions.txt`. It appears when it is complete; a cut run
-    leaves nothing that looks finished. An earlier prediction is replaced; raises `FileExistsError` for anything else.
+    `out` ending in `.mp4`, `.mov`, `.mkv`, `.webm` or `.gif` gets the overlay of all expressions. A name without suffix
+    becomes a folder that holds `overlay.mp4`, `overlay.gif` of at most 1.5 MB, `confidence.csv` with a row for each
+    frame and expression, and per expression a folder `0`, `1` ... of mask PNGs beside `expressions.txt`. Of the file or
+    folder `video` the frames' names, times and shape are kept. All appears when it is complete; a cut run leaves
+    nothing that looks finished. An earlier prediction is replaced; raises as `require_place` does.
     """
-    out = Path(out)
-    ending, preview, rows = out.suffix.lower(), Preview(), list[tuple[int, int, float, float]]()
+    out, film, (times, aspect) = Path(out), is_film(out), as_shown(video)
+    gif, preview, rows = out.suffix.lower() == ".gif", Preview(aspect=aspect), list[tuple[int, int, float, float]]()
 
-    def drawn(folder: Path | None = None) -> Iterator[np.ndarray]:
-        for step, name in zip(steps, names or frame_names(None), strict=False):
+    def told(folder: Path | None = None) -> Iterator[Step]:
+        for step, name in zip(steps, frame_names(video), strict=False):
             areas = step.masks.mean((1, 2))
             rows.extend((step.index, k, c, a) for k, (c, a) in enumerate(zip(step.confidence, areas, strict=True)))
-            if ending != ".mp4":
+            if gif or folder:
                 preview.add(step.frame, step.masks)
             if folder:
                 for k, mask in enumerate(step.masks):
                     save_mask(folder / str(k) / f"{name}.png", mask)
-            yield overlay_all(step.frame, step.masks)
+            yield step
 
-    if ending == ".gif":
-        for _ in drawn():
-            pass
-        preview.save(out, expressions, fps)
-    elif ending == ".mp4":
-        write_video(out, drawn(), fps, quality=23, mark=FILM)
+    def save_film(path: Path, shown: Iterator[Step], mark: str) -> None:
+        drawn = (overlay_all(step.frame, step.masks) for step in shown)
+        write_video(path, drawn, fps, 23, mark, times, aspect)
+
+    def save_preview(path: Path) -> None:
+        preview.save(path, expressions, times or even_times(fps, preview.seen))
+
+    if gif:
+        deque(told(), 0)  # to their end
+        save_preview(out)
+    elif film:
+        save_film(out, told(), FILM)
     else:
         with written_whole(out, PREDICTION, folder=True) as folder:
-            write_video(folder / "overlay.mp4", drawn(folder), fps, quality=23)
-            preview.save(folder / "overlay.gif", expressions, fps)
+            save_film(folder / "overlay.mp4", told(folder), VIDEO)
+            save_preview(folder / "overlay.gif")
             lines = [f"{k} {' '.join(as_text(e).split())}\n" for k, e in enumerate(expressions)]
             (folder / "expressions.txt").write_text("".join(lines), encoding="utf-8")
             head = "frame,expression,confidence,area"

@@ -4,6 +4,7 @@ One hue per concept everywhere (Okabe-Ito), and a mask is fill *and* white conto
 """
 
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from PIL import Image, ImageColor, ImageDraw
 from ..metrics import bounding_box, dilate
 from ..shared.files import written_whole
 from .letters import wrapped
-from .writing import FILM
+from .writing import FILM, even_times
 
 VISION, LANGUAGE, GUIDANCE, TIME = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
 MASK = "#D55E00"
@@ -69,37 +70,55 @@ def save_gif(
     fps: float = 8,
     width: int = 384,
     colors: int = 96,
+    times: Sequence[float] | None = None,
+    aspect: Fraction | float = 1,
 ) -> Path:
     """Writes a small looping GIF, `width` pixels wide, with the caption under the frames.
 
     `frames` T x (H, W, 3) uint8, `masks` T x (H, W) or None, `caption` one sentence or one a frame. One palette
-    of `colors` serves all frames. The file appears when it is complete.
+    of `colors` serves all frames. `times` and `aspect` as in `write_video`. The file appears when it is complete.
     """
     frames, path = list(frames), Path(path)
     if not frames:
         raise ValueError(f"no frames to write into {path}")
     captions = [caption] * len(frames) if isinstance(caption, str) else per_frame(caption, len(frames), "captions")
     masks = per_frame(masks, len(frames), "masks")
-    size = width, max(1, round(width * frames[0].shape[0] / frames[0].shape[1]))
+    pauses = _pauses(even_times(fps, len(frames)) if times is None else times, len(frames))
+    size = width, max(1, round(width * frames[0].shape[0] / (frames[0].shape[1] * aspect)))
     texts = [wrapped(c or "", max(10, width // 24), width - 12) for c in captions]
     most = max(len(lines) for lines, _ in texts)
     pages = []
-    for frame, mask, text in zip(frames, masks, texts, strict=True):
-        image = np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC))
-        if mask is not None:  # drawn at the GIF's size, so that the contour stays thin
-            grown = Image.fromarray(np.asarray(mask).astype(np.uint8) * 255).resize(size, Image.Resampling.BILINEAR)
+    for k in pauses:
+        image = np.asarray(Image.fromarray(frames[k]).resize(size, Image.Resampling.BICUBIC))
+        if masks[k] is not None:  # drawn at the GIF's size, so that the contour stays thin
+            grown = Image.fromarray(np.asarray(masks[k]).astype(np.uint8) * 255).resize(size, Image.Resampling.BILINEAR)
             image = overlay(image, np.asarray(grown) > 127)
-        pages.append(_captioned(image, *text, most))
+        pages.append(_captioned(image, *texts[k], most))
     some = [np.asarray(pages[i])[::2, ::2] for i in np.linspace(0, len(pages) - 1, min(len(pages), 8)).astype(int)]
     # Measured on toy clips: half the size and half the error of Pillow's default palette.
     palette = Image.fromarray(np.concatenate(some)).quantize(colors, Image.Quantize.MAXCOVERAGE, kmeans=3)
     pages = [p.quantize(palette=palette, dither=Image.Dither.NONE) for p in pages]
-    duration = max(20, round(1000 / fps))  # ms; viewers slow down anything faster
+    shown = {"save_all": True, "append_images": pages[1:], "duration": [10 * p for p in pauses.values()], "loop": 0}
     with written_whole(path, FILM) as part:
-        pages[0].save(
-            part, "GIF", save_all=True, append_images=pages[1:], duration=duration, loop=0, optimize=False, comment=FILM
-        )
+        pages[0].save(part, "GIF", optimize=False, comment=FILM, **shown)
     return path
+
+
+def _pauses(times: Sequence[float], count: int) -> dict[int, int]:
+    """The frames that a GIF shows, and for how many hundredths of a second each: together as long as the film.
+
+    Frames that last less than two hundredths, which viewers show for longer, are left out. 655 seconds is the most that
+    a GIF can say of one picture, or of equal ones: what lasts longer plays faster.
+    """
+    if len(times) != count + 1:
+        raise ValueError(f"expected {count + 1} times, one a frame and the end of the last; found {len(times)}")
+    ticks = [round(100 * time * min(1, 655 / times[-1])) for time in times]
+    shown = [0]
+    for k in range(1, count):
+        if ticks[k] >= ticks[shown[-1]] + 2 and ticks[k] <= ticks[-1] - 2:
+            shown.append(k)
+    ends = [*(ticks[k] for k in shown[1:]), max(2, ticks[-1])]
+    return {k: end - ticks[k] for k, end in zip(shown, ends, strict=True)}
 
 
 def per_frame(values: Iterable | None, count: int, what: str) -> list:

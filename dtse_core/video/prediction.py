@@ -36,19 +36,21 @@ class Segmentation:
     fps: float
 
     def save(self, path: str | Path) -> Path:
-        """Writes the video with the mask drawn on it: `.mp4`, or `.gif` for short clips.
+        """Writes the video with the mask drawn on it: `.mp4`, `.mov`, `.mkv`, `.webm`, or `.gif` for short clips.
 
-        Raises `FileExistsError` for a file that is not ours, `ValueError` for the video itself.
+        Each frame is shown when and as wide as in the video. Raises `FileExistsError` for a file that is not ours,
+        `ValueError` for the video itself and for any other suffix.
         """
         from .overlay import overlay, save_gif  # masks alone need nothing that draws or writes films
-        from .writing import FILM, write_video
+        from .writing import FILM, as_shown, write_video
 
         require_ours(path, FILM, inputs=[self.video])
         frames = (overlay(f, m) for f, m in zip(iterate_frames(self.video), self.masks, strict=True))
-        if Path(path).suffix == ".gif":
-            save_gif(path, list(frames), caption=self.expression, fps=self.fps)
+        times, aspect = as_shown(self.video)
+        if Path(path).suffix.lower() == ".gif":
+            save_gif(path, list(frames), caption=self.expression, fps=self.fps, times=times, aspect=aspect)
         else:
-            write_video(path, frames, self.fps, mark=FILM)
+            write_video(path, frames, self.fps, mark=FILM, times=times, aspect=aspect)
         return Path(path)
 
     def save_masks(self, folder: str | Path) -> Path:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..shared.files import OURS, written_whole
 from .decoding import library
+from .files import video_info
 
 CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}  # what `write_video` writes
 FILMS = (*CONTAINERS, ".gif")  # a GIF is `save_gif`'s
@@ -30,6 +31,14 @@ def is_film(path: str | Path) -> bool:
     if suffix and suffix not in FILMS and not Path(path).is_dir():
         raise ValueError(f"{path} cannot be written; end it in {', '.join(FILMS)}, or name a folder, without a suffix")
     return suffix in FILMS
+
+
+def as_shown(video: object) -> tuple[Sequence[float] | None, Fraction | int]:
+    """A file's or folder's times and its pixels' aspect, as `write_video` takes them; None and 1 for arrays."""
+    if not isinstance(video, str | Path):
+        return None, 1
+    info = video_info(video)
+    return info.times, info.aspect
 
 
 def even_times(fps: float, count: int) -> list[float]:

@@ -3,19 +3,23 @@
 import os
 import subprocess
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageSequence
 
+from dtse_core.data.toy.world import ToyWorld, render
 from dtse_core.shared.files import MANIFEST
-from dtse_core.video.export import GIF_BYTES, Preview, read_confidence, write_prediction
-from dtse_core.video.files import read_frames, video_info
-from dtse_core.video.overlay import MASK_COLORS, legend, overlay, overlay_all
-from dtse_core.video.prediction import Step
-from dtse_core.video.writing import write_video
+from dtse_core.video.export import GIF_BYTES, Preview, read_confidence, require_place, write_prediction
+from dtse_core.video.files import iterate_frames, read_frames, video_fps, video_info
+from dtse_core.video.overlay import MASK_COLORS, _pauses, legend, overlay, overlay_all, save_gif
+from dtse_core.video.prediction import Segmentation, Step
+from dtse_core.video.writing import even_times, write_video
+
+av = pytest.importorskip("av")
 
 
 def make_steps(count, size=(20, 30), sentences=2, seed=0):
@@ -53,11 +57,13 @@ def test_confidences_of_a_single_frame_and_sentence_have_their_axes(tmp_path):
         read_confidence(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["out.gif", "out.mp4"])
+@pytest.mark.parametrize("name", ["out.gif", "out.GIF", "out.mp4", "out.MP4", "out.mov", "out.mkv", "out.webm"])
 def test_a_single_file_is_all_that_is_written_when_it_is_asked_for(name, tmp_path):
-    write_prediction(make_steps(5), ["a", "b"], tmp_path / name, 10)
+    for _ in range(2):  # one's own film is replaced
+        require_place(tmp_path / name, None)
+        write_prediction(make_steps(5), ["a", "b"], tmp_path / name, 10)
     assert [f.name for f in tmp_path.iterdir()] == [name]
-    if name == "out.gif":
+    if name.lower() == "out.gif":
         with Image.open(tmp_path / name) as gif:
             assert gif.n_frames == 5
     else:
@@ -74,10 +80,64 @@ def test_a_gif_that_no_width_makes_fit_loses_frames_and_keeps_its_duration(tmp_p
     preview = Preview()
     for step in make_steps(16, (64, 64)):
         preview.add(step.frame, step.masks)
-    preview.save(tmp_path / "a.gif", ["a"], fps=10, limit=30_000)
+    preview.save(tmp_path / "a.gif", ["a"], even_times(10, 16), limit=30_000)
     with Image.open(tmp_path / "a.gif") as gif:
         assert gif.width == 64 and 1 < gif.n_frames < 16
         assert gif.n_frames * gif.info["duration"] == 1600
+
+
+TIMES = [0, 0.04, 0.14, 0.16, 0.66, 0.7, 1.7, 1.72, 1.8, 3.1]  # of nine frames
+
+
+@pytest.fixture
+def phone_clip(tmp_path):
+    """Nine frames of a variable rate, whose pixels are wider than high."""
+    frames = render(ToyWorld("val").scene(80), range(9), 48, 80)[0]
+    return write_video(tmp_path / "clip.mp4", frames, 3, times=TIMES, aspect=Fraction(16, 11))
+
+
+def shown(path):
+    """When each frame of a film begins and the last one ends, and how wide it is for its height."""
+    if path.suffix == ".gif":
+        with Image.open(path) as gif:
+            lasts = [seek.info["duration"] / 1000 for seek in ImageSequence.Iterator(gif)]
+            return np.cumsum([0, *lasts]), gif.width / gif.height
+    with av.open(str(path)) as film:
+        stream = film.streams.video[0]
+        aspect = stream.sample_aspect_ratio or 1
+        return [f.time for f in film.decode(stream)] + [film.duration / 1e6], stream.width * aspect / stream.height
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.mov", "out.mkv", "out.webm", "out.gif", "folder"])
+def test_a_film_lasts_as_long_as_its_source_frame_by_frame_and_keeps_its_shape(phone_clip, name, tmp_path):
+    frames = list(iterate_frames(phone_clip))
+    steps = [Step(k, frame, np.zeros((1, 48, 80), bool), None, np.zeros(1)) for k, frame in enumerate(frames)]
+    write_prediction(steps, ["a"], tmp_path / name, video_fps(phone_clip), phone_clip)
+    films = [tmp_path / name] if name != "folder" else [tmp_path / name / f"overlay.{s}" for s in ("mp4", "gif")]
+    if name != "folder":
+        films.append(tmp_path / f"saved_{name}")
+        Segmentation("", np.zeros((9, 48, 80), bool), np.zeros(9), phone_clip, 3).save(films[-1])
+    for film in films:
+        times, shape = shown(film)
+        np.testing.assert_allclose(times, TIMES, atol=0.011 if film.suffix == ".gif" else 0.001)
+        with_legend = film.suffix == ".gif" and not film.name.startswith("saved")
+        assert with_legend or abs(shape - 80 * 16 / 11 / 48) < 0.03
+
+
+@given(st.lists(st.floats(1e-3, 100), min_size=1, max_size=40))
+def test_pauses_of_a_gif_add_up_to_the_film(lasts):
+    times = np.cumsum([0, *lasts])
+    pauses = _pauses(times.tolist(), len(lasts))
+    assert all(2 <= pause <= 65535 for pause in pauses.values())
+    if times[-1] <= 655:
+        assert sum(pauses.values()) == max(2, round(100 * times[-1]))
+        begins = np.cumsum([0, *pauses.values()])[:-1] / 100
+        np.testing.assert_allclose(begins, times[list(pauses)], atol=0.00501)
+
+
+def test_a_still_of_an_hour_can_be_saved_as_a_gif(tmp_path):
+    save_gif(tmp_path / "a.gif", np.zeros((40, 8, 8, 3), np.uint8), times=[100 * k for k in range(41)])
+    assert shown(tmp_path / "a.gif")[0][-1] == 655
 
 
 @given(count=st.integers(1, 300), most=st.integers(2, 20))
@@ -111,14 +171,14 @@ import resource, sys
 import numpy as np, torch
 from dtse_core import DTSE, ReferringVideoPredictor, preset
 from dtse_core.data.sentences import load_tokenizer
-from dtse_core.video.files import iterate_frames, video_fps
+from dtse_core.video.files import video_fps
 from dtse_core.shared.files import MANIFEST
 from dtse_core.video.export import write_prediction
 config = preset("tiny", **{"data.size": (32, 48), "data.offset": 1, "model.lmdf": "off"})
 predictor = ReferringVideoPredictor(DTSE(config.model), load_tokenizer(config.model.text), config.data, "cpu")
 for clip in sys.argv[1:]:
-    steps = predictor.stream(iterate_frames(clip), ["the dog"], 4)
-    write_prediction(steps, ["the dog"], clip + ".out", video_fps(clip))
+    steps = predictor.stream(clip, ["the dog"], 4)
+    write_prediction(steps, ["the dog"], clip.removesuffix(".mp4"), video_fps(clip), clip)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, flush=True)  # the most so far, in MB
 """
 

@@ -23,7 +23,7 @@ from dtse_core.video.export import PREDICTION, require_place, write_prediction
 from dtse_core.video.files import read_frames
 from dtse_core.video.overlay import save_gif
 from dtse_core.video.prediction import MASKS, Segmentation
-from dtse_core.video.writing import FILM, write_video
+from dtse_core.video.writing import FILMS, write_video
 from tests.unit.test_export import make_steps
 from tests.unit.test_runner import good  # noqa: F401 - a fixture
 
@@ -167,10 +167,10 @@ def test_predict_never_writes_to_its_input(clip, tmp_path, monkeypatch, capsys, 
     assert content(tmp_path) == before
 
 
-@pytest.mark.parametrize("out", ["mine.mp4", "mine.gif", "clips", "frames", "project"])
+@pytest.mark.parametrize("out", [*(f"mine{suffix}" for suffix in FILMS), "clips", "frames", "project"])
 def test_predict_leaves_films_and_folders_of_the_user(clip, tmp_path, monkeypatch, capsys, out):
-    (tmp_path / "mine.mp4").write_bytes(clip.read_bytes())
-    (tmp_path / "mine.gif").write_bytes(b"GIF89a")
+    for suffix in FILMS:
+        (tmp_path / f"mine{suffix}").write_bytes(b"GIF89a" if suffix == ".gif" else clip.read_bytes())
     (tmp_path / "project").mkdir()
     (tmp_path / "project" / "expressions.txt").write_text("0 my own list", encoding="utf-8")
     for name in ("project.part", "mine.mp4.part", "project.old"):
@@ -198,13 +198,10 @@ def save_frames(clip, folder):
 
 
 def test_ones_own_films_and_predictions_are_replaced_and_never_read_while_they_are(clip, tmp_path):
-    for name in ("film.mp4", "film.mov", "film.mkv", "film.gif", "folder"):
+    for name in (*(f"film{suffix}" for suffix in FILMS), "folder"):
         for sentence in ("one", "two"):
-            if name in ("film.mov", "film.mkv"):
-                write_video(tmp_path / name, read_frames(clip, range(4)), 8, mark=FILM)
-            else:
-                write_prediction(make_steps(3, sentences=1), [sentence], tmp_path / name, 8)
-            require_place(tmp_path / name, clip) if name != "film.mov" and name != "film.mkv" else None
+            write_prediction(make_steps(3, sentences=1), [sentence], tmp_path / name, 8)
+            require_place(tmp_path / name, clip)
     assert (tmp_path / "folder" / "expressions.txt").read_text(encoding="utf-8") == "0 two\n"
     with pytest.raises(ValueError, match="folder holds the input .*overlay.mp4; choose another folder"):
         require_place(tmp_path / "folder", tmp_path / "folder" / "overlay.mp4")

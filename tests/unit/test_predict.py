@@ -379,7 +379,10 @@ def test_a_frame_of_4k_goes_through_at_its_own_size(predictor):
         (["{hollow}", "ball"], "hollow holds no frames"),
         (["{clip}", "ball", "--checkpoint=nowhere"], "nowhere"),
         (["{clip}"], "no expression"),
-        (["{clip}", "ball", "--out=a.avi"], "out is 'a.avi'; it must end in .mp4 or .gif or name a folder"),
+        (
+            ["{clip}", "ball", "--out=a.avi"],
+            "a.avi cannot be written; end it in .mp4, .mov, .mkv, .webm, .gif, or",
+        ),
         (["{clip}", "ball", "--out="], "out is ''; it must be a name, not empty"),
     ],
 )
