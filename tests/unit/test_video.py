@@ -1,5 +1,6 @@
 """Frames in order and at random are the same, each bears its own number, and what cannot be read says why."""
 
+import os
 import struct
 import sys
 from fractions import Fraction
@@ -11,6 +12,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from dtse_core.video import decoding
 from dtse_core.video.files import VideoInfo, iterate_frames, read_frames, video_fps, video_info, video_length
 from dtse_core.video.writing import write_video
 
@@ -64,6 +66,22 @@ def test_every_frame_is_the_one_of_its_number(tmp_path):
     order = [29, 0, 13, 14, 13, 8, 9, 10]
     assert [number_of(frame) for frame in read_frames(path, order)] == order
     assert [number_of(frame) for frame in iterate_frames(path)] == list(range(30))
+
+
+def test_a_frame_far_into_a_video_is_decoded_from_the_key_frame_before_it(tmp_path, monkeypatch):
+    path, decoded = encode(tmp_path / "long.mp4", numbered(32), g="8", bf="2"), []
+    pictures = decoding._pictures
+    monkeypatch.setattr(decoding, "_pictures", lambda *a: (decoded.append(1) or f for f in pictures(*a)))
+    assert [number_of(frame) for frame in read_frames(path, [30, 27])] == [30, 27]
+    assert len(decoded) == 31 - 24
+
+
+def test_a_key_frame_that_decoding_cannot_start_from_is_not_trusted(tmp_path):
+    """Intra refresh renews a picture column by column: what is marked as a key frame shows half of it."""
+    path = encode(tmp_path / "refresh.mp4", numbered(32), **{"x264-params": "intra-refresh=1:keyint=8:bframes=0"})
+    with av.open(str(path)) as file:
+        assert sum(packet.is_keyframe for packet in file.demux(video=0)) > 2
+    assert np.array_equal(read_frames(path, [30, 13, 14]), one_by_one(path)[[30, 13, 14]])
 
 
 @pytest.mark.parametrize(
@@ -211,6 +229,47 @@ def test_a_missing_video_is_named(tmp_path):
     for read in (video_info, iterate_frames, lambda path: read_frames(path, [0])):
         with pytest.raises(FileNotFoundError, match=r"no video at .*gone\.mp4"):
             read(tmp_path / "gone.mp4")
+
+
+@pytest.mark.parametrize(
+    "name", ["2026-11-25T12:30:45.mp4", "-i.mp4", "a%03d.gif", "concat:b.mp4", "pipe:0", "*[b]?.mp4", "b.jpg.txt", "b"]
+)
+def test_a_name_is_a_name(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    encode(tmp_path / "made.mp4", numbered(9)).rename(name)
+    assert [number_of(frame) for frame in iterate_frames(name)] == list(range(9))
+    assert [number_of(frame) for frame in read_frames(name, [7, 2])] == [7, 2]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ffconcat version 1.0\nfile made.mp4\n",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nmade.mp4\n#EXT-X-ENDLIST\n",
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n",
+    ],
+    ids=["list", "playlist", "stream"],
+)
+def test_a_text_that_names_other_videos_is_refused(tmp_path, text):
+    encode(tmp_path / "made.mp4", numbered(9))
+    (tmp_path / "text.mp4").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"text\.mp4 cannot be decoded"):
+        video_info(tmp_path / "text.mp4")
+
+
+def test_what_is_no_file_is_named_in_one_line(tmp_path):
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(ValueError, match=r"pipe\.mp4 is a pipe or a device"):
+        video_info(tmp_path / "pipe.mp4")
+    for name in ("with\0zero.mp4", "long" * 99):
+        with pytest.raises(FileNotFoundError, match=r"no video at .*(with\\x00zero|longlong)"):
+            video_info(name)
+
+
+def test_a_picture_is_a_video_of_one_frame(tmp_path):
+    Image.fromarray(numbered(6)[5]).save(tmp_path / "photo.png")
+    assert video_info(tmp_path / "photo.png").times == (0, 0.04)
+    assert [number_of(frame) for frame in iterate_frames(tmp_path / "photo.png")] == [5]
 
 
 @pytest.mark.parametrize("indices", [[9], [-1], [0, 100], []])
