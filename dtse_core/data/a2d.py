@@ -20,7 +20,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..shared.files import read_rows, require_shape
+from ..shared.files import read_rows
+from ..shared.images import require_shape
 from ..video.files import frame_files, video_length
 from ..video.frame_cache import video_frames
 from .clip import ClipDataSet, ReferringClip

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..shared.files import read_index_mask
+from ..shared.images import read_index_mask
 from .clip import ReferringVideo
 from .sentences import clean_expression
 

@@ -19,7 +19,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..shared.files import read_bytes, read_rows, require_shape
+from ..shared.files import read_bytes, read_rows
+from ..shared.images import require_shape
 from ..video.frame_cache import image_frames
 from .clip import ClipDataSet, ReferringClip
 from .listing import part_of, read_toy, require_tree, videos_of

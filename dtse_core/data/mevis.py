@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ..shared.files import image_shape, read_json
+from ..shared.files import read_json
+from ..shared.images import image_shape
 from .clip import ReferringVideo, VideoDataSet
 from .expressions import brief, parse_expressions, require_folders
 from .listing import part_of, read_toy, require_tree, videos_of

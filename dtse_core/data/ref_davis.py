@@ -23,7 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..shared.files import image_shape, read_index_mask, read_json, read_text, require_shape
+from ..shared.files import read_json, read_text
+from ..shared.images import image_shape, read_index_mask, require_shape
 from .clip import ReferringVideo, VideoDataSet
 from .expressions import json_items, parse_expressions, parse_frames, require_folders, require_labels
 from .listing import Splits, part_of, read_toy, require_tree, videos_of

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..shared.files import image_shape, read_index_mask, read_json, require_shape
+from ..shared.files import read_json
+from ..shared.images import image_shape, read_index_mask, require_shape
 from .clip import ReferringVideo, VideoDataSet
 from .expressions import brief, json_items, parse_expressions, parse_frames, require_folders, require_labels
 from .listing import part_of, read_toy, require_tree, videos_of

@@ -12,7 +12,8 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from ..shared.files import PAGE, as_text, read_rgb, written_whole
+from ..shared.files import PAGE, as_text, written_whole
+from ..shared.images import read_rgb
 
 _STYLE = """
 :root { color-scheme: light; --ink: #1b2733; --soft: #5b6b7a; --line: #e3e8ed; --blue: #0072B2; }

@@ -12,7 +12,7 @@ from ..config import DataConfig
 from ..data.clip import ReferringVideo
 from ..data.sentences import is_too_long
 from ..predict import ReferringVideoPredictor, knows_any
-from ..shared.files import read_images
+from ..shared.images import read_images
 from ..shared.processes import ahead
 from .clips import OnMask, evaluate
 from .records import Sample

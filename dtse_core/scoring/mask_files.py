@@ -22,7 +22,8 @@ import numpy as np
 
 from ..data.clip import ReferringClip, ReferringVideo
 from ..shared.archives import Entry, archive_kind, open_archive, refuse_harm
-from ..shared.files import ANY, require_ours, write_index_mask, write_json, written_whole
+from ..shared.files import ANY, require_ours, write_json, written_whole
+from ..shared.images import write_index_mask
 from ..video.prediction import MASKS, save_mask
 from .records import Sample
 

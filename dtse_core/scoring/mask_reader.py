@@ -19,7 +19,8 @@ from ..data.clip import ReferringClip, ReferringVideo
 from ..data.ref_davis import VOID
 from ..shared.archives import DAMAGE
 from ..shared.console import bars_hidden
-from ..shared.files import files_below, image_shape, load_image, parse_json, require_shape
+from ..shared.files import files_below, parse_json
+from ..shared.images import image_shape, load_image, require_shape
 from .mask_files import (
     INDEX,
     TOP,
@@ -156,7 +157,7 @@ class MaskReader:
         if missing:
             raise FileNotFoundError(
                 f"{self.path} lacks the masks of {len(missing)} of {len(wanted)}, first five: {', '.join(missing[:5])} "
-                f"(it holds {', '.join(sorted(present)[:3]) or 'others'} ...){where}; is it of this split? {WAY}"
+                f"(it holds {', '.join(sorted(present)[:3]) or 'others'} ...){where or '; is it of this split?'}; {WAY}"
             )
         self.warn_of_others(present - set(wanted))
         if self.absent:

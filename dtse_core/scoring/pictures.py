@@ -10,7 +10,8 @@ from tqdm import tqdm
 from ..data.clip import ReferringClip
 from ..metrics import region_similarity
 from ..shared.console import bars_hidden
-from ..shared.files import OURS, read_images, written_whole
+from ..shared.files import OURS, written_whole
+from ..shared.images import read_images
 from ..video.film import film_strip, use_style
 from .mask_reader import MaskReader
 from .records import Sample, VideoScore

@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from ..shared.archives import DAMAGE, Entry
 from ..shared.console import bars_hidden
-from ..shared.files import OURS, image_shape, load_image, read_json, written_whole
+from ..shared.files import OURS, read_json, written_whole
+from ..shared.images import image_shape, load_image
 from .mask_files import TOP, is_hidden, open_masks, refuse_member
 
 HOMES = ("refer_youtube_vos", "mevis")

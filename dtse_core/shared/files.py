@@ -1,4 +1,4 @@
-"""Reading text, CSV, JSON and images with errors that name file, place and remedy; writing files and folders whole."""
+"""Reading text, CSV and JSON with errors that name file, place and remedy; writing files and folders whole."""
 
 import csv
 import errno
@@ -13,21 +13,12 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from typing import Any
 
 OURS = "written by dtse, which may replace it"  # follows what a file is: the mark in its metadata that says it is ours
 PAGE = f"page {OURS}"  # of a page in HTML or Markdown, in a comment
 ANY = ""  # the mark of names that are ours whatever they hold, since they lie in a folder of ours
 MANIFEST = ".dtse.json"  # in a folder of ours: its mark, and what it holds
-DECODERS = ("PNG", "JPEG", "BMP", "WEBP")  # of Pillow, the only ones that run on a picture
-ORIENTATION = 0x0112  # EXIF's tag
-TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # its values as Pillow's `Image.Transpose`
-SIDEWAYS = (2, 4, 5, 6)  # those of `Image.Transpose` that exchange height and width
 UNWRITABLE = (errno.EACCES, errno.EFBIG, errno.ENAMETOOLONG, errno.ENOSPC, errno.EPERM, errno.EROFS)
 WINDOW = 2**16  # bytes at the head and at the tail of a file where its mark stands
 
@@ -120,117 +111,6 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # not TOML; an integer of thousands of digits; nested too deeply
         raise ValueError(f"{path}: not TOML ({error}); mend it, or begin with a copy of a grid that runs") from error
-
-
-def read_index_mask(path: Path) -> np.ndarray:
-    """The (H, W) uint8 indices of a palette PNG (mode P; gray, mode L or 1, is read alike): never its colors.
-
-    Raises `FileNotFoundError`, or `ValueError` if the file is damaged or of another mode.
-    """
-    image = load_image(path)
-    if image.mode not in ("P", "L", "1"):
-        raise ValueError(f"{path}: an image of mode {image.mode}; masks are palette PNGs (mode P), not colors")
-    return np.asarray(image, dtype=np.uint8)
-
-
-def write_index_mask(path: Path, indices: np.ndarray) -> None:
-    """Indices (H, W) uint8 as a palette PNG, as `read_index_mask` reads it; the colors are only for the eye."""
-    from PIL import Image
-
-    image = Image.fromarray(indices)  # mode L; a palette makes it P
-    image.putpalette([(i * step) % 256 for i in range(256) for step in (101, 57, 197)])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path, "PNG")
-
-
-def read_images(paths: Sequence[Path]) -> np.ndarray:
-    """Frames of one size, repeats read once: (n, H, W, 3) uint8 RGB.
-
-    Raises `FileNotFoundError`, or `ValueError` for a damaged image and for one of another size than the first.
-    """
-    frames = {path: read_rgb(path) for path in dict.fromkeys(paths)}
-    first = paths[0]
-    for path, frame in frames.items():
-        if frame.shape != frames[first].shape:
-            raise ValueError(
-                f"{path} is {frame.shape[:2]}, {first.name} {frames[first].shape[:2]} (height, width); "
-                "the frames of a video are alike: download them again"
-            )
-    return np.stack([frames[path] for path in paths])
-
-
-def image_shape(path: Path) -> tuple[int, int]:
-    """Height and width of an image as it is shown, from its head alone. Raises as `load_image` does."""
-    with _opened(path) as (image, turn):
-        return (image.width, image.height) if turn in SIDEWAYS else (image.height, image.width)
-
-
-def require_shape(path: Path, shape: tuple[int, int], frame: tuple[int, int]) -> None:
-    """Raises `ValueError` unless a mask has its frame's (height, width): it is never resized."""
-    if tuple(shape) != tuple(frame):
-        hint = " (transpose forgotten?)" if tuple(shape) == tuple(frame)[::-1] else ""
-        raise ValueError(f"{path}: the mask is {tuple(shape)}, its frame {tuple(frame)} (height, width){hint}")
-
-
-def read_rgb(path: Path, content: bytes | None = None) -> np.ndarray:
-    """An image's colors as a viewer shows them, (H, W, 3) uint8: upright, and white where it is transparent.
-
-    Of 16 bits the upper eight are taken; color profiles are not applied. Arguments and errors as those of `load_image`.
-    """
-    from PIL import Image
-
-    image = load_image(path, content)
-    if image.mode.startswith("I"):  # 16-bit gray; Pillow itself takes the upper bits of 16-bit colors
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.asarray(image.convert("RGB"))
-
-
-def load_image(path: Path, content: bytes | None = None) -> "Image":
-    """The image at `path`, upright, or the one that an archive holds there: its bytes are `content` then.
-
-    Every picture that the package reads comes through here, so that none but `DECODERS` ever runs on a file: Pillow
-    would start Ghostscript on an EPS, whatever its name. Raises `FileNotFoundError`, or `ValueError` for what is not
-    one whole picture.
-    """
-    with _opened(path, content) as (image, turn):
-        image.load()
-        return image if turn is None else image.transpose(turn)
-
-
-@contextmanager
-def _opened(path: Path, content: bytes | None = None) -> Iterator[tuple["Image", int | None]]:
-    """An image of which only the head is read, and how it must be turned; errors in the block are this image's."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        if content is None and path.exists() and not path.is_file():  # a pipe would be waited for
-            raise ValueError("a folder" if path.is_dir() else "a pipe or a device")
-        with Image.open(path if content is None else io.BytesIO(content), formats=DECODERS) as image:
-            if getattr(image, "is_animated", False) and image.format != "MPO":  # a photo with others behind it
-                raise ValueError("an animation; save its frames one by one")
-            if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:  # Pillow only warns
-                raise ValueError(f"{image.width} x {image.height} pixels; scale it down")
-            yield image, TURNS.get(_orientation(image))
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"no image {path}; download it again") from error
-    except Exception as error:  # Pillow's decoders have many
-        empty = content == b"" or (content is None and path.is_file() and not path.stat().st_size)
-        other = f"it is not {', '.join(DECODERS)}" if isinstance(error, UnidentifiedImageError) else error
-        why = "empty, 0 bytes" if empty else other
-        raise ValueError(f"{path} cannot be read as an image ({why}); write or download it again") from error
-
-
-def _orientation(image: "Image") -> int:
-    """1 to 8 as EXIF has it; 1 where nothing, or nothing sound, is said before the pixels."""
-    from PIL import Image
-
-    exif = Image.Exif()
-    with suppress(Exception):  # a viewer shows a picture with damaged EXIF all the same
-        exif.load(image.info.get("exif"))
-    return exif.get(ORIENTATION, 1)
 
 
 def read_bytes(path: Path) -> bytes:

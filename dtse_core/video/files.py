@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..shared.files import image_shape, read_rgb
-
 if TYPE_CHECKING:
     from .decoding import VideoFile
 
@@ -44,6 +42,8 @@ def video_info(path: str | Path) -> VideoInfo:
     """
     path = find_video(path)
     if files := _stills(path):
+        from ..shared.images import image_shape
+
         times = tuple(k / FOLDER_FPS for k in range(len(files) + 1))
         return VideoInfo(len(files), FOLDER_FPS, *image_shape(files[0]), Fraction(1), times)
     file = _file(path)
@@ -138,6 +138,8 @@ def _stills(path: Path) -> list[Path]:
 def _shown(files: Sequence[Path], wanted: Iterable[int]) -> Iterator[np.ndarray]:
     """The wanted ones of a folder's frames, at the size of the first, as a player shows them."""
     from PIL import Image
+
+    from ..shared.images import image_shape, read_rgb
 
     height, width = image_shape(files[0])
     for k in wanted:

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..shared.files import ANY, read_images, written_whole
+from ..shared.files import ANY, written_whole
+from ..shared.images import read_images
 from .files import frame_files, read_frames
 
 VERSION = 2  # of what is kept: raise it when decoding changes

@@ -10,7 +10,7 @@ from PIL import Image
 
 from dtse_core.config import DataConfig
 from dtse_core.data.build import build_dataset
-from dtse_core.shared.files import read_images
+from dtse_core.shared.images import read_images
 from dtse_core.video import frame_cache
 from dtse_core.video.files import read_frames
 from dtse_core.video.frame_cache import image_frames, video_frames

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image
 
-from dtse_core.shared import files
-from dtse_core.shared.files import image_shape, load_image, read_images, read_index_mask, read_rgb
+from dtse_core.shared import images
+from dtse_core.shared.images import image_shape, load_image, read_images, read_index_mask, read_rgb
 from dtse_core.video.files import iterate_frames, read_frames, video_info
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -171,5 +171,5 @@ def test_one_function_opens_all_pictures():
     opened = re.compile(r"Image\.open\(|imread|ImageFile\.Parser|imdecode|imageio|read_image\(")
     code = [path for folder in ("dtse_core", "tools", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
     found = {(p.name, match) for p in code for match in opened.findall(p.read_text(encoding="utf-8"))}
-    assert found == {("files.py", "Image.open(")}
-    assert Path(files.__file__).read_text(encoding="utf-8").count("Image.open(") == 1
+    assert found == {("images.py", "Image.open(")}
+    assert Path(images.__file__).read_text(encoding="utf-8").count("Image.open(") == 1

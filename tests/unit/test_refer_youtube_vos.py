@@ -21,7 +21,7 @@ from dtse_core.data.listing import held_out
 from dtse_core.data.refer_youtube_vos import parse_objects, read_object
 from dtse_core.data.toy.layouts.write import HIDDEN, write_toy
 from dtse_core.data.toy.world import ToyWorld, render
-from dtse_core.shared.files import read_images, read_index_mask
+from dtse_core.shared.images import read_images, read_index_mask
 from tests.spoil import spoiled, spoiled_bytes
 
 H, W = 20, 32

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...shared.files import image_shape, read_images, read_index_mask, read_json, require_shape
+from ...shared.files import read_json
+from ...shared.images import image_shape, read_images, read_index_mask, require_shape
 from ..clip import ReferringVideo
 from ..expressions import parse_expressions, require_named
 from ..ref_davis import VOID

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...shared.files import read_index_mask, read_json
+from ...shared.files import read_json
+from ...shared.images import read_index_mask
 from ..expressions import parse_expressions
 from ..ref_davis import (
     CONVERTED,

@@ -20,7 +20,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ....shared.files import ANY, read_json, write_index_mask, written_whole
+from ....shared.files import ANY, read_json, written_whole
+from ....shared.images import write_index_mask
 from ....shared.processes import processes
 from ..world import SPLITS, Scene, ToyWorld, render
 
