@@ -80,7 +80,7 @@ def number_of(frame: np.ndarray) -> int | None:
         return None
     middles = [slice(int(block * (bit + 0.25)), int(block * (bit + 0.75))) for bit in range(BITS)]
     lit = [gray[int(band * 0.25) : int(band * 0.75), middle].mean() > 128 for middle in middles]
-    return sum(on << (BITS - 1 - bit) for bit, on in enumerate(lit))
+    return sum(int(on) << (BITS - 1 - bit) for bit, on in enumerate(lit))
 
 
 def ffmpeg() -> str:
@@ -111,10 +111,8 @@ def build(row: Row, folder: Path) -> Path:
         if callable(step):
             step(folder)
         else:
-            arguments = [
-                *shlex.split(step if k else f"{drawn} {step}"),
-                *[f"file:{row.name}"] * (k == len(row.steps) - 1),
-            ]
+            target = [f"file:{row.name}"] if k == len(row.steps) - 1 else []
+            arguments = [*shlex.split(step if k else f"{drawn} {step}"), *target]
             run(["-y", "-loglevel", "error", *arguments], folder, b"" if k else frames.tobytes())
     return folder / row.name
 
@@ -155,73 +153,56 @@ def referee(row: Row, path: Path) -> Seen:
     return seen
 
 
-# Steps that are not FFmpeg's
-
-
-def keep(first: float, last: float, source: str, target: str, unit: int = 1) -> Step:
-    """The bytes of a file between two shares of its length, in whole units."""
-
-    def step(folder: Path) -> None:
-        data = (folder / source).read_bytes()
-        start, stop = (int(len(data) * share) // unit * unit for share in (first, last))
-        (folder / target).write_bytes(data[start:stop])
-
-    return step
+def changed(name: str, how: str, change: Callable[[bytes], bytes], **known) -> Row:
+    """A file of which bytes are missing, or more, or others."""
+    whole = f"first.{name.rpartition('.')[2]}"
+    return row(
+        name, f"{how} {whole}", lambda folder: write(folder / name, change((folder / whole).read_bytes())), **known
+    )
 
 
 def part(name: str, how: str, first: float, last: float, unit: int = 1, **known) -> Row:
-    """A file of which some bytes are left."""
-    whole = f"first.{name.rpartition('.')[2]}"
-    return row(name, f"{how} {whole}", keep(first, last, whole, name, unit), **known)
+    """The bytes of a file between two shares of its length, in whole units."""
+
+    def cut(data: bytes) -> bytes:
+        start, stop = (int(len(data) * share) // unit * unit for share in (first, last))
+        return data[start:stop]
+
+    return changed(name, how, cut, **known)
 
 
 def joined(name: str, how: str, then: str = "-c copy", **known) -> Row:
     """What `cat` makes of a file and one more, which is another copy or made of it."""
-    kind = name.rpartition(".")[2]
-    files = f"first.{kind}", f"second.{kind}"
-
-    def step(folder: Path) -> None:
-        (folder / name).write_bytes(b"".join((folder / file).read_bytes() for file in files))
-
-    return row(name, f"{how} {files[0]}", f"-i {files[0]} {then} {files[1]}", step, **known)
+    first, second = (f"{part}.{name.rpartition('.')[2]}" for part in ("first", "second"))
+    return row(name, f"{how} {first}", f"-i {first} {then} {second}", cat(name, first, second), **known)
 
 
 def chained(name: str, how: str, then: str, **known) -> Row:
-    """As `joined`, with FFmpeg's list of files."""
-    kind = name.rpartition(".")[2]
-
-    def step(folder: Path) -> None:
-        (folder / "list").write_text(f"file first.{kind}\nfile second.{kind}\n", encoding="utf-8")
-
-    made = f"-i first.{kind} {then} second.{kind}"
-    return row(name, f"{how} first.{kind}", made, step, "-f concat -i list -c copy", **known)
-
-
-def changed(name: str, how: str, change: Callable[[bytes], bytes], **known) -> Row:
-    """A file of which some bytes are others, or more."""
-    whole = f"first.{name.rpartition('.')[2]}"
-
-    def step(folder: Path) -> None:
-        (folder / name).write_bytes(change((folder / whole).read_bytes()))
-
-    return row(name, f"{how} {whole}", step, **known)
+    """As `joined`, by FFmpeg's list of files, which sets the clock right."""
+    first, second = (f"{part}.{name.rpartition('.')[2]}" for part in ("first", "second"))
+    said = f"file {first}\nfile {second}\n".encode()
+    steps = f"-i {first} {then} {second}", lambda folder: write(folder / "list", said), "-f concat -i list -c copy"
+    return row(name, f"{how} {first}", *steps, **known)
 
 
 def segments(name: str, *files: str, **known) -> Row:
     """DASH as packagers write it, in three segments, of which some are joined."""
-
-    def step(folder: Path) -> None:
-        (folder / name).write_bytes(b"".join((folder / file).read_bytes() for file in files))
-
     cut = "-f dash -seg_duration 0.32 -init_seg_name init -media_seg_name $Number$"
-    return row(name, f"{H264} {cut} list.mpd", step, **known)
+    return row(name, f"{H264} {cut} list.mpd", cat(name, *files), **known)
+
+
+def cat(name: str, *files: str) -> Step:
+    return lambda folder: write(folder / name, b"".join((folder / file).read_bytes() for file in files))
+
+
+def write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
 
 
 def edited(name: str, how: str, *spans: tuple[float, float], **known) -> Row:
     """An mp4 with an edit list of (start, duration) in seconds; a start of -1 shows nothing for as long."""
 
-    def step(folder: Path) -> None:
-        data = (folder / "first.mp4").read_bytes()
+    def edit(data: bytes) -> bytes:
         at = {box: data.index(box) - 4 for box in (b"mvhd", b"mdhd", b"edts", b"trak", b"moov")}
         assert data.index(b"mdat") < at[b"moov"] and data[at[b"mdhd"] + 8] == data[at[b"mvhd"] + 8] == 0
         movie, media = (int.from_bytes(data[at[box] + 20 :][:4], "big") for box in (b"mvhd", b"mdhd"))
@@ -233,9 +214,9 @@ def edited(name: str, how: str, *spans: tuple[float, float], **known) -> Row:
         out = bytearray(data[: at[b"edts"]] + new + data[at[b"edts"] + old :])
         for box in (b"trak", b"moov"):
             struct.pack_into(">I", out, at[box], struct.unpack_from(">I", out, at[box])[0] + len(new) - old)
-        (folder / name).write_bytes(out)
+        return bytes(out)
 
-    return row(name, f"{how} first.mp4", step, **known)
+    return changed(name, how, edit, **known)
 
 
 X264, X265 = "-c:v libx264", "-c:v libx265 -x265-params log-level=none:pools=1"
@@ -251,10 +232,8 @@ LATE, EARLY = "-output_ts_offset 5", "-avoid_negative_ts disabled"
 TRANSLUCENT = "-vf format=rgba,colorchannelmixer=aa=0.7"
 BT709 = "-vf scale=out_color_matrix=bt709 -colorspace bt709 -color_primaries bt709 -color_trc bt709"
 FULL = "-vf scale=out_range=full -color_range pc"
-UNEVEN, UNEVENLY = (
-    numbers((0, 2), (4, 8), (15, 19), (21, 23)),
-    (r"-vf select='not(eq(n\,3)+between(n\,9\,14)+eq(n\,20))' -fps_mode vfr"),
-)
+UNEVENLY = r"-vf select='not(eq(n\,3)+between(n\,9\,14)+eq(n\,20))' -fps_mode vfr"
+UNEVEN = numbers((0, 2), (4, 8), (15, 19), (21, 23))
 LOST4, LOST8, HOLE = (rf"-bsf:v noise=drop='between(n\,{span})'" for span in (r"0\,3", r"0\,7", r"5\,8"))
 SOUND = "-f lavfi -i sine=duration=0.96"
 SMALL = "-f lavfi -i testsrc=size=48x32:rate=25:duration=0.96"

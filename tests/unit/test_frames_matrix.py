@@ -50,8 +50,9 @@ def test_the_referee_shows_the_frames_that_were_drawn(made):
 
 
 @each(WHOLE)
-def test_length_size_aspect_and_times_are_those_shown(made):
+def test_length_size_aspect_and_times_are_those_shown(made, capsys):
     info, seen = video_info(made.path), made.seen
+    assert not capsys.readouterr().err
     assert info.length == len(seen.frames) == len(info.times) - 1
     assert (info.height, info.width) == seen.frames[0].shape[:2]
     assert info.aspect == seen.aspect
