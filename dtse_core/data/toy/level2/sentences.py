@@ -1,0 +1,134 @@
+"""Which sentences are said about a scene.
+
+They are proposed from what is true of an actor, and kept if their program means it clearly and without any one of its
+parts would mean something else. Where nothing is to fit, one word of a true sentence is exchanged.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..words import COLORS, pick
+from .cast import ACTS, CHANGES, KINDS, shuffled
+from .facts import DEGREES, DENIED, EVENTS, FIRST, PLACES, SIDES, WAYS, Facts
+from .programs import And, Color, Does, Kind, Not, Nth, Only, Program, Related, depth, exchanged, shortened, targets
+from .scene import Scene
+from .words import say
+
+DEPTHS = dict.fromkeys(KINDS, (1,)) | {  # how deep sentences of each kind can be
+    "relation": (2,),
+    "comparison": (1, 2),
+    "nested": (2, 3),
+    "interaction": (2,),
+    "none": (1, 2, 3),
+}
+
+
+@dataclass(frozen=True)
+class Sentence:
+    text: str
+    kind: str  # one of KINDS
+    program: Program
+    targets: tuple[int, ...]  # numbers of actors; none where nothing fits
+
+    @property
+    def depth(self) -> int:
+        return depth(self.program)
+
+
+def nouns(facts: Facts, k: int) -> list[And]:
+    """What a thing can be called by its looks."""
+    thing = facts.things[k]
+    return [And((Kind(thing.kind),)), *([And((Kind(thing.kind), Color(thing.color)))] if thing.color else [])]
+
+
+def with_clause(noun: And, clause: Program) -> And:
+    return And((*noun.parts, clause))
+
+
+def relations(facts: Facts, k: int, hows) -> list[tuple[str, int]]:
+    """(how, to whom) thing `k` is clearly related."""
+    return [
+        (how, int(other))
+        for how in hows
+        for other in np.flatnonzero(facts.related(how)[k] > 0)
+        if facts.things[other].kind != facts.things[k].kind
+    ]
+
+
+def propose(rng, kind: str, facts: Facts, k: int) -> Iterator[Program]:
+    """Programs of one kind that are true of actor `k`, in random order."""
+    found = []
+    for noun in nouns(facts, k):
+        true = [what for what in EVENTS if facts.does(what)[k] > 0]
+        by = {"action": ("moves", *ACTS), "direction": WAYS, "event": CHANGES}
+        if kind == "appearance":
+            found.append(noun)
+        elif kind in by:
+            found += [with_clause(noun, Does(what)) for what in true if what in by[kind]]
+            firsts = [what for what in true if what in FIRST and kind == "event"]
+            found += [Nth(what, 0, with_clause(noun, Does(what))) for what in firsts]
+        elif kind == "negation":
+            can = {"turns": true, "stops": true}  # what stands still does neither, but nobody says so
+            not_done = [what for what in DENIED if facts.does(what)[k] < 0 and "moves" in can.get(what, ["moves"])]
+            found += [with_clause(noun, Not(Does(what))) for what in not_done]
+            found += [And((noun.parts[0], Not(Color(color)))) for color in COLORS if color != facts.things[k].color]
+        elif kind == "position":
+            found += [Nth(order, 0, noun) for order in PLACES]
+        elif kind == "ordinal":
+            found += [Nth(order, rank, noun) for order in (*PLACES, *DEGREES) for rank in (1, 2)]
+        elif kind == "comparison":
+            found += [Nth(order, 0, noun) for order in DEGREES]
+            for how, other in relations(facts, k, ("larger", "smaller", "faster")):
+                found += [with_clause(noun, Related(how, to)) for to in nouns(facts, other) if facts.actor[other]]
+        elif kind in ("relation", "interaction"):
+            hows = (*SIDES, "beside") if kind == "relation" else ("chases", "chased by", "meets")
+            for how, other in relations(facts, k, hows):
+                found += [with_clause(noun, Related(how, to)) for to in nouns(facts, other)]
+        elif kind == "group":
+            sets = [noun, *(with_clause(noun, Does(what)) for what in true)]
+            found += [Only(count, of) for of in sets for count in (2, 3, 0)]
+        elif kind == "nested":
+            for how, other in relations(facts, k, (*SIDES, "beside", "chases", "chased by")):
+                if facts.actor[other]:
+                    parts = ("direction", "event", "action", "relation")
+                    inner = [p for part in parts for p in propose(rng, part, facts, other) if isinstance(p, And)]
+                    found += [with_clause(noun, Related(how, to)) for to in inner if not _names(to, noun.parts[0])]
+    yield from shuffled(rng, found)
+
+
+def _names(program: And, kind: Kind) -> bool:
+    """True if it speaks of others of `kind`: "the ball left of the car beside a ball" confuses."""
+    return any(isinstance(part, Related) and kind in part.to.parts for part in program.parts)
+
+
+def is_needed(program: Program, facts: Facts) -> bool:
+    """True if without any one of its parts it would not mean the same."""
+    meant = targets(program, facts)
+    return all(targets(short, facts) != meant for short in shortened(program))
+
+
+def sentences(rng, scene: Scene, kind: str, count: int = 3, depths=(1, 2, 3)) -> list[Sentence]:
+    """Up to `count` sentences of one kind and of certain depths, about different targets."""
+    facts, found = Facts(scene), []
+    for k in shuffled(rng, range(len(scene.actors))):
+        for program in lies(rng, facts, k) if kind == "none" else propose(rng, kind, facts, k):
+            meant = targets(program, facts)
+            if meant is None or meant in [s.targets for s in found] or depth(program) not in depths:
+                continue
+            fits = meant == () if kind == "none" else bool(meant) and (len(meant) > 1) == (kind == "group")
+            if fits and is_needed(program, facts):
+                found.append(Sentence(say(rng, program, facts), kind, program, meant))
+                break
+        if len(found) == count:
+            break
+    return found
+
+
+def lies(rng, facts: Facts, k: int) -> Iterator[Program]:
+    """Programs that are true of actor `k` but for one word, in random order."""
+    kind = pick(rng, [kind for kind in KINDS if kind not in ("none", "group")])
+    for program in propose(rng, kind, facts, k):
+        if targets(program, facts):
+            yield from shuffled(rng, exchanged(program))

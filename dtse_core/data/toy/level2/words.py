@@ -1,0 +1,167 @@
+"""How programs are said: a grammar with several ways for everything, of which one is drawn.
+
+A noun has at most one clause, which follows it, so that a clause belongs to the noun before it. "The" is for what is
+single, "a" for one of several.
+"""
+
+from ..words import ACTORS, ANCHORS, CLOTHED, COLORS, WEARING, pick
+from .facts import Facts
+from .programs import And, Color, Does, Not, Nth, Only, Program, Related
+
+DOES = {  # singular and plural; what follows "that"
+    "moves": (("moves", "move"), ("is moving", "are moving")),
+    "left": (("moves to the left", "move to the left"), ("is going left", "are going left")),
+    "right": (("moves to the right", "move to the right"), ("is going right", "are going right")),
+    "up": (("moves up", "move up"), ("is going upwards", "are going upwards")),
+    "down": (("moves down", "move down"), ("is going downwards", "are going downwards")),
+    "stops": (("stops", "stop"), ("comes to rest", "come to rest")),
+    "starts": (("starts to move", "start to move"), ("sets off after a while", "set off after a while")),
+    "pauses": (("pauses on the way", "pause on the way"), ("stops and goes on", "stop and go on")),
+    "turns": (("turns round", "turn round"), ("turns back", "turn back")),
+    "wanders": (("goes back and forth", "go back and forth"), ("keeps turning back", "keep turning back")),
+    "hides": (
+        ("is hidden for a while", "are hidden for a while"),
+        ("disappears and comes back", "disappear and come back"),
+    ),
+    "jumps": (("jumps", "jump"), ("is jumping", "are jumping")),
+    "eats": (("eats", "eat"), ("is eating", "are eating")),
+}
+MOVES = {"ball": ("rolls", "roll"), "bird": ("flies", "fly"), "car": ("drives", "drive")}
+NOT = {  # of what it can be said that somebody does not do it
+    "moves": ("does not move", "stays where it is"),
+    "turns": ("does not turn round", "never turns back"),
+    "stops": ("does not stop",),
+    "jumps": ("does not jump", "is not jumping"),
+    "hides": ("is never hidden",),
+}
+RELATED = {  # what may follow a noun, or "that is", "that are"
+    "left of": ("to the left of", "left of"),
+    "right of": ("to the right of", "right of"),
+    "above": ("above", "over"),
+    "below": ("below", "under"),
+    "beside": ("beside", "next to", "near"),
+    "larger": ("larger than", "bigger than"),
+    "smaller": ("smaller than",),
+    "faster": ("faster than",),
+}
+MEETS = {  # with the other
+    "chases": ("that chases {}", "that follows {}"),
+    "chased by": ("that {} chases", "that {} follows", "that is chased by {}"),
+    "meets": ("that meets {}", "that comes together with {}"),
+}
+PLACES = {
+    "left": (("leftmost",), "on the left", "from the left"),
+    "right": (("rightmost",), "on the right", "from the right"),
+    "top": (("topmost", "highest"), "at the top", "from the top"),
+    "bottom": (("lowest",), "at the bottom", "from the bottom"),
+}
+DEGREES = {
+    "large": (("larger", "bigger"), ("largest", "biggest")),
+    "small": (("smaller",), ("smallest",)),
+    "fast": (("faster",), ("fastest",)),
+    "slow": (("slower",), ("slowest",)),
+}
+FIRST = {
+    "hides": ("that is hidden {}", "that disappears {}"),
+    "stops": ("that stops {}", "that comes to rest {}"),
+}
+NUMBERS = ("first", "second", "third")
+PLURALS = {"baby": "babies"}
+
+
+def say(rng, program: Program, facts: Facts) -> str:
+    """One way to say whom a program means."""
+    if isinstance(program, Only):
+        return f"{_count(rng, program.count)} {_noun(rng, program.of, facts, 1)}"
+    return f"the {_noun(rng, program, facts, 0)}"
+
+
+def _count(rng, count: int) -> str:
+    return pick(rng, {0: ("all",), 2: ("both", "the two"), 3: ("all three",)}[count])
+
+
+def _noun(rng, program: Program, facts: Facts, many: int) -> str:
+    """A noun with what belongs to it, without its article. `many`: 1 for the plural."""
+    if isinstance(program, Nth):
+        return _ranked(rng, program, facts)
+    kind, color, clause = _taken_apart(program)
+    name = kind if not many else PLURALS.get(kind, kind + "s")
+    if isinstance(color, Not):
+        name += f" that {('is', 'are')[many]} not {pick(rng, WEARING) + ' ' if kind in CLOTHED else ''}{color.of.name}"
+    elif color:
+        name = f"{name} {pick(rng, WEARING)} {color.name}" if kind in CLOTHED else f"{color.name} {name}"
+    return f"{name} {_clause(rng, kind, clause, facts, many)}" if clause else name
+
+
+def _taken_apart(program: And):
+    color = clause = None
+    for part in program.parts[1:]:
+        if isinstance(part, Color) or (isinstance(part, Not) and isinstance(part.of, Color)):
+            color = part
+        else:
+            clause = part
+    return program.parts[0].name, color, clause
+
+
+def _clause(rng, kind: str, clause: Program, facts: Facts, many: int) -> str:
+    if isinstance(clause, Related):
+        other = _other(rng, clause.to, facts)
+        if clause.how in MEETS:
+            return pick(rng, MEETS[clause.how]).format(other)
+        begin = pick(rng, ("", "", f"that {('is', 'are')[many]} "))
+        return f"{begin}{pick(rng, RELATED[clause.how])} {other}"
+    if isinstance(clause, Not):
+        return f"that {pick(rng, NOT[clause.of.what])}"
+    forms = DOES[clause.what]
+    if clause.what == "moves" and kind in MOVES:
+        forms = (*forms, MOVES[kind])
+    return f"that {pick(rng, forms)[many]}"
+
+
+def _other(rng, program: Program, facts: Facts) -> str:
+    """Those that a clause is about: "the", unless there are several."""
+    name = _noun(rng, program, facts, 0)
+    if (facts.ask(program) > 0).sum() < 2:
+        return f"the {name}"
+    return f"an {name}" if name[0] in "aeiou" else f"a {name}"
+
+
+def _ranked(rng, program: Nth, facts: Facts) -> str:
+    order, rank, number = program.order, program.rank, int((facts.ask(program.of) > 0).sum())
+    if order in FIRST:  # its `of` ends with the clause that says so already
+        bare = And(tuple(part for part in program.of.parts if part != Does(order)))
+        when = NUMBERS[rank] if rank else "first"
+        return f"{_noun(rng, bare, facts, 0)} {pick(rng, FIRST[order]).format(when)}"
+    name = _noun(rng, program.of, facts, 0)
+    if order in PLACES:
+        most, where, side = PLACES[order]
+        if rank:
+            return f"{NUMBERS[rank]} {name} {side}"
+        return pick(rng, (*(f"{word} {name}" for word in most), f"{name} {where}"))
+    two, more = DEGREES[order]
+    if rank:
+        return f"{NUMBERS[rank]} {pick(rng, more)} {name}"
+    if number > 2:
+        return f"{pick(rng, more)} {name}"
+    many = _noun(rng, program.of, facts, 1)
+    return pick(rng, (f"{pick(rng, two)} {name}", f"{pick(rng, two)} of the two {many}"))
+
+
+def _words() -> tuple[str, ...]:
+    said: list[str] = [
+        "the a an that is are not both two all three of first",
+        *WEARING,
+        *ACTORS,
+        *COLORS,
+        *ANCHORS,
+    ]
+    said += [PLURALS.get(kind, kind + "s") for kind in ACTORS] + [*NUMBERS]
+    said += [form for table in (NOT, MEETS, RELATED, FIRST) for forms in table.values() for form in forms]
+    said += [form for forms in (*DOES.values(), MOVES.values()) for two in forms for form in two]
+    for most, *sides in PLACES.values():
+        said += [*most, *sides]
+    said += [form for two in DEGREES.values() for forms in two for form in forms]
+    return tuple(sorted({word for form in said for word in form.replace("{}", "").split()}))
+
+
+WORDS = _words()  # all that this level says; the first level's vocabulary stays as it is

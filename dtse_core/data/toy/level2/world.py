@@ -1,0 +1,106 @@
+"""The second level as a list of clips: which kinds of sentences, how deep, about how many actors.
+
+The same seed and `VERSION` give the same scenes, sentences and pixels on any machine.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .cast import KINDS, Redo, set_stage
+from .programs import to_json
+from .scene import Scene
+from .sentences import DEPTHS, Sentence, sentences
+from .slices import THEMES, Question, draw_family
+
+VERSION = 1  # raise it when a clip of some seed changes in a pixel, a word or a target
+SPLITS = ("train", "val", "test")
+TRIES = 500
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A scene and what is said about it."""
+
+    scene: Scene
+    sentences: tuple[Sentence, ...]
+
+
+class DiagnosticWorld:
+    """Clips by number, and the families of the slices.
+
+    Arguments: `split`: train, val or test. `seed`: which world. `kinds`: of sentences, dealt in turn. `actors`: the
+    fewest and the most in a clip. `depths`: of the sentences; all if none is given.
+    Raises `ValueError` for what cannot be drawn.
+    """
+
+    def __init__(
+        self,
+        split: str = "train",
+        seed: int = 0,
+        kinds: Sequence[str] = KINDS,
+        actors: tuple[int, int] = (3, 9),
+        depths: Sequence[int] = (),
+    ):
+        if split not in SPLITS:
+            raise ValueError(f"unknown split {split!r} of the diagnostic world; it must be one of {', '.join(SPLITS)}")
+        if not 0 <= seed < 2**31:
+            raise ValueError(f"seed is {seed}; the diagnostic world needs 0 <= seed < 2**31")
+        if unknown := [kind for kind in kinds if kind not in KINDS]:
+            raise ValueError(f"unknown kind {unknown[0]!r} of sentences; known: {', '.join(KINDS)}")
+        if not kinds:
+            raise ValueError(f"no kind of sentences was asked for; known: {', '.join(KINDS)}")
+        for depth in depths:
+            able = [kind for kind in KINDS if depth in DEPTHS[kind]]
+            if not set(able) & set(kinds):
+                who = f"only {', '.join(able)} can be so deep" if able else "sentences have depth 1, 2 or 3"
+                raise ValueError(f"depth {depth} with sentences of kind {', '.join(kinds)}: {who}")
+        if not 3 <= actors[0] <= actors[1] <= 9:
+            raise ValueError(f"{actors[0]} to {actors[1]} actors; a scene holds 3 to 9")
+        self.split, self.seed, self.actors, self.depths = split, seed, actors, tuple(depths) or (1, 2, 3)
+        self.kinds = tuple(kind for kind in kinds if set(DEPTHS[kind]) & set(self.depths))
+
+    def clip(self, k: int) -> Clip:
+        """Clip `k`: up to three sentences of the kind whose turn it is, and one of another kind if there is one."""
+        kind = self.kinds[k % len(self.kinds)]
+        for attempt in range(TRIES):
+            rng = np.random.default_rng([VERSION, self.seed, SPLITS.index(self.split), k, attempt])
+            try:
+                scene = set_stage(rng, kind)
+            except Redo:
+                continue
+            if not self.actors[0] <= len(scene.actors) <= self.actors[1]:
+                continue
+            said = sentences(rng, scene, kind, 3, self.depths)
+            others = [other for other in self.kinds if other != kind]
+            if said and others:
+                said += sentences(rng, scene, others[rng.integers(len(others))], 1, self.depths)
+            if said:
+                return Clip(scene, tuple(said))
+        raise RuntimeError(
+            f"no {kind} clip with {self.actors[0]} to {self.actors[1]} actors in {TRIES} draws; widen actors"
+        )
+
+    def family(self, name: str, k: int) -> list[Question]:
+        """Family `k` of the slice `name`: see `slices`."""
+        if name not in THEMES:
+            raise ValueError(f"unknown slice {name!r}; it must be one of {', '.join(THEMES)}")
+        part = len(SPLITS) + len(SPLITS) * list(THEMES).index(name) + SPLITS.index(self.split)
+        for attempt in range(TRIES):
+            try:
+                return draw_family(np.random.default_rng([VERSION, self.seed, part, k, attempt]), name)
+            except Redo:
+                continue
+        raise RuntimeError(f"no family of the slice {name} in {TRIES} draws: a bug of the diagnostic world")
+
+
+def as_json(sentence: Sentence) -> dict:
+    """A sentence as it stands in `toy_world.json`."""
+    return {
+        "text": sentence.text,
+        "kind": sentence.kind,
+        "depth": sentence.depth,
+        "program": to_json(sentence.program),
+        "targets": list(sentence.targets),
+    }
