@@ -64,8 +64,8 @@ def test_masks_are_those_of_the_cpu_up_to_pixels_on_an_edge():
 
 def losses(out: Path, *options: str) -> list[float]:
     """Of each of eight steps of a training in a process of its own."""
-    sizes = ["--data.train_clips", "64", "--data.val_clips", "4", "--train.steps", "8", "--train.log_every", "1"]
-    command = [sys.executable, "-m", "dtse_core.train", "--preset", "tiny", "--out", str(out), *sizes, *options]
+    short = ["--train.steps", "8", "--train.log_every", "1", "--train.eval_samples", "4", "--data.toy_clips", "64"]
+    command = [sys.executable, "-m", "dtse_core.train", "--preset", "tiny", "--out", str(out), *short, *options]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     rows = map(json.loads, (out / "history.jsonl").read_text(encoding="utf-8").splitlines())

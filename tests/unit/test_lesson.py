@@ -3,6 +3,7 @@
 import random
 import re
 import sys
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -102,6 +103,16 @@ def test_setup_holds_what_papermill_injected_to_the_parameters_cell(shell, injec
     exec(injected, values)
     with pytest.raises(ValueError, match=re.escape(words)):
         setup(steps=values["STEPS"], rate=values["RATE"])
+
+
+def test_setup_has_a_gpu_compute_in_float32_and_no_version_complains():
+    kinds = torch.backends.cudnn, torch.backends.cuda.matmul
+    with warnings.catch_warnings(action="ignore"):
+        for kind in kinds:
+            kind.allow_tf32 = True
+    with warnings.catch_warnings(action="error"):
+        setup()
+    assert [kind.allow_tf32 for kind in kinds] == [False, False]
 
 
 def test_seed_everything_repeats_all_three_generators():
