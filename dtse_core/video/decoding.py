@@ -158,8 +158,8 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     with _File(path) as file:
         try:
             with av.open(file, container_options=alone, metadata_errors="replace") as container:
-                covers = kinds.attached_pic | kinds.timed_thumbnails
-                streams = [s for s in container.streams.video if s.codec_context and not s.disposition & covers]
+                parts = kinds.attached_pic | kinds.timed_thumbnails | kinds.dependent
+                streams = [s for s in container.streams.video if s.codec_context and not s.disposition & parts]
                 if not streams:
                     raise ValueError(f"{path} holds no video stream; give a video file or a folder of frames")
                 for stream in streams:
@@ -226,7 +226,7 @@ def _plain(container: str, stream: Any, packets: list[tuple]) -> bool:
         and None not in pts
         and len(set(pts)) == len(pts)
         and min(pts) == pts[0]
-        and (pts != sorted(pts)) == (stream.codec_context.reorder_depth > 0)  # else they are not the times of showing
+        and (pts != sorted(pts)) == (stream.codec_context.has_b_frames)  # else they are not the times of showing
     )
 
 
