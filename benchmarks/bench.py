@@ -7,8 +7,13 @@ says where each bound comes from.
 
 import argparse
 import functools
+import itertools
 import json
-from collections.abc import Callable, Iterator
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from unittest.mock import patch
 
 import measure
 import numpy as np
@@ -237,9 +242,44 @@ def noise(frames: int) -> Iterator[np.ndarray]:
         yield generator.integers(0, 256, (240, 320, 3), dtype=np.uint8)
 
 
+def predict_video(frames: int = 96, height: int = 720, width: int = 1280) -> list[dict]:
+    """The command's work on a file with the `tiny` checkpoint: one thing after the other, over threads side by side."""
+    from dtse_core.data.toy.world import ToyWorld, render
+    from dtse_core.predict import BATCH, ReferringVideoPredictor
+    from dtse_core.shared import processes
+    from dtse_core.video.export import write_prediction
+    from dtse_core.video.writing import write_video
+
+    predictor, sentences = ReferringVideoPredictor.from_pretrained("tiny", "cpu"), ["the dog walking to the left"]
+    with tempfile.TemporaryDirectory() as folder:
+        drawn = render(ToyWorld("val").scene(80), range(24), height, width)[0]
+        there_and_back = itertools.cycle([*drawn, *drawn[::-1]])
+        clip = write_video(Path(folder) / "clip.mp4", itertools.islice(there_and_back, frames), 24, quality=18)
+        films = {way: Path(folder) / f"{way.__name__}.mp4" for way in (in_turn, processes.ahead)}
+
+        def seconds(way: Callable) -> float:
+            start = time.perf_counter()
+            with patch.object(processes, "ahead", way):
+                write_prediction(predictor.stream(clip, sentences, BATCH), sentences, films[way], 24, clip)
+            return time.perf_counter() - start
+
+        sides = {"one after the other": in_turn, "side by side": processes.ahead}
+        about = {"preset": "tiny", "frame": [height, width], "frames": frames, "dtype": "float32"}
+        result = measured("predict_video", ">= 1.5", sides, seconds, "seconds", **about)
+        one, other = (film.read_bytes() for film in films.values())
+        assert one == other, "both write the same film"
+    return [result]
+
+
+def in_turn(items: Iterable, count: int) -> Iterable:
+    return items
+
+
 BENCHMARKS = {
     f.__name__: f
-    for f in (overhead, streaming, prefix, filter, train_step, memory, bf16, metrics, decode, grid, kernel)
+    for f in (
+        *(overhead, streaming, prefix, filter, train_step, memory, predict_video, bf16, metrics, decode, grid, kernel),
+    )
 }
 
 

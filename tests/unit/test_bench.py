@@ -101,6 +101,16 @@ def test_scored_masks_are_disturbed_and_have_contours_of_their_size(bench):
     assert 0 < 2 * lengths[0] < lengths[1]
 
 
+def test_both_sides_of_predict_video_write_the_same_film_and_only_one_in_threads(bench, monkeypatch):
+    from dtse_core.shared import processes
+
+    used, make = [], processes.ahead
+    monkeypatch.setattr(processes, "ahead", lambda *given: used.append(1) or make(*given))
+    [result] = bench.predict_video(frames=5, height=36, width=64)
+    assert result["sides"].keys() == {"one after the other", "side by side"}
+    assert len(used) == 2 * 2  # a warm-up and a turn, each with a thread that reads and one that answers
+
+
 def test_both_sides_of_decode_read_the_same_frames(bench, toy_a2d_root):
     import numpy as np
     import scoring
