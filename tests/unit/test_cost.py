@@ -92,10 +92,10 @@ def test_memory_of_a_process_is_foretold_within_a_fifth(name):
     "counted, process",
     [(18.56, 20.98), (10.89, 12.36), (9.29, 11.34), (10.95, 12.60), (4.21, 5.63), (5.88, 7.16)],
 )
-def test_memory_of_a_gpu_is_foretold_within_a_tenth(counted, process):
+def test_memory_of_a_gpu_is_foretold_to_half_a_gigabyte_or_generously(counted, process):
     """GB of `paper`, in two parts, with recomputed streams, in fp16, and of `colab` in fp16 and fp32, on an H100."""
     made = dataclasses.replace(cost_of(1), peak=counted * 1e9)
-    assert made.needed(gpu=True) == pytest.approx(process * 1e9, rel=0.105)
+    assert -0.5e9 < made.needed(gpu=True) - process * 1e9 < 0.8e9
 
 
 @pytest.mark.parametrize("name", ["tiny", "tiny in parts"])
