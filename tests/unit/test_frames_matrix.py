@@ -56,11 +56,12 @@ def test_length_size_aspect_and_times_are_those_shown(made, capsys):
     assert info.length == len(seen.frames) == len(info.times) - 1
     assert (info.height, info.width) == seen.frames[0].shape[:2]
     assert info.aspect == seen.aspect
-    step, starts, steps = 1 / float(made.row.rate), np.array(seen.starts), np.diff(seen.starts)
-    if (steps <= 0).any():  # its clock is wrong, and the program passes it on
-        starts, steps = np.arange(info.length) * step, np.full(info.length - 1, step)
-    assert info.times[:-1] == pytest.approx(starts, abs=1.1e-3)  # Matroska counts in thousandths
-    assert info.times[-1] > info.times[-2]
+    step, starts, steps = 1 / float(made.row.rate), seen.starts, np.diff(seen.starts)
+    if (steps <= 0).any() and made.row.shows:  # its clock is wrong, and the program passes it on
+        starts, steps = [k * step for k in range(info.length)], np.full(info.length - 1, step)
+    if (steps > 0).all():
+        assert info.times[:-1] == pytest.approx(starts, abs=1.1e-3)  # Matroska counts in thousandths
+    assert (np.diff(info.times) > 0).all()
     if np.abs(steps - step).max(initial=0) < 2e-3:
         assert info.fps == pytest.approx(float(made.row.rate), rel=1e-3)
         assert info.times[-1] == pytest.approx(info.length * step, abs=2e-3)
