@@ -18,7 +18,7 @@ import functools
 import importlib
 import io
 import sys
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -78,14 +78,15 @@ class VideoFile:
         picture, picked = _as_shown(self.stored, self.turn), {}
         with suppress(ValueError), _opened(self.path) as (container, stream):
             for key, group in groupby(wanted if self.keys else [], lambda k: bisect_right(self.keys, self.pts[k])):
-                places = {self.pts[k]: k for k in group}
-                container.seek(self.keys[key - 1], stream=stream)
-                for frame in _pictures(self.path, container, stream, self.whole):
-                    if frame.pts in places:
-                        picked[places[frame.pts]] = picture(frame)
-                    if frame.pts >= max(places):
-                        break
-        if len(picked) < len(wanted):  # not a table, or a key frame that decoding cannot start from
+                begin, sought = self.keys[key - 1], list(group)
+                container.seek(begin, stream=stream)
+                frames = (f for f in _pictures(self.path, container, stream, self.whole) if f.pts >= begin)
+                for k, frame in zip(range(bisect_left(self.pts, begin), sought[-1] + 1), frames, strict=False):
+                    if frame.pts != self.pts[k]:
+                        raise _damaged(self.path, k)  # or not a frame to start from: then by the long way
+                    if k in sought:
+                        picked[k] = picture(frame)
+        if len(picked) < len(wanted):
             picked = dict(zip(wanted, self.in_order(set(wanted)), strict=False))
         return [picked[k] for k in wanted]
 
@@ -275,8 +276,9 @@ def _times(shown: list[tuple], base: Fraction, rate: Fraction, restarts: bool) -
         pts.sort()  # the first frame has the first time, whatever the packets say; what has none comes last
     steps = np.diff(pts)
     told = (steps > 0) & ((steps * float(base) <= LEAP) | (not restarts))
-    usual = np.median(steps[told]) if told.any() else float(1 / (rate * base))
-    last = shown[-1][1] if shown[-1][1] and not np.isnan(pts).any() else usual
+    usual = np.median(steps[told] if told.any() else [d for _, d in shown if d] or [float(1 / (rate * base))])
+    last = shown[-1][1] or 0
+    last = last if last > usual / 2 and not np.isnan(pts).any() else usual  # some files store a tick, for want of it
     ends = np.append(np.where(told, steps, usual), last).cumsum() * base.numerator / base.denominator
     return (0.0, *ends.tolist())
 
