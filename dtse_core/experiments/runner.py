@@ -236,6 +236,13 @@ def notebooks_in(target: Path) -> list[Path]:
     return [target]
 
 
+def is_place(name: str, value: str) -> bool:
+    """True if a parameter's text names a place, as seen from where the command runs."""
+    if name == "OUT" or name.endswith("_ROOT"):
+        return value != ""
+    return os.path.exists(value) and (name == "VIDEO" or os.path.basename(value) != value)  # `tiny` is a checkpoint
+
+
 def parse_command(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = Parser("python -m dtse_core.experiments.runner", description="Run notebooks; keep copies and pages.")
@@ -259,7 +266,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _main(options: argparse.Namespace) -> int:
     # the notebook runs in its own folder, so a folder named relative to this one is made absolute
-    parameters = {n: str(Path(v).resolve()) if n.endswith("_ROOT") and v else v for n, v in options.p}
+    parameters = {n: os.path.abspath(v) if is_place(n, v) else v for n, v in options.p}
     if options.write and parameters:
         raise ValueError("--write saves the outputs of the default parameters; leave -p out")
     paths = notebooks_in(options.target)

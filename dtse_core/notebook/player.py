@@ -23,11 +23,6 @@ from .lesson import headless, progress
 LARGEST = 8_000_000  # bytes of a film that is put into a page
 
 
-def live() -> bool:
-    """True if controls can be shown."""
-    return not headless() and find_spec("ipywidgets") is not None
-
-
 def play(film: str | Path, expressions: Sequence[str] = ()) -> Any:
     """A film (`.mp4` or `.gif`) inside the page, below it the color of each expression.
 
@@ -68,17 +63,6 @@ def keep(folder: str | Path, out: str | Path) -> list[str]:
     return [f"{out}/{name}" for name in files] + [f"{out}/{f.name}/ {len(list(f.iterdir()))} masks" for f in masks]
 
 
-def save_button(folder: str | Path, out: str | Path) -> Any:
-    """A button "Save" that copies a prediction to `out` and prints what it wrote; without a front end, at once."""
-
-    def save() -> None:
-        print("\n".join(keep(folder, out)))
-
-    if not live():
-        return save()
-    return _button("Save", save)
-
-
 def uploads(value: Any) -> dict[str, bytes]:
     """Names and contents from `FileUpload.value`: a dictionary in ipywidgets 7, a tuple in 8."""
     if isinstance(value, dict):
@@ -92,7 +76,7 @@ def ask(predictor: ReferringVideoPredictor, out: str | Path, expressions: Sequen
     While it works it shows how many frames are done; then confidence and area of each sentence, the film and a button
     "Save". None without a front end.
     """
-    if not live():
+    if headless() or not find_spec("ipywidgets"):
         return None
     import ipywidgets as widgets
     from IPython.display import display
@@ -115,7 +99,8 @@ def ask(predictor: ReferringVideoPredictor, out: str | Path, expressions: Sequen
         info = video_info(video)
         steps = progress(predictor.stream(video, sentences, BATCH), "frames", info.length)
         print(summary(sentences, write_prediction(steps, sentences, folder, info.fps, video)))
-        display(play(folder / "overlay.mp4", sentences), save_button(folder, out))
+        save = _button("Save", lambda: print("\n".join(keep(folder, out))))
+        display(play(folder / "overlay.mp4", sentences), save)
 
     predictor.cautioned = True  # here, for as long as the panel stands
     caution = widgets.HTML(f"<b>{html.escape(predictor.caution)}</b>")

@@ -61,12 +61,11 @@ def plot_history(history: str | Path | Sequence[dict]) -> "Figure":
     return figure
 
 
-def plot_confidence(course: np.ndarray, expressions: Sequence[str], fps: float) -> "Figure":
-    """Confidence and area of S masks over time: `course` (T, S, 2), both in [0, 1]."""
+def plot_confidence(course: np.ndarray, expressions: Sequence[str], seconds: Sequence[float]) -> "Figure":
+    """Confidence and area of S masks over time: `course` (T, S, 2), both in [0, 1]; `seconds` at which frames begin."""
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, 2, figsize=(8, 2.6))
-    seconds = np.arange(len(course)) / fps
     for k, expression in enumerate(expressions):
         line = {"color": MASK_COLORS[k % len(MASK_COLORS)], "linestyle": ("-", "--", "-.", ":")[k % 4], "lw": 2}
         axes[0].plot(seconds, course[:, k, 0], label=spelled(expression), **line)

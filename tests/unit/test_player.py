@@ -10,7 +10,7 @@ import pytest
 from dtse_core import DTSE, ReferringVideoPredictor, preset
 from dtse_core.data.sentences import load_tokenizer
 from dtse_core.notebook import player
-from dtse_core.notebook.player import ask, keep, play, save_button, uploads
+from dtse_core.notebook.player import ask, keep, play, uploads
 from dtse_core.video.export import write_prediction
 from dtse_core.video.files import video_length
 from dtse_core.video.writing import write_video
@@ -59,26 +59,6 @@ def test_files_are_kept_in_place_of_an_earlier_prediction_alone(folder, tmp_path
     assert [f.name for f in (tmp_path / "mine").iterdir()] == ["letter.txt"]
 
 
-def test_the_button_saves_when_it_is_pressed_and_not_before(folder, tmp_path, front_end):
-    button, said = save_button(folder, tmp_path / "out").children
-    assert button.description == "Save" and not (tmp_path / "out").exists()
-    button.click()
-    assert (tmp_path / "out" / "overlay.gif").is_file() and not button.disabled
-
-
-def test_an_error_is_told_below_the_button_in_one_line(folder, tmp_path, front_end, capsys):
-    (tmp_path / "out").write_text("no folder", encoding="utf-8")
-    save_button(folder, tmp_path / "out").children[0].click()
-    said = capsys.readouterr().out.splitlines()[-1]
-    assert said == f"error: {tmp_path / 'out'} is a file; name a folder"
-
-
-def test_without_a_front_end_it_saves_at_once(folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("DTSE_HEADLESS", "1")
-    assert save_button(folder, tmp_path / "out") is None
-    assert f"{tmp_path}/out/overlay.mp4" in capsys.readouterr().out and (tmp_path / "out/0/00002.png").is_file()
-
-
 def test_uploads_of_ipywidgets_7_and_8_are_read_alike():
     seven = {"a.mp4": {"metadata": {"name": "a.mp4", "size": 3}, "content": b"abc"}}
     eight = ({"name": "a.mp4", "type": "video/mp4", "size": 3, "content": memoryview(b"abc")},)
@@ -109,10 +89,15 @@ def test_the_panel_segments_an_upload(tmp_path, front_end, monkeypatch, capsys):
     assert re.search(
         r"confidence   area  expression\n +[01]\.\d{3} .*%  the dog\n +[01]\.\d{3} .*  the striped ball", said.out
     )
-    film, button = shown
+    film, save = shown
     assert "the striped ball" in film.data and "video/mp4" in film.data
-    button.children[0].click()
-    assert video_length(tmp_path / "out" / "overlay.mp4") == 3
+    (tmp_path / "out").write_text("no folder", encoding="utf-8")
+    save.children[0].click()
+    assert capsys.readouterr().out.endswith(f"error: {tmp_path / 'out'} is a file; name a folder\n")
+    (tmp_path / "out").unlink()
+    save.children[0].click()
+    assert f"{tmp_path}/out/overlay.mp4" in capsys.readouterr().out
+    assert video_length(tmp_path / "out" / "overlay.mp4") == 3 and not save.children[0].disabled
     assert {"0", "1"} < {f.name for f in (tmp_path / "out").iterdir()}
     chosen.set_trait("value", (file | {"name": "a.mp4", "content": b"no video"},))
     segment.children[0].click()

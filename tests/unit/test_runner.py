@@ -185,15 +185,19 @@ def test_the_command_refuses_without_running(good, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_root_named_on_the_command_line_is_made_absolute(tmp_path, monkeypatch):
+def test_a_place_named_on_the_command_line_is_made_absolute(tmp_path, monkeypatch):
     """The notebook runs in its own folder, not in that of the command."""
-    (tmp_path / "data").mkdir()
-    (tmp_path / "nb").mkdir()
-    write(tmp_path / "nb/04_a.ipynb", ("parameters", 'DATA_ROOT = ""  # x'), ("", "print(DATA_ROOT)"))
+    for name in ("data", "nb", "tiny", "runs/colab", "clip.mp4"):
+        (tmp_path / name).mkdir(parents=True)
+    given = {"DATA_ROOT": "data", "OUT": "new", "VIDEO": "clip.mp4", "CHECKPOINT": "runs/colab", "MODEL": "tiny"}
+    given |= {"OTHER_VIDEO": "example", "SAID": "a/b" * 200}
+    cell = "\n".join(f'{name} = ""  # x' for name in given)
+    write(tmp_path / "nb/04_a.ipynb", ("parameters", cell), ("", f"print({', '.join(given)})"))
     monkeypatch.chdir(tmp_path)
-    main(["nb", "--out", "out", "-p", "DATA_ROOT", "data"])
+    main(["nb", "--out", "out", *(text for name, value in given.items() for text in ("-p", name, value))])
     copy = nbformat.read(tmp_path / "out/04_a.ipynb", as_version=4)
-    assert copy.cells[-1].outputs[0].text == f"{tmp_path / 'data'}\n"
+    places = [str(tmp_path / value) for value in list(given.values())[:4]]
+    assert copy.cells[-1].outputs[0].text.split() == [*places, "tiny", "example", "a/b" * 200]
 
 
 def test_writing_in_place_is_stable_and_leaves_no_trace_of_the_run(good):
