@@ -36,7 +36,9 @@ def at_least(lowest: int) -> Allowed:
 
 Count = Annotated[int, at_least(1)]
 Whole = Annotated[int, at_least(0)]
-Odd = Annotated[int, Allowed("odd: 1, 3, 5 ...", lambda n: n >= 1 and n % 2 == 1)]
+Size = Annotated[int, Allowed("1 to 65536", range(1, 65537).__contains__)]  # channels, clips: what memory is taken for
+Workers = Annotated[int, Allowed("0 to 1024", range(1025).__contains__)]  # processes
+Odd = Annotated[int, Allowed("odd: 1, 3, 5 ... 999", range(1, 1000, 2).__contains__)]
 Seed = Annotated[int, Allowed("0 to 4294967295", lambda n: 0 <= n < 2**32)]  # what NumPy takes
 Amount = Annotated[float, at_least(0)]
 Positive = Annotated[float, Allowed("above 0", lambda x: x > 0)]
@@ -46,7 +48,7 @@ Side = Annotated[int, Allowed("1 to 8192", range(1, 8193).__contains__)]  # of a
 Offset = Annotated[int, Allowed("0 to 1000", range(1001).__contains__)]  # frames; a stream keeps twice as many
 Bin = Annotated[int, Allowed("1 to 64", range(1, 65).__contains__)]  # side of a grid of regions
 Bins = Annotated[tuple[Bin, ...], Allowed("one number or more", len)]
-Counts = Annotated[tuple[Count, ...], Allowed("one number or more", len)]
+Sizes = Annotated[tuple[Size, ...], Allowed("one number or more", len)]
 Stages = Annotated[
     tuple[int, ...],
     Allowed("rising stage numbers out of 2 3 4 5", lambda s: set(s) <= {2, 3, 4, 5} and list(s) == sorted(set(s))),
@@ -66,8 +68,8 @@ class ModelConfig:
     causal: bool = False  # both references before the current frame, for live video
 
     vlmg_stages: Stages = (3, 4, 5)  # after which ResNet stages VLMG is inserted (2 to 5)
-    vlmg_width: Count = 256  # d: channels in which vision and language meet
-    vlmg_heads: Count = 8  # heads of the vision-to-language attention
+    vlmg_width: Size = 256  # d: channels in which vision and language meet
+    vlmg_heads: Size = 8  # heads of the vision-to-language attention
     vlmg_bins: Bins = (1, 3, 6, 8)  # pyramid pooling: M is the sum of their squares
     vision_to_language: bool = True  # words are guided by the frame
     language_to_vision: bool = True  # pixels are guided by the words
@@ -76,13 +78,13 @@ class ModelConfig:
 
     lmdf: Literal["off", "static", "current_only", "full"] = "full"  # what makes the filters
     lmdf_language: bool = True  # the sentence gates the temporal features
-    lmdf_width: Count = 64  # w: channels of the temporal path
-    filtered_width: Count = 64  # m: channels that are filtered
+    lmdf_width: Size = 64  # w: channels of the temporal path
+    filtered_width: Size = 64  # m: channels that are filtered
     filter_size: Odd = 3  # K: side of a dynamic filter
-    dilations: Counts = (1, 3, 5)  # R: rates at which the filters act
+    dilations: Sizes = (1, 3, 5)  # R: rates at which the filters act
     lmdf_bins: Bins = (1, 3, 6, 8)  # pooled regions of a reference frame
 
-    widths: tuple[Count, Count, Count] = (64, 128, 256)  # of the decoder at strides 4, 8, 16; LMDF has the last two
+    widths: tuple[Size, Size, Size] = (64, 128, 256)  # of the decoder at strides 4, 8, 16; LMDF has the last two
     norm: Literal["batch", "group"] = "batch"  # of the new layers, and of streams from scratch (D-16)
     freeze_batch_norm: bool = True  # pretrained statistics stay as they are, in train() too
 
@@ -121,7 +123,7 @@ class DataConfig:
     offset: Offset = 6  # frames between the current frame and a reference; 0 is the data set's own choice (D-3)
     flip: Literal["no", "swap", "skip"] = "no"  # mirror half the clips: swap left and right in the sentence, or skip it
     max_words: Annotated[int, at_least(3)] = 64  # longest expression, in word pieces
-    workers: Whole = 0  # processes that prepare batches beside the training process
+    workers: Workers = 0  # processes that prepare batches beside the training process
     cache: str = ""  # folder where decoded frames and drawn toy clips are kept, H * W * 3 bytes a frame; "": none
     frames: str = ""  # scored ones: list=FILE as MTTR publishes it (a2d, jhmdb), or all (jhmdb: not three a video)
     davis_masks: Literal["unsupervised", "2017"] = "unsupervised"  # which annotation of ref_davis
@@ -144,8 +146,8 @@ class TrainConfig:
     steps: Count = 1_000_000  # optimiser steps
     epochs: Amount = 15.0  # passes over the training samples; 0 means no such limit
     minutes: Amount = 0.0  # wall-clock limit over all resumes; 0 means none
-    batch: Count = 16  # clips a step, over all processes
-    accumulate: Count = 1  # parts that a process takes its share of a batch in, one after the other: less memory
+    batch: Size = 16  # clips a step, over all processes
+    accumulate: Size = 1  # parts that a process takes its share of a batch in, one after the other: less memory
     freeze: tuple[Name, ...] = ()  # weights that do not learn, by how their names begin: encoder.text
     checkpoint_streams: bool = False  # compute the streams' activations again in the backward pass: less memory
     optimizer: Literal["adamw", "muon"] = "adamw"  # muon: for the inner matrices, where streams learn from scratch
@@ -350,6 +352,8 @@ def _fitting(value: Any, kind: Any) -> Any:
             value = os.fspath(value)
         if type(value) is not origin or (origin is float and not math.isfinite(value)):
             raise ValueError(WORDS[origin])
+        if origin is int and abs(value) >= 2**53:  # beyond what a float, a table or a counter in C holds
+            raise ValueError("a whole number below 2^53")
     elif kind is not Any and not isinstance(value, kind if origin is UnionType else origin):
         raise ValueError(f"a {getattr(origin, '__name__', kind)}")
     for limit in limits:

@@ -10,6 +10,7 @@ toy world adds a breakdown by the evidence that a sentence needs. `scoring/mask_
 """
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ from typing import Literal
 import torch
 
 from .checkpoints.find import checkpoint_folder, checkpoint_sha256, model_sha256, read_run_config
-from .config import Count, DataConfig, RunConfig, check_settings, to_dict
+from .config import DataConfig, RunConfig, Size, check_settings, to_dict
 from .data.build import build_dataset, scored_split
 from .scoring.answers import ModelAnswers
 from .scoring.mask_files import MaskWriter, folder_for_masks
@@ -53,7 +54,7 @@ class EvaluateCommand:
     compare: Literal[">=", ">", "mttr"] = ">="  # of P@K and the AP that is their mean
     first_appearance: bool = False  # refer_youtube_vos, mevis: frames before the target's first one do not count
     baselines: bool = False  # also score everything, nothing, and the largest thing that moves
-    batch: Count = 16  # clips, or sentences about one video, at a time
+    batch: Size = 16  # clips, or sentences about one video, at a time
     device: str = "auto"  # cpu, cuda, or auto
     data: DataConfig = field(default_factory=DataConfig)
 
@@ -82,7 +83,8 @@ def parse_command(arguments: Sequence[str]) -> EvaluateCommand:
 def require_places(c: EvaluateCommand) -> None:
     """Raises an error as `require_ours` does, before the work begins, for what must not be written to."""
     inputs = c.masks, c.data.root, checkpoint_folder(c.checkpoint) if not c.masks else ""
-    outputs = [Path(path).resolve() for path in (c.json, c.markdown, c.submission, c.pictures, c.save_masks) if path]
+    asked = c.json, c.markdown, c.submission, c.pictures, c.save_masks
+    outputs = [Path(os.path.realpath(path)) for path in asked if path]
     for path, other in permutations(outputs, 2):
         if path.is_relative_to(other):
             raise ValueError(f"{path} and {other} are both to be written, one over the other; choose separate names")
@@ -92,7 +94,7 @@ def require_places(c: EvaluateCommand) -> None:
     for folder, mark in ((c.pictures, PICTURES), (c.save_masks, MASKS)):
         if folder:
             require_ours(folder, mark, folder=True, inputs=inputs)
-    if inside := next((p for p in outputs if c.masks and p.is_relative_to(Path(c.masks).resolve())), None):
+    if inside := next((p for p in outputs if c.masks and p.is_relative_to(os.path.realpath(c.masks))), None):
         raise ValueError(
             f"{inside} lies in the input {c.masks}; choose a place outside it"
         )  # or it were scored next time

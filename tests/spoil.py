@@ -98,6 +98,22 @@ OTHERS = {  # how files of other kinds begin
     "script": b"#EXTM3U\n#EXTINF:10,\nhttp://localhost/x.ts\nfile 'other.mp4'\n",
 }
 DEEP = 100_000
+VALUES = (
+    *JUNK,
+    "-",
+    "--",
+    "inf",
+    "1e999",
+    "None",
+    "(1, 2",
+    "[red]",
+    "%s {0}",
+    "猫 ñ",
+    "x" * 5000,
+    "9" * 5000,
+    "True",
+    "../..",
+)
 
 
 def rewritten(change: Callable[[bytes, random.Random], bytes]) -> Callable[[Path, random.Random], None]:

@@ -12,6 +12,7 @@ then DIR must lie on a disk that all its machines share.
 import argparse
 import json
 import logging
+import os
 import sys
 from collections import deque
 from collections.abc import Iterator
@@ -57,7 +58,7 @@ def run_grid(grid: Grid, out: Path, workers: int = 2, scheduler: str = "") -> li
     print(f"{len(grid.runs)} runs, {len(grid.runs) - len(waiting)} of them done already", flush=True)
     if not waiting:
         return []
-    notebook, failed = str(grid.notebook.resolve()), []
+    notebook, failed = os.path.realpath(grid.notebook), []
     bar = tqdm(total=len(waiting), unit=" runs", disable=bars_hidden())
     with _cluster(workers, scheduler) as client, bar:
         from distributed import as_completed
@@ -69,7 +70,7 @@ def run_grid(grid: Grid, out: Path, workers: int = 2, scheduler: str = "") -> li
             # As many as can run at once: a worker that dies takes down nothing that only waits for it.
             while waiting and len(running) < max(1, sum(client.nthreads().values())):
                 run, attempt = waiting.popleft()
-                task = (carry_out, run, notebook, str(_folder(run, out).resolve()), grid.minutes, attempt)
+                task = (carry_out, run, notebook, os.path.realpath(_folder(run, out)), grid.minutes, attempt)
                 future = client.submit(*task, key=f"{run.name}-{attempt}", pure=False, retries=0)
                 running[future] = run, attempt
                 ended.add(future)

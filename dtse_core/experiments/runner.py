@@ -184,10 +184,12 @@ def parameters_of(path: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"there is no notebook {path}")
     try:
         notebook = nbformat.read(path, as_version=4)
-        cells = [c.source for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
+        nbformat.validate(notebook)  # reading alone does not insist
+        nbformat.writes(notebook).encode()  # nor that it can be written again
     except Exception as error:  # of JSON and of a notebook's form: each has its own class
         first = next(iter(str(error).splitlines()), type(error).__name__)
         raise ValueError(f"{path} is not a notebook that can be read ({first}); download it again") from error
+    cells = [c.source for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
     return literals("\n".join(cells[:1]), path.name)
 
 

@@ -132,7 +132,7 @@ def plain_output() -> Iterator[None]:
         yield
 
 
-def tell(error: Exception) -> int:
+def tell(error: BaseException) -> int:
     """Prints an error in one line on standard error; returns exit status 1."""
     print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
     return 1
@@ -152,6 +152,10 @@ def one_line_errors(command: Callable[[], Any]) -> Callable[[], None]:
                 command()
         except (ValueError, OSError, ImportError, FloatingPointError) as error:
             sys.exit(tell(error))
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "memory" not in str(error):  # torch has no class of its own for it
+                raise
+            sys.exit(tell(MemoryError(f"the memory is full ({str(error)[:200]}); take smaller batches or frames")))
         except KeyboardInterrupt:
             print("stopped; the same command resumes", file=sys.stderr)
             sys.exit(130)

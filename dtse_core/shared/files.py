@@ -155,6 +155,8 @@ def require_ours(path: str | Path, mark: str, folder: bool = False, inputs: Sequ
     """
     path = Path(path)
     require_folder_above(path)
+    if os.path.islink(os.path.realpath(path)):
+        raise FileExistsError(f"{path} is a link that leads in a circle; choose another name, or remove it")
     if not path.exists():
         return
     for source in (Path(i) for i in inputs if isinstance(i, str | Path) and i != "" and Path(i).exists()):
@@ -240,7 +242,7 @@ def written_whole(path: str | Path, mark: str, folder: bool = False, sync: bool 
     path = Path(path)
     if mark or folder:
         require_ours(path, mark, folder)
-    path = path.resolve() if path.is_symlink() else path  # the link stays
+    path = Path(os.path.realpath(path)) if path.is_symlink() else path  # the link stays
     part = _unused(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

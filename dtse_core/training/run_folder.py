@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ..checkpoints.find import DRAWN
-from ..config import RunConfig, from_dict, to_dict
+from ..config import RunConfig, checked, from_dict, setting_kinds, to_dict
 from ..data.build import is_toy
 from ..model import DTSE
 from ..shared.files import (
@@ -167,7 +167,8 @@ def read_checkpoint(folder: Path) -> tuple[RunState, dict, dict]:
     Raises `ValueError` if anything in the folder is missing or cut short.
     """
     try:
-        state = RunState(**read_json(folder / "state.json"))
+        found = read_json(folder / "state.json")
+        state = RunState(**{name: checked(name, found[name], kind) for name, kind in setting_kinds(RunState).items()})
         saved = torch.load(folder / "optimizer.pt", map_location="cpu", weights_only=True)
         return state, load_file(folder / "model.safetensors"), saved
     except Exception as error:  # each library has its own
@@ -185,10 +186,14 @@ def resume(out: Path, model: nn.Module, optimizer: torch.optim.Optimizer, accele
     state = RunState()
     if found:
         state, weights, saved = found
-        model.load_state_dict(weights)
-        optimizer.load_state_dict(saved["optimizer"])
-        if accelerator.scaler and saved["scaler"]:
-            accelerator.scaler.load_state_dict(saved["scaler"])
+        try:
+            model.load_state_dict(weights)
+            optimizer.load_state_dict(saved["optimizer"])
+            if accelerator.scaler and saved["scaler"]:
+                accelerator.scaler.load_state_dict(saved["scaler"])
+        except Exception as error:  # torch has many
+            newest = checkpoints(out)[-1]
+            raise ValueError(f"{newest} does not fit this run ({_first_line(error)}); delete it") from error
     steps = accelerator.gather(torch.tensor([state.step], device=accelerator.device)).tolist()
     if len(set(steps)) > 1:
         raise ValueError(f"{out} must lie on a disk that all machines share; the processes found steps {steps} there")

@@ -239,7 +239,7 @@ def test_of_a_preset_named_twice_the_last_one_gives_name_and_defaults():
         ("--train.lr fast", "train.lr is 'fast'; it must be a finite number"),
         ("--train.lr -1", "train.lr is -1.0; it must be 0 or more"),
         ("--train.steps 1e3", "train.steps is '1e3'; it must be a whole number"),
-        ("--train.batch=0", "train.batch is 0; it must be 1 or more"),
+        ("--train.batch=0", "train.batch is 0; it must be 1 to 65536"),
         ("--data.size 64", "data.size is (64,); it must be a tuple of 2 items"),
         ("--data.size 64x96 1", "data.size is ('64x96', 1); it must be a tuple, each item a whole number"),
         ("--train.checkpoint_streams=yes", "train.checkpoint_streams is 'yes'; it must be True or False"),
@@ -258,13 +258,13 @@ def test_a_bad_value_on_the_command_line_is_one_line(line, words, capsys):
 @pytest.mark.parametrize(
     ("command", "line", "words"),
     [
-        ("dtse_core.evaluate", "--batch 0", "batch is 0; it must be 1 or more"),
-        ("dtse_core.evaluate", "--data.workers -1", "data.workers is -1; it must be 0 or more"),
+        ("dtse_core.evaluate", "--batch 0", "batch is 0; it must be 1 to 65536"),
+        ("dtse_core.evaluate", "--data.workers -1", "data.workers is -1; it must be 0 to 1024"),
         ("dtse_core.predict", "clip.mp4 dog --precision half", "precision is 'half'; it must be one of fp32, bf16"),
         ("dtse_core.predict", "clip.mp4", "no expression given"),
         ("data_scripts/make_toy_world.py", "--out x --train -1", "train is -1; it must be 0 or more"),
-        ("data_scripts/make_toy_world.py", "--out x --workers 0", "workers is 0; it must be 1 or more"),
-        ("data_scripts/prepare.py", "a2d --root x --workers 0", "workers is 0; it must be 1 or more"),
+        ("data_scripts/make_toy_world.py", "--out x --workers -1", "workers is -1; it must be 0 to 1024"),
+        ("data_scripts/prepare.py", "a2d --root x --workers -1", "workers is -1; it must be 0 to 1024"),
         ("data_scripts/prepare.py", "a2d --root x --check=maybe", "check is 'maybe'; it must be True or False"),
     ],
 )

@@ -421,7 +421,7 @@ def test_a_tracker_that_is_not_installed_is_named_with_the_remedy(tmp_path, monk
     ("key", "value", "message"),
     [
         ("train.keep", 0, "train.keep is 0; it must be 1 or more"),
-        ("train.accumulate", 0, "train.accumulate is 0; it must be 1 or more"),
+        ("train.accumulate", 0, "train.accumulate is 0; it must be 1 to 65536"),
         ("train.schedule", "cosin", "train.schedule is 'cosin'; it must be one of milestones, cosine"),
         ("train.best_by", "iou", "train.best_by is 'iou'; it must be one of mean_iou"),
         ("train.tracker", "tb", "train.tracker is 'tb'; it must be one of none, tensorboard, wandb"),

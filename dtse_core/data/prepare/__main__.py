@@ -18,7 +18,7 @@ from typing import Literal
 
 import tyro
 
-from ...config import Count, check_settings
+from ...config import Workers, check_settings
 from ...shared.console import one_line_errors, parse
 from ...shared.files import require_ours, write_json
 from .check import check
@@ -36,7 +36,7 @@ class Command:
     deep: bool = False  # check every frame of every video, and every checksum anew
     allow_partial: bool = False  # take a copy that lacks something as good, if what is there is sound
     json: Path | None = None  # write the report here, too
-    workers: Count = os.cpu_count() or 1  # processes that check; they do not change the result
+    workers: Workers = os.cpu_count() or 1  # processes that check; they do not change the result
 
     def __post_init__(self):
         check_settings(self)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...config import Count, Seed, Whole, check_settings
+from ...config import Seed, Side, Whole, Workers, check_settings
 from ...shared.console import parse, plain_output, tell
 from .layouts.write import write_toy
 
@@ -27,10 +27,10 @@ class Command:
     seed: Seed = 0  # which world; the same seed gives the same bytes
     train: Whole = 1500  # training clips
     test: Whole = 50  # clips in each of the splits val, test, compositional and twins
-    height: Count = 96  # pixels of a frame; even
-    width: Count = 144  # pixels of a frame; even. Scenes are made for 2 : 3
+    height: Side = 96  # pixels of a frame; even
+    width: Side = 144  # pixels of a frame; even. Scenes are made for 2 : 3
     traps: tuple[str, ...] = ()  # what is odd in the genuine files, by name, or all; a wrong name prints them
-    workers: Count = os.cpu_count() or 1  # processes that draw and encode; they do not change the result
+    workers: Workers = os.cpu_count() or 1  # processes that draw and encode; they do not change the result
 
     def __post_init__(self):
         check_settings(self)
