@@ -369,13 +369,15 @@ CONTAINERS = [
             lambda data: data[: data.index(b"mdat") - 4] + bytes(4) + data[data.index(b"mdat") :]),
     *(row(f"one.{kind}", how, count=1, shows=(0,)) for kind, how in (
         ("mkv", X264), ("webm", VP9), ("ts", X264), ("avi", MPEG4), ("gif", GIF), ("flv", X264), ("mpg", MPEG2))),
-    *(row(name, X264) for name in (
-        "2026-11-25T12:30:45.mp4", "concat:a|b.mp4", "frame%03d.mp4", "-i.mp4", "pipe:0.mp4", "a 'quoted\" name.mp4",
-        "日本語.mp4", "[a]*?.mp4", "movie=a.mp4")),
     row("an_mp4_named.avi", f"{H264} -f mp4"),
     row("an_avi_named.mp4", f"{MPEG4} -f avi"),
     row("a_ts_named.mpg", f"{H264} -f mpegts"),
     row("a_webm_without_a_suffix", f"{VP9} -f webm"),
+]
+NAMES = [
+    *(row(name, X264) for name in (
+        "2026-11-25T12:30:45.mp4", "concat:a|b.mp4", "frame%03d.mp4", "-i.mp4", "pipe:0.mp4", "a 'quoted\" name.mp4",
+        "日本語.mp4", "[a]*?.mp4", "movie=a.mp4", "file:a.mp4", "~.mp4")),
 ]
 PIXELS = [
     row("yuv422.mp4", f"{X264} -pix_fmt yuv422p"),
@@ -576,4 +578,4 @@ REFUSED = [
       for share in (40, 70, 95)),
 ]
 # fmt: on
-ROWS = [*CONTAINERS, *PIXELS, *TIMING, *ORIENTATION, *CUTS, *REMUXES, *STREAMS, *SIZES, *CUT_SHORT, *REFUSED]
+ROWS = [*CONTAINERS, *NAMES, *PIXELS, *TIMING, *ORIENTATION, *CUTS, *REMUXES, *STREAMS, *SIZES, *CUT_SHORT, *REFUSED]

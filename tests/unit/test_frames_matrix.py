@@ -13,7 +13,7 @@ import pytest
 from dtse_core.data.a2d import A2DSentences
 from dtse_core.video.files import iterate_frames, read_frames, video_info
 from dtse_core.video.frame_cache import video_frames
-from tests.video_matrix import CUT_SHORT, REFUSED, ROWS, Seen, build, number_of, referee
+from tests.video_matrix import CUT_SHORT, NAMES, REFUSED, ROWS, Seen, build, number_of, referee
 
 WHOLE = [row for row in ROWS if row not in REFUSED + CUT_SHORT]
 BY_A_DATA_SET = WHOLE[::3]
@@ -80,6 +80,14 @@ def test_any_frame_at_random_and_through_the_cache(made, tmp_path):
         wanted = [made.seen.frames[i] for i in indices]
         assert_same(read_frames(made.path, indices), wanted)
         assert_same(video_frames(made.path, indices, str(tmp_path)), wanted)
+
+
+@each(NAMES)
+def test_a_name_is_a_name_also_without_a_folder_before_it(made, monkeypatch):
+    monkeypatch.chdir(made.path.parent)
+    assert video_info(made.row.name).length == len(made.seen.frames)
+    assert_same(iterate_frames(made.row.name), made.seen.frames)
+    assert_same(read_frames(made.row.name, [9, 2]), [made.seen.frames[9], made.seen.frames[2]])
 
 
 def a2d(root: Path, video: Path, size: tuple[int, int], length: int, annotated: list[int]) -> A2DSentences:
