@@ -103,7 +103,9 @@ class Stage:
     def __init__(self, rng):
         self.rng, self.length = rng, pick(rng, LENGTHS)
         self.pan = 0 if rng.random() < 0.6 else pick(rng, (-3, -2, 2, 3))
-        self.kind, self.other = some(rng, ACTORS, 2)
+        person = pick(rng, ("adult", "baby"))  # never both: a large baby is easily taken for an adult
+        self.kinds = shuffled(rng, [kind for kind in ACTORS if kind not in ("adult", "baby")] + [person])
+        self.kind, self.other = self.kinds[:2]
         self.color, self.unlike = some(rng, COLORS, 2)
         self.height = pick(rng, USUAL)
         self.skin, self.hair = int(rng.integers(4)), int(rng.integers(4))
@@ -255,7 +257,7 @@ def beside(stage: Stage, prop: bool, doing=("rest", "rest"), third: bool = False
             x, y = (anchor.x, anchor.y + sign * apart[1]) if axis else (anchor.x + sign * apart[0], anchor.y)
         stage.put_at(actor, x, y)
     if third:
-        stage.put(stage.draw("rest", kind=pick(rng, tuple(ACTORS)), color=stage.unlike))
+        stage.put(stage.draw("rest", kind=pick(rng, stage.kinds), color=stage.unlike))
     if prop or rng.random() < 0.6:
         stage.put(stage.draw())
     if rng.random() < 0.6:
@@ -266,7 +268,7 @@ def chain(stage: Stage) -> None:
     """Two pairs of neighbors at two sides of a third, so that only who stands beside it tells the pairs apart."""
     rng = stage.rng
     stage.height = min(stage.height, 200)
-    kinds = some(rng, ACTORS, 3)
+    kinds = some(rng, stage.kinds, 3)
     color, axis = pick(rng, COLORS), int(rng.random() < 0.3)
     room = stage.height * (2 if axis else 4) + 100
     third = stage.draw("rest", kinds[2], pick(rng, COLORS))
@@ -340,10 +342,9 @@ def varied(stage: Stage) -> None:
         stage.put(stage.draw("moves", kind=stage.other))
 
 
-def set_stage(rng, kind: str) -> Scene:
-    """A scene in which sentences of `kind` (or of depth 3: "chain") are likely. Raises `Redo`."""
+def set_stage(rng, theme: str) -> Scene:
+    """A scene in which sentences of a kind are likely: one of `KINDS`, or of `slices.THEMES`. Raises `Redo`."""
     stage = Stage(rng)
-    theme = pick(rng, [k for k in KINDS if k not in ("none", "negation", "nested")]) if kind == "none" else kind
     if theme == "appearance":
         differ(stage, [pick(rng, ("rest", "moves", "jumps", "wanders"))])
         stage.put(stage.draw("moves", kind=stage.other, color=stage.unlike))
@@ -368,6 +369,8 @@ def set_stage(rng, kind: str) -> Scene:
         differ(stage, pick(rng, (doing, [doing[0], "hides"], [doing[0], "hides", "hides"])))
     elif theme == "interaction":
         pursue(stage)
+    elif theme == "pace":
+        differ(stage, ["stops", "starts", *some(rng, ("rest", "moves"), pick(rng, (0, 1)))])
     elif theme == "chain":
         chain(stage)
     elif theme == "comparison":
@@ -380,8 +383,8 @@ def set_stage(rng, kind: str) -> Scene:
         differ(stage, [one, two, two])
     for _ in range(pick(rng, (0, 0, 1, 2))):  # passers-by of any kind and size
         if len(stage.things) < 9:
-            what, free = pick(rng, ("rest", "moves", "wanders", "stops")), set(ACTORS) - {stage.kind, stage.other}
+            what = pick(rng, ("rest", "moves", "wanders", "stops"))
             color = pick(rng, [color for color in COLORS if color not in (stage.color, stage.unlike)])
-            passer = stage.draw(what, pick(rng, sorted(free)), color, pick(rng, HEIGHTS))
+            passer = stage.draw(what, pick(rng, stage.kinds[2:]), color, pick(rng, HEIGHTS))
             stage.put(passer, leave=rng.random() < 0.3)
     return stage.finish()

@@ -92,7 +92,7 @@ class Nth:
 
 @dataclass(frozen=True)
 class Only:
-    """Those of `of`, who are `count`; unclear if they are not. Count 0: two or more."""
+    """Those of `of`, who are `count` (0: two or more) or none; unclear if they are another number."""
 
     count: int
     of: "Program"
@@ -100,7 +100,7 @@ class Only:
     def __call__(self, facts: Facts) -> np.ndarray:
         among = facts.ask(self.of)
         number = int((among > 0).sum())
-        return among if number == self.count or (self.count == 0 and number >= 2) else 0 * among
+        return among if number in (0, self.count) or (self.count == 0 and number >= 2) else 0 * among
 
 
 Program = Kind | Color | Does | Not | And | Related | Nth | Only

@@ -1,18 +1,18 @@
 """Which sentences are said about a scene.
 
 They are proposed from what is true of an actor, and kept if their program means it clearly and without any one of its
-parts would mean something else. Where nothing is to fit, one word of a true sentence is exchanged.
+parts would mean something else. Where nothing is to fit, those who did are taken out of the scene.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..words import COLORS, pick
 from .cast import ACTS, CHANGES, KINDS, shuffled
 from .facts import DEGREES, DENIED, EVENTS, FIRST, PLACES, SIDES, WAYS, Facts
-from .programs import And, Color, Does, Kind, Not, Nth, Only, Program, Related, depth, exchanged, shortened, targets
+from .programs import And, Color, Does, Kind, Not, Nth, Only, Program, Related, depth, shortened, targets
 from .scene import Scene
 from .words import say
 
@@ -110,15 +110,14 @@ def is_needed(program: Program, facts: Facts) -> bool:
 
 
 def sentences(rng, scene: Scene, kind: str, count: int = 3, depths=(1, 2, 3)) -> list[Sentence]:
-    """Up to `count` sentences of one kind and of certain depths, about different targets."""
+    """Up to `count` sentences of one kind (not "none") and of certain depths, about different targets."""
     facts, found = Facts(scene), []
     for k in shuffled(rng, range(len(scene.actors))):
-        for program in lies(rng, facts, k) if kind == "none" else propose(rng, kind, facts, k):
+        for program in propose(rng, kind, facts, k):
             meant = targets(program, facts)
-            if meant is None or meant in [s.targets for s in found] or depth(program) not in depths:
+            if not meant or meant in [s.targets for s in found] or depth(program) not in depths:
                 continue
-            fits = meant == () if kind == "none" else bool(meant) and (len(meant) > 1) == (kind == "group")
-            if fits and is_needed(program, facts):
+            if (len(meant) > 1) == (kind == "group") and is_needed(program, facts):
                 found.append(Sentence(say(rng, program, facts), kind, program, meant))
                 break
         if len(found) == count:
@@ -126,9 +125,25 @@ def sentences(rng, scene: Scene, kind: str, count: int = 3, depths=(1, 2, 3)) ->
     return found
 
 
-def lies(rng, facts: Facts, k: int) -> Iterator[Program]:
-    """Programs that are true of actor `k` but for one word, in random order."""
-    kind = pick(rng, [kind for kind in KINDS if kind not in ("none", "group")])
-    for program in propose(rng, kind, facts, k):
-        if targets(program, facts):
-            yield from shuffled(rng, exchanged(program))
+def without(rng, scene: Scene, kind: str, depths=(1, 2, 3)) -> tuple[Scene, list[Sentence]]:
+    """A scene in which those whom a sentence of `kind` spoke of have another color, or are not there if it named none.
+
+    So sentences that fit nobody are of the same words as others, and all but one part of each fits somebody. No
+    sentence where this does not work out.
+    """
+    unused = [color for color in COLORS if color not in [thing.color for thing in scene.things]]
+    for said in sentences(rng, scene, kind, 1, depths):
+        about = said.program.of if isinstance(said.program, Nth | Only) else said.program
+        gone, things = targets(about, Facts(scene)) or (), scene.things
+        if any(isinstance(part, Color) for part in about.parts):
+            other = pick(rng, unused)
+            things = tuple(replace(t, color=other) if t.number in gone else t for t in things)
+        else:
+            rest = [thing for thing in things if thing.number not in gone]
+            things = tuple(replace(t, number=k + 1) if t.color else t for k, t in enumerate(rest))
+        scene = replace(scene, things=things)
+        if len(scene.actors) >= 3:
+            facts = Facts(scene)
+            if targets(said.program, facts) == targets(about, facts) == () and is_needed(about, facts):
+                return scene, [replace(said, text=say(rng, said.program, facts), kind="none", targets=())]
+    return scene, []

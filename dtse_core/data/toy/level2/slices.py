@@ -30,11 +30,11 @@ from .scene import Scene, render
 from .sentences import Sentence, is_needed, sentences
 from .words import say
 
-THEMES = {  # of the scenes of each slice
-    "guidance": ("appearance", "action", "event"),
-    "coherence": ("direction", "event", "interaction"),
-    "granularity": ("chain",),
-    "scale": ("comparison",),
+THEMES = {  # of the scenes of each slice, in turn, and the kind of their sentences
+    "guidance": {"appearance": "appearance", "action": "action", "event": "event"},
+    "coherence": {"direction": "direction", "pace": "event", "interaction": "interaction"},
+    "granularity": {"chain": "nested"},
+    "scale": {"comparison": "comparison"},
 }
 OBSERVERS = ("no words", "no order of words", "one frame", "no order of frames", "no color")
 BLIND = {  # who must fail at each slice
@@ -55,12 +55,11 @@ class Question:
     control: bool = False
 
 
-def draw_family(rng, name: str) -> list[Question]:
-    """A family of a slice: its questions, then its controls.
+def draw_family(rng, name: str, theme: str) -> list[Question]:
+    """A family of a slice, by one of its themes: its questions, then its controls.
 
     Raises `Redo` where this draw does not work out.
     """
-    theme = pick(rng, THEMES[name])
     scene = set_stage(rng, theme)
     if name == "coherence":
         things = tuple(replace(thing, facing=pick(rng, (-1, 1))) for thing in scene.things)
@@ -73,7 +72,7 @@ def draw_family(rng, name: str) -> list[Question]:
     }[name]
     pairs = _two_orders if name == "granularity" else _two_words
     for other in others:
-        for one, two in pairs(rng, theme, scene, other):
+        for one, two in pairs(rng, THEMES[name][theme], scene, other):
             found = [Question(scene, one), Question(scene, two)]
             if other is not scene:
                 crosswise = replace(one, targets=two.targets), replace(two, targets=one.targets)
@@ -108,10 +107,10 @@ def _two_words(rng, kind: str, scene: Scene, other: Scene) -> Iterator[tuple[Sen
                     yield replace(one, text=said[0][0]), Sentence(said[0][1], kind, program, meant)
 
 
-def _two_orders(rng, theme: str, scene: Scene, other: Scene) -> Iterator[tuple[Sentence, Sentence]]:
+def _two_orders(rng, kind: str, scene: Scene, other: Scene) -> Iterator[tuple[Sentence, Sentence]]:
     """Sentences of depth 3, and the same with the first two nouns exchanged, of the same words."""
     facts = Facts(scene)
-    for one in sentences(rng, scene, "nested", depths=(3,)):
+    for one in sentences(rng, scene, kind, depths=(3,)):
         *noun, clause = one.program.parts
         *anchor, inner = clause.to.parts
         program = And((*anchor, Related(clause.how, And((*noun, inner)))))
@@ -119,7 +118,7 @@ def _two_orders(rng, theme: str, scene: Scene, other: Scene) -> Iterator[tuple[S
         if meant and len(meant) == 1 and meant != one.targets and is_needed(program, facts):
             said = _said(rng, (one.program, program), facts)
             if sorted(said[0].split()) == sorted(said[1].split()):
-                yield replace(one, text=said[0]), Sentence(said[1], "nested", program, meant)
+                yield replace(one, text=said[0]), Sentence(said[1], kind, program, meant)
 
 
 def _said(rng, programs: tuple[Program, ...], facts: Facts) -> list[str]:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..words import pick
 from .cast import KINDS, Redo, set_stage
 from .programs import to_json
 from .scene import Scene
-from .sentences import DEPTHS, Sentence, sentences
+from .sentences import DEPTHS, Sentence, sentences, without
 from .slices import THEMES, Question, draw_family
 
 VERSION = 1  # raise it when a clip of some seed changes in a pixel, a word or a target
@@ -64,32 +65,35 @@ class DiagnosticWorld:
     def clip(self, k: int) -> Clip:
         """Clip `k`: up to three sentences of the kind whose turn it is, and one of another kind if there is one."""
         kind = self.kinds[k % len(self.kinds)]
+        bases = [base for base in KINDS if base != "none" and {*DEPTHS[base]} & {*self.depths}]
+        base = bases[k // len(self.kinds) % len(bases)] if kind == "none" else kind  # of what fits nobody
+        others = [other for other in self.kinds if other not in (kind, "none")]
         for attempt in range(TRIES):
             rng = np.random.default_rng([VERSION, self.seed, SPLITS.index(self.split), k, attempt])
             try:
-                scene = set_stage(rng, kind)
+                scene = set_stage(rng, base)
             except Redo:
                 continue
-            if not self.actors[0] <= len(scene.actors) <= self.actors[1]:
-                continue
-            said = sentences(rng, scene, kind, 3, self.depths)
-            others = [other for other in self.kinds if other != kind]
-            if said and others:
-                said += sentences(rng, scene, others[rng.integers(len(others))], 1, self.depths)
-            if said:
+            if kind == "none":
+                scene, said = without(rng, scene, base, self.depths)
+            else:
+                said = sentences(rng, scene, kind, 3, self.depths)
+            if said and self.actors[0] <= len(scene.actors) <= self.actors[1]:
+                if others:
+                    said += sentences(rng, scene, pick(rng, others), 1, self.depths)
                 return Clip(scene, tuple(said))
-        raise RuntimeError(
-            f"no {kind} clip with {self.actors[0]} to {self.actors[1]} actors in {TRIES} draws; widen actors"
-        )
+        few, most = self.actors
+        raise RuntimeError(f"no {kind} clip of {few} to {most} actors in {TRIES} draws; allow more numbers of actors")
 
     def family(self, name: str, k: int) -> list[Question]:
         """Family `k` of the slice `name`: see `slices`."""
         if name not in THEMES:
             raise ValueError(f"unknown slice {name!r}; it must be one of {', '.join(THEMES)}")
+        theme = [*THEMES[name]][k % len(THEMES[name])]
         part = len(SPLITS) + len(SPLITS) * list(THEMES).index(name) + SPLITS.index(self.split)
         for attempt in range(TRIES):
             try:
-                return draw_family(np.random.default_rng([VERSION, self.seed, part, k, attempt]), name)
+                return draw_family(np.random.default_rng([VERSION, self.seed, part, k, attempt]), name, theme)
             except Redo:
                 continue
         raise RuntimeError(f"no family of the slice {name} in {TRIES} draws: a bug of the diagnostic world")
