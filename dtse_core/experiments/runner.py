@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -196,7 +197,7 @@ def parameters_of(path: Path) -> dict[str, Any]:
 def normalize(notebook: Any) -> Any:
     """Drops what differs from run to run, in place: papermill's and the kernel's notes, injected cells, widgets.
 
-    Figures are stored in a palette, so that the file stays small.
+    Figures are stored in a palette, so that the file stays small, and what a cell prints is one piece.
     """
     notebook.cells = [c for c in notebook.cells if "injected-parameters" not in c.metadata.get("tags", [])]
     for cell in notebook.cells:
@@ -206,11 +207,19 @@ def normalize(notebook: Any) -> Any:
             del cell.metadata["tags"]
         for data in (o.data for o in cell.get("outputs", []) if "image/png" in o.get("data", {})):
             data["image/png"] = fewer_colors(data["image/png"])
+        if "outputs" in cell:
+            pieces = groupby(cell.outputs, lambda o: o.get("name"))  # a busy kernel sends a stream in several
+            cell.outputs = [one for name, some in pieces for one in (_joined(list(some)) if name else some)]
     for key in ("papermill", "widgets", "written_by"):
         notebook.metadata.pop(key, None)
     notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
     notebook.metadata["language_info"] = {"name": "python"}  # the interpreter's version would differ by machine
     return notebook
+
+
+def _joined(streams: list[Any]) -> list[Any]:
+    streams[0].text = "".join(stream.text for stream in streams)
+    return streams[:1]
 
 
 def execute_in_place(path: Path, timeout: float, course: Course | None = None) -> Result:

@@ -229,6 +229,25 @@ def test_normalize_drops_every_trace():
     assert notebook.metadata.kernelspec.name == "python3" and notebook.metadata.language_info == {"name": "python"}
 
 
+def test_normalize_joins_what_a_cell_prints():
+    said = [
+        ("stdout", "a"),
+        ("stdout", "b"),
+        ("", "x"),
+        ("stdout", "a"),
+        ("stderr", "c"),
+        ("stderr", "d"),
+        ("", "y"),
+        ("", "z"),
+    ]
+    outputs = [
+        new_output("stream", name=n, text=t) if n else new_output("display_data", {"text/plain": t}) for n, t in said
+    ]
+    (cell,) = normalize(new_notebook(cells=[new_code_cell("1", outputs=outputs)])).cells
+    shown = [(o.get("name", ""), o.get("text") or o.data["text/plain"]) for o in cell.outputs]
+    assert shown == [("stdout", "ab"), ("", "x"), ("stdout", "a"), ("stderr", "cd"), ("", "y"), ("", "z")]
+
+
 def test_normalize_halves_a_grainy_figure_and_nobody_sees_it():
     rng = np.random.default_rng(0)
     picture = np.full((100, 300, 3), (90, 160, 200)) + rng.integers(-6, 7, (100, 300, 3))
