@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -91,6 +91,16 @@ class VideoFile:
         return [picked[k] for k in wanted]
 
 
+class Mark(NamedTuple):
+    """What is kept of a packet."""
+
+    pts: Any  # None where the file says nothing
+    duration: int
+    key: bool
+    sound: bool  # neither damaged nor to be discarded
+    shows: bool
+
+
 @functools.lru_cache(4096)
 def scan(path: Path, modified: int, size: int) -> VideoFile:
     """Goes through a file's packets; `modified` and `size` (bytes) mark its version.
@@ -102,16 +112,18 @@ def scan(path: Path, modified: int, size: int) -> VideoFile:
         raise ValueError(f"{path} is cut short: {size} of its {promised} bytes are there; copy or download it again")
     whole = promised is not None
     with _opened(path) as (container, stream):
-        packets, first, faults = [], None, []
+        marks: list[Mark] = []
+        faults: list[Exception] = []
+        first: Any = None
         for packet in _packets(container, stream, faults):
-            first = first or (None if packets else _alone(stream, packet))
+            first = first or (None if marks else _alone(stream, packet))
             sound = not packet.is_corrupt and not packet.is_discard
-            packets.append((packet.pts, packet.duration, packet.is_keyframe, sound, _shows(stream, packet)))
+            marks.append(Mark(packet.pts, packet.duration, packet.is_keyframe, sound, _shows(stream, packet)))
         base, rate = stream.time_base, stream.average_rate or USUAL_RATE
         aspect, restarts = stream.sample_aspect_ratio or Fraction(1), bool(container.format.flags & RESTARTS)
-        plain = first is not None and whole and not faults and _plain(container.format.name, stream, packets)
+        plain = first is not None and whole and not faults and _plain(container.format.name, stream, marks)
     if plain:
-        shown = sorted((pts, duration) for pts, duration, *_, shows in packets if shows)
+        shown = sorted((mark.pts, mark.duration) for mark in marks if mark.shows)
     else:
         with _opened(path) as (container, stream):
             first, shown = None, []
@@ -125,7 +137,7 @@ def scan(path: Path, modified: int, size: int) -> VideoFile:
     times = _times(shown, base, rate, restarts)
     fps = float(rate) if abs(len(shown) / times[-1] / rate - 1) < 0.02 else len(shown) / times[-1]
     pts = tuple(pts for pts, _ in shown) if plain else ()
-    keys = tuple(sorted(pts for pts, _, key, *_ in packets if key)) if plain else ()
+    keys = tuple(sorted(mark.pts for mark in marks if mark.key)) if plain else ()
     aspect = 1 / aspect if turn[0] else aspect
     return VideoFile(path, len(shown), fps, height, width, aspect, times, stored, turn, whole, pts, keys)
 
@@ -186,7 +198,8 @@ def _pictures(path: Path, container: Any, stream: Any, whole: bool) -> Iterator[
 
     Packets before its first frame may miss what they build on; and where a file may have been cut, its last one too.
     """
-    av, decoder, count, faults = library("av", path), stream, 0, []
+    av, decoder, count = library("av", path), stream, 0
+    faults: list[Exception] = []
     if stream.metadata.get("alpha_mode") == "1" and stream.codec.canonical_name in ALPHA:
         decoder = av.CodecContext.create(ALPHA[stream.codec.canonical_name], "r")
     for packet in chain(_packets(container, stream, faults), [None]):  # None: give what is left
@@ -216,18 +229,18 @@ def _alone(stream: Any, packet: Any) -> Any:
         return next(iter([*stream.decode(packet), *stream.decode(None)]), None)
 
 
-def _plain(container: str, stream: Any, packets: list[tuple]) -> bool:
+def _plain(container: str, stream: Any, marks: list[Mark]) -> bool:
     """True where each packet is one frame, or known to be hidden, and times say which and in what order."""
-    pts = [packet[0] for packet in packets if packet[-1]]
+    pts = [mark.pts for mark in marks if mark.shows]
     return (
         container in INDEXED
         and stream.codec.canonical_name in SINGLE
-        and all(sound for *_, sound, _ in packets)
-        and packets[0][2]
+        and all(mark.sound for mark in marks)
+        and marks[0].key
         and None not in pts
         and len(set(pts)) == len(pts)
         and min(pts) == pts[0]
-        and (pts != sorted(pts)) == (stream.codec_context.has_b_frames)  # else they are not the times of showing
+        and (pts != sorted(pts)) == stream.codec_context.has_b_frames  # else they are not the times of showing
     )
 
 
