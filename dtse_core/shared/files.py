@@ -259,7 +259,10 @@ def written_whole(path: str | Path, mark: str, folder: bool = False, sync: bool 
         with suppress(OSError):
             _remove(part)
         if isinstance(error, OSError) and error.errno in UNWRITABLE and _lies_on(Path(error.filename or part), part):
-            raise OSError(f"{path} cannot be written ({error.strerror}); make room, or choose another place") from error
+            why = os.strerror(error.errno)
+            told = OSError(f"{path} cannot be written ({why}); make room, or choose another place")
+            told.errno = error.errno  # for the folder that this file may be written into
+            raise told from error
         raise
 
 

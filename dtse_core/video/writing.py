@@ -77,8 +77,11 @@ def write_video(
     if suffix not in CONTAINERS:
         raise ValueError(f"{path}: cannot write {suffix or 'this'} videos; end the name in {', '.join(CONTAINERS)}")
     av = library("av", path)
-    even = times is None or all(abs(t - k / float(rate)) <= 1e-3 for k, t in enumerate(times))
-    clock, ticks = (rate, itertools.count()) if even else (Fraction(CLOCK), _ticks(times))
+    ticks: Iterator[int]
+    if times is None or all(abs(time - k / float(rate)) <= 1e-3 for k, time in enumerate(times)):
+        clock, ticks = rate, itertools.count()
+    else:
+        clock, ticks = Fraction(CLOCK), _ticks(times)
     options = {"fflags": "+bitexact"} if suffix in (".mkv", ".webm") else {}  # no random numbers in the head
     try:
         with (
@@ -86,10 +89,11 @@ def write_video(
             av.open(str(part), "w", format=CONTAINERS[suffix], options=options) as container,
         ):
             container.metadata.update({"comment": mark} if mark else {})
-            stream, shown = None, {}  # at its tick, how long a frame is shown
+            stream: Any = None
+            shown: dict[int, int] = {}  # tick at which a frame begins, and how many it is shown
             for frame, (begin, end) in zip(_checked(frames, path), itertools.pairwise(ticks), strict=False):
                 if stream is None:
-                    stream = _stream(container, suffix, frame.shape, rate, quality, Fraction(aspect), even)
+                    stream = _stream(container, suffix, frame.shape, rate, quality, clock, Fraction(aspect))
                 image = av.VideoFrame.from_numpy_buffer(frame, format="rgb24")
                 image = image.reformat(stream.width, stream.height, "yuv420p", interpolation="AREA")
                 image.pts, image.time_base, shown[begin] = begin, 1 / clock, end - begin
@@ -105,7 +109,7 @@ def write_video(
 
 
 def _stream(
-    container: Any, suffix: str, shape: tuple[int, ...], rate: Fraction, quality: int, aspect: Fraction, even: bool
+    container: Any, suffix: str, shape: tuple[int, ...], rate: Fraction, quality: int, clock: Fraction, aspect: Fraction
 ) -> Any:
     """A new stream of one thread without look-ahead, which reads uninitialized memory: the bytes depend on neither."""
     stream = container.add_stream("libvpx-vp9" if suffix == ".webm" else "libx264", rate=rate)
@@ -120,10 +124,9 @@ def _stream(
         stream.options = {"crf": str(quality), "preset": "veryfast", "rc-lookahead": "0"}
         if aspect != 1:
             stream.codec_context.sample_aspect_ratio = aspect.limit_denominator(1000)
-        if not even:
+        if clock != rate:  # without B-frames, whose order of decoding MP4 takes for how long they are shown
             stream.options |= {"bf": "0"}
-    if not even:
-        stream.codec_context.time_base = Fraction(1, CLOCK)
+    stream.codec_context.time_base = 1 / clock
     return stream
 
 

@@ -1,6 +1,7 @@
 """Files made of a prediction: nothing lost, a GIF that stays small, memory that does not grow with the video."""
 
 import os
+import resource
 import subprocess
 import sys
 from fractions import Fraction
@@ -84,6 +85,18 @@ def test_a_gif_that_no_width_makes_fit_loses_frames_and_keeps_its_duration(tmp_p
     with Image.open(tmp_path / "a.gif") as gif:
         assert gif.width == 64 and 1 < gif.n_frames < 16
         assert gif.n_frames * gif.info["duration"] == 1600
+
+
+@pytest.mark.parametrize("name", ["folder", "out.gif", "out.webm"])
+def test_a_full_disk_is_told_by_the_name_that_was_asked_for(tmp_path, name):
+    free = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, free[1]))
+    try:
+        with pytest.raises(OSError, match=rf"^{tmp_path}/{name} cannot be written \(File too large\); make room, or"):
+            write_prediction(make_steps(20, (96, 96)), ["a", "b"], tmp_path / name, 5)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, free)
+    assert not list(tmp_path.iterdir())
 
 
 TIMES = [0, 0.04, 0.14, 0.16, 0.66, 0.7, 1.7, 1.72, 1.8, 3.1]  # of nine frames
