@@ -36,9 +36,11 @@ def test_each_format_gives_back_the_frames_at_their_rate(tmp_path, frames, suffi
 
 
 @pytest.mark.parametrize("suffix", CONTAINERS)
-def test_each_frame_is_shown_as_long_as_its_times_say_and_so_is_the_last(tmp_path, frames, suffix):
-    times, duration, _, back = read(write_video(tmp_path / f"a{suffix}", frames, 3, times=TIMES))
-    np.testing.assert_allclose([*times, duration], TIMES, atol=1e-3)
+def test_each_frame_is_shown_as_long_as_its_times_say_and_so_is_the_last(tmp_path, suffix):
+    frames = render(ToyWorld("val").scene(80), range(24), 96, 160)[0]  # an encoder that may writes B-frames here
+    times = np.cumsum([0, *[0.04, 0.1, 0.02, 0.5] * 6])
+    begun, duration, _, back = read(write_video(tmp_path / f"a{suffix}", frames, 6, times=times))
+    np.testing.assert_allclose([*begun, duration], times, atol=1e-3)
     assert np.abs(back.astype(int) - frames).mean() < 4
 
 
