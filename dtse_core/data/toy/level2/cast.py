@@ -8,15 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...clip import EVIDENCE
 from ..draw import BACKDROPS
 from ..words import ACTORS, ANCHORS, COLORS, pick
 from .facts import SIDES, WAYS
 from .scene import FIRST_PROP, UNIT, WIDTH, Scene, Thing, share, shown
 
-KINDS = (
-    *("appearance", "position", "relation", "action", "direction", "ordinal", "comparison"),
-    *("nested", "event", "interaction", "group", "none", "negation"),
-)
+KINDS = (*EVIDENCE, "ordinal", "comparison", "nested", "event", "interaction", "group", "none", "negation")
 LENGTHS = (24, 32, 40, 48, 56, 64)
 HEIGHTS = (104, 144, 200, 280, 400, 560, 832)
 USUAL = HEIGHTS[1:4]  # of the look-alikes of a scene
@@ -179,8 +177,7 @@ class Stage:
         numbered = [replace(actor, number=k + 1) for k, actor in enumerate(shuffled(rng, actors))]
         numbered += [replace(prop, number=FIRST_PROP + k) for k, prop in enumerate(props)]
         light = (256, 256) if rng.random() < 0.6 else (int(rng.integers(190, 300)), int(rng.integers(190, 300)))
-        seen_to_move = [kind for kind in BACKDROPS if kind != "plain"]  # when the camera does
-        behind = pick(rng, seen_to_move)
+        behind = pick(rng, [kind for kind in BACKDROPS if kind != "plain"])  # "plain" hides that the camera moves
         return Scene(self.length, tuple(numbered), self.pan, light, behind, int(rng.integers(2**31)))
 
 
