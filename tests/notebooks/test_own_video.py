@@ -74,19 +74,21 @@ def test_it_runs_on_ordinary_clips_named_by_a_relative_path(name, tmp_path, monk
     make(tmp_path / name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DTSE_HEADLESS", raising=False)  # as papermill alone runs it: no one presses a button
-    printed = run(VIDEO=name, SENTENCES=sentences, OUT="kept")
-    kept = printed[printed.index("kept/confidence.csv") :].splitlines()
+    printed = run(VIDEO=name, SENTENCES=sentences, OUT="kept.v2")
+    kept = printed[printed.index("kept.v2/confidence.csv") :].splitlines()
     several = [s.strip() for s in sentences.split(";") if s.strip()]
-    assert kept[:4] == [f"kept/{file}" for file in ("confidence.csv", "expressions.txt", "overlay.gif", "overlay.mp4")]
-    assert kept[4 : 4 + len(several)] == [f"kept/{k}/ {length} masks" for k in range(len(several))]
+    assert kept[:4] == [
+        f"kept.v2/{file}" for file in ("confidence.csv", "expressions.txt", "overlay.gif", "overlay.mp4")
+    ]
+    assert kept[4 : 4 + len(several)] == [f"kept.v2/{k}/ {length} masks" for k in range(len(several))]
     for k in range(len(several)):
         own = (
             [file.stem for file in (tmp_path / name).iterdir()]
             if name.startswith("кадры")
             else map("{:05}".format, range(length))
         )
-        assert sorted(file.stem for file in (tmp_path / "kept" / str(k)).iterdir()) == sorted(own)
-    overlay = video_info(tmp_path / "kept/overlay.mp4")
+        assert sorted(file.stem for file in (tmp_path / "kept.v2" / str(k)).iterdir()) == sorted(own)
+    overlay = video_info(tmp_path / "kept.v2/overlay.mp4")
     assert overlay.length == length and overlay.times[-1] == pytest.approx(seconds, abs=0.02)
 
 
