@@ -83,7 +83,9 @@ def _plain(kind: type, arguments: Sequence[str]) -> Iterator[str]:
         name = option.removeprefix("--").replace("-", "_")
         if not option.startswith("--") or name not in kinds:
             if option.startswith("--") and name != "help" and re.sub(r"(^|\.)no_", r"\1", name) not in kinds:
-                raise ValueError(f"there is no option {option}{nearest(name, kinds)}; --help lists them")
+                raise ValueError(
+                    f"there is no option {option}{nearest(option, [f'--{kind}' for kind in kinds])}; --help lists them"
+                )
             yield option + equals + text
             continue
         texts = [text] if equals else []

@@ -396,7 +396,7 @@ def test_the_data_settings_are_those_of_the_checkpoint_unless_given(checkpoint):
         (["--checkpoint", "RUN", "--device", "warp"], 1, "device 'warp'"),
         (["--checkpoint", "RUN", "--batch", "0"], 1, "batch"),
         (["--checkpoint", "RUN", "--json", "."], 1, "is a folder"),
-        (["--checkpoint", "RUN", "--splt", "test"], 2, "--split"),
+        (["--checkpoint", "RUN", "--splt", "test"], 1, "did you mean '--split'?"),
         (["--checkpoint", "RUN", "--batch", "many"], 1, "batch is 'many'; it must be a whole number"),
     ],
 )
