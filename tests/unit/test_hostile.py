@@ -265,7 +265,7 @@ def options(module: str, kind: Any, base: Base, home: Home, folder: Path, k: int
             name[:-1],
             name.replace("_", "-"),
             name.rpartition(".")[2],
-            value[:20] or name,
+            value[:20] or ". is a folder",
             repr(value)[1:20],
         ]
     return Case(
