@@ -6,6 +6,7 @@ are saved at once, and the panel stays away. Only what ipywidgets 7.7 and 8 have
 
 import base64
 import html
+import mimetypes
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ LARGEST = 8_000_000  # bytes of a film that is put into a page
 
 
 def play(film: str | Path, expressions: Sequence[str] = ()) -> Any:
-    """A film (`.mp4` or `.gif`) inside the page, below it the color of each expression.
+    """A film or a GIF inside the page, below it the color of each expression.
 
     The film becomes a part of the page; one of more than 8 MB is only named.
     """
@@ -35,12 +36,13 @@ def play(film: str | Path, expressions: Sequence[str] = ()) -> Any:
         return HTML(f"<p>{html.escape(film.name)} has {film.stat().st_size / 1e6:.0f} MB, too much for a page.</p>")
     code = base64.b64encode(film.read_bytes()).decode()
     about = html.escape(f"Overlay of: {', '.join(expressions)}", quote=True)
-    if film.suffix == ".gif":
-        shown = f'<img alt="{about}" src="data:image/gif;base64,{code}">'
+    kind = mimetypes.guess_type(film.name.lower())[0] or "video/mp4"  # which also plays what has no name for its kind
+    if kind == "image/gif":
+        shown = f'<img alt="{about}" src="data:{kind};base64,{code}">'
     else:
         shown = (
             f'<video controls loop muted playsinline width="384" aria-label="{about}" '
-            f'src="data:video/mp4;base64,{code}"></video>'
+            f'src="data:{kind};base64,{code}"></video>'
         )
     rows = "".join(
         f'<div><span style="color:{MASK_COLORS[k % len(MASK_COLORS)]}">&#9632;</span> {html.escape(e)}</div>'

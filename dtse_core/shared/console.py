@@ -159,7 +159,7 @@ def one_line_errors(command: Callable[[], Any]) -> Callable[[], None]:
                 raise
             sys.exit(tell(MemoryError(f"the memory is full ({str(error)[:200]}); take smaller batches or frames")))
         except KeyboardInterrupt:
-            print("stopped; the same command resumes", file=sys.stderr)
+            print("stopped; the same command begins again, or goes on where it can", file=sys.stderr)
             sys.exit(130)
 
     return run
