@@ -439,6 +439,7 @@ def home(tmp_path_factory) -> Home:
 def fresh(tmp_path, monkeypatch) -> Callable[[], Path]:
     """A function that gives an empty folder, the last one with nothing left in it."""
     monkeypatch.setenv("DTSE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("DTSE_HEADLESS", "1")  # other tests load what a live notebook does: progress bars would show
 
     def empty() -> Path:
         shutil.rmtree(tmp_path, ignore_errors=True)
@@ -452,13 +453,13 @@ def fresh(tmp_path, monkeypatch) -> Callable[[], Path]:
 def test_a_hostile_input_ends_in_one_line_that_names_it(home, fresh, entrance):
     answers = [(k, judged(home, entrance, fresh(), k)) for k in range(COUNT)]
     faults = [f"{k}, {said.case.what}: {said.fault}\n{said.trace}" for k, said in answers if said.fault]
-    assert not faults, "\n".join(faults)
+    assert not faults, "\n".join(faults).encode("ascii", "backslashreplace").decode()
     assert sum(said.code != 0 for _, said in answers) > COUNT / 3
 
 
 @pytest.mark.parametrize("load", [ReferringVideoPredictor.from_pretrained, DTSE.from_pretrained])
 def test_a_hostile_checkpoint_is_named_in_python(home, fresh, load):
-    for k in range(COUNT // 2):
+    for k in range(COUNT // 5):  # most take the time of building a model
         folder = linked(PACKAGED / "tiny", fresh() / "tiny")
         file, rng = folder / FILES[k // len(RULES) % len(FILES)], random.Random(k)
         what = damaged(file, k, rng)
@@ -479,7 +480,7 @@ def really(command: str, arguments: list[str], folder: Path) -> None:
     runpy.run_module(command, run_name="__main__", alter_sys=True)
 
 
-@pytest.mark.parametrize("entrance", sorted(ENTRANCES.keys() - {"evaluate"}))
+@pytest.mark.parametrize("entrance", ENTRANCES)
 def test_the_real_command_answers_so_too(home, fresh, entrance):
     makers = ENTRANCES[entrance]
     for k in range(REAL):
@@ -490,4 +491,4 @@ def test_the_real_command_answers_so_too(home, fresh, entrance):
         process.start()
         process.join()
         out, err = ((folder / name).read_text(encoding="utf-8") for name in ("stdout", "stderr"))
-        assert not fault_of(case, process.exitcode, out, err), (case, err)
+        assert not fault_of(case, process.exitcode, out, err), ascii((case, err))
