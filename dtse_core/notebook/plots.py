@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..shared.files import read_json_lines
-from ..video.letters import spelled
+from ..video.letters import in_lines, spelled
 from ..video.overlay import MASK, MASK_COLORS, TIME, VISION
 
 if TYPE_CHECKING:
@@ -65,10 +65,11 @@ def plot_confidence(course: np.ndarray, expressions: Sequence[str], seconds: Seq
     """Confidence and area of S masks over time: `course` (T, S, 2), both in [0, 1]; `seconds` at which frames begin."""
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, 2, figsize=(8, 2.6))
-    for k, expression in enumerate(expressions):
+    labels = [in_lines(expression, 3.3) for expression in expressions]  # first: it may add a font
+    figure, axes = plt.subplots(1, 2, figsize=(8, 2.6 + 0.15 * sum(label.count("\n") for label in labels)))
+    for k, label in enumerate(labels):
         line = {"color": MASK_COLORS[k % len(MASK_COLORS)], "linestyle": ("-", "--", "-.", ":")[k % 4], "lw": 2}
-        axes[0].plot(seconds, course[:, k, 0], label=spelled(expression), **line)
+        axes[0].plot(seconds, course[:, k, 0], label=label, **line)
         axes[1].plot(seconds, 100 * course[:, k, 1], **line)
     axes[0].set(title="confidence", xlabel="seconds", ylim=(0, 1.05))
     axes[1].set(title="% of the frame", xlabel="seconds", ylim=(0, None))

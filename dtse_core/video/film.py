@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .letters import spelled
+from .letters import in_lines
 from .overlay import LANGUAGE, overlay, per_frame
 
 if TYPE_CHECKING:
@@ -34,17 +34,24 @@ def film_strip(
     import matplotlib.pyplot as plt
 
     masks, titles = per_frame(masks, len(frames), "masks"), per_frame(titles, len(frames), "titles")
-    titles, said = [spelled(title or "") for title in titles], spelled(f'"{sentence}"')  # first: it may add a font
     drawn = [f if m is None else overlay(f, m) for f, m in zip(frames, masks, strict=True)]
     columns = min(columns, len(drawn))
     rows, wide = -(-len(drawn) // columns), min(8 / columns, 2.4)
-    height = rows * (wide * drawn[0].shape[0] / drawn[0].shape[1] + 0.22 * any(titles)) + 0.25 * bool(sentence)
+    # Text first: it may add a font. A title reaches over the next frame in its row if that has none; were its middle
+    # beyond its own frame, the layout would make room for it.
+    free = [k % columns > 0 and not title for k, title in enumerate([*titles[1:], "end"], 1)]
+    titles = [in_lines(t or "", 0.95 * wide * (1 + right)) for t, right in zip(titles, free, strict=True)]
+    said = in_lines(f'"{sentence}"', 0.95 * wide * columns, 11.5) if sentence else ""  # 10 points, bold
+    above = 0.22 * any(titles) + 0.17 * max(title.count("\n") for title in titles)
+    height = rows * (wide * drawn[0].shape[0] / drawn[0].shape[1] + above) + 0.18 * said.count("\n")
+    height += 0.25 * bool(said)
     figure, axes = plt.subplots(rows, columns, figsize=(wide * columns, height), squeeze=False)
     for ax in axes.flat:
         ax.set_axis_off()
+        ax.set_anchor("N")  # titles are laid out above the axes, not above the image in them
     for ax, image, title in zip(axes.flat, drawn, titles, strict=False):
         ax.imshow(image)
         ax.set_title(title)
-    if sentence:
+    if said:
         figure.suptitle(said, color=LANGUAGE, weight="bold", x=0.01, ha="left")
     return figure

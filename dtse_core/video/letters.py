@@ -1,6 +1,6 @@
-"""Sentences and names in pictures: letters of any script, and no sign that means something to who draws it.
+"""Sentences and names in pictures: letters of any script, and no character with a meaning of its own.
 
-All that a user brings goes through `spelled` on its way into a figure, and through `wrapped` into an overlay or a GIF.
+All text from users goes through `spelled` on its way into a figure, and through `wrapped` into an overlay or a GIF.
 """
 
 import re
@@ -15,7 +15,7 @@ from ..shared.files import as_text
 
 
 def spelled(text: str) -> str:
-    """A text as matplotlib shows it to the letter: no `$` begins a formula, and legends leave none out for its `_`.
+    """A text that matplotlib shows to the letter: no `$` begins a formula, and no leading `_` hides it from a legend.
 
     The fonts of figures drawn from now on include one that has its letters.
     """
@@ -26,9 +26,15 @@ def spelled(text: str) -> str:
         name = font_manager.get_font(font).family_name
         if name not in rcParams["font.family"]:
             font_manager.fontManager.addfont(font)
-            rcParams["font.family"] = [*rcParams["font.family"], name]  # taken for what the others lack
+            rcParams["font.family"] = [*rcParams["font.family"], name]  # for letters that the others lack
     text = text.replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text
+
+
+def in_lines(text: str, inches: float, points: float = 9) -> str:
+    """As `spelled`, in lines that fit into so many inches of a figure; `points` is the size of its letters."""
+    lines, _ = wrapped(text, 100, 100 * 72 * inches / (1.15 * points))  # Pillow's own letters are narrower
+    return "\n".join(map(spelled, lines))
 
 
 def wrapped(text: str, size: int, width: float) -> tuple[list[str], Any]:
@@ -53,7 +59,7 @@ def wrapped(text: str, size: int, width: float) -> tuple[list[str], Any]:
 
 @cache
 def with_letters(text: str) -> tuple[str, str]:
-    """A text as it can be drawn, and the file of a font that has its letters: "" where Pillow's own has them, ASCII.
+    """A text as it can be drawn, and the file of a font that has its letters: "" for Pillow's own, if it is ASCII.
 
     Letters that no font has become question marks, and a note on standard error says so.
     """
@@ -69,8 +75,8 @@ def with_letters(text: str) -> tuple[str, str]:
     if lacking:
         some = "".join(sorted(lacking))[:20]
         print(
-            f"note: no font here has the letters {some!r}, which pictures show as '?'; install one that has them, and "
-            "matplotlib, which finds it",
+            f"note: no font here has the letters {some!r}, which pictures show as '?'; install a "
+            "font that has them (matplotlib finds it)",
             file=sys.stderr,
         )
     return "".join("?" if c in lacking else c for c in text), path

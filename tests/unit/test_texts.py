@@ -2,6 +2,7 @@
 
 import html
 import io
+import itertools
 import re
 import sys
 import warnings
@@ -22,7 +23,7 @@ from dtse_core.experiments.pages import write_page
 from dtse_core.notebook.plots import plot_confidence
 from dtse_core.shared import markdown
 from dtse_core.shared.files import as_text, read_json, write_json
-from dtse_core.video.film import film_strip
+from dtse_core.video.film import film_strip, use_style
 from dtse_core.video.letters import spelled, with_letters, wrapped
 from dtse_core.video.overlay import legend
 from dtse_core.video.writing import write_video
@@ -172,6 +173,21 @@ def test_a_font_of_the_system_is_taken_for_the_letters_that_it_has(system_font, 
     assert capsys.readouterr().err == "" and (strip[:, 15:].max(-1) < 50).sum() > 100  # two black squares
     figure = film_strip(np.full((1, 8, 8, 3), 255, np.uint8), titles=["视"])
     assert (np.frombuffer(drawn(figure), np.uint8).reshape(-1, 4)[:, :3].max(-1) < 50).sum() > 30
+
+
+@pytest.mark.parametrize("columns", [1, 5])
+def test_long_sentences_lie_whole_within_their_figures(columns):
+    long = "the large brown dog that walks slowly from the left side of the field while all others stand still " * 2
+    use_style()
+    film = film_strip(np.zeros((columns, 64, 96, 3), np.uint8), titles=[long] * columns, sentence=long)
+    lines = plot_confidence(np.full((3, 3, 2), 0.5), [long, "собака" * 30, "the dog"], range(3))
+    drawn(film), drawn(lines)
+    titles = [ax._left_title for ax in film.axes]
+    for figure, texts in ((film, [film._suptitle, *titles]), (lines, lines.legends[0].get_texts())):
+        boxes = [text.get_window_extent() for text in texts]
+        width, height = figure.canvas.get_width_height()
+        assert all(0 <= b.x0 < b.x1 <= width and 0 <= b.y0 < b.y1 <= height for b in boxes)
+        assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
 
 
 @pytest.mark.parametrize("text", ["a dog and an extraordinarily-long-compound-word walk to the left", "собака" * 9])
