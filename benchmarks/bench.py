@@ -275,12 +275,8 @@ def in_turn(items: Iterable, count: int) -> Iterable:
     return items
 
 
-BENCHMARKS = {
-    f.__name__: f
-    for f in (
-        *(overhead, streaming, prefix, filter, train_step, memory, predict_video, bf16, metrics, decode, grid, kernel),
-    )
-}
+ALL = overhead, streaming, prefix, filter, train_step, memory, predict_video, bf16, metrics, decode, grid, kernel
+BENCHMARKS = {f.__name__: f for f in ALL}
 
 
 def main() -> None:

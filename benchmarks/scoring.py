@@ -60,7 +60,7 @@ def decode() -> list[dict]:
     import av
 
     def window(path: str, wanted: list[int]) -> list[np.ndarray]:
-        """The frames of one key frame's clip, as PyAV's documentation reads them, with one thread."""
+        """The wanted frames, decoded from the file's start as in PyAV's documentation, in one thread."""
         with av.open(path) as container:
             container.streams.video[0].thread_count = 1
             frames = itertools.islice(container.decode(video=0), max(wanted) + 1)

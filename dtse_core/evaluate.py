@@ -94,10 +94,9 @@ def require_places(c: EvaluateCommand) -> None:
     for folder, mark in ((c.pictures, PICTURES), (c.save_masks, MASKS)):
         if folder:
             require_ours(folder, mark, folder=True, inputs=inputs)
+    # What is written among the masks would be scored the next time.
     if inside := next((p for p in outputs if c.masks and p.is_relative_to(os.path.realpath(c.masks))), None):
-        raise ValueError(
-            f"{inside} lies in the input {c.masks}; choose a place outside it"
-        )  # or it were scored next time
+        raise ValueError(f"{inside} lies in the input {c.masks}; choose a place outside it")
 
 
 def run_command(c: EvaluateCommand) -> dict:

@@ -116,7 +116,7 @@ class ReferringVideoPredictor:
         ids, word_mask = ids.to(self.device), word_mask.to(self.device)
         if not isinstance(video, str | Path):  # an iterator is asked for a frame when it is needed, not before
             return self._stream(frames, ids, word_mask, batch)
-        from .shared.processes import ahead  # threads: files alone
+        from .shared.processes import ahead  # only files need threads
 
         return ahead(self._stream(ahead(frames, batch), ids, word_mask, batch), batch)
 

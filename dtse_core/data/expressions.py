@@ -81,11 +81,11 @@ def require_folders(videos: Collection[str], parent: Path, home: str) -> None:
 
 
 def require_labels(videos: Sequence[ReferringVideo], masks: Path) -> None:
-    """Raises `ValueError` if the masks of videos are numbered otherwise than their sentences are.
+    """Raises `ValueError` if the masks of videos use other object ids than their sentences do.
 
-    `masks` holds a folder of palette masks for each. Where these show objects, and in no frame one that a sentence
-    names, no target is ever seen, and all would score as nothing does: some copies have masks of 0 and 255. One mask a
-    video is opened, of at most 32 videos spread evenly, and all of a video only where that leaves a doubt.
+    `masks` holds a folder of palette masks for each video. Where these show objects, but never one that a sentence
+    names, every target would count as absent: some copies have masks of 0 and 255. One mask is opened in each of at
+    most 32 videos, spread evenly, and all masks of a video only where that one leaves a doubt.
     """
     named: dict[str, set[int]] = {}
     frames = {video.video_id: video.frames for video in videos}
@@ -96,9 +96,9 @@ def require_labels(videos: Sequence[ReferringVideo], masks: Path) -> None:
 
 
 def require_named(folder: Path, stems: Sequence[str], named: Collection[int]) -> None:
-    """As `require_labels`, for one video: its masks, their names, and the objects that sentences name."""
+    """As `require_labels`, for one video: the folder and names of its masks, and the ids that its sentences name."""
     seen: set[int] = set()
-    for stem in (stems[len(stems) // 2], *stems):  # most often, the first says enough
+    for stem in (stems[len(stems) // 2], *stems):  # the first is nearly always enough
         seen |= set(np.unique(read_index_mask(folder / f"{stem}.png")).tolist()) - {0}
         if not seen or seen & set(named):
             return

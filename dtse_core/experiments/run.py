@@ -154,7 +154,7 @@ def _cluster(workers: int, scheduler: str) -> Iterator[Any]:
 def collect(grid: Grid, out: Path) -> "dict[str, pd.DataFrame]":
     """The grid's results as tables: `runs` (a row for each run of the grid, done or not), `clips`, `curves`.
 
-    Raises `ValueError` naming the file of a run that recorded what is no table.
+    Raises `ValueError` naming the file of a run whose record does not fit into tables.
     """
     import pandas as pd
 

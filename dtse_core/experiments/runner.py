@@ -208,7 +208,7 @@ def normalize(notebook: Any) -> Any:
         for data in (o.data for o in cell.get("outputs", []) if "image/png" in o.get("data", {})):
             data["image/png"] = fewer_colors(data["image/png"])
         if "outputs" in cell:
-            pieces = groupby(cell.outputs, lambda o: o.get("name"))  # a busy kernel sends a stream in several
+            pieces = groupby(cell.outputs, lambda o: o.get("name"))  # a busy kernel sends a stream in several pieces
             cell.outputs = [one for name, some in pieces for one in (_joined(list(some)) if name else some)]
     for key in ("papermill", "widgets", "written_by"):
         notebook.metadata.pop(key, None)
@@ -276,7 +276,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _main(options: argparse.Namespace) -> int:
-    # the notebook runs in its own folder, so a folder named relative to this one is made absolute
+    # the notebook runs in its own folder, so a place named relative to this one is made absolute
     parameters = {n: os.path.abspath(v) if is_place(n, v) else v for n, v in options.p}
     if options.write and parameters:
         raise ValueError("--write saves the outputs of the default parameters; leave -p out")

@@ -55,10 +55,10 @@ def setup(**parameters: Any) -> Setup:
 
     `profile` is smoke, colab or paper. `device` "auto" is the GPU, if there is one; "" is the CPU in smoke,
     whose digits the lessons show, and "auto" elsewhere. `data_root` "" stands for the toy world, otherwise it is
-    an A2D folder. Further names are the notebook's own parameters. `parameters.py` says what they may hold. A GPU is
-    told to compute in float32, see `full_precision`. Raises `ValueError` for a parameter injected by papermill that the
-    notebook does not have, a value that a parameter does not take and a missing device, and `FileNotFoundError` for
-    a missing folder.
+    an A2D folder. Further names are the notebook's own parameters. `parameters.py` says what they may hold. A GPU
+    computes in float32 (`full_precision`). Raises `ValueError` for a parameter injected by papermill that the notebook
+    does not have, a value that a parameter does not take and a missing device, and `FileNotFoundError` for a missing
+    folder.
     """
     given = {name: default for name, (default, _) in SHARED.items()}
     given |= {name.upper(): value for name, value in parameters.items()}
@@ -107,9 +107,12 @@ def seed_everything(seed: int, deterministic: bool = False) -> None:
 
 
 def full_precision() -> None:
-    """A GPU's products and convolutions in float32. TF32, which PyTorch lets convolutions use, rounds to 1e-3: a clip
-    would get other masks alone than in a batch. In float32 they differ by about 1e-6, but differ: a GPU chooses how to
-    add by the sizes at hand, so equality bit for bit is claimed of a CPU, or of the same computation made twice."""
+    """Lets a GPU compute products and convolutions in float32.
+
+    TF32, which PyTorch allows for convolutions, rounds to 1e-3: a clip would get other masks alone than in a batch. In
+    float32 the difference is about 1e-6, but not 0, since a GPU chooses its order of adding by the sizes at hand:
+    lessons claim equality bit for bit only of a CPU, or of the same computation made twice.
+    """
     with warnings.catch_warnings(action="ignore"):  # PyTorch 2.9 and later have another switch, which 2.4 lacks
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
 

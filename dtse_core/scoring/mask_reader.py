@@ -139,8 +139,8 @@ class MaskReader:
     def require_videos(self, dataset) -> None:
         """Raises `FileNotFoundError` unless there are masks for every sentence; warns of others.
 
-        Of MeViS whole videos may be missing: each of their sentences counts as J = F = 0. Not so all of them, nor one
-        whose masks lie in another place: a folder too many is never taken as meant, since no server would do so.
+        Of MeViS whole videos may be missing: each of their sentences counts as J = F = 0. Not all of them, though, nor
+        one whose masks lie a folder too deep, where no server would look for them.
         """
         if self.home == "ref_davis":
             wanted = [sequence_folder(dataset.annotator(video), video) for video in dataset.videos]
@@ -167,7 +167,7 @@ class MaskReader:
             )
 
     def _deeper(self, wanted: Collection[str]) -> str:
-        """Words for the folder in which wanted paths lie that belong to the top; empty if they do not."""
+        """Words that name the folder in which wanted paths lie too deep; empty if there is none."""
         depths = {path.count("/") + 1 for path in wanted}
         for parts in (name.split("/") for name in sorted(self.names)):
             for k, depth in product(range(1, len(parts)), depths):

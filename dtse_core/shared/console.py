@@ -40,7 +40,7 @@ def parse(
     except SystemExit as end:
         if not end.code:
             raise
-        _, *parts = re.split("[─-]{3,}", re.sub("[╭╮╰╯│]", " ", said.getvalue()))  # a title, and what stands below it
+        _, *parts = re.split("[─-]{3,}", re.sub("[╭╮╰╯│]", " ", said.getvalue()))  # a title, and what is below it
         raise ValueError("; ".join(" ".join(part.split()) for part in parts if part.strip())) from None
 
 
@@ -143,8 +143,8 @@ def tell(error: BaseException) -> int:
 def one_line_errors(command: Callable[[], Any]) -> Callable[[], None]:
     """Turns the errors that a user can mend into one line on standard error and exit status 1, warnings into notes.
 
-    Other libraries' errors become such ones where a file is opened or a text is read: what reads it knows the name and
-    the remedy. Whatever else comes here is a bug, and shows where it is.
+    Errors of other libraries are turned into these where a file is opened or a text is parsed, which is where name and
+    remedy are known. Whatever else arrives here is a bug, and keeps its traceback.
     """
 
     @functools.wraps(command)

@@ -96,7 +96,7 @@ def _whole(digits: str) -> int:
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a file of one a line, none if there is no file; what is cut short or damaged is passed over."""
+    """The objects of a JSON Lines file; none if there is no file. Lines that are cut or damaged are passed over."""
     found = []
     for line in path.read_bytes().splitlines() if path.is_file() else ():
         with suppress(ValueError):

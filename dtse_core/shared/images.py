@@ -1,4 +1,4 @@
-"""Reading pictures, frames and masks alike, with errors that name file and remedy; writing masks."""
+"""Reading pictures, be they frames or masks, with errors that name file and remedy; writing masks."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from PIL import Image, UnidentifiedImageError
 
 DECODERS = ("PNG", "JPEG", "BMP", "WEBP")  # of Pillow, the only ones that run on a picture
 ORIENTATION = 0x0112  # EXIF's tag
-TURNS = {  # by its values but 1, which is upright
+TURNS = {  # by its values; 1 is upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -57,7 +57,7 @@ def read_images(paths: Sequence[Path]) -> np.ndarray:
 
 
 def image_shape(path: Path) -> tuple[int, int]:
-    """Height and width of an image as it is shown, from its head alone. Raises as `load_image` does."""
+    """Height and width of an image as it is shown, from its header alone. Raises as `load_image` does."""
     with _opened(path) as (image, orientation):
         return (image.width, image.height) if orientation > 4 else (image.height, image.width)
 
@@ -97,12 +97,12 @@ def load_image(path: Path, content: bytes | None = None) -> Image.Image:
 
 @contextmanager
 def _opened(path: Path, content: bytes | None = None) -> Iterator[tuple[Image.Image, int]]:
-    """An image of which only the head is read, and its orientation; errors in the block are this image's."""
+    """An image of which only the header is read, and its orientation; errors in the block become this image's."""
     try:
         if content is None and path.exists() and not path.is_file():  # a pipe would be waited for
             raise ValueError("a folder" if path.is_dir() else "a pipe or a device")
         with Image.open(path if content is None else io.BytesIO(content), formats=DECODERS) as image:
-            if getattr(image, "is_animated", False) and image.format != "MPO":  # a photo with others behind it
+            if getattr(image, "is_animated", False) and image.format != "MPO":  # a photo that carries previews
                 raise ValueError("an animation; save its frames one by one")
             if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:  # Pillow only warns
                 raise ValueError(f"{image.width} x {image.height} pixels; scale it down")
@@ -117,7 +117,7 @@ def _opened(path: Path, content: bytes | None = None) -> Iterator[tuple[Image.Im
 
 
 def _orientation(image: Image.Image) -> int:
-    """1 to 8 as EXIF has it; 1 where nothing, or nothing sound, is said before the pixels."""
+    """1 to 8 as in EXIF; 1 where there is none, or none that is valid, before the pixels."""
     exif = Image.Exif()
     with suppress(Exception):  # a viewer shows a picture with damaged EXIF all the same
         exif.load(image.info.get("exif"))

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from .files import as_text
 
-SIGNS = re.compile(r"[\\`*$|~<\[\]]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")  # an underscore within a word means nothing
+SIGNS = re.compile(r"[\\`*$|~<\[\]]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")  # within a word "_" is only a letter
 
 
 def escaped(text: str) -> str:
@@ -14,6 +14,6 @@ def escaped(text: str) -> str:
 
 
 def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """The lines of a table, its head first; all columns but the first stand right, as numbers do."""
+    """The lines of a table, its head first; all columns but the first are aligned right, as numbers are."""
     head, *body = (f"| {' | '.join(map(escaped, row))} |" for row in rows)
     yield from (head, f"| {' | '.join(['---', *['---:'] * (len(rows[0]) - 1)])} |", *body)

@@ -46,10 +46,10 @@ def processes(workers: int) -> Iterator[Run]:
 
 
 def ahead(items: Iterable[Item], count: int) -> Iterator[Item]:
-    """The items in their order, of which a thread makes up to `count` while the one before them is in use.
+    """The items in their order; while one is in use, a thread makes up to `count` of those that follow.
 
-    The thread begins with the first item that is asked for. An error of theirs comes in its place; nothing is made
-    after it, nor after the last item that is taken.
+    The thread starts when the first item is asked for. An error is raised in the place of its item; after it, and
+    once no more items are taken, the thread makes none.
     """
     source, end = iter(items), object()
     thread = ThreadPoolExecutor(1, "ahead")

@@ -46,14 +46,13 @@ class Cost:
     def needed(self, gpu: bool) -> float:
         """Bytes of a device that a training takes.
 
-        Measured on an H100, its context, libraries and what the allocator cannot fill are 1.3 to 2.4 GB. On a CPU,
-        measured, the C library keeps a quarter of what was freed, and kernels take 40 MB; Python and PyTorch come on
-        top.
+        Both are measured. On an H100, context, libraries and what the allocator cannot fill are 1.3 to 2.4 GB. On a CPU
+        the C library keeps a quarter of what was freed, and kernels take 40 MB; Python and PyTorch come on top.
         """
         return self.peak + 2.0 * GB if gpu else 1.25 * self.peak + 0.04 * GB
 
     def seconds(self, speed: Speed) -> float:
-        """Time of a step: each kind of work at its own speed; of a queue, starting it where that takes longer."""
+        """Time of a step: each kind of work at its own speed; in a queue, never less than starting it takes."""
         w = self.work
         products = w["matmul"] / speed.matmul + w["conv"] / speed.conv
         moved = w["memory"] / speed.memory + w["update"] / speed.update

@@ -14,7 +14,7 @@ def outcome(config: RunConfig) -> str:
     """Steps, time and last validation of the run in `config.out`, and what to expect of more; warns of few steps."""
     validated = [record for record in read_history(Path(config.out)) if "val_mean_iou" in record]
     if not validated:
-        return f"{Path(config.out) / 'history.jsonl'} tells of no validation"
+        return f"{Path(config.out) / 'history.jsonl'} records no validation"
     last = validated[-1]
     steps, minutes = last["step"], last["seconds"] / 60
     split, known = training_splits(config.data)[1], config.preset == "tiny" and is_toy(config.data)

@@ -34,8 +34,8 @@ def _sheet(single: float, tf32: float, half: float, bandwidth: float) -> tuple[S
     """Single and half precision from a data sheet's 10^12 operations and 10^9 bytes a second.
 
     Large layers reach some 40 % of the first and 70 % of the second. In single precision PyTorch computes products in
-    float32 and convolutions in TF32 where there is TF32. Measured beside an H100, Python starts an operator, forward or
-    backward, in 25 microseconds.
+    float32, and convolutions in TF32 on GPUs that have it. Measured beside an H100, Python starts an operator,
+    forward or backward, in 25 microseconds.
     """
     memory = 0.7e9 * bandwidth
     full = Speed(0.4e12 * single, 0.4e12 * tf32, memory, memory, 2.5e-5, queued=True)

@@ -1,19 +1,19 @@
-"""What a video file says of its own end, so that one that is cut short is known without decoding it."""
+"""What a video file says about its own end, so that one cut short is recognized without decoding it."""
 
 from pathlib import Path
 
-MP4 = (b"ftyp", b"styp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide")  # boxes that a file may begin with
+MP4 = (b"ftyp", b"styp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide")  # boxes with which a file may begin
 MATROSKA = b"\x1aE\xdf\xa3"
 ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")  # what begins the properties of a WMV or ASF file
 
 
 def promised_size(path: Path, size: int) -> int | None:
-    """How long MP4, Matroska and AVI say they are, in bytes; None where nothing is said. A cut one is shorter."""
+    """The size in bytes that MP4, Matroska and AVI files state, or None; a file that is cut short is smaller."""
     with open(path, "rb") as file:
         head = file.read(64)
         if head[:4] == b"RIFF":
             return 8 + int.from_bytes(head[4:8], "little")
-        if head[:4] == MATROSKA:  # a head, then the segment that holds everything
+        if head[:4] == MATROSKA:  # a header, then the segment that holds everything
             count, length = _length(head[4:12])
             at = 4 + count + (length or 0) + 4
             count, length = _length(head[at : at + 8])
@@ -36,7 +36,7 @@ def promised_size(path: Path, size: int) -> int | None:
 
 
 def _length(data: bytes) -> tuple[int, int | None]:
-    """How many bytes a length of Matroska takes, and what it says; None if it is left open (RFC 8794, 4)."""
+    """How many bytes a Matroska length takes, and its value; None if it is left open (RFC 8794, section 4)."""
     count = 9 - (data or b"\1")[0].bit_length()
     most = (1 << 7 * count) - 1
     length = int.from_bytes(data[:count], "big") & most
@@ -44,7 +44,7 @@ def _length(data: bytes) -> tuple[int, int | None]:
 
 
 def is_torn(path: Path, size: int) -> bool:
-    """True where Ogg, GIF, FLV or ASF ends otherwise than a whole file; players show what is there."""
+    """True for an Ogg, GIF, FLV or ASF file without the end of a whole one; players show what is there."""
     with open(path, "rb") as file:
         head = file.read(4096)
         file.seek(max(0, size - 2**16))

@@ -9,9 +9,9 @@ is decoded to count them, and a frame at random is reached from the key frame be
 an edit list, a start without a key frame) is decoded once to count its frames, and from its start to reach one.
 
 PyAV alone decodes. decord, the reader that the field used, takes 1.1 to 1.4 times as long (`benchmarks/README.md`) and
-gave other frames, without an error, of MPEG-TS, fragmented mp4, open groups of pictures and files with a preview;
-torchcodec needs FFmpeg's libraries on the system, which PyAV brings along. A path is opened as a file and nothing else:
-none of `FORMATS` follows a name.
+returned wrong frames without an error for MPEG-TS, fragmented mp4, open groups of pictures and files with a preview;
+torchcodec needs FFmpeg's libraries on the system; PyAV brings its own. A path is opened as a file and nothing else:
+none of `FORMATS` opens other files.
 """
 
 import functools
@@ -35,10 +35,11 @@ FORMATS = (
     "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,gif,mxf,nut,dv,rm,ivf,h264,hevc,obu,m4v,mpegvideo,mjpeg,yuv4mpegpipe"
 )
 INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")  # formats whose key frames are found by their times
-SINGLE = ("h264", "hevc", "vp8", "vp9", "av1")  # codecs with one picture a packet, hidden ones aside
-ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # what decodes transparency too; FFmpeg's own decoders leave it out
+SINGLE = ("h264", "hevc", "vp8", "vp9", "av1")  # codecs with one picture in a packet, shown or hidden
+ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # they decode transparency, which FFmpeg's own decoders leave out
 USUAL_RATE = Fraction(25)  # assumed where frames come without one
-RESTARTS, LEAP = 0x200, 10  # formats whose clock may start anew: a step of more seconds is no pause (as in FFmpeg)
+RESTARTS = 0x200  # FFmpeg's flag of formats whose clock may restart
+LEAP = 10  # seconds: a longer step is a restart there, not a pause (as in FFmpeg)
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class VideoFile:
     times: tuple[float, ...]
     stored: tuple[int, int]  # width and height in the file
     turn: tuple[bool, int, int]  # rows for columns; then 1 or -1 for the order of rows, and of columns
-    whole: bool  # it says how long it is, and is so
+    whole: bool  # its size is the one that it states
     pts: tuple[int, ...]  # the time of each frame and of each key frame; empty where frames are not found by time
     keys: tuple[int, ...]
 
@@ -74,7 +75,7 @@ class VideoFile:
             raise _damaged(self.path, k + 1)
 
     def at_random(self, wanted: list[int]) -> list[np.ndarray]:
-        """The wanted frames, ascending, each from the key frame before it where that can be found; as `in_order`."""
+        """The wanted frames, ascending, each from the key frame before it where one is known. Raises as `in_order`."""
         picture, picked = _as_shown(self.stored, self.turn), {}
         with suppress(ValueError), _opened(self.path) as (container, stream):
             for key, group in groupby(wanted if self.keys else [], lambda k: bisect_right(self.keys, self.pts[k])):
@@ -83,7 +84,7 @@ class VideoFile:
                 frames = (f for f in _pictures(self.path, container, stream, self.whole) if f.pts >= begin)
                 for k, frame in zip(range(bisect_left(self.pts, begin), sought[-1] + 1), frames, strict=False):
                     if frame.pts != self.pts[k]:
-                        raise _damaged(self.path, k)  # or not a frame to start from: then by the long way
+                        raise _damaged(self.path, k)  # or decoding cannot start here: then from the beginning
                     if k in sought:
                         picked[k] = picture(frame)
         if len(picked) < len(wanted):
@@ -103,9 +104,9 @@ class Mark(NamedTuple):
 
 @functools.lru_cache(4096)
 def scan(path: Path, modified: int, size: int) -> VideoFile:
-    """Goes through a file's packets; `modified` and `size` (bytes) mark its version.
+    """Reads through a file's packets; `modified` (ns) and `size` (bytes) tell its versions apart.
 
-    Raises `ValueError` for what is no video, damaged, or known to be cut short.
+    Raises `ValueError` if it is not a video, is damaged, or is known to be cut short.
     """
     promised = promised_size(path, size)
     if promised is not None and promised > size:
@@ -143,7 +144,7 @@ def scan(path: Path, modified: int, size: int) -> VideoFile:
 
 
 def library(name: str, path: Path) -> Any:
-    """Imports what reads and writes videos where it is needed."""
+    """Imports a package when a video needs it. Raises `ModuleNotFoundError` with the extra to install."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
@@ -153,7 +154,7 @@ def library(name: str, path: Path) -> Any:
 
 
 class _File(io.FileIO):
-    """A file as FFmpeg opens one: seeking to before its start is not done, and no exception."""
+    """A file that answers a seek to before its start with -1, as FFmpeg expects, instead of an exception."""
 
     def seek(self, offset: int, whence: int = 0) -> int:
         try:
@@ -164,7 +165,7 @@ class _File(io.FileIO):
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
-    """A file's container and the stream that counts; whatever goes wrong in the block is said in one line."""
+    """A file's container and the stream to show; any exception in the block becomes a `ValueError` of one line."""
     av = library("av", path)
     alone = {"format_whitelist": FORMATS, "protocol_whitelist": "none"}
     kinds = av.stream.Disposition
@@ -176,17 +177,17 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
                 if not streams:
                     raise ValueError(f"{path} holds no video stream; give a video file or a folder of frames")
                 for stream in streams:
-                    stream.thread_count = 1  # ruins look the same on every machine; data are read by several processes
-                container.flags &= ~av.container.Flags.gen_pts.value  # PyAV's wish: FFmpeg's guess in AVI is wrong
+                    stream.thread_count = 1  # damage looks alike everywhere; data loaders run several processes
+                container.flags &= ~av.container.Flags.gen_pts.value  # PyAV's default, which guesses wrong in AVI
                 yield container, max(streams, key=lambda s: (s.width * s.height, bool(s.disposition & kinds.default)))
-        except Exception as error:  # PyAV's own, and what its code stumbles over
+        except Exception as error:  # PyAV's own, and others that damaged files cause in its code
             if type(error) is ValueError and str(path) in str(error):
                 raise
             raise _damaged(path, 0) from error
 
 
 def _packets(container: Any, stream: Any, faults: list[Exception]) -> Iterator[Any]:
-    """The stream's packets that hold something; `faults` gets the error of a container that is in ruins from there."""
+    """The stream's packets that are not empty; where the container is damaged they end, and `faults` gets the error."""
     try:
         yield from (packet for packet in container.demux(stream) if packet.size)
     except library("av", Path(container.name)).FFmpegError as error:
@@ -196,13 +197,13 @@ def _packets(container: Any, stream: Any, faults: list[Exception]) -> Iterator[A
 def _pictures(path: Path, container: Any, stream: Any, whole: bool) -> Iterator[Any]:
     """The decoder's frames, from where the container stands.
 
-    Packets before its first frame may miss what they build on; and where a file may have been cut, its last one too.
+    Packets before the first frame may fail, for want of what they refer to; so may the last, where the file may be cut.
     """
     av, decoder, count = library("av", path), stream, 0
     faults: list[Exception] = []
     if stream.metadata.get("alpha_mode") == "1" and stream.codec.canonical_name in ALPHA:
         decoder = av.CodecContext.create(ALPHA[stream.codec.canonical_name], "r")
-    for packet in chain(_packets(container, stream, faults), [None]):  # None: give what is left
+    for packet in chain(_packets(container, stream, faults), [None]):  # None: flush
         if faults and count and packet:
             raise _damaged(path, count) from faults[-1]
         try:
@@ -222,7 +223,7 @@ def _pictures(path: Path, container: Any, stream: Any, whole: bool) -> Iterator[
 
 
 def _alone(stream: Any, packet: Any) -> Any:
-    """The frame of a first packet that needs no other; None if it is not so."""
+    """The frame that the first packet gives by itself; None if it does not."""
     if not packet.is_keyframe:
         return None
     with suppress(Exception):  # decoding from the start will tell
@@ -244,19 +245,19 @@ def _plain(container: str, stream: Any, marks: list[Mark]) -> bool:
         and marks[0].key
         and bool((steps > 0).all())
         and min(pts) == pts[0]
-        and (pts != sorted(pts)) == stream.codec_context.has_b_frames  # else they are not the times of showing
+        and (pts != sorted(pts)) == stream.codec_context.has_b_frames  # else they are not presentation times
         and not hole
     )
 
 
 def _shows(stream: Any, packet: Any) -> bool:
-    """False for a packet whose picture only serves to predict others: VP8 and VP9 have them (RFC 6386; VP9 6.2)."""
+    """False for a packet whose picture only serves to predict others, as in VP8 (RFC 6386, 9.1) and VP9 (6.2)."""
     codec, data = stream.codec.canonical_name, memoryview(packet)
     if codec == "vp8":
         return bool(data[0] & 0x10)
-    if codec == "vp9" and data[-1] & 0xE0 != 0xC0:  # not several pictures in one, the last of which shows
-        bits = data[0] if data[0] & 0x30 == 0x30 else data[0] >> 1  # the other profiles lack a bit
-        return bool(bits & 0b101)  # an earlier one again, or itself
+    if codec == "vp9" and data[-1] & 0xE0 != 0xC0:  # not a superframe, whose last picture is shown
+        bits = data[0] if data[0] & 0x30 == 0x30 else data[0] >> 1  # profile 3 has one bit more
+        return bool(bits & 0b101)  # show_existing_frame or show_frame
     return True
 
 
@@ -288,22 +289,22 @@ def _as_shown(size: tuple[int, int], turn: tuple[bool, int, int]) -> Callable[[A
 
 
 def _times(shown: list[tuple], base: Fraction, rate: Fraction, restarts: bool) -> tuple[float, ...]:
-    """Seconds of `VideoInfo.times` from (pts, duration) in units of `base`; where they say nothing, by the rate."""
+    """Seconds of `VideoInfo.times` from (pts, duration) in units of `base`; by the rate where there are none."""
     pts = np.array([np.nan if pts is None else pts for pts, _ in shown])
     if not restarts:
-        pts.sort()  # the first frame has the first time, whatever the packets say; what has none comes last
+        pts.sort()  # the first frame has the first time, whatever packets say; NaN comes last
     steps = np.diff(pts)
     told = (steps > 0) & ((steps * float(base) <= LEAP) | (not restarts))
     usual = np.median(steps[told] if told.any() else [d for _, d in shown if d] or [float(1 / (rate * base))])
     last = shown[-1][1] or 0
-    last = last if last > usual / 2 and not np.isnan(pts).any() else usual  # some files store a tick, for want of it
+    last = last if last > usual / 2 and not np.isnan(pts).any() else usual  # some files store one tick, not knowing
     ends = np.append(np.where(told, steps, usual), last).cumsum() * base.numerator / base.denominator
     return (0.0, *ends.tolist())
 
 
 @functools.cache
 def _note(path: Path) -> None:
-    """Said once."""
+    """Once per file and process."""
     print(f"note: {path} is cut short, or damaged at its end; it is read to its last whole frame", file=sys.stderr)
 
 

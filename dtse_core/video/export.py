@@ -24,7 +24,7 @@ PREDICTION = f"prediction {OURS}"  # the mark of its folder
 
 
 class Preview:
-    """Small overlays of at most `most` frames of a stream, evenly spaced: of each, each second, each fourth ..."""
+    """Small overlays of at most `most` frames of a stream, evenly spaced: each, every second, every fourth ..."""
 
     def __init__(self, most: int = 100, width: int = 384, aspect: Fraction | float = 1):
         self.most, self.width, self.aspect = most, width, aspect
@@ -48,9 +48,10 @@ class Preview:
     def save(
         self, path: str | Path, expressions: Sequence[str], times: Sequence[float], limit: int = GIF_BYTES
     ) -> Path:
-        """Writes a looping GIF of at most `limit` bytes, the expressions below; `times` are those of the whole stream.
+        """Writes a looping GIF of at most `limit` bytes, with the expressions below the frames.
 
-        What does not fit is made narrower, and at 64 pixels loses every second frame.
+        `times` are those of the whole stream. What does not fit is made narrower, and at 64 pixels loses every second
+        frame.
         """
         frames, width = self.frames, min(self.width, 2 * self.frames[0].shape[1])
         times = [*times[:-1][:: self.every], times[-1]]
@@ -87,7 +88,7 @@ def write_prediction(
     out, film, (times, aspect) = Path(out), is_film(out), as_shown(video)
     gif, preview, rows = out.suffix.lower() == ".gif", Preview(aspect=aspect), list[tuple[int, int, float, float]]()
 
-    def told(folder: Path | None = None) -> Iterator[Step]:
+    def recorded(folder: Path | None = None) -> Iterator[Step]:
         for step, name in zip(steps, frame_names(video), strict=False):
             areas = step.masks.mean((1, 2))
             rows.extend((step.index, k, c, a) for k, (c, a) in enumerate(zip(step.confidence, areas, strict=True)))
@@ -106,13 +107,13 @@ def write_prediction(
         preview.save(path, expressions, times or even_times(fps, preview.seen))
 
     if gif:
-        deque(told(), 0)  # to their end
+        deque(recorded(), 0)  # to their end
         save_preview(out)
     elif film:
-        save_film(out, told(), FILM)
+        save_film(out, recorded(), FILM)
     else:
         with written_whole(out, PREDICTION, folder=True) as folder:
-            save_film(folder / "overlay.mp4", told(folder), VIDEO)
+            save_film(folder / "overlay.mp4", recorded(folder), VIDEO)
             save_preview(folder / "overlay.gif")
             lines = [f"{k} {' '.join(as_text(e).split())}\n" for k, e in enumerate(expressions)]
             (folder / "expressions.txt").write_text("".join(lines), encoding="utf-8")

@@ -17,7 +17,7 @@ import numpy as np
 if TYPE_CHECKING:
     from .decoding import VideoFile
 
-IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}  # what counts as a frame in a folder
+IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}  # suffixes of a folder's frames
 FOLDER_FPS = 25.0  # assumed where frames come without a rate
 EXAMPLE = Path(__file__).with_name("example.mp4")  # twins 1103 of the toy world 0, 96 x 144: what "example" stands for
 
@@ -102,7 +102,7 @@ def frame_files(folder: str | Path) -> list[Path]:
 
 
 def frame_names(video: object) -> Iterator[str]:
-    """What the frames of a video are called, and their masks: as pictures are, without suffix, else 00000, 00001 ..."""
+    """The names of a video's frames and of their masks: its pictures' own, without suffix, else 00000, 00001 ..."""
     stills = _stills(Path(video)) if isinstance(video, str | Path) else []
     return (file.stem for file in stills) if stills else (f"{k:05d}" for k in itertools.count())
 
@@ -131,12 +131,12 @@ def _file(path: Path) -> "VideoFile":
 
 
 def _stills(path: Path) -> list[Path]:
-    """The pictures that a folder, or the one that a picture's path, stands for; none for a video file."""
+    """The pictures in a folder, or the picture itself; none for a video file."""
     return frame_files(path) if path.is_dir() else [path] * (path.suffix.lower() in IMAGES)
 
 
 def _shown(files: Sequence[Path], wanted: Iterable[int]) -> Iterator[np.ndarray]:
-    """The wanted ones of a folder's frames, at the size of the first, as a player shows them."""
+    """The wanted frames of a folder, scaled to the size of the first."""
     from PIL import Image
 
     from ..shared.images import image_shape, read_rgb

@@ -108,7 +108,7 @@ def _pauses(times: Sequence[float], count: int) -> dict[int, int]:
     """The frames that a GIF shows, and for how many hundredths of a second each: together as long as the film.
 
     Frames that last less than two hundredths, which viewers show for longer, are left out. 655 seconds is the most that
-    a GIF can say of one picture, or of equal ones: what lasts longer plays faster.
+    a GIF can store for one picture, or for equal ones, which become one: a longer film plays faster.
     """
     if len(times) != count + 1:
         raise ValueError(f"expected {count + 1} times, one a frame and the end of the last; found {len(times)}")

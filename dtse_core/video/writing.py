@@ -1,7 +1,7 @@
-"""Writing videos: the same bytes for the same frames, each for its time, in a file that says it is ours.
+"""Writing videos: each frame for its time, the same bytes for the same frames, and a mark that the file is ours.
 
-H.264 in MP4, QuickTime and Matroska. WebM gets VP9, at its fastest no slower than H.264; libvpx's VP8 takes three
-times the space and gives other bytes each time.
+H.264 in MP4, QuickTime and Matroska. WebM gets VP9, which at its fastest is no slower than H.264; libvpx's VP8
+takes three times the space and gives other bytes each time.
 """
 
 import itertools
@@ -64,13 +64,14 @@ def write_video(
 ) -> Path:
     """Writes (H, W, 3) uint8 RGB frames (stored as yuv420p), one at a time; `path` appears when it is complete.
 
-    Even sizes alone can be stored: an odd one is padded by repeating its last row or column. `quality` is x264's CRF,
+    Only even sizes can be stored: an odd one is padded by repeating its last row or column. `quality` is x264's CRF,
     0 to 51, smaller is better. The same frames give the same bytes. `mark` is the file's comment, by which it is known
     as ours; without one, any video of that name is replaced.
 
     `times` are the seconds at which each frame begins and the last one ends, kept where `fps` alone would not tell
-    them. `aspect` is a pixel's width over its height; WebM cannot say it, so that its frames become wider. Raises
-    `ValueError` for frames, times and rates that cannot be written, `OSError` for a place that cannot be written to.
+    them. `aspect` is a pixel's width over its height; WebM does not store it, so its frames are scaled to the width
+    shown. Raises `ValueError` for frames, times and rates that cannot be written, `OSError` for a place that cannot be
+    written to.
     """
     path, rate = Path(path), frame_rate(fps)
     suffix = path.suffix.lower()
@@ -82,7 +83,7 @@ def write_video(
         clock, ticks = rate, itertools.count()
     else:
         clock, ticks = Fraction(CLOCK), _ticks(times)
-    options = {"fflags": "+bitexact"} if suffix in (".mkv", ".webm") else {}  # no random numbers in the head
+    options = {"fflags": "+bitexact"} if suffix in (".mkv", ".webm") else {}  # no random numbers in the header
     try:
         with (
             written_whole(path, mark) as part,
@@ -90,7 +91,7 @@ def write_video(
         ):
             container.metadata.update({"comment": mark} if mark else {})
             stream: Any = None
-            shown: dict[int, int] = {}  # tick at which a frame begins, and how many it is shown
+            shown: dict[int, int] = {}  # tick at which a frame begins -> ticks for which it is shown
             for frame, (begin, end) in zip(_checked(frames, path), itertools.pairwise(ticks), strict=False):
                 if stream is None:
                     stream = _stream(container, suffix, frame.shape, rate, quality, clock, Fraction(aspect))
@@ -111,7 +112,7 @@ def write_video(
 def _stream(
     container: Any, suffix: str, shape: tuple[int, ...], rate: Fraction, quality: int, clock: Fraction, aspect: Fraction
 ) -> Any:
-    """A new stream of one thread without look-ahead, which reads uninitialized memory: the bytes depend on neither."""
+    """A new stream. One thread and no look-ahead, which reads uninitialized memory: either would change the bytes."""
     stream = container.add_stream("libvpx-vp9" if suffix == ".webm" else "libx264", rate=rate)
     stream.height, stream.width, stream.pix_fmt = *shape[:2], "yuv420p"
     stream.codec_context.thread_count = 1
@@ -124,7 +125,7 @@ def _stream(
         stream.options = {"crf": str(quality), "preset": "veryfast", "rc-lookahead": "0"}
         if aspect != 1:
             stream.codec_context.sample_aspect_ratio = aspect.limit_denominator(1000)
-        if clock != rate:  # without B-frames, whose order of decoding MP4 takes for how long they are shown
+        if clock != rate:  # no B-frames: MP4 would give their durations in the order of decoding
             stream.options |= {"bf": "0"}
     stream.codec_context.time_base = 1 / clock
     return stream
@@ -137,7 +138,7 @@ def _mux(container: Any, packets: Iterable[Any], shown: dict[int, int]) -> None:
 
 
 def _ticks(times: Sequence[float]) -> Iterator[int]:
-    """Times as ticks of `CLOCK`, of which no two are the same."""
+    """Times as ticks of `CLOCK`, no two of them equal."""
     last = -1
     for time in times:
         last = max(last + 1, round(time * CLOCK))

@@ -66,7 +66,7 @@ def losses(out: Path, *options: str) -> list[float]:
     """Of each of eight steps of a training in a process of its own."""
     short = ["--train.steps", "8", "--train.log_every", "1", "--train.eval_samples", "4", "--data.toy_clips", "64"]
     command = [sys.executable, "-m", "dtse_core.train", "--preset", "tiny", "--out", str(out), *short, *options]
-    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
+    done = subprocess.run(command, capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     rows = map(json.loads, (out / "history.jsonl").read_text(encoding="utf-8").splitlines())
     return [row["loss"] for row in rows if "loss" in row]

@@ -22,10 +22,10 @@ TEMPORARY = ("NamedTemporaryFile", "TemporaryFile", "SpooledTemporaryFile")
 def without_encoding(text: str) -> list[int]:
     """Lines with a call that reads or writes text in the locale's encoding."""
     calls = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call))
-    return sorted(call.lineno for call in calls if in_the_locale_s(call))
+    return sorted(call.lineno for call in calls if uses_the_locale(call))
 
 
-def in_the_locale_s(call: ast.Call) -> bool:
+def uses_the_locale(call: ast.Call) -> bool:
     words = {word.arg: word.value for word in call.keywords}
     if "encoding" in words:
         return False
@@ -89,7 +89,7 @@ def test_every_text_is_read_and_written_as_utf_8():
         "subprocess.check_output(command, universal_newlines=True)",
     ],
 )
-def test_a_text_in_the_locale_s_encoding_is_found(call):
+def test_a_call_that_leaves_the_encoding_to_the_locale_is_found(call):
     assert without_encoding(f"first()\n{call}") == [2]
 
 
