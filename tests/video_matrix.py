@@ -411,6 +411,7 @@ PIXELS = [
     row("odd.gif", GIF, size=(97, 65)),
     row("narrow.mp4", X264, size=(54, 98)),
     row("narrow.ts", H264, size=(54, 98)),
+    remux("cropped_left.mkv", f"{X264} -vf pad=112:66:16:2", after="-bsf:v h264_metadata=crop_left=16:crop_top=2"),
     remux("cropped.mp4", f"{X264} -vf pad=104:70:0:0", after="-bsf:v h264_metadata=crop_right=16:crop_bottom=16"),
 ]
 TIMING = [

@@ -168,7 +168,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     """A file's container and the stream to show; any exception in the block becomes a `ValueError` of one line."""
     av = library("av", path)
     alone = {"format_whitelist": FORMATS, "protocol_whitelist": "none"}
-    kinds = av.stream.Disposition
+    kinds, unaligned = av.stream.Disposition, av.codec.context.Flags.unaligned.value
     with _File(path) as file:
         try:
             with av.open(file, container_options=alone, metadata_errors="replace") as container:
@@ -178,6 +178,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
                     raise ValueError(f"{path} holds no video stream; give a video file or a folder of frames")
                 for stream in streams:
                     stream.thread_count = 1  # damage looks alike everywhere; data loaders run several processes
+                    stream.codec_context.flags |= unaligned  # else H.264's decoder crops less than the file says
                 container.flags &= ~av.container.Flags.gen_pts.value  # PyAV's default, which guesses wrong in AVI
                 yield container, max(streams, key=lambda s: (s.width * s.height, bool(s.disposition & kinds.default)))
         except Exception as error:  # PyAV's own, and others that damaged files cause in its code

@@ -5,6 +5,7 @@ takes three times the space and gives other bytes each time.
 """
 
 import itertools
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -85,9 +86,9 @@ def write_video(
         clock, ticks = Fraction(CLOCK), _ticks(times)
     options = {"fflags": "+bitexact"} if suffix in (".mkv", ".webm") else {}  # no random numbers in the header
     try:
-        with (
+        with (  # an absolute name, as a relative one with a colon would be a protocol's
             written_whole(path, mark) as part,
-            av.open(str(part), "w", format=CONTAINERS[suffix], options=options) as container,
+            av.open(os.path.abspath(part), "w", format=CONTAINERS[suffix], options=options) as container,
         ):
             container.metadata.update({"comment": mark} if mark else {})
             stream: Any = None

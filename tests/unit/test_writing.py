@@ -35,6 +35,13 @@ def test_each_format_gives_back_the_frames_at_their_rate(tmp_path, frames, suffi
     assert back.shape == frames.shape and np.abs(back.astype(int) - frames).mean() < 4
 
 
+def test_a_colon_in_a_relative_name_is_no_protocol(tmp_path, frames, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("o:o.mp4", "concat:a|b.mkv", "25%d:00.webm"):
+        write_video(name, frames, 25)
+        assert len(list(iterate_frames(name))) == 9
+
+
 @pytest.mark.parametrize("suffix", CONTAINERS)
 def test_each_frame_is_shown_as_long_as_its_times_say_and_so_is_the_last(tmp_path, suffix):
     frames = render(ToyWorld("val").scene(80), range(24), 96, 160)[0]  # an encoder that may writes B-frames here
