@@ -33,8 +33,9 @@ def spelled(text: str) -> str:
 
 def in_lines(text: str, inches: float, points: float = 9) -> str:
     """As `spelled`, in lines that fit into so many inches of a figure; `points` is the size of its letters."""
-    lines, _ = wrapped(text, 100, 100 * 72 * inches / (1.15 * points))  # Pillow's own letters are narrower
-    return "\n".join(map(spelled, lines))
+    text, path = with_letters(text)
+    font = _font(path or next(_fonts()), 100)
+    return "\n".join(map(spelled, _lines(text, font, 100 * 72 * inches / points)))
 
 
 def wrapped(text: str, size: int, width: float) -> tuple[list[str], Any]:
@@ -44,6 +45,10 @@ def wrapped(text: str, size: int, width: float) -> tuple[list[str], Any]:
     """
     text, path = with_letters(text)
     font = _font(path, size)
+    return _lines(text, font, width), font
+
+
+def _lines(text: str, font: Any, width: float) -> list[str]:
     lines: list[str] = []
     for word in text.split():
         if lines and font.getlength(f"{lines[-1]} {word}") <= width:
@@ -54,7 +59,7 @@ def wrapped(text: str, size: int, width: float) -> tuple[list[str], Any]:
             if lines[-1] and font.getlength(lines[-1] + letter) > width:
                 lines.append("")
             lines[-1] += letter
-    return lines, font
+    return lines
 
 
 @cache
