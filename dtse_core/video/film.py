@@ -37,12 +37,11 @@ def film_strip(
     drawn = [f if m is None else overlay(f, m) for f, m in zip(frames, masks, strict=True)]
     columns = min(columns, len(drawn))
     rows, wide = -(-len(drawn) // columns), min(8 / columns, 2.4)
-    # Text first: it may add a font. Bold letters of 10 points are as wide as others of 11.5.
-    # A title ends before the next one in its row; wider than two frames, it would make the layout widen its own.
+    # Text first: it may add a font. A title ends before the next one in its row; wider than two frames, it would make
+    # the layout widen its own. Bold letters of 10 points are as wide as others of 11.5.
     given = [title or "" for title in titles]
-    ends = [k % columns == 0 or title for k, title in enumerate([*given[1:], "end"], 1)]
-    widths = [wide * (0.95 if end else 1.9) for end in ends]
-    titles = [_broken(title, width) for title, width in zip(given, widths, strict=True)]
+    spans = [0.95 if k % columns == 0 or title else 1.9 for k, title in enumerate([*given[1:], "end"], 1)]
+    titles = [in_lines(title, wide * span) for title, span in zip(given, spans, strict=True)]
     more = max(new.count("\n") - old.count("\n") for new, old in zip(titles, given, strict=True))
     said = in_lines(f'"{sentence}"', 0.95 * wide * columns, 11.5) if sentence else ""
     height = rows * (wide * drawn[0].shape[0] / drawn[0].shape[1] + 0.22 * any(titles) + 0.17 * more)
@@ -57,8 +56,3 @@ def film_strip(
     if said:
         figure.suptitle(said, color=LANGUAGE, weight="bold", x=0.01, ha="left")
     return figure
-
-
-def _broken(title: str, inches: float) -> str:
-    """A title in lines that fit; it keeps its own."""
-    return "\n".join(in_lines(line, inches) for line in title.split("\n"))

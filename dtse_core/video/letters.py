@@ -32,10 +32,14 @@ def spelled(text: str) -> str:
 
 
 def in_lines(text: str, inches: float, points: float = 9) -> str:
-    """As `spelled`, in lines that fit into so many inches of a figure; `points` is the size of its letters."""
+    """As `spelled`, in lines that fit into so many inches of a figure, its own line breaks kept.
+
+    `points` is the size of the letters.
+    """
     text, path = with_letters(text)
     font = _font(path or next(_fonts()), 100)
-    return "\n".join(map(spelled, _lines(text, font, 100 * 72 * inches / points)))
+    lines = (line for own in text.split("\n") for line in _lines(own, font, 100 * 72 * inches / points) or [""])
+    return "\n".join(map(spelled, lines))
 
 
 def wrapped(text: str, size: int, width: float) -> tuple[list[str], Any]:
