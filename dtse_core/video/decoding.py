@@ -83,7 +83,7 @@ class VideoFile:
                 container.seek(begin, stream=stream)
                 frames = (f for f in _pictures(self.path, container, stream, self.whole) if f.pts >= begin)
                 for k, frame in zip(range(bisect_left(self.pts, begin), sought[-1] + 1), frames, strict=False):
-                    if frame.pts != self.pts[k]:
+                    if frame.pts != self.pts[k] or frame.is_corrupt:
                         raise _damaged(self.path, k)  # or decoding cannot start here: then from the beginning
                     if k in sought:
                         picked[k] = picture(frame)

@@ -13,7 +13,7 @@ import pytest
 from dtse_core.data.a2d import A2DSentences
 from dtse_core.video.files import iterate_frames, read_frames, video_info
 from dtse_core.video.frame_cache import video_frames
-from tests.video_matrix import CUT_SHORT, NAMES, REFUSED, ROWS, Seen, build, number_of, referee
+from tests.video_matrix import CUT_SHORT, NAMES, REFUSED, ROWS, Seen, build, number_of, referee, row
 
 WHOLE = [row for row in ROWS if row not in REFUSED + CUT_SHORT]
 BY_A_DATA_SET = WHOLE[::3]
@@ -139,3 +139,19 @@ def test_what_shows_nothing_is_refused_by_name_in_one_line(made):
         with pytest.raises(ValueError, match=made.row.refused) as error:
             read(made.path)
         assert str(made.path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_damaged_key_frame_looks_the_same_at_random_as_in_order(tmp_path):
+    """A player shows what it can over the frames before; started at the damage, a decoder shows gray."""
+    import av
+
+    path = build(row("keys.mp4", "-c:v libx264 -bf 0 -g 6 -x264-params scenecut=0"), tmp_path / "keys")
+    with av.open(str(path)) as file:
+        key = [packet for packet in file.demux(video=0) if packet.is_keyframe and packet.size][2]
+        middle = key.pos + key.size // 4
+    data = bytearray(path.read_bytes())
+    data[middle : middle + 8] = bytes(b ^ 0x55 for b in data[middle : middle + 8])
+    path.write_bytes(data)
+    in_order = np.stack(list(iterate_frames(path))).astype(int)
+    for k in range(10, 20):
+        assert np.abs(read_frames(path, [k])[0] - in_order[k]).mean() < 2, k
