@@ -37,6 +37,7 @@ FORMATS = (
 INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")  # formats whose key frames are found by their times
 SINGLE = ("h264", "hevc", "vp8", "vp9", "av1")  # codecs with one picture in a packet, shown or hidden
 ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # they decode transparency, which FFmpeg's own decoders leave out
+PACKAGE = Path(__file__).parents[1]
 USUAL_RATE = Fraction(25)  # assumed where frames come without one
 RESTARTS = 0x200  # FFmpeg's flag of formats whose clock may restart
 LEAP = 10  # seconds: a longer step is a restart there, not a pause (as in FFmpeg)
@@ -62,7 +63,7 @@ class VideoFile:
     def in_order(self, wanted: Collection[int] | None = None) -> Iterator[np.ndarray]:
         """All frames, or the wanted ones, decoded from the start: (H, W, 3) uint8 RGB.
 
-        Raises `ValueError` where the file is damaged.
+        Raises `ValueError` where the file is damaged; what FFmpeg conceals of that depends on its number of threads.
         """
         picture, k = _as_shown(self.stored, self.turn), -1
         with _opened(self.path) as (container, stream):
@@ -165,7 +166,7 @@ class _File(io.FileIO):
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
-    """A file's container and the stream to show; any exception in the block becomes a `ValueError` of one line."""
+    """A file's container and the stream to show; what PyAV raises in the block becomes a `ValueError` of one line."""
     av = library("av", path)
     alone = {"format_whitelist": FORMATS, "protocol_whitelist": "none"}
     kinds, unaligned = av.stream.Disposition, av.codec.context.Flags.unaligned.value
@@ -177,14 +178,22 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
                 if not streams:
                     raise ValueError(f"{path} holds no video stream; give a video file or a folder of frames")
                 for stream in streams:
-                    stream.thread_count = 1  # damage looks alike everywhere; data loaders run several processes
+                    stream.thread_count = 1  # data loaders run several processes
                     stream.codec_context.flags |= unaligned  # else H.264's decoder crops less than the file says
                 container.flags &= ~av.container.Flags.gen_pts.value  # PyAV's default, which guesses wrong in AVI
                 yield container, max(streams, key=lambda s: (s.width * s.height, bool(s.disposition & kinds.default)))
-        except Exception as error:  # PyAV's own, and others that damaged files cause in its code
-            if type(error) is ValueError and str(path) in str(error):
+        except Exception as error:  # of many classes: damaged files stumble in PyAV's code as in FFmpeg's
+            if _from_here(error):
                 raise
             raise _damaged(path, 0) from error
+
+
+def _from_here(error: Exception) -> bool:
+    """True for an error that the package's own code raises: one line already, or a bug that must show."""
+    place = error.__traceback__
+    while place and place.tb_next:
+        place = place.tb_next
+    return place is not None and Path(place.tb_frame.f_code.co_filename).is_relative_to(PACKAGE)
 
 
 def _packets(container: Any, stream: Any, faults: list[Exception]) -> Iterator[Any]:

@@ -1,6 +1,7 @@
 """Frames in order and at random are the same, each bears its own number, and what cannot be read says why."""
 
 import os
+import shutil
 import struct
 import sys
 from fractions import Fraction
@@ -13,7 +14,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from dtse_core.video import decoding
-from dtse_core.video.files import VideoInfo, iterate_frames, read_frames, video_fps, video_info, video_length
+from dtse_core.video.files import EXAMPLE, VideoInfo, iterate_frames, read_frames, video_fps, video_info, video_length
 from dtse_core.video.writing import write_video
 
 av = pytest.importorskip("av")
@@ -295,3 +296,9 @@ def test_workers_read_after_the_parent_has_read(tmp_path):
     path = encode(tmp_path / "clip.mp4", numbered(9))
     assert number_of(read_frames(path, [5])[0]) == 5
     assert torch.cat(list(DataLoader(Frames(path), num_workers=2, timeout=60))).tolist() == list(range(1, 9))
+
+
+def test_a_bug_of_ours_is_not_told_as_a_damaged_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(decoding, "_turn", lambda frame: (False, 0, 1))
+    with pytest.raises(ValueError, match="slice step cannot be zero"):
+        next(iterate_frames(shutil.copy(EXAMPLE, tmp_path)))
