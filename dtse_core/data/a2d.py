@@ -196,8 +196,8 @@ def read_sentences(path: Path, genuine: bool = True) -> list[tuple[str, int, str
         sentences[key] = None
     if len(skipped) > 1 or (genuine and not skipped):
         warnings.warn(
-            f"{path}: {len(skipped)} rows without an integer instance were skipped ({', '.join(skipped[:5])}); "
-            "the genuine file has one, '1 (copy)'",
+            f"{path}: {len(skipped)} rows without an integer instance were skipped{': ' if skipped else ''}"
+            f"{', '.join(skipped[:5])}; the genuine file has one, '1 (copy)'",
             stacklevel=3,
         )
     return list(sentences)

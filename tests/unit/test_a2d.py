@@ -223,7 +223,7 @@ def test_the_genuine_file_with_one_odd_row_gives_no_warning(root):
         A2DSentences(root, "train")[0]
     notes = root / NOTES / "a2d_annotation.txt"
     notes.write_text(notes.read_text(encoding="utf-8") + "plain,2 (copy),a ball\n", encoding="utf-8")
-    with pytest.warns(UserWarning, match=r"2 rows without an integer instance were skipped.*2 \(copy\)"):
+    with pytest.warns(UserWarning, match=r"2 rows without an integer instance were skipped: .*2 \(copy\)"):
         A2DSentences(root, "train")
     notes.write_text(
         "".join(line for line in notes.read_text(encoding="utf-8").splitlines(True) if "copy" not in line),
