@@ -307,7 +307,7 @@ def _times(shown: list[tuple], base: Fraction, rate: Fraction, restarts: bool) -
     told = (steps > 0) & ((steps * float(base) <= LEAP) | (not restarts))
     usual = np.median(steps[told] if told.any() else [d for _, d in shown if d] or [float(1 / (rate * base))])
     last = shown[-1][1] or 0
-    last = last if last > usual / 2 and not np.isnan(pts).any() else usual  # some files store one tick, not knowing
+    last = last if (last > 1 or usual <= 1) and not np.isnan(pts).any() else usual  # one tick is said without knowing
     ends = np.append(np.where(told, steps, usual), last).cumsum() * base.numerator / base.denominator
     return (0.0, *ends.tolist())
 

@@ -302,3 +302,10 @@ def test_a_bug_of_ours_is_not_told_as_a_damaged_file(tmp_path, monkeypatch):
     monkeypatch.setattr(decoding, "_turn", lambda frame: (False, 0, 1))
     with pytest.raises(ValueError, match="slice step cannot be zero"):
         next(iterate_frames(shutil.copy(EXAMPLE, tmp_path)))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_a_last_frame_shorter_than_the_others_is_shown_as_long_as_the_file_says(suffix, tmp_path):
+    times = [0, 0.12, 0.24, 0.36, 0.40]
+    path = write_video(tmp_path / f"short{suffix}", np.zeros((4, 32, 48, 3), np.uint8), 10, times=times)
+    assert video_info(path).times == pytest.approx(times, abs=1e-3)
