@@ -179,7 +179,16 @@ def test_an_error_in_a_thread_reaches_the_user_in_one_line(video, tmp_path, monk
     assert [f.name for f in tmp_path.iterdir()] == ["clip.mp4"]
 
 
+@pytest.fixture
+def ctrl_c():
+    """As at a terminal: what a shell starts in the background ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("place", ["_encode", "overlay_all"])
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_the_command_and_its_threads_and_leaves_nothing(place, video, tmp_path, monkeypatch, capsys):
     clip = write_video(tmp_path / "clip.mp4", video, 25)
     owner = ReferringVideoPredictor if place == "_encode" else export
