@@ -80,4 +80,4 @@ def test_the_colab_profile_trains_pretrained_streams_on_an_a2d_root(tmp_path, to
     assert abs(told["loaded"] - 0.125) < 0.01  # the cache's weights, a few small steps later
     assert told["steps"] == [10, 20]
     assert {claim for claim, holds in told["claims"].items() if not holds} <= LEARNING
-    assert "resuming reproduces the next loss" in told["claims"]
+    assert any(claim.startswith("resuming reproduces the next loss") for claim in told["claims"])
