@@ -219,7 +219,7 @@ def test_categories_are_what_the_actor_does(root):
 
 def test_the_genuine_file_with_one_odd_row_gives_no_warning(root):
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         A2DSentences(root, "train")[0]
     notes = root / NOTES / "a2d_annotation.txt"
     notes.write_text(notes.read_text(encoding="utf-8") + "plain,2 (copy),a ball\n", encoding="utf-8")
@@ -267,7 +267,7 @@ def test_a_length_that_the_table_denies_is_said_once(root):
     with pytest.warns(UserWarning, match=r"-dashed\.mp4 holds 20 frames, videoset\.csv says 21.*fresh copy"):
         dataset[0]
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         dataset[1]
 
 
@@ -482,7 +482,7 @@ def test_every_trap_is_read_as_it_was_drawn(tmp_path, traps):
     assert any("that one" in s.query for s in dataset.samples) == ("loud_query" in on)
     (root / "toy_world.json").unlink()  # now it is what the genuine data is
     with warnings.catch_warnings():
-        warnings.filterwarnings("error" if "copy_row" in on else "ignore")
+        warnings.simplefilter("error" if "copy_row" in on else "ignore", UserWarning)
         again = A2DSentences(root, "train")
     assert [s[:4] for s in again.samples] == [s[:4] for s in dataset.samples]
     assert ("bare_clip" in again.videos) == ("bare_video" in on) and "missed_clip" not in again.videos

@@ -363,7 +363,7 @@ def test_what_was_drawn_is_what_the_loader_reads(tmp_path, traps):
             assert clip.evidence == scene.sentences[0].evidence in EVIDENCE and clip.twin_mask is None
     (root / "toy_world.json").unlink()  # now it is what the genuine data is
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         dataset = JHMDBSentences(root)
     assert len(dataset.lengths) == sum(TOY.values()) and dataset[0].evidence is None
 
