@@ -44,6 +44,7 @@ Amount = Annotated[float, at_least(0)]
 Positive = Annotated[float, Allowed("above 0", lambda x: x > 0)]
 Share = Annotated[float, Allowed("0 to 1", lambda x: 0 <= x <= 1)]
 Name = Annotated[str, Allowed("a name, not empty", bool)]
+Level = Annotated[int, Allowed("1 or 2", (1, 2).__contains__)]  # of the toy world
 Side = Annotated[int, Allowed("1 to 8192", range(1, 8193).__contains__)]  # of a frame, in pixels
 Offset = Annotated[int, Allowed("0 to 1000", range(1001).__contains__)]  # frames; a stream keeps twice as many
 Bin = Annotated[int, Allowed("1 to 64", range(1, 65).__contains__)]  # side of a grid of regions
@@ -127,6 +128,7 @@ class DataConfig:
     cache: str = ""  # folder where decoded frames and drawn toy clips are kept, H * W * 3 bytes a frame; "": none
     frames: str = ""  # scored ones: list=FILE as MTTR publishes it (a2d, jhmdb), or all (jhmdb: not three a video)
     davis_masks: Literal["unsupervised", "2017"] = "unsupervised"  # which annotation of ref_davis
+    level: Level = 1  # of the toy world in memory and of tiny-bert's words: 2 is the diagnostic benchmark
     toy_clips: Count = 100_000  # training clips of the in-memory toy world
     toy_seed: Whole = 0  # which toy world
 

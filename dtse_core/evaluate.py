@@ -149,7 +149,7 @@ def has_twins(data: DataConfig) -> bool:
     """True for a toy world with clips in its `twins` split, in a layout that can tell twins."""
     listing = Path(data.root) / "toy_world.json"
     if data.name != "a2d" or not listing.is_file():
-        return data.name == "toy"
+        return data.name == "toy" and data.level == 1
     return bool(json.loads(listing.read_text(encoding="utf-8"))["splits"].get("twins"))
 
 

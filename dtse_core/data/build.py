@@ -16,12 +16,14 @@ def build_dataset(config: DataConfig, split: str, window: int, causal: bool = Fa
     """
     name, loader = config.name, DATASETS[config.name].loader
     if name == "toy":  # imported here: reading files needs no cartoons
-        from .toy.cache import KeptToyWorld
+        from .toy.cache import KeptDiagnosticClips, KeptToyWorld
+        from .toy.level2.clips import DiagnosticClips
 
         length = config.toy_clips if split == "train" else HELD_OUT
         height, width = config.size
         world = split, length, config.toy_seed, height, width, window, config.frame_offset, causal
-        return KeptToyWorld(config.cache, *world) if config.cache else data.ToyWorld(*world)
+        drawn, kept = (data.ToyWorld, KeptToyWorld) if config.level == 1 else (DiagnosticClips, KeptDiagnosticClips)
+        return kept(config.cache, *world) if config.cache else drawn(*world)
     if not config.root:
         raise ValueError(f"data.root is missing: give the folder of {loader}, or use data.name toy")
     gt = config.davis_masks if name == "ref_davis" else ""

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from ..config import DATASETS
 
 EVIDENCE = ("appearance", "position", "relation", "action", "direction")
+KINDS = (*EVIDENCE, "ordinal", "comparison", "nested", "event", "interaction", "group", "none", "negation")
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class ReferringClip:
     video_id: str
     frame_id: int  # the current frame as the data set numbers it
     instance_id: str  # empty: the data set has one object a video
-    evidence: str | None = None  # toy world: appearance, position, relation, action or direction
+    evidence: str | None = None  # toy world: what the sentence needs, one of KINDS
     twin_mask: np.ndarray | None = None  # toy world: the twin that differs from the target in motion alone
 
     @property

@@ -8,6 +8,7 @@ from torch import Tensor
 from ..shared.files import as_text
 
 FOLDER = Path(__file__).parent / "toy" / "vocab"  # of the tiny preset's tokenizer, which ships with the package
+FOLDERS = {1: FOLDER, 2: FOLDER.parent / "level2" / "vocab"}  # by level of the toy world
 
 
 def tokenize(expressions: Sequence[str], tokenizer, max_words: int, refuse: bool = True) -> tuple[Tensor, Tensor]:
@@ -44,15 +45,17 @@ def clean_expression(text: str) -> str:
     return " ".join(as_text(text).lower().split())
 
 
-def load_tokenizer(name: str | Path):
+def load_tokenizer(name: str | Path, level: int = 1):
     """The tokenizer of a text stream: `"tiny-bert"` ships with the package, others by folder or hub name.
+
+    `level`: of the toy world whose words tiny-bert knows.
 
     Raises `ValueError` if the folder, the cache and the network all do not have it.
     """
     from transformers import AutoTokenizer
 
     if str(name) == "tiny-bert":
-        return AutoTokenizer.from_pretrained(FOLDER)
+        return AutoTokenizer.from_pretrained(FOLDERS[level])
     try:
         try:
             return AutoTokenizer.from_pretrained(name, local_files_only=True)

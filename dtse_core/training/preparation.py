@@ -202,7 +202,7 @@ def prepare(
     set_seed(c.seed)
     if c.threads:
         torch.set_num_threads(c.threads)
-    tokenizer = load_tokenizer(config.model.text)
+    tokenizer = load_tokenizer(config.model.text, config.data.level)
     window = config.model.window, config.model.causal
     splits = training_splits(config.data)
     training, validation = (build_dataset(config.data, split, *window) for split in splits)

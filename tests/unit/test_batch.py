@@ -15,7 +15,8 @@ from dtse_core.config import preset
 from dtse_core.data.batch import collate_clips
 from dtse_core.data.build import build_dataset
 from dtse_core.data.clip import ReferringClip
-from dtse_core.data.sentences import FOLDER, clean_expression, load_tokenizer, tokenize
+from dtse_core.data.sentences import FOLDERS, clean_expression, load_tokenizer, tokenize
+from dtse_core.data.toy.level2.words import WORDS as DIAGNOSTIC
 from dtse_core.data.toy.vocabulary import SPECIAL, toy_vocabulary, write_vocabulary
 from dtse_core.data.toy.words import WORDS
 from dtse_core.data.transforms import resize_frames, resize_mask
@@ -110,14 +111,15 @@ def test_cleaning_lowers_and_collapses():
     assert clean_expression("  A  Dog\tRunning\n to the\u00a0LEFT ") == "a dog running to the left"
 
 
-def test_the_shipped_vocabulary_is_that_of_the_toy_world(tmp_path):
-    write_vocabulary(tmp_path)
+@pytest.mark.parametrize(("level", "words"), [(1, WORDS), (2, DIAGNOSTIC)])
+def test_the_shipped_vocabularies_are_those_of_the_toy_world(tmp_path, level, words):
+    write_vocabulary(tmp_path, words)
     for name in ("vocab.txt", "tokenizer_config.json"):
-        shipped, fresh = (Path(folder) / name for folder in (FOLDER, tmp_path))
+        shipped, fresh = (Path(folder) / name for folder in (FOLDERS[level], tmp_path))
         assert shipped.read_bytes() == fresh.read_bytes(), "run python -m dtse_core.data.toy.vocabulary"
-    vocabulary = toy_vocabulary()
+    vocabulary = toy_vocabulary(words)
     assert len(vocabulary) == len(set(vocabulary)) == 256
-    assert set(WORDS) <= set(vocabulary) and vocabulary[:5] == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    assert set(words) <= set(vocabulary) and vocabulary[:5] == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
 def test_toy_words_are_single_pieces(tiny):

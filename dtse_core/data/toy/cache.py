@@ -11,18 +11,22 @@ import numpy as np
 
 from ...shared.files import ANY, written_whole
 from ..clip import ReferringClip
+from .level2.clips import DiagnosticClips
+from .level2.world import VERSION as LEVEL_2
 from .world import ToyWorld
 
 VERSION = 1  # of what is kept: raise it when a toy world is drawn in another way
 
 
-class KeptToyWorld(ToyWorld):
-    """A `ToyWorld` whose clips are drawn once and kept below the folder `cache`; arguments as there."""
+class Kept:
+    """Before a world among the bases of a class: its clips are drawn once and kept below the folder `cache`."""
+
+    level, drawn = "", VERSION
 
     def __init__(self, cache: str | Path, *arguments, **named):
         super().__init__(*arguments, **named)
         window = f"{self.window}_{self.offset}{'_causal' if self.causal else ''}"
-        name = f"toy_{self.seed}_{self.split}_{self.height}x{self.width}_{window}_v{VERSION}"
+        name = f"toy{self.level}_{self.seed}_{self.split}_{self.height}x{self.width}_{window}_v{self.drawn}"
         self.folder = Path(cache).expanduser() / name
 
     def __getitem__(self, k: int) -> ReferringClip:
@@ -34,6 +38,16 @@ class KeptToyWorld(ToyWorld):
             clip = super().__getitem__(k)
             _store(file, clip)
         return clip
+
+
+class KeptToyWorld(Kept, ToyWorld):
+    """A kept `ToyWorld`; arguments as there, after the folder."""
+
+
+class KeptDiagnosticClips(Kept, DiagnosticClips):
+    """Kept `DiagnosticClips`; arguments as there, after the folder."""
+
+    level, drawn = "2", LEVEL_2
 
 
 def _load(file: Path) -> ReferringClip | None:

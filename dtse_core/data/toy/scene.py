@@ -101,6 +101,10 @@ class Actor:
     pose: Pose
     motion: Motion
 
+    @property
+    def action(self) -> str:
+        return self.motion.action
+
     def at(self, frame: int) -> Pose:
         return Pose(*(a + b for a, b in zip(self.pose, self.motion.delta(frame - CENTER), strict=True)))
 
@@ -139,6 +143,10 @@ class Sentence:
     text: str
     evidence: str  # the least that is needed: one of EVIDENCE
     twin: int = 0  # instance that differs in motion alone; 0: none
+
+    @property
+    def instances(self) -> tuple[int, ...]:
+        return (self.instance,)
 
 
 @dataclass(frozen=True)

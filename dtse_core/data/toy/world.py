@@ -77,18 +77,22 @@ class ToyWorld(ClipDataSet):
         scene, rng = self.scene(k), self._rng(k, 1)
         sentence, frame = pick(rng, scene.sentences), pick(rng, scene.annotated)
         indices, current = self.cut(frame, scene.length)
-        frames, ids = render(scene, indices, self.height, self.width)
+        frames, ids = self.draw(scene, indices)
         return ReferringClip(
             frames=frames,
             current=current,
-            mask=ids[current] == sentence.instance,
+            mask=np.isin(ids[current], sentence.instances),
             expression=sentence.text,
             video_id=scene.video_id,
             frame_id=frame,
-            instance_id=str(sentence.instance),
+            instance_id="_".join(map(str, sentence.instances)),
             evidence=sentence.evidence,
             twin_mask=ids[current] == sentence.twin if sentence.twin else None,
         )
+
+    def draw(self, scene: Scene, indices) -> tuple[np.ndarray, np.ndarray]:
+        """The frames of a scene at `indices`, as `render` gives them."""
+        return render(scene, indices, self.height, self.width)
 
     def _rng(self, *key: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, SPLITS.index(self.split), *key])
@@ -134,9 +138,9 @@ def _frame(scene: Scene, things: dict[int, Actor | Prop], index: int, height: in
     return frame, np.where(shown < FIRST_PROP, shown, 0).astype(np.uint8)
 
 
-def video_id(seed: int, split: str, k: int) -> str:
+def video_id(seed: int, split: str, k: int, level: int = 1) -> str:
     """Eleven characters, like YouTube's; distinct for distinct arguments, as each step can be undone."""
-    number = seed << 35 | SPLITS.index(split) << 32 | k  # 66 bits
+    number = seed << 35 | SPLITS.index(split) + len(SPLITS) * (level - 1) << 32 | k  # 66 bits
     for _ in range(3):
         number = (number * 0x2545F4914F6CDD1D + 0x9E3779B97F4A7C15) % 2**66
         number ^= number >> 33

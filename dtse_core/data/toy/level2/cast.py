@@ -8,13 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...clip import EVIDENCE
+from ...clip import KINDS as KINDS
 from ..draw import BACKDROPS
 from ..words import ACTORS, ANCHORS, COLORS, pick
 from .facts import SIDES, WAYS
 from .scene import FIRST_PROP, UNIT, WIDTH, Scene, Thing, share, shown
 
-KINDS = (*EVIDENCE, "ordinal", "comparison", "nested", "event", "interaction", "group", "none", "negation")
 LENGTHS = (24, 32, 40, 48, 56, 64)
 HEIGHTS = (104, 144, 200, 280, 400, 560, 832)
 USUAL = HEIGHTS[1:4]  # of the look-alikes of a scene

@@ -56,6 +56,18 @@ class Thing:
         w, h = HALF_SIZES[self.kind]
         return round(w * self.height), round(h * self.height)
 
+    @property
+    def instance(self) -> int:
+        return self.number
+
+    @property
+    def action(self) -> str:
+        """What it does most clearly, as A2D names it."""
+        if self.act:
+            return {"jumps": "jumping", "eats": "eating"}[self.act]
+        moves = {"ball": "rolling", "bird": "flying", "car": "running"}.get(self.kind, "walking")
+        return moves if any(dx or dy for _, dx, dy in self.legs) else "none"
+
     def rise(self, index: int) -> int:
         """How far a jump lifts it."""
         k = (index + self.phase) % JUMP
