@@ -15,6 +15,7 @@ from ..config import DATASETS
 
 EVIDENCE = ("appearance", "position", "relation", "action", "direction")
 KINDS = (*EVIDENCE, "ordinal", "comparison", "nested", "event", "interaction", "group", "none", "negation")
+CONTROL = "control"  # of the diagnostic slices: what is asked of looks alone
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class ReferringClip:
     video_id: str
     frame_id: int  # the current frame as the data set numbers it
     instance_id: str  # empty: the data set has one object a video
-    evidence: str | None = None  # toy world: what the sentence needs, one of KINDS
+    evidence: str | None = None  # toy world: what the sentence needs, one of KINDS, or CONTROL
     twin_mask: np.ndarray | None = None  # toy world: the twin that differs from the target in motion alone
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from ..data.clip import KINDS
+from ..data.clip import CONTROL, KINDS
 from ..metrics import (
     AP_AT,
     P_AT,
@@ -107,7 +107,7 @@ def _j_and_f(values: Sequence[tuple[float, float]]) -> Metrics:
 def breakdowns(records: Sequence, metrics: Callable[[Sequence], Metrics]) -> dict:
     """`by_evidence` (toy worlds) and `by_category`, each group's metrics with its count."""
     result = {}
-    for name, order in (("evidence", KINDS), ("category", None)):
+    for name, order in (("evidence", (*KINDS, CONTROL)), ("category", None)):
         found = {getattr(r, name) for r in records} - {None}
         groups = {key: [r for r in records if getattr(r, name) == key] for key in order or sorted(found)}
         if found:

@@ -69,7 +69,7 @@ def test_no_clip_of_one_level_bears_the_name_of_one_of_the_other():
 def test_what_there_is_not_is_refused():
     with pytest.raises(IndexError, match="scene 3 of a toy world of 3 clips"):
         DiagnosticClips("test", 3)[3]
-    with pytest.raises(ValueError, match="unknown split 'twins' of the diagnostic world"):
+    with pytest.raises(ValueError, match="unknown split 'twins' of the toy world.*guidance"):
         build_dataset(preset("tiny", **{"data.level": 2}).data, "twins", 3)
     with pytest.raises(ValueError, match="data.level is 3; it must be 1 or 2"):
         preset("tiny", **{"data.level": 3})

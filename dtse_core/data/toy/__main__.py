@@ -6,6 +6,7 @@ training and evaluation read it as they read the real data: give its folder as -
     python data_scripts/make_toy_world.py --layout a2d --out runs/toy_a2d
 """
 
+import json
 import os
 import signal
 import sys
@@ -13,20 +14,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...config import Seed, Side, Whole, Workers, check_settings
+from ...config import Level, Seed, Side, Whole, Workers, check_settings
 from ...shared.console import parse, plain_output, tell
 from .layouts.write import write_toy
+from .level2.slices import THEMES
 
-HELD_OUT = ("val", "test", "compositional", "twins")
+HELD_OUT = {1: ("val", "test", "compositional", "twins"), 2: ("val", "test", *THEMES)}  # by level
 
 
 @dataclass(frozen=True)
 class Command:
     out: Path  # folder to write; it appears when it is complete. The same command again changes nothing
     layout: str = "a2d"  # whose: a2d, jhmdb, ref_davis, refer_youtube_vos or mevis, as --data.name takes them
+    level: Level = 1  # 2: the diagnostic benchmark, which asks for abilities one by one
     seed: Seed = 0  # which world; the same seed gives the same bytes
     train: Whole = 1500  # training clips
-    test: Whole = 50  # clips in each of the splits val, test, compositional and twins
+    test: Whole = 50  # clips in each of the splits val, test, compositional and twins; of level 2 in test
+    val: Whole = 0  # clips in the other of these splits; of level 2 in val and each slice; 0: as many as in test
     height: Side = 96  # pixels of a frame; even
     width: Side = 144  # pixels of a frame; even. Scenes are made for 2 : 3
     traps: tuple[str, ...] = ()  # what is odd in the genuine files, by name, or all; a wrong name prints them
@@ -46,9 +50,12 @@ def main() -> int:
     try:
         with plain_output():
             c = parse_command()
-            clips = {"train": c.train} | dict.fromkeys(HELD_OUT, c.test)
-            new = write_toy(c.out, clips, c.layout, c.seed, c.height, c.width, c.traps, c.workers)
+            clips = {"train": c.train} | dict.fromkeys(HELD_OUT[c.level], c.val or c.test) | {"test": c.test}
+            new = write_toy(c.out, clips, c.layout, c.seed, c.height, c.width, c.traps, c.workers, c.level)
             print(f"{c.out}: {sum(clips.values())} clips, {'written' if new else 'there with the same settings'}")
+            if c.level > 1:
+                out = json.loads((c.out / "toy_world.json").read_text(encoding="utf-8"))["left_out"]
+                print(f"left out, as {c.layout} cannot say them: {out['sentences']} sentences, {out['clips']} clips")
     except (ValueError, OSError, ImportError) as error:
         return tell(error)
     except KeyboardInterrupt:

@@ -31,6 +31,7 @@ class ToyWorld(ClipDataSet):
     """
 
     name = "toy"
+    splits = SPLITS
 
     def __init__(
         self,
@@ -43,8 +44,8 @@ class ToyWorld(ClipDataSet):
         offset: int = 6,
         causal: bool = False,
     ):
-        if split not in SPLITS:
-            raise ValueError(f"unknown split {split!r} of the toy world; it must be one of {', '.join(SPLITS)}")
+        if split not in self.splits:
+            raise ValueError(f"unknown split {split!r} of the toy world; it must be one of {', '.join(self.splits)}")
         if not 0 <= seed < 2**31:
             raise ValueError(f"seed is {seed}; the toy world needs 0 <= seed < 2**31")
         self.length, self.seed, self.height, self.width = length, seed, height, width
@@ -95,7 +96,7 @@ class ToyWorld(ClipDataSet):
         return render(scene, indices, self.height, self.width)
 
     def _rng(self, *key: int) -> np.random.Generator:
-        return np.random.default_rng([self.seed, SPLITS.index(self.split), *key])
+        return np.random.default_rng([self.seed, self.splits.index(self.split), *key])
 
     def _role(self, rng, k: int) -> tuple[str, tuple[str, ...]]:
         """The evidence of scene `k` and the held-out pair of its target, if any."""

@@ -106,4 +106,4 @@ def _annotations(root: Path) -> Path:
 def _label(scene: Scene) -> int:
     """A2D's code of what the first sentence's actor does."""
     target = scene.target
-    return 10 * (ACTORS.index(target.kind) + 1) + ACTIONS.index(target.motion.action) + 1
+    return 10 * (ACTORS.index(target.kind) + 1) + ACTIONS.index(target.action) + 1

@@ -73,4 +73,4 @@ def annotated(clip: Clip, traps: Sequence[str]) -> int:
 
 def _place(clip: Clip) -> str:
     """`<action>/<video>`: the action is the referent's."""
-    return f"{clip.scene.target.motion.action}/{clip.name}"
+    return f"{clip.scene.target.action}/{clip.name}"

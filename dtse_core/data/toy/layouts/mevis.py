@@ -52,15 +52,16 @@ def write_tables(part: Path, todo: list[Clip], facts: list[dict], traps: Sequenc
     """The files about all clips; returns `[expression id, sentence, evidence, twin's annotation]` by video."""
     sentences: dict[str, list[list]] = {}
     tables = {folder: ({}, {}) for folder in ("train", "valid_u", "valid")}  # expressions and masks
-    ids = count(1)  # annotations are numbered over the whole data set
+    fresh = count(1)  # annotations are numbered over the whole data set
     for clip, own in zip(todo, facts, strict=True):
         videos, masks = tables[_folder(clip)]
-        numbers = {instance: next(ids) for instance in own}
+        numbers = {instance: next(fresh) for instance in own}
         masks |= {str(numbers[instance]): rles for instance, rles in own.items()}
         said, first = {}, clip.scene.target.instance
         for k, s in enumerate(clip.scene.sentences):
-            parts = [s.instance] + [0] * (0 in numbers and s.instance == first)
-            said[str(k)] = {"exp": s.text, "obj_id": [s.instance - 1], "anno_id": [numbers[n] for n in parts]}
+            parts = [*s.instances] + [0] * (0 in numbers and s.instances == (first,))
+            ids = {"obj_id": [n - 1 for n in s.instances], "anno_id": [numbers[n] for n in parts]}
+            said[str(k)] = {"exp": s.text} | ids
         sentences[clip.name] = [
             [str(k), s.text, s.evidence, numbers.get(s.twin) if s.twin else None]
             for k, s in enumerate(clip.scene.sentences)

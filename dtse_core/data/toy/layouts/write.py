@@ -6,6 +6,12 @@ stands `toy_world.json`, which tells what these cannot: the finer splits, eviden
     {"settings": {"layout", "seed", "clips", "height", "width", "traps"},   what was asked for
      "splits": {split: [video, ...]},
      "sentences": {video: [[key, sentence, evidence, twin], ...]}}          key: the layout's own; twin null: none
+
+Level 2 adds "level" and "version" to the settings, has the kind of a sentence as its evidence, and tells of every clip
+that was asked for, also of what the layout cannot say (nobody or several as the target):
+
+    "programs": {video: [{"text", "kind", "depth", "program", "targets"}, ...]}     "control": true in slices
+    "left_out": {"clips", "sentences"}                                              how many the layout lacks
 """
 
 import csv
@@ -13,6 +19,7 @@ import importlib
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -23,22 +30,21 @@ import numpy as np
 from ....shared.files import ANY, read_json, written_whole
 from ....shared.images import write_index_mask
 from ....shared.processes import processes
-from ..world import SPLITS, Scene, ToyWorld, render
+from ..level2.clips import DiagnosticClips, Film
+from ..level2.world import VERSION
+from ..world import Scene, ToyWorld
 
 LAYOUTS = ("a2d", "jhmdb", "ref_davis", "refer_youtube_vos", "mevis")  # as `--layout` and `data.name` take them
 HIDDEN = 15  # frames from which a late object is absent
 
 
 class Clip(NamedTuple):
-    """One clip to write: its name on disk and its place in a world."""
+    """One clip to write: its name on disk, its place in a world, and what the layout can say of it."""
 
     name: str
     world: ToyWorld
     k: int
-
-    @property
-    def scene(self) -> Scene:
-        return self.world.scene(self.k)
+    scene: Scene | Film
 
 
 def layout_module(layout: str) -> ModuleType:
@@ -61,6 +67,7 @@ def write_toy(
     width: int = 144,
     traps: Sequence[str] = (),
     workers: int = 1,
+    level: int = 1,
 ) -> bool:
     """Writes a toy world with `clips[split]` clips a split; returns False if it was already there.
 
@@ -73,34 +80,54 @@ def write_toy(
     traps = sorted(module.TRAPS) if list(traps) == ["all"] else sorted(traps)
     if unknown := [trap for trap in traps if trap not in module.TRAPS]:
         raise ValueError(f"unknown trap {unknown[0]!r}; {layout} has {', '.join(module.TRAPS)}, or all")
-    if unknown := [split for split in clips if split not in SPLITS]:
-        raise ValueError(f"unknown split {unknown[0]!r}; the toy world has {', '.join(SPLITS)}")
+    world = {1: ToyWorld, 2: DiagnosticClips}[level]
+    if unknown := [split for split in clips if split not in world.splits]:
+        raise ValueError(f"unknown split {unknown[0]!r}; the toy world has {', '.join(world.splits)}")
     if min(clips.values(), default=0) < 0 or not any(clips.values()):
         raise ValueError(f"clips is {clips}; expected at least one clip, and no negative number")
     if min(height, width) < 16 or height % 2 or width % 2:
         raise ValueError(f"frames of {height}x{width} pixels; expected even numbers from 16 on")
     settings = {"layout": layout, "seed": seed, "clips": clips, "height": height, "width": width, "traps": traps}
+    settings |= {"level": level, "version": VERSION} if level > 1 else {}
     root = Path(root)
     if _is_written(root, settings):
         return False
-    worlds = (ToyWorld(split, count, seed, height, width) for split, count in clips.items())
-    todo = [Clip(world.scene(k).video_id, world, k) for world in worlds for k in range(world.length)]
-    rest = todo[-1].name[1:]
-    odd = [name.replace("*", rest) for trap, names in module.NAMES.items() if trap in traps for name in names]
-    todo = [clip._replace(name=name) for clip, name in zip(todo, odd, strict=False)] + todo[len(odd) :]
-    splits = {split: [clip.name for clip in todo if clip.world.split == split] for split in clips}
-    with written_whole(root, ANY, folder=True) as part:
-        with processes(workers) as run:
-            facts = list(run("clips", partial(module.write_clip, part, traps=traps), todo))
+    worlds = [world(split, count, seed, height, width) for split, count in clips.items()]
+    with written_whole(root, ANY, folder=True) as part, processes(workers) as run:
+        asked = list(run("scenes", clip_of, [(world, k) for world in worlds for k in range(world.length)]))
+        todo = [clip._replace(scene=replace(clip.scene, sentences=sayable(layout, clip.scene))) for clip in asked]
+        todo = [clip for clip in todo if clip.scene.sentences]
+        rest = todo[-1].name[1:]
+        odd = [name.replace("*", rest) for trap, names in module.NAMES.items() if trap in traps for name in names]
+        todo = [clip._replace(name=name) for clip, name in zip(todo, odd, strict=False)] + todo[len(odd) :]
+        splits = {split: [clip.name for clip in todo if clip.world.split == split] for split in clips}
+        facts = list(run("clips", partial(module.write_clip, part, traps=traps), todo))
         toy = {"settings": settings, "splits": splits, "sentences": module.write_tables(part, todo, facts, traps)}
+        if level > 1:
+            said = [sum(len(clip.scene.sentences) for clip in some) for some in (asked, todo)]
+            toy["left_out"] = {"clips": len(asked) - len(todo), "sentences": said[0] - said[1]}
+            toy["programs"] = {clip.name: [s.program for s in clip.scene.sentences] for clip in asked}
         (part / "toy_world.json").write_text(json.dumps(toy, indent=1) + "\n", encoding="utf-8")
     return True
 
 
+def clip_of(place: tuple[ToyWorld, int]) -> Clip:
+    world, k = place
+    scene = world.scene(k)
+    return Clip(scene.video_id, world, k, scene)
+
+
+def sayable(layout: str, scene: Scene | Film) -> tuple:
+    """The sentences of a scene that a layout has room for: MeViS alone knows several targets and none."""
+    if layout == "mevis":
+        return scene.sentences
+    single = tuple(s for s in scene.sentences if len(s.instances) == 1)
+    return single[:1] if layout == "jhmdb" else single
+
+
 def clip_frames(clip: Clip) -> tuple[np.ndarray, np.ndarray]:
     """All frames of a clip: colors (n, H, W, 3) uint8, and ids (n, H, W) uint8, 0 for background."""
-    scene = clip.scene
-    return render(scene, range(scene.length), clip.world.height, clip.world.width)
+    return clip.world.draw(clip.scene, range(clip.scene.length))
 
 
 def hide_first(clip: Clip, frames: np.ndarray, ids: np.ndarray) -> None:

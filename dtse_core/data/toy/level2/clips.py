@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass, replace
 
+from ...clip import CONTROL
 from ..scene import FPS
 from ..world import ToyWorld, video_id
 from .scene import Scene, Thing, render
 from .sentences import Sentence
-from .world import DiagnosticWorld, as_json
+from .slices import THEMES
+from .world import SPLITS, DiagnosticWorld, as_json
 
 
 @dataclass(frozen=True)
@@ -14,10 +16,15 @@ class Said:
     """A sentence in the first level's words."""
 
     text: str
-    evidence: str  # its kind
+    evidence: str  # its kind, or control
     instances: tuple[int, ...]
     program: dict  # as `toy_world.json` has it: see `as_json`
     twin: int = 0
+
+    @classmethod
+    def of(cls, sentence: Sentence, control: bool = False) -> "Said":
+        told = as_json(sentence) | ({"control": True} if control else {})
+        return cls(sentence.text, CONTROL if control else sentence.kind, sentence.targets, told)
 
     @property
     def instance(self) -> int:
@@ -41,7 +48,7 @@ class Film:
 
     @property
     def annotated(self) -> tuple[int, ...]:
-        return tuple(range(self.length))
+        return tuple(self.length * k // 16 for k in range(1, 16, 2))
 
     @property
     def actors(self) -> tuple[Thing, ...]:
@@ -57,26 +64,37 @@ class Film:
 class DiagnosticClips(ToyWorld):
     """A data set of `ReferringClip`s over a `DiagnosticWorld`, each drawn when it is asked for.
 
-    Arguments as those of `ToyWorld`; `split`: train, val or test. A sentence and a frame of each clip are fixed by
-    (seed, split, k). The mask is empty where nothing fits and while nobody meant is seen; `evidence` is the kind of
-    the sentence, `instance_id` lists its targets: 2_5.
+    Arguments as those of `ToyWorld`; `split`: train, val, test, or a slice, whose clips are the scenes of its
+    families. A sentence and a frame of each clip are fixed by (seed, split, k). The mask is empty where nothing fits
+    and while nobody meant is seen; `evidence` is the kind of the sentence, or control, `instance_id` lists its
+    targets: 2_5.
     """
 
+    splits = (*SPLITS, *THEMES)
+
     def __init__(self, split: str = "train", length: int = 10_000, seed: int = 0, *more, **named):
-        self.world = DiagnosticWorld(split, seed)
         super().__init__(split, length, seed, *more, **named)
+        self.world = DiagnosticWorld("test" if split in THEMES else split, seed)
 
     def scene(self, k: int) -> Film:
         """The k-th clip's description, without pixels."""
         if not 0 <= k < self.length:
             return super().scene(k)  # which says so
-        clip = self.world.clip(k)
-        name = video_id(self.seed, self.split, k, level=2)
-        return Film(replace(clip.scene), name, tuple(map(_said, clip.sentences)))  # a copy, without what was computed
+        if self.split in THEMES:
+            scene, said = self._of_family(k)
+        else:
+            clip = self.world.clip(k)
+            scene, said = clip.scene, [Said.of(sentence) for sentence in clip.sentences]
+        number = k + (self.splits.index(self.split) - 2 << 28 if self.split in THEMES else 0)
+        name = video_id(self.seed, self.world.split, number, level=2)
+        return Film(replace(scene), name, tuple(said))  # a copy, without what was computed
+
+    def _of_family(self, k: int) -> tuple[Scene, list[Said]]:
+        """A scene of a slice's families, of which most have two, with what is asked and said about it."""
+        each = 1 if self.split == "granularity" else 2
+        family = self.world.family(self.split, k // each)
+        scene = [*dict.fromkeys(question.scene for question in family)][k % each]
+        return scene, [Said.of(q.sentence, q.control) for q in family if q.scene == scene]
 
     def draw(self, scene: Film, indices):
         return render(scene.scene, indices, self.height, self.width)
-
-
-def _said(sentence: Sentence) -> Said:
-    return Said(sentence.text, sentence.kind, sentence.targets, as_json(sentence))
