@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from dtse_core.data.prepare.check import check
 from dtse_core.data.toy.__main__ import parse_command
 from dtse_core.data.toy.layouts.write import LAYOUTS, write_toy
 from dtse_core.data.toy.level2.clips import DiagnosticClips
+from dtse_core.data.toy.level2.edition import faults
 from dtse_core.data.toy.level2.facts import Facts
 from dtse_core.data.toy.level2.programs import from_json, targets
 from dtse_core.data.toy.level2.scene import render
@@ -22,6 +24,12 @@ from dtse_core.data.toy.level2.world import DiagnosticWorld
 pytest.importorskip("h5py")
 pytest.importorskip("av")
 CLIPS = {"train": 1, "val": 1, "test": 13} | dict.fromkeys(THEMES, 2)  # one clip of each kind in test
+PINNED = {
+    "pixels": "1181d82f",
+    "masks": "5837f670",
+    "sentences": "753989da",
+    "programs": "9413459a",
+}
 
 
 @pytest.fixture(scope="module")
@@ -132,3 +140,75 @@ def test_each_level_has_its_own_splits(tmp_path):
         write_toy(tmp_path / "toy", {"scale": 1}, "mevis")
     command = parse_command(["--out", "toy", "--level", "2", "--val", "7"])
     assert (command.level, command.val, command.test) == (2, 7, 50) and set(LAYOUTS) == set(DATASETS) - {"toy"}
+
+
+# ------------------------------------------------------------------------- an edition
+
+
+@pytest.fixture(scope="module")
+def edition(tmp_path_factory):
+    root = tmp_path_factory.mktemp("edition")
+    for layout in ("mevis", "jhmdb"):
+        write_toy(root / layout, {"test": 3, "granularity": 1}, layout, height=32, width=48, level=2, edition=True)
+    return root
+
+
+def test_an_edition_has_the_same_hashes_in_every_layout_on_any_machine(edition):
+    one, two = (listing(edition / layout)["edition"]["parts"] for layout in ("mevis", "jhmdb"))
+    assert one == two and {part: hashed[:8] for part, hashed in one.items()} == PINNED
+    digests = {name: "" for name in ("pixels", "masks")}
+    for film in [*map(DiagnosticClips("test", 3).scene, range(3)), DiagnosticClips("granularity", 1).scene(0)]:
+        for name, array in zip(digests, render(film.scene, range(film.length), 32, 48), strict=True):
+            digests[name] += hashlib.sha256(repr(array.shape).encode() + array.tobytes()).hexdigest()
+    assert {name: one[name] for name in digests} == {
+        name: hashlib.sha256(text.encode()).hexdigest() for name, text in digests.items()
+    }
+
+
+def spoil_file(pattern):
+    def spoil(root):
+        path = sorted(root.rglob(pattern))[-1]
+        path.write_bytes(path.read_bytes().replace(b"0", b"0 ", 1) if path.suffix == ".json" else b"\xff" * 99)
+
+    return spoil
+
+
+def spoil_listing(change):
+    def spoil(root):
+        toy = listing(root)
+        change(toy)
+        (root / "toy_world.json").write_text(json.dumps(toy), encoding="utf-8")
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("spoil", "part"),
+    [
+        (spoil_file("*.jpg"), "pixels"),
+        (spoil_file("mask_dict.json"), "masks"),
+        (spoil_file("meta_expressions.json"), "sentences"),
+        (spoil_listing(lambda toy: next(iter(toy["programs"].values()))[0].update(text="the dog")), "sentences"),
+        (spoil_listing(lambda toy: next(iter(toy["programs"].values()))[0].update(targets=[9])), "programs"),
+        (spoil_listing(lambda toy: toy["edition"]["parts"].update(programs="0")), "programs"),
+        (spoil_listing(lambda toy: toy["edition"].pop("files")), "does not tell what its edition holds"),
+        (spoil_listing(lambda toy: toy.update(programs=[1])), "does not tell what its edition holds"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_an_edition_that_differs_says_in_which_part(edition, tmp_path, monkeypatch, spoil, part):
+    monkeypatch.setenv("DTSE_CACHE", str(tmp_path / "cache"))
+    shutil.copytree(edition / "mevis", tmp_path / "copy")
+    assert faults(tmp_path / "copy") == []
+    spoil(tmp_path / "copy")
+    report = check("mevis", tmp_path / "copy")
+    said = [text for text in report.wrong if "edition's" in text or "its edition" in text]
+    assert report.code == 2 and len(said) == 1
+    assert (f": {part} differ from the edition's" if " " not in part else part) in said[0]
+
+
+def test_an_edition_is_of_level_2(tmp_path):
+    with pytest.raises(ValueError, match="an edition is of level 2; add --level 2"):
+        write_toy(tmp_path / "toy", {"test": 1}, edition=True)
+    write_toy(tmp_path / "toy", {"test": 1}, "mevis", height=32, width=48, level=2)
+    assert faults(tmp_path / "toy") == [] and "edition" not in listing(tmp_path / "toy")

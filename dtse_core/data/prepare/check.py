@@ -15,6 +15,7 @@ from typing import Any
 
 from ...shared.processes import Run, processes
 from ..listing import read_toy
+from ..toy.level2.edition import faults
 from .findings import Expected, Findings, Row, compare
 from .manifest import files_of, finish, hash_file, manifest_path, update
 from .obtain import data_set
@@ -76,6 +77,7 @@ def check(name: str, root: Path, deep: bool = False, allow_partial: bool = False
             numbers = toy_numbers(splits or {}, labels)
             toy = {what: Expected((numbers[source],)) for what, source in layout.TOY.items()}
             rows = compare(findings, layout.GENUINE if splits is None else toy)
+            findings.wrong += faults(root)
             if splits is None:
                 findings.notes += known_files(dataset, root)
             _compare_manifest(name, root, [*layout.PARTS, "toy_world.json"], deep, allow_partial, findings, run)

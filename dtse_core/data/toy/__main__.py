@@ -27,6 +27,7 @@ class Command:
     out: Path  # folder to write; it appears when it is complete. The same command again changes nothing
     layout: str = "a2d"  # whose: a2d, jhmdb, ref_davis, refer_youtube_vos or mevis, as --data.name takes them
     level: Level = 1  # 2: the diagnostic benchmark, which asks for abilities one by one
+    edition: bool = False  # level 2: add hashes by which a copy is known; --train 20000 --val 500 --test 2000
     seed: Seed = 0  # which world; the same seed gives the same bytes
     train: Whole = 1500  # training clips
     test: Whole = 50  # clips in each of the splits val, test, compositional and twins; of level 2 in test
@@ -51,11 +52,14 @@ def main() -> int:
         with plain_output():
             c = parse_command()
             clips = {"train": c.train} | dict.fromkeys(HELD_OUT[c.level], c.val or c.test) | {"test": c.test}
-            new = write_toy(c.out, clips, c.layout, c.seed, c.height, c.width, c.traps, c.workers, c.level)
+            new = write_toy(c.out, clips, c.layout, c.seed, c.height, c.width, c.traps, c.workers, c.level, c.edition)
             print(f"{c.out}: {sum(clips.values())} clips, {'written' if new else 'there with the same settings'}")
             if c.level > 1:
-                out = json.loads((c.out / "toy_world.json").read_text(encoding="utf-8"))["left_out"]
-                print(f"left out, as {c.layout} cannot say them: {out['sentences']} sentences, {out['clips']} clips")
+                toy = json.loads((c.out / "toy_world.json").read_text(encoding="utf-8"))
+                left = "{sentences} sentences, {clips} clips".format(**toy["left_out"])
+                print(f"left out, as {c.layout} cannot say them: {left}")
+                for part, hashed in toy.get("edition", {"parts": {}})["parts"].items():
+                    print(f"{part:9} {hashed}")
     except (ValueError, OSError, ImportError) as error:
         return tell(error)
     except KeyboardInterrupt:

@@ -12,6 +12,7 @@ that was asked for, also of what the layout cannot say (nobody or several as the
 
     "programs": {video: [{"text", "kind", "depth", "program", "targets"}, ...]}     "control": true in slices
     "left_out": {"clips", "sentences"}                                              how many the layout lacks
+    "edition": see `level2.edition`                                                 if one was asked for
 """
 
 import csv
@@ -31,6 +32,7 @@ from ....shared.files import ANY, read_json, written_whole
 from ....shared.images import write_index_mask
 from ....shared.processes import processes
 from ..level2.clips import DiagnosticClips, Film
+from ..level2.edition import digest, of_clips, of_files
 from ..level2.world import VERSION
 from ..world import Scene, ToyWorld
 
@@ -68,18 +70,21 @@ def write_toy(
     traps: Sequence[str] = (),
     workers: int = 1,
     level: int = 1,
+    edition: bool = False,
 ) -> bool:
     """Writes a toy world with `clips[split]` clips a split; returns False if it was already there.
 
     The same settings give the same bytes, whatever `workers`. `traps` adds what is odd in the genuine files, by the
-    names in the layout's `TRAPS`; `("all",)` is every one. The folder appears when it is complete; another folder's
-    content is never touched.
+    names in the layout's `TRAPS`; `("all",)` is every one. `edition` adds the hashes of level 2 to the listing. The
+    folder appears when it is complete; another folder's content is never touched.
     Raises `FileExistsError` for a target that holds something else, `ValueError` for settings that cannot be.
     """
     module = layout_module(layout)
     traps = sorted(module.TRAPS) if list(traps) == ["all"] else sorted(traps)
     if unknown := [trap for trap in traps if trap not in module.TRAPS]:
         raise ValueError(f"unknown trap {unknown[0]!r}; {layout} has {', '.join(module.TRAPS)}, or all")
+    if edition and level == 1:
+        raise ValueError("an edition is of level 2; add --level 2")
     world = {1: ToyWorld, 2: DiagnosticClips}[level]
     if unknown := [split for split in clips if split not in world.splits]:
         raise ValueError(f"unknown split {unknown[0]!r}; the toy world has {', '.join(world.splits)}")
@@ -89,6 +94,7 @@ def write_toy(
         raise ValueError(f"frames of {height}x{width} pixels; expected even numbers from 16 on")
     settings = {"layout": layout, "seed": seed, "clips": clips, "height": height, "width": width, "traps": traps}
     settings |= {"level": level, "version": VERSION} if level > 1 else {}
+    settings |= {"edition": True} if edition else {}
     root = Path(root)
     if _is_written(root, settings):
         return False
@@ -107,6 +113,9 @@ def write_toy(
             said = [sum(len(clip.scene.sentences) for clip in some) for some in (asked, todo)]
             toy["left_out"] = {"clips": len(asked) - len(todo), "sentences": said[0] - said[1]}
             toy["programs"] = {clip.name: [s.program for s in clip.scene.sentences] for clip in asked}
+        if edition:
+            hashed = of_clips(run("hashes", digest, asked))
+            toy["edition"] = {"parts": hashed, "files": of_files(part)}
         (part / "toy_world.json").write_text(json.dumps(toy, indent=1) + "\n", encoding="utf-8")
     return True
 
