@@ -36,6 +36,19 @@ def read_toy(path: Path) -> tuple[Splits | None, Labels]:
         raise ValueError(f"{path} is damaged; write the toy world anew with data_scripts/make_toy_world.py") from error
 
 
+def read_depths(path: Path) -> dict[tuple[str, str], int]:
+    """How deep each sentence of a toy world's second level is, by video and sentence; nothing for any other file.
+
+    Raises `ValueError` if the file is damaged.
+    """
+    toy = read_json(path) if path.is_file() else {}
+    try:
+        said = [(video, row) for video, rows in toy.get("programs", {}).items() for row in rows]
+        return {(video, clean_expression(row["text"])): int(row["depth"]) for video, row in said}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged; write the toy world anew with data_scripts/make_toy_world.py") from error
+
+
 def part_of(split: str, parts: Iterable[str], toy: Splits | None, other: str, root: Path) -> str:
     """The part of a layout whose files hold a split: one of `parts`, train for the two halves of it, or as `other`
     says for a toy world's finer splits. Raises `ValueError` for a split that there is not.

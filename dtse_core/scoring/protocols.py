@@ -20,14 +20,16 @@ from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from ..data.clip import ClipDataSet, ReferringVideo, VideoDataSet
+from ..data.listing import read_depths
 from ..shared.console import bars_hidden
 from ..training.batches import plain_worker_errors
 from .answers import ModelAnswers
 from .blind_answers import constant_baselines
 from .clips import OnMask
+from .diagnosis import diagnose
 from .mask_files import MaskWriter
 from .mask_reader import MaskReader
-from .records import Sample, SequenceScore, VideoScore, score_expressions, score_mask, score_sequence
+from .records import Sample, SequenceScore, VideoScore, score_expressions, score_mask, score_sequence, without_answer
 from .summary import intervals, summarize, summarize_videos
 from .tables import LOCAL
 
@@ -148,11 +150,15 @@ class Videos(Protocol):
             return []
         records = score_expressions(self.dataset, videos, masks, self.start)
         if videos[0].video_id in self.answers.absent:
-            return [replace(record, J=0.0, F=0.0) for record in records]
+            return [without_answer(record) for record in records]
         return records
 
     def summary(self, records: list, twins: Sequence[Sample] = (), baselines: bool = False) -> dict[str, Any]:
-        return summarize_videos(records) | {"intervals": intervals(records)} if records else {}
+        if not records:
+            return {}
+        result = summarize_videos(records) | {"intervals": intervals(records)}
+        depths = read_depths(self.dataset.root / "toy_world.json")
+        return result | ({"diagnosis": diagnose(records, depths)} if depths and records[0].pixels else {})
 
     def about(self, records: list) -> dict[str, Any]:
         sentences = [video.expression for video in self.dataset.videos]

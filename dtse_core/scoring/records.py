@@ -6,7 +6,7 @@ annotator share a map of labels.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -47,6 +47,9 @@ class VideoScore:
     evidence: str | None = None
     category: str | None = None
     annotator: int | None = None  # Ref-DAVIS17: 0 to 3
+    pixels: tuple[int, int] | None = None  # in both masks and in either, over all frames; not on Ref-DAVIS17
+    marked: tuple[int, int, int] | None = None  # frames in which both show, the prediction does, the truth does
+    shared: float | None = None  # the sum of J over those in which both do
 
 
 @dataclass(frozen=True)
@@ -73,23 +76,34 @@ def score_expressions(
     than the truth, or another number of frames than the data set lists.
     """
     named = {video.object_ids: video for video in videos}  # sentences share objects
-    scores, shown, steady, before = [], [], [], None
+    scores, shown, counts, steady, before = [], [], [], [], None
     for k, masks in zip(range(len(videos[0].frames)), frames, strict=True):
         truths = {ids: dataset.read_target(video, k)[0] for ids, video in named.items()}
         now = masks, np.stack([truths[video.object_ids] for video in videos])  # each (S, H, W)
         scores.append(j_and_f(*now))
-        shown.append(now[1].any((1, 2)))
+        shown.append([some.any((1, 2)) for some in now])
+        counts.append(overlap(*now))
         if before is not None:
             pairs = [zip(*both, strict=True) for both in zip(before, now, strict=True)]
             steady.append([[region_similarity(a, b) for a, b in pair] for pair in pairs])
         before = now
     steady = np.mean(steady, 0) if steady else np.ones((2, len(videos)))
-    records = []
-    for video, values, visible, kept in zip(videos, np.stack(scores, 1), np.stack(shown, 1), steady.T, strict=True):
+    records, parts = [], (np.stack(scores, 1), np.stack(shown, 2).swapaxes(0, 1), np.sum(counts, 0), steady.T)
+    for video, values, shows, pixels, kept in zip(videos, *parts, strict=True):
+        (answered, visible), both = shows, shows.all(0)
         first = 0 if start == "all" else int(np.argmax(visible))
         j_f = mean_over_frames(values, visible, start)
-        records.append(_video_score(dataset, video, j_f, values[first:, 0], kept))
+        record = _video_score(dataset, video, j_f, values[first:, 0], kept)
+        marked = tuple(int(some.sum()) for some in (both, answered, visible))
+        shared = float(values[both, 0].sum())
+        records.append(replace(record, pixels=tuple(pixels.tolist()), marked=marked, shared=shared))
     return records
+
+
+def without_answer(record: VideoScore) -> VideoScore:
+    """The same for a video that was not handed in: all its scores are 0, also where nothing was to be marked."""
+    (_, union), (_, _, truth) = record.pixels, record.marked
+    return replace(record, J=0.0, F=0.0, pixels=(0, max(union, 1)), marked=(0, int(not truth), truth), shared=0.0)
 
 
 def score_sequence(

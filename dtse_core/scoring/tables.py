@@ -53,17 +53,34 @@ def table_rows(result: dict, breakdowns: Sequence[str] = ("by_evidence",)) -> li
     return rows
 
 
+def diagnosis_rows(result: dict) -> list[list[str]]:
+    """The table of `diagnosis.diagnose`, in percent with one decimal; below each group its 95 % intervals."""
+    groups = result.get("diagnosis", {})
+    names = list(dict.fromkeys(name for group in groups.values() for name in group["metrics"]))
+    rows = [["", "sentences", *names]] if groups else []
+    for group, of in groups.items():
+        shown = [f"{100 * of['metrics'][name]:.1f}" if name in of["metrics"] else "" for name in names]
+        ends = ["-".join(f"{100 * end:.1f}" for end in of["intervals"].get(name, ())) for name in names]
+        rows += [[group, str(of["count"]), *shown], ["95 % of videos", "", *ends]]
+    return rows
+
+
 def format_table(result: dict) -> str:
-    """The table for a terminal, columns aligned."""
-    rows = table_rows(result)
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]).rstrip()
-        for row in rows
-    ]
+    """The tables for a terminal, columns aligned."""
+    lines = _aligned(table_rows(result))
+    if "diagnosis" in result:
+        lines += ["", *_aligned(diagnosis_rows(result))]
     if "twins_accuracy" in result:
         lines.append(f"twins told apart: {100 * result['twins_accuracy']:.1f} (chance 50.0)")
     return "\n".join(lines)
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    return [
+        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]).rstrip()
+        for row in rows
+    ]
 
 
 def format_markdown(result: dict) -> str:
@@ -78,6 +95,8 @@ def format_markdown(result: dict) -> str:
     lines = [f"# {data['name']}, {result['split']}: {markdown.escaped(result['source'])}", ""]
     lines += [f"- {name.replace('_', ' ')}: {markdown.escaped(str(of))}" for name, of in about.items() if of != ""]
     lines += ["", *markdown.table(table_rows(result, ("by_evidence", "by_category"))), ""]
+    if "diagnosis" in result:
+        lines += [*markdown.table(diagnosis_rows(result)), ""]
     if "twins_accuracy" in result:
         lines += [f"Twins told apart: {100 * result['twins_accuracy']:.1f} (chance 50.0).", ""]
     if data["name"] in COLUMNS and "by_evidence" not in result:
