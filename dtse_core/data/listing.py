@@ -36,15 +36,20 @@ def read_toy(path: Path) -> tuple[Splits | None, Labels]:
         raise ValueError(f"{path} is damaged; write the toy world anew with data_scripts/make_toy_world.py") from error
 
 
-def read_depths(path: Path) -> dict[tuple[str, str], int]:
-    """How deep each sentence of a toy world's second level is, by video and sentence; nothing for any other file.
+def read_programs(path: Path) -> dict[tuple[str, str], tuple[int, str]]:
+    """Each sentence's depth and family in a toy world's second level, by video and sentence; nothing for other files.
+
+    A family is scenes that differ in little: a slice has such, elsewhere every video is its own.
 
     Raises `ValueError` if the file is damaged.
     """
     toy = read_json(path) if path.is_file() else {}
     try:
         said = [(video, row) for video, rows in toy.get("programs", {}).items() for row in rows]
-        return {(video, clean_expression(row["text"])): int(row["depth"]) for video, row in said}
+        return {
+            (video, clean_expression(row["text"])): (int(row["depth"]), str(row.get("family", video)))
+            for video, row in said
+        }
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is damaged; write the toy world anew with data_scripts/make_toy_world.py") from error
 

@@ -19,11 +19,11 @@ from ..data.clip import CONTROL, KINDS
 from .records import VideoScore
 from .summary import bootstrap_interval, in_order
 
-Depths = dict[tuple[str, str], int]  # by video and sentence
+Told = dict[tuple[str, str], tuple[int, str]]  # see `read_programs`
 
 
-def diagnose(records: Sequence[VideoScore], depths: Depths) -> dict[str, dict]:
-    """Every group's count, metrics, and ends of their 95 % intervals, by a bootstrap over videos.
+def diagnose(records: Sequence[VideoScore], told: Told) -> dict[str, dict]:
+    """Every group's count, metrics, and ends of their 95 % intervals, by a bootstrap over videos or families.
 
     Groups: `all`; `asked`, without a slice's controls, where it has some; each kind (or control); each `depth n`.
     """
@@ -32,22 +32,22 @@ def diagnose(records: Sequence[VideoScore], depths: Depths) -> dict[str, dict]:
     if any(r.evidence == CONTROL for r in records):
         groups["asked"] = [r for r in records if r.evidence != CONTROL]
     groups |= {kind: [r for r in records if r.evidence == kind] for kind in (*KINDS, CONTROL)}
-    deep = [depths.get((r.video_id, r.expression)) for r in records]
-    groups |= {f"depth {n}": [r for r, d in zip(records, deep, strict=True) if d == n] for n in (1, 2, 3)}
-    return {name: _measured(some) for name, some in groups.items() if some}
+    groups |= {f"depth {n}": [r for r in records if told[r.video_id, r.expression][0] == n] for n in (1, 2, 3)}
+    families = {name: [told[r.video_id, r.expression][1] for r in some] for name, some in groups.items()}
+    return {name: _measured(some, families[name]) for name, some in groups.items() if some}
 
 
-def _measured(records: Sequence[VideoScore]) -> dict:
+def _measured(records: Sequence[VideoScore], families: list[str]) -> dict:
     metrics, intervals = {}, {}
-    for name, (values, videos) in _values(records).items():
+    for name, (values, whose) in _values(records, families).items():
         counts = values.ndim == 2  # of which all first are divided by all second
         above, below = values.sum(0) if counts else (values.sum(), len(values))
         metrics[name] = float(above / below) if below else 1.0
-        intervals[name] = list(bootstrap_interval(values, videos))
+        intervals[name] = list(bootstrap_interval(values, whose))
     return {"count": len(records), "metrics": metrics, "intervals": intervals}
 
 
-def _values(records: Sequence[VideoScore]) -> dict[str, tuple[np.ndarray, list[str]]]:
+def _values(records: Sequence[VideoScore], families: list[str]) -> dict[str, tuple[np.ndarray, list[str]]]:
     """Each metric's values, a number or two counts for a sentence, and whose they are."""
     pixels, marked = (np.array([getattr(r, name) for r in records], float) for name in ("pixels", "marked"))
     both, answer, truth = marked.T
@@ -56,15 +56,14 @@ def _values(records: Sequence[VideoScore]) -> dict[str, tuple[np.ndarray, list[s
         "overall_iou": pixels,
         "J": np.array([r.J for r in records]),
         "F": np.array([r.F for r in records]),
+        "J&F": np.array([(r.J + r.F) / 2 for r in records]),
         "tIoU": _ratio(both, answer + truth - both),
         "vIoU": _ratio(np.array([r.shared for r in records]), answer + truth - both),
     }
-    values["J&F"] = (values["J"] + values["F"]) / 2
-    videos = [r.video_id for r in records]
-    found = {name: (of, videos) for name, of in values.items()}
+    found = {name: (of, families) for name, of in values.items()}
     for name, right, asked in (("rejected", answer == 0, truth == 0), ("answered", answer > 0, truth > 0)):
         if asked.any():
-            found[name] = right[asked].astype(float), [v for v, one in zip(videos, asked, strict=True) if one]
+            found[name] = right[asked].astype(float), [f for f, one in zip(families, asked, strict=True) if one]
     return found
 
 

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from ..data.clip import ClipDataSet, ReferringVideo, VideoDataSet
-from ..data.listing import read_depths
+from ..data.listing import read_programs
 from ..shared.console import bars_hidden
 from ..training.batches import plain_worker_errors
 from .answers import ModelAnswers
@@ -157,8 +157,8 @@ class Videos(Protocol):
         if not records:
             return {}
         result = summarize_videos(records) | {"intervals": intervals(records)}
-        depths = read_depths(self.dataset.root / "toy_world.json")
-        return result | ({"diagnosis": diagnose(records, depths)} if depths and records[0].pixels else {})
+        told = read_programs(self.dataset.root / "toy_world.json")
+        return result | ({"diagnosis": diagnose(records, told)} if told and records[0].pixels else {})
 
     def about(self, records: list) -> dict[str, Any]:
         sentences = [video.expression for video in self.dataset.videos]

@@ -7,7 +7,7 @@ import pytest
 
 from dtse_core.config import DataConfig
 from dtse_core.data.build import build_dataset
-from dtse_core.data.listing import read_depths
+from dtse_core.data.listing import read_programs
 from dtse_core.data.toy.layouts.write import write_toy
 from dtse_core.evaluate import EvaluateCommand, run_command
 from dtse_core.metrics import contour_accuracy, region_similarity
@@ -86,10 +86,18 @@ def test_scores_of_a_folder_of_masks_are_those_of_plain_counting(root, tmp_path,
 
 
 def test_controls_are_a_group_of_their_own(root, tmp_path):
-    dataset, result = scored(root, tmp_path / "masks", "nothing", "coherence")
+    dataset, result = scored(root, tmp_path / "masks", "shifted", "coherence")
     controls = [video for video in dataset.videos if video.evidence == "control"]
     groups = result["diagnosis"]
     assert 0 < groups["control"]["count"] == len(controls)
+    told = read_programs(root / "toy_world.json")
+    families = [told[video.video_id, video.expression][1] for video in dataset.videos]
+    scenes = {video.video_id: family for video, family in zip(dataset.videos, families, strict=True)}
+    assert sorted(scenes.values()) == ["0", "0", "1", "1"]  # pairs of scenes that differ in little are drawn together
+    values = [sample["J"] for sample in result["samples"]]
+    names = [told[sample["video_id"], sample["expression"]][1] for sample in result["samples"]]
+    assert groups["all"]["intervals"]["J"] == pytest.approx(bootstrap_interval(values, names))
+    assert groups["all"]["intervals"]["J"] != pytest.approx(result["intervals"]["J"])  # that is over videos
     assert groups["asked"]["count"] == groups["all"]["count"] - len(controls) == 8  # two sentences of each scene
 
 
@@ -116,9 +124,9 @@ def test_the_tables_show_every_group_with_its_intervals(root, tmp_path):
 
 def test_other_data_have_no_diagnosis(tmp_path):
     write_toy(tmp_path / "toy", {"test": 1}, "mevis", height=32, width=48)
-    assert read_depths(tmp_path / "toy" / "toy_world.json") == read_depths(tmp_path / "none.json") == {}
+    assert read_programs(tmp_path / "toy" / "toy_world.json") == read_programs(tmp_path / "none.json") == {}
     _, result = scored(tmp_path / "toy", tmp_path / "masks", "truth")
     assert "diagnosis" not in result and "tIoU" not in result["metrics"]
     (tmp_path / "toy" / "toy_world.json").write_text('{"programs": {"v": [{}]}}', encoding="utf-8")
     with pytest.raises(ValueError, match=r"toy_world\.json is damaged"):
-        read_depths(tmp_path / "toy" / "toy_world.json")
+        read_programs(tmp_path / "toy" / "toy_world.json")

@@ -28,7 +28,7 @@ PINNED = {
     "pixels": "1181d82f",
     "masks": "5837f670",
     "sentences": "753989da",
-    "programs": "9413459a",
+    "programs": "d426ca8d",
 }
 
 

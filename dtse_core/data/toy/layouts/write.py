@@ -10,7 +10,7 @@ stands `toy_world.json`, which tells what these cannot: the finer splits, eviden
 Level 2 adds "level" and "version" to the settings, has the kind of a sentence as its evidence, and tells of every clip
 that was asked for, also of what the layout cannot say (nobody or several as the target):
 
-    "programs": {video: [{"text", "kind", "depth", "program", "targets"}, ...]}     "control": true in slices
+    "programs": {video: [{"text", "kind", "depth", "program", "targets"}, ...]}     and in slices "family", "control"
     "left_out": {"clips", "sentences"}                                              how many the layout lacks
     "edition": see `level2.edition`                                                 if one was asked for
 """

@@ -11,6 +11,8 @@ The first level teaches a model to learn; this one asks what it has learned. Sam
     sentences  programs that are true, clear, and of which every part is needed
     slices     families of minimal pairs, and the computed ceilings of blinded observers
     world      clips by number
+    clips      the same as a data set, `data.level 2`, and for the writers of files
+    edition    hashes by which a copy is known
 
     clip = DiagnosticWorld("test").clip(0)
     frames, ids = render(clip.scene, range(clip.scene.length))

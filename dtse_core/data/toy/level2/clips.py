@@ -22,9 +22,10 @@ class Said:
     twin: int = 0
 
     @classmethod
-    def of(cls, sentence: Sentence, control: bool = False) -> "Said":
-        told = as_json(sentence) | ({"control": True} if control else {})
-        return cls(sentence.text, CONTROL if control else sentence.kind, sentence.targets, told)
+    def of(cls, sentence: Sentence, **more) -> "Said":
+        """`more`, in a slice: its family, and whether it is a control."""
+        kind = CONTROL if more.get("control") else sentence.kind
+        return cls(sentence.text, kind, sentence.targets, as_json(sentence) | more)
 
     @property
     def instance(self) -> int:
@@ -94,7 +95,7 @@ class DiagnosticClips(ToyWorld):
         each = 1 if self.split == "granularity" else 2
         family = self.world.family(self.split, k // each)
         scene = [*dict.fromkeys(question.scene for question in family)][k % each]
-        return scene, [Said.of(q.sentence, q.control) for q in family if q.scene == scene]
+        return scene, [Said.of(q.sentence, family=k // each, control=q.control) for q in family if q.scene == scene]
 
     def draw(self, scene: Film, indices):
         return render(scene.scene, indices, self.height, self.width)
