@@ -32,9 +32,9 @@ def diagnose(records: Sequence[VideoScore], told: Told) -> dict[str, dict]:
     if any(r.evidence == CONTROL for r in records):
         groups["asked"] = [r for r in records if r.evidence != CONTROL]
     groups |= {kind: [r for r in records if r.evidence == kind] for kind in (*KINDS, CONTROL)}
-    groups |= {f"depth {n}": [r for r in records if told[r.video_id, r.expression][0] == n] for n in (1, 2, 3)}
-    families = {name: [told[r.video_id, r.expression][1] for r in some] for name, some in groups.items()}
-    return {name: _measured(some, families[name]) for name, some in groups.items() if some}
+    about = {id(r): told.get((r.video_id, r.expression), (0, r.video_id)) for r in records}  # a trap's is not listed
+    groups |= {f"depth {n}": [r for r in records if about[id(r)][0] == n] for n in (1, 2, 3)}
+    return {name: _measured(some, [about[id(r)][1] for r in some]) for name, some in groups.items() if some}
 
 
 def _measured(records: Sequence[VideoScore], families: list[str]) -> dict:

@@ -19,7 +19,8 @@ from dtse_core.video.export import save_mask
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("level2") / "mevis"
-    write_toy(root, {"test": 13, "coherence": 4}, "mevis", seed=3, height=32, width=48, level=2)
+    clips = {"train": 1, "test": 13, "coherence": 4}
+    write_toy(root, clips, "mevis", seed=3, height=32, width=48, traps=["no_target"], level=2)
     return root
 
 
