@@ -19,8 +19,7 @@ from dtse_core.video.export import save_mask
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("level2") / "mevis"
-    clips = {"train": 1, "test": 13, "coherence": 4}
-    write_toy(root, clips, "mevis", seed=3, height=32, width=48, traps=["no_target"], level=2)
+    write_toy(root, {"test": 13, "coherence": 4}, "mevis", seed=3, height=32, width=48, level=2)
     return root
 
 
@@ -121,6 +120,16 @@ def test_the_tables_show_every_group_with_its_intervals(root, tmp_path):
         for name in ("tIoU", "vIoU", "rejected", "answered", "depth 2", "negation"):
             assert name in text
     assert "diagnosis" not in format_table(result)
+
+
+def test_a_sentence_that_a_trap_adds_is_counted_without_a_depth(tmp_path):
+    write_toy(tmp_path / "toy", {"test": 2}, "mevis", height=32, width=48, traps=["no_target"], level=2)
+    dataset, result = scored(tmp_path / "toy", tmp_path / "masks", "truth")
+    told = read_programs(tmp_path / "toy" / "toy_world.json")
+    added = [video for video in dataset.videos if (video.video_id, video.expression) not in told]
+    groups = result["diagnosis"]
+    depths = sum(group["count"] for name, group in groups.items() if name.startswith("depth"))
+    assert depths == groups["all"]["count"] - len(added) < groups["all"]["count"] == len(dataset.videos)
 
 
 def test_other_data_have_no_diagnosis(tmp_path):
