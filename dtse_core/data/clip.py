@@ -7,11 +7,16 @@ over whole videos. What they do not have, a category, an annotator, a version, t
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch.utils.data import Dataset
 
 from ..config import DATASETS
+
+if TYPE_CHECKING:
+    from torch.utils.data import Dataset
+else:
+    Dataset = object  # a DataLoader asks for no more than the methods; so files are written and checked without torch
 
 EVIDENCE = ("appearance", "position", "relation", "action", "direction")
 KINDS = (*EVIDENCE, "ordinal", "comparison", "nested", "event", "interaction", "group", "none", "negation")

@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from ..shared.files import as_text
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FOLDER = Path(__file__).parent / "toy" / "vocab"  # of the tiny preset's tokenizer, which ships with the package
 FOLDERS = {1: FOLDER, 2: FOLDER.parent / "level2" / "vocab"}  # by level of the toy world
 
 
-def tokenize(expressions: Sequence[str], tokenizer, max_words: int, refuse: bool = True) -> tuple[Tensor, Tensor]:
+def tokenize(expressions: Sequence[str], tokenizer, max_words: int, refuse: bool = True) -> "tuple[Tensor, Tensor]":
     """Word pieces and their mask, both (B, N) int64; shorter sentences are padded at the end.
 
     Raises `ValueError` for an expression without words, and for one of more than `max_words` pieces, which

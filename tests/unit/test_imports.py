@@ -122,6 +122,7 @@ def look(statements):
 
 look("import dtse_core; dtse_core.preset, dtse_core.RunConfig")
 look("import scipy")
+look("import dtse_core.data.toy.__main__, dtse_core.data.prepare.__main__")
 import torch
 look("import dtse_core.notebook.lesson")
 from transformers import BertModel, ResNetModel
@@ -147,6 +148,11 @@ def test_the_package_and_the_lessons_load_no_heavy_library(loaded):
 
 def test_the_model_loads_no_heavy_library_beyond_those_of_transformers(loaded):
     assert HEAVY & (loaded["import dtse_core.model"] - loaded[""]) == set()
+
+
+def test_drawing_and_checking_files_need_no_torch(loaded):
+    own = loaded["import dtse_core.data.toy.__main__, dtse_core.data.prepare.__main__"]
+    assert "dtse_core.data.toy.level2.world" in own and "torch" not in own
 
 
 @pytest.mark.parametrize(("module", "most"), [("model", 9), ("predict", 22), ("train", 36)])
