@@ -53,7 +53,7 @@ $(COLAB)/.ready: $(READY) $(LIST) tools/colab.py
 # torch has no CPU build for every Python everywhere: all else is resolved and installed, and what needs no torch is run.
 PYTHONS ?= python3.12 python3.13
 NO_TORCH := tests/notebooks/test_parity.py \
-  $(patsubst %,tests/unit/test_%.py,archives config environment published written_whole)
+  $(patsubst %,tests/unit/test_%.py,archives config environment published toy_level2_edition written_whole)
 test-pythons: $(patsubst %,.venv-%/.ready,$(PYTHONS)) ## all but torch on other Pythons: PYTHONS="python3.12 python3.13"
 	for p in $(PYTHONS); do .venv-$$p/bin/python -m pytest -p no:cacheprovider $(NO_TORCH); done
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -11,10 +11,9 @@ from dtse_core.config import DATASETS, DataConfig
 from dtse_core.data.build import build_dataset
 from dtse_core.data.clip import CONTROL
 from dtse_core.data.prepare.check import check
-from dtse_core.data.toy.__main__ import parse_command
+from dtse_core.data.toy.__main__ import main, parse_command
 from dtse_core.data.toy.layouts.write import LAYOUTS, write_toy
 from dtse_core.data.toy.level2.clips import DiagnosticClips
-from dtse_core.data.toy.level2.edition import faults
 from dtse_core.data.toy.level2.facts import Facts
 from dtse_core.data.toy.level2.programs import from_json, targets
 from dtse_core.data.toy.level2.scene import render
@@ -24,12 +23,6 @@ from dtse_core.data.toy.level2.world import DiagnosticWorld
 pytest.importorskip("h5py")
 pytest.importorskip("av")
 CLIPS = {"train": 1, "val": 1, "test": 13} | dict.fromkeys(THEMES, 2)  # one clip of each kind in test
-PINNED = {
-    "pixels": "1181d82f",
-    "masks": "5837f670",
-    "sentences": "753989da",
-    "programs": "d426ca8d",
-}
 
 
 @pytest.fixture(scope="module")
@@ -142,73 +135,39 @@ def test_each_level_has_its_own_splits(tmp_path):
     assert (command.level, command.val, command.test) == (2, 7, 50) and set(LAYOUTS) == set(DATASETS) - {"toy"}
 
 
-# ------------------------------------------------------------------------- an edition
+def command(monkeypatch, tmp_path, options: str) -> int:
+    size = "--layout mevis --train 2 --test 4 --height 32 --width 48 --workers 1"
+    monkeypatch.setattr(sys, "argv", ["make_toy_world.py", *size.split(), *options.split(), "--out", f"{tmp_path}/toy"])
+    return main()
 
 
-@pytest.fixture(scope="module")
-def edition(tmp_path_factory):
-    root = tmp_path_factory.mktemp("edition")
-    for layout in ("mevis", "jhmdb"):
-        write_toy(root / layout, {"test": 3, "granularity": 1}, layout, height=32, width=48, level=2, edition=True)
-    return root
-
-
-def test_an_edition_has_the_same_hashes_in_every_layout_on_any_machine(edition):
-    one, two = (listing(edition / layout)["edition"]["parts"] for layout in ("mevis", "jhmdb"))
-    assert one == two and {part: hashed[:8] for part, hashed in one.items()} == PINNED
-    digests = {name: "" for name in ("pixels", "masks")}
-    for film in [*map(DiagnosticClips("test", 3).scene, range(3)), DiagnosticClips("granularity", 1).scene(0)]:
-        for name, array in zip(digests, render(film.scene, range(film.length), 32, 48), strict=True):
-            digests[name] += hashlib.sha256(repr(array.shape).encode() + array.tobytes()).hexdigest()
-    assert {name: one[name] for name in digests} == {
-        name: hashlib.sha256(text.encode()).hexdigest() for name, text in digests.items()
-    }
-
-
-def spoil_file(pattern):
-    def spoil(root):
-        path = sorted(root.rglob(pattern))[-1]
-        path.write_bytes(path.read_bytes().replace(b"0", b"0 ", 1) if path.suffix == ".json" else b"\xff" * 99)
-
-    return spoil
-
-
-def spoil_listing(change):
-    def spoil(root):
-        toy = listing(root)
-        change(toy)
-        (root / "toy_world.json").write_text(json.dumps(toy), encoding="utf-8")
-
-    return spoil
+def test_a_world_of_one_s_own_holds_what_was_asked_for_and_no_slices(tmp_path, monkeypatch):
+    asked = {"actors": (4, 7), "kinds": ("relation", "nested"), "depths": (2,)}
+    options = " ".join(f"--{name} {' '.join(map(str, values))}" for name, values in asked.items())
+    assert command(monkeypatch, tmp_path, f"--level 2 {options}") == 0
+    toy = listing(tmp_path / "toy")
+    assert list(toy["splits"]) == ["train", "val", "test"]
+    assert {name: tuple(toy["settings"][name]) for name in asked} == asked
+    rows = [row for rows in toy["programs"].values() for row in rows]
+    assert {(row["kind"], row["depth"]) for row in rows} == {("relation", 2), ("nested", 2)}
+    drawn = [DiagnosticClips("test", 4, 0, 32, 48, **asked).scene(k) for k in range(4)]
+    assert [film.video_id for film in drawn] == toy["splits"]["test"]
+    assert all(4 <= len(film.actors) <= 7 for film in drawn)
+    assert command(monkeypatch, tmp_path, f"--level 2 {options}") == 0, "the same command changes nothing"
 
 
 @pytest.mark.parametrize(
-    ("spoil", "part"),
+    ("options", "said"),
     [
-        (spoil_file("*.jpg"), "pixels"),
-        (spoil_file("mask_dict.json"), "masks"),
-        (spoil_file("meta_expressions.json"), "sentences"),
-        (spoil_listing(lambda toy: next(iter(toy["programs"].values()))[0].update(text="the dog")), "sentences"),
-        (spoil_listing(lambda toy: next(iter(toy["programs"].values()))[0].update(targets=[9])), "programs"),
-        (spoil_listing(lambda toy: toy["edition"]["parts"].update(programs="0")), "programs"),
-        (spoil_listing(lambda toy: toy["edition"].pop("files")), "does not tell what its edition holds"),
-        (spoil_listing(lambda toy: toy.update(programs=[1])), "does not tell what its edition holds"),
+        ("--level 2 --actors 3 20", "3 to 20 actors; a scene holds 3 to 9"),
+        ("--level 2 --actors 9 9", "no appearance clip of 9 to 9 actors in 500 draws; allow more numbers of actors"),
+        ("--level 2 --depths 3 --kinds action", "depth 3 with sentences of kind action: only nested, none can be so"),
+        ("--level 2 --kinds dance", "unknown kind 'dance' of sentences; known: appearance"),
+        ("--level 2 --kinds group --layout a2d", "a2d has no room for any of these sentences"),
+        ("--actors 3 5 --depths 2", "actors, depths: only a world of level 2 can be asked for it; add --level 2"),
     ],
-    ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_an_edition_that_differs_says_in_which_part(edition, tmp_path, monkeypatch, spoil, part):
-    monkeypatch.setenv("DTSE_CACHE", str(tmp_path / "cache"))
-    shutil.copytree(edition / "mevis", tmp_path / "copy")
-    assert faults(tmp_path / "copy") == []
-    spoil(tmp_path / "copy")
-    report = check("mevis", tmp_path / "copy")
-    said = [text for text in report.wrong if "edition's" in text or "its edition" in text]
-    assert report.code == 2 and len(said) == 1
-    assert (f": {part} differ from the edition's" if " " not in part else part) in said[0]
-
-
-def test_an_edition_is_of_level_2(tmp_path):
-    with pytest.raises(ValueError, match="an edition is of level 2; add --level 2"):
-        write_toy(tmp_path / "toy", {"test": 1}, edition=True)
-    write_toy(tmp_path / "toy", {"test": 1}, "mevis", height=32, width=48, level=2)
-    assert faults(tmp_path / "toy") == [] and "edition" not in listing(tmp_path / "toy")
+def test_what_cannot_be_drawn_is_refused_in_one_line(tmp_path, monkeypatch, capsys, options, said):
+    assert command(monkeypatch, tmp_path, options) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {said}") and not list(tmp_path.iterdir())

@@ -15,7 +15,7 @@ from typing import Any
 
 from ...shared.processes import Run, processes
 from ..listing import read_toy
-from ..toy.level2.edition import faults
+from ..toy.level2.edition import SUMS, faults, read_sums
 from .findings import Expected, Findings, Row, compare
 from .manifest import files_of, finish, hash_file, manifest_path, update
 from .obtain import data_set
@@ -113,14 +113,18 @@ def known_files(dataset: DataSet, root: Path) -> Iterator[str]:
 def _compare_manifest(
     name: str, root: Path, parts: list[str], deep: bool, partly: bool, findings: Findings, run: Run
 ) -> None:
-    path, files = manifest_path(name, root), list(files_of(root, parts))
-    changed, gone = update(path, root, files, deep, partial(run, "checksums"))
+    path, listed = manifest_path(name, root), read_sums(root)
+    files = list(dict.fromkeys([*files_of(root, parts), *files_of(root, listed)]))
+    changed, gone = update(path, root, files, listed, deep, partial(run, "checksums"))
     findings.counts["files"] = len(files)
-    findings.wrong += [
-        f"{root / file} is not what it was when this copy was last found good; download it again, or delete "
-        f"{path} if the change was meant"
-        for file in changed
-    ]
-    findings.notes += [f"{root / file} was there when this copy was last found good, and is gone" for file in gone]
+    was = "it was when this copy was last found good; download it again, or delete {path} if the change was meant"
+    for file in changed:
+        good = f"{SUMS} lists; download it again" if file in listed else was.format(path=path)
+        findings.wrong.append(f"{root / file} is not what {good}")
+    for file in gone:
+        if file in listed:
+            findings.missing.append(f"{root / file}, which {SUMS} lists, is missing; download it again")
+        else:
+            findings.notes.append(f"{root / file} was there when this copy was last found good, and is gone")
     if not findings.wrong and (partly or not findings.missing):
         finish(path)

@@ -63,12 +63,13 @@ def hash_file(root: Path, path: str) -> Entry:
 
 
 def update(
-    path: Path, root: Path, files: list[str], again: bool, run: Callable[..., Iterable[Any]]
+    path: Path, root: Path, files: list[str], listed: dict[str, str], again: bool, run: Callable[..., Iterable[Any]]
 ) -> tuple[list[str], list[str]]:
-    """Notes every file in `<path>.part`; returns those that differ from the finished manifest, and those that are gone.
+    """Notes every file in `<path>.part`; returns those that differ from what they were, and those that are gone.
 
-    `again` reads what seems unchanged, too. `run(function, items)` maps, over processes perhaps. `finish` makes the
-    part the manifest.
+    They were what `listed` tells, SHA-256 by path as a copy may bring it along, or else the finished manifest. `again`
+    reads what seems unchanged, too. `run(function, items)` maps, over processes perhaps. `finish` makes the part the
+    manifest.
     """
     part, before = _part(path), read_manifest(path)
     known = {} if again else before | read_manifest(part)
@@ -80,8 +81,8 @@ def update(
             out.write(json.dumps(entry._asdict()) + "\n")
             out.flush()
             noted[entry.path] = entry
-    changed = [file for file in files if file in before and before[file].sha256 != noted[file].sha256]
-    return changed, sorted(set(before) - set(files))
+    was = {file: entry.sha256 for file, entry in before.items()} | listed
+    return [f for f in files if f in was and was[f] != noted[f].sha256], sorted(set(was) - set(files))
 
 
 def finish(path: Path) -> None:

@@ -6,18 +6,20 @@ training and evaluation read it as they read the real data: give its folder as -
     python data_scripts/make_toy_world.py --layout a2d --out runs/toy_a2d
 """
 
-import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...config import Level, Seed, Side, Whole, Workers, check_settings
 from ...shared.console import parse, plain_output, tell
+from ...shared.files import read_json
 from .layouts.write import write_toy
+from .level2.edition import PARTS, compare_published
 from .level2.slices import THEMES
+from .level2.world import WHOLE
 
 HELD_OUT = {1: ("val", "test", "compositional", "twins"), 2: ("val", "test", *THEMES)}  # by level
 
@@ -27,7 +29,9 @@ class Command:
     out: Path  # folder to write; it appears when it is complete. The same command again changes nothing
     layout: str = "a2d"  # whose: a2d, jhmdb, ref_davis, refer_youtube_vos or mevis, as --data.name takes them
     level: Level = 1  # 2: the diagnostic benchmark, which asks for abilities one by one
-    edition: bool = False  # level 2: add hashes by which a copy is known; --train 20000 --val 500 --test 2000
+    actors: tuple[int, int] = WHOLE["actors"]  # of level 2: the fewest and the most in a clip, from 3 to 9
+    kinds: tuple[str, ...] = WHOLE["kinds"]  # of level 2: of sentences, in turn
+    depths: tuple[int, ...] = WHOLE["depths"]  # of level 2: of programs. With any of these three no slices
     seed: Seed = 0  # which world; the same seed gives the same bytes
     train: Whole = 1500  # training clips
     test: Whole = 50  # clips in each of the splits val, test, compositional and twins; of level 2 in test
@@ -46,20 +50,31 @@ def parse_command(arguments: Sequence[str] | None = None) -> Command:
     return parse(Command, "python data_scripts/make_toy_world.py", arguments, description=__doc__)
 
 
+def told(c: Command) -> Iterator[str]:
+    """What is to be known of a written world of level 2: what it lacks, its hashes, and whether these are published."""
+    toy = read_json(c.out / "toy_world.json")
+    left = "{sentences} sentences, {clips} clips".format(**toy["left_out"])
+    yield f"left out, as {c.layout} cannot say them: {left}"
+    yield f"{'SHA-256 of':13}{'clips':>6}  {'  '.join(f'{part:12}' for part in PARTS)}"
+    published = compare_published(toy)
+    for split, row in toy["edition"].items():
+        differ = ", ".join(published.get(split, ()))
+        verdict = f"NOT as published: {differ}" if differ else "as published" if split in published else "its own"
+        yield f"{split:13}{row['clips']:>6}  {'  '.join(row[part][:12] for part in PARTS)}  {verdict}"
+
+
 def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a stopped run tidies up
     try:
         with plain_output():
             c = parse_command()
-            clips = {"train": c.train} | dict.fromkeys(HELD_OUT[c.level], c.val or c.test) | {"test": c.test}
-            new = write_toy(c.out, clips, c.layout, c.seed, c.height, c.width, c.traps, c.workers, c.level, c.edition)
+            own = {name: getattr(c, name) for name, usual in WHOLE.items() if getattr(c, name) != usual}
+            held_out = [split for split in HELD_OUT[c.level] if not own or split not in THEMES]
+            clips = {"train": c.train} | dict.fromkeys(held_out, c.val or c.test) | {"test": c.test}
+            new = write_toy(c.out, clips, c.layout, c.seed, c.height, c.width, c.traps, c.workers, c.level, own)
             print(f"{c.out}: {sum(clips.values())} clips, {'written' if new else 'there with the same settings'}")
             if c.level > 1:
-                toy = json.loads((c.out / "toy_world.json").read_text(encoding="utf-8"))
-                left = "{sentences} sentences, {clips} clips".format(**toy["left_out"])
-                print(f"left out, as {c.layout} cannot say them: {left}")
-                for part, hashed in toy.get("edition", {"parts": {}})["parts"].items():
-                    print(f"{part:9} {hashed}")
+                print(*told(c), sep="\n")
     except (ValueError, OSError, ImportError) as error:
         return tell(error)
     except KeyboardInterrupt:

@@ -10,7 +10,7 @@ from ....video.writing import write_video
 from ...a2d import ACTIONS, ACTORS
 from ..scene import CENTER
 from ..world import Scene
-from .write import Clip, clip_frames, write_csv
+from .write import Clip, write_csv
 
 TRAPS = {  # what is odd in the genuine files, by name
     "na_id": "a video whose id is NA",
@@ -28,9 +28,8 @@ NAMES = {"na_id": ["NA"], "dash_id": ["-*"]}
 ABSENT = {"bare_clip": "bare_video", "missed_clip": "missed_video"}  # videos that the table alone knows
 
 
-def write_clip(part: Path, clip: Clip, traps: Sequence[str]) -> None:
+def write_clip(part: Path, clip: Clip, frames: np.ndarray, ids: np.ndarray, traps: Sequence[str]) -> None:
     """One clip's video and annotations."""
-    frames, ids = clip_frames(clip)
     write_video(part / "Release" / "clips320H" / f"{clip.name}.mp4", frames, clip.scene.fps, mark=ANY)
     for frame, kept in annotated(clip, traps).items():
         shown = np.where(np.isin(ids[frame], kept), ids[frame], 0)

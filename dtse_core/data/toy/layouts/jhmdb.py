@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ...jhmdb import scored_frames
-from .write import Clip, clip_frames, write_csv
+from .write import Clip, write_csv
 
 TRAPS = {  # what is odd in the genuine files, by name; the first clips of each split show them
     "short_mask": "a video with five frames more than its mask has",
@@ -24,9 +24,8 @@ NAMES = {"glob_name": ["a[b-c]{d}"]}
 SAMPLE_LIST = "jhmdb_sentences_samples_metadata.json"
 
 
-def write_clip(part: Path, clip: Clip, traps: Sequence[str]) -> None:
+def write_clip(part: Path, clip: Clip, frames: np.ndarray, ids: np.ndarray, traps: Sequence[str]) -> None:
     """One clip's frames and mask."""
-    frames, ids = clip_frames(clip)
     images, length = part / "Rename_Images" / _place(clip), annotated(clip, traps)
     images.mkdir(parents=True)
     for k, frame in enumerate(frames[: 15 if length == 15 else None]):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .write import Clip, clip_frames, hide_first, without_target, write_expressions, write_jpegs
+from .write import Clip, hide_first, without_target, write_expressions, write_jpegs
 
 TRAPS = {  # what is odd in the genuine files, by name
     "null_rle": "in the first clip, an object without a mask in the first 15 frames",
@@ -22,9 +22,10 @@ NAMES = {}
 NOBODY = "the flying baby"
 
 
-def write_clip(part: Path, clip: Clip, traps: Sequence[str]) -> dict[int, list[dict | None]]:
+def write_clip(
+    part: Path, clip: Clip, frames: np.ndarray, ids: np.ndarray, traps: Sequence[str]
+) -> dict[int, list[dict | None]]:
     """One clip's frames; returns its masks, by instance and frame, for `write_tables`."""
-    frames, ids = clip_frames(clip)
     first = clip.scene.target.instance
     if "null_rle" in traps and clip.k == 0:
         hide_first(clip, frames, ids)

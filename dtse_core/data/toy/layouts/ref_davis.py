@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ...ref_davis import REPAIRS, SETS, VOID
-from .write import Clip, clip_frames, hide_first, write_indices, write_jpegs
+from .write import Clip, hide_first, write_indices, write_jpegs
 
 TRAPS = {  # what is odd in the genuine files, by name
     "typo_names": "three sequences whose names the first annotator's files mistype",
@@ -27,9 +27,8 @@ TRAPS = {  # what is odd in the genuine files, by name
 NAMES = {"typo_names": list(REPAIRS.values())}
 
 
-def write_clip(part: Path, clip: Clip, traps: Sequence[str]) -> None:
+def write_clip(part: Path, clip: Clip, frames: np.ndarray, ids: np.ndarray, traps: Sequence[str]) -> None:
     """One clip's frames and masks."""
-    frames, ids = clip_frames(clip)
     if "late_object" in traps and clip.k == 0:
         hide_first(clip, frames, ids)
     names = np.zeros(256, np.uint8)

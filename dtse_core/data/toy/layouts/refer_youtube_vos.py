@@ -8,8 +8,10 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from ..scene import CENTER
-from .write import Clip, clip_frames, hide_first, without_target, write_expressions, write_indices, write_jpegs
+from .write import Clip, hide_first, without_target, write_expressions, write_indices, write_jpegs
 
 TRAPS = {  # what is odd in the genuine files, by name
     "exp_gap": "expression ids that leave numbers out",
@@ -23,9 +25,8 @@ STEP = 5  # between the numbers of listed frames
 UNLABELLED = {"val": "valid", "test": "test"}  # where a toy split appears again
 
 
-def write_clip(part: Path, clip: Clip, traps: Sequence[str]) -> dict[str, dict]:
+def write_clip(part: Path, clip: Clip, frames: np.ndarray, ids: np.ndarray, traps: Sequence[str]) -> dict[str, dict]:
     """One clip's frames and masks; returns its entry in meta.json."""
-    frames, ids = clip_frames(clip)
     if "late_object" in traps and clip.k == 0:
         hide_first(clip, frames, ids)
     if "short_clip" in traps and clip.k == clip.world.length - 1:

@@ -7,33 +7,34 @@ stands `toy_world.json`, which tells what these cannot: the finer splits, eviden
      "splits": {split: [video, ...]},
      "sentences": {video: [[key, sentence, evidence, twin], ...]}}          key: the layout's own; twin null: none
 
-Level 2 adds "level" and "version" to the settings, has the kind of a sentence as its evidence, and tells of every clip
-that was asked for, also of what the layout cannot say (nobody or several as the target):
+Level 2 adds "level", "version", "kinds", "actors" and "depths" to the settings, has the kind of a sentence as its
+evidence, and tells of every clip that was asked for, also of what the layout cannot say (nobody or several as the
+target):
 
     "programs": {video: [{"text", "kind", "depth", "program", "targets"}, ...]}     and in slices "family", "control"
     "left_out": {"clips", "sentences"}                                              how many the layout lacks
-    "edition": see `level2.edition`                                                 if one was asked for
+    "edition": see `level2.edition`, as is SHA256SUMS beside this file
 """
 
 import csv
 import importlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ....shared.files import ANY, read_json, written_whole
+from ....shared.files import ANY, files_below, read_json, written_whole
 from ....shared.images import write_index_mask
 from ....shared.processes import processes
 from ..level2.clips import DiagnosticClips, Film
-from ..level2.edition import digest, of_clips, of_files
-from ..level2.world import VERSION
+from ..level2.edition import drawn, file_sum, of_split, told, write_sums
+from ..level2.world import VERSION, WHOLE
 from ..world import Scene, ToyWorld
 
 LAYOUTS = ("a2d", "jhmdb", "ref_davis", "refer_youtube_vos", "mevis")  # as `--layout` and `data.name` take them
@@ -53,7 +54,8 @@ def layout_module(layout: str) -> ModuleType:
     """The module that writes a layout.
 
     It has `TRAPS`; `NAMES`, those that a trap gives to the first clips, where * is the rest of the last clip's id;
-    `write_clip`, which returns what the clip adds to the tables; and `write_tables`, the files about all clips.
+    `write_clip`, which is given a clip's frames (n, H, W, 3) and ids (n, H, W) uint8 and returns what it adds to the
+    tables; and `write_tables`, the files about all clips.
     """
     if layout not in LAYOUTS:
         raise ValueError(f"unknown layout {layout!r}; known: {', '.join(LAYOUTS)}")
@@ -70,21 +72,21 @@ def write_toy(
     traps: Sequence[str] = (),
     workers: int = 1,
     level: int = 1,
-    edition: bool = False,
+    asked: dict | None = None,
 ) -> bool:
     """Writes a toy world with `clips[split]` clips a split; returns False if it was already there.
 
     The same settings give the same bytes, whatever `workers`. `traps` adds what is odd in the genuine files, by the
-    names in the layout's `TRAPS`; `("all",)` is every one. `edition` adds the hashes of level 2 to the listing. The
-    folder appears when it is complete; another folder's content is never touched.
+    names in the layout's `TRAPS`; `("all",)` is every one. `asked` is what train, val and test of level 2 shall be
+    instead of `WHOLE`. The folder appears when it is complete; another folder's content is never touched.
     Raises `FileExistsError` for a target that holds something else, `ValueError` for settings that cannot be.
     """
     module = layout_module(layout)
     traps = sorted(module.TRAPS) if list(traps) == ["all"] else sorted(traps)
     if unknown := [trap for trap in traps if trap not in module.TRAPS]:
         raise ValueError(f"unknown trap {unknown[0]!r}; {layout} has {', '.join(module.TRAPS)}, or all")
-    if edition and level == 1:
-        raise ValueError("an edition is of level 2; add --level 2")
+    if asked and level == 1:
+        raise ValueError(f"{', '.join(asked)}: only a world of level 2 can be asked for it; add --level 2")
     world = {1: ToyWorld, 2: DiagnosticClips}[level]
     if unknown := [split for split in clips if split not in world.splits]:
         raise ValueError(f"unknown split {unknown[0]!r}; the toy world has {', '.join(world.splits)}")
@@ -93,31 +95,49 @@ def write_toy(
     if min(height, width) < 16 or height % 2 or width % 2:
         raise ValueError(f"frames of {height}x{width} pixels; expected even numbers from 16 on")
     settings = {"layout": layout, "seed": seed, "clips": clips, "height": height, "width": width, "traps": traps}
+    own = {1: {}, 2: WHOLE | (asked or {})}[level]
     settings |= {"level": level, "version": VERSION} if level > 1 else {}
-    settings |= {"edition": True} if edition else {}
+    settings |= {name: list(values) for name, values in own.items()}
     root = Path(root)
     if _is_written(root, settings):
         return False
-    worlds = [world(split, count, seed, height, width) for split, count in clips.items()]
+    worlds = [world(split, count, seed, height, width, **own) for split, count in clips.items()]
     with written_whole(root, ANY, folder=True) as part, processes(workers) as run:
-        asked = list(run("scenes", clip_of, [(world, k) for world in worlds for k in range(world.length)]))
-        todo = [clip._replace(scene=replace(clip.scene, sentences=sayable(layout, clip.scene))) for clip in asked]
-        todo = [clip for clip in todo if clip.scene.sentences]
-        rest = todo[-1].name[1:]
-        odd = [name.replace("*", rest) for trap, names in module.NAMES.items() if trap in traps for name in names]
-        todo = [clip._replace(name=name) for clip, name in zip(todo, odd, strict=False)] + todo[len(odd) :]
+        whole = list(run("scenes", clip_of, [(world, k) for world in worlds for k in range(world.length)]))
+        able = [clip._replace(scene=replace(clip.scene, sentences=sayable(layout, clip.scene))) for clip in whole]
+        if not (names := [clip.name for clip in able if clip.scene.sentences]):
+            raise ValueError(
+                f"{layout} has no room for any of these sentences, as each means several or nobody; mevis has"
+            )
+        odd = iter(
+            [n.replace("*", names[-1][1:]) for trap in module.NAMES if trap in traps for n in module.NAMES[trap]]
+        )
+        able = [clip._replace(name=next(odd, clip.name)) if clip.scene.sentences else clip for clip in able]
+        done = list(run("clips", partial(write_clip, module.write_clip, part, traps, level > 1), able))
+        todo = [clip for clip in able if clip.scene.sentences]
+        facts = [fact for clip, (fact, _) in zip(able, done, strict=True) if clip.scene.sentences]
         splits = {split: [clip.name for clip in todo if clip.world.split == split] for split in clips}
-        facts = list(run("clips", partial(module.write_clip, part, traps=traps), todo))
         toy = {"settings": settings, "splits": splits, "sentences": module.write_tables(part, todo, facts, traps)}
         if level > 1:
-            said = [sum(len(clip.scene.sentences) for clip in some) for some in (asked, todo)]
-            toy["left_out"] = {"clips": len(asked) - len(todo), "sentences": said[0] - said[1]}
-            toy["programs"] = {clip.name: [s.program for s in clip.scene.sentences] for clip in asked}
-        if edition:
-            hashed = of_clips(run("hashes", digest, asked))
-            toy["edition"] = {"parts": hashed, "files": of_files(part)}
+            toy |= told_whole(whole, todo, [hashes for _, hashes in done])
         (part / "toy_world.json").write_text(json.dumps(toy, indent=1) + "\n", encoding="utf-8")
+        if level > 1:
+            write_sums(part, run("checksums", partial(file_sum, part), files_below(part)))
     return True
+
+
+def told_whole(whole: list[Clip], todo: list[Clip], drawn: list[list[str]]) -> dict:
+    """What the listing of level 2 adds, from all clips that were asked for, those written, and hashes of all."""
+    said = [sum(len(clip.scene.sentences) for clip in clips) for clips in (whole, todo)]
+    programs = {clip.name: [sentence.program for sentence in clip.scene.sentences] for clip in whole}
+    rows = {clip.world.split: [] for clip in whole}
+    for clip, hashes in zip(whole, drawn, strict=True):
+        rows[clip.world.split].append([*hashes, *told(programs[clip.name])])
+    return {
+        "left_out": {"clips": len(whole) - len(todo), "sentences": said[0] - said[1]},
+        "programs": programs,
+        "edition": {split: of_split(clips) for split, clips in rows.items()},
+    }
 
 
 def clip_of(place: tuple[ToyWorld, int]) -> Clip:
@@ -134,9 +154,11 @@ def sayable(layout: str, scene: Scene | Film) -> tuple:
     return single[:1] if layout == "jhmdb" else single
 
 
-def clip_frames(clip: Clip) -> tuple[np.ndarray, np.ndarray]:
-    """All frames of a clip: colors (n, H, W, 3) uint8, and ids (n, H, W) uint8, 0 for background."""
-    return clip.world.draw(clip.scene, range(clip.scene.length))
+def write_clip(write: Callable, part: Path, traps: Sequence[str], hashed: bool, clip: Clip) -> tuple[Any, list[str]]:
+    """Draws a clip; returns what `write`, a layout's `write_clip`, does, and the hashes of what was drawn."""
+    frames, ids = clip.world.draw(clip.scene, range(clip.scene.length))
+    hashes = drawn((frames, ids)) if hashed else []  # first, as a trap may change the arrays
+    return write(part, clip, frames, ids, traps) if clip.scene.sentences else None, hashes
 
 
 def hide_first(clip: Clip, frames: np.ndarray, ids: np.ndarray) -> None:

@@ -1,14 +1,15 @@
 """The second level as a data set: what the first level's loader and its writers of files ask for."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from ...clip import CONTROL
 from ..scene import FPS
 from ..world import ToyWorld, video_id
 from .scene import Scene, Thing, render
 from .sentences import Sentence
-from .slices import THEMES
-from .world import SPLITS, DiagnosticWorld, as_json
+from .slices import THEMES, Question
+from .world import SPLITS, WHOLE, DiagnosticWorld, as_json
 
 
 @dataclass(frozen=True)
@@ -65,17 +66,18 @@ class Film:
 class DiagnosticClips(ToyWorld):
     """A data set of `ReferringClip`s over a `DiagnosticWorld`, each drawn when it is asked for.
 
-    Arguments as those of `ToyWorld`; `split`: train, val, test, or a slice, whose clips are the scenes of its
-    families. A sentence and a frame of each clip are fixed by (seed, split, k). The mask is empty where nothing fits
-    and while nobody meant is seen; `evidence` is the kind of the sentence, or control, `instance_id` lists its
-    targets: 2_5.
+    Arguments as those of `ToyWorld`, and by name `kinds`, `actors` and `depths`, as `DiagnosticWorld` takes them.
+    `split`: train, val, test, or a slice, whose clips are the scenes of its families. A sentence and a frame of each
+    clip are fixed by (seed, split, k). The mask is empty where nothing fits and while nobody meant is seen; `evidence`
+    is the kind of the sentence, or control, `instance_id` lists its targets: 2_5.
     """
 
     splits = (*SPLITS, *THEMES)
 
     def __init__(self, split: str = "train", length: int = 10_000, seed: int = 0, *more, **named):
+        asked = {name: named.pop(name, usual) for name, usual in WHOLE.items()}
         super().__init__(split, length, seed, *more, **named)
-        self.world = DiagnosticWorld("test" if split in THEMES else split, seed)
+        self.world = DiagnosticWorld("test" if split in THEMES else split, seed, **asked)
 
     def scene(self, k: int) -> Film:
         """The k-th clip's description, without pixels."""
@@ -93,9 +95,15 @@ class DiagnosticClips(ToyWorld):
     def _of_family(self, k: int) -> tuple[Scene, list[Said]]:
         """A scene of a slice's families, of which most have two, with what is asked and said about it."""
         each = 1 if self.split == "granularity" else 2
-        family = self.world.family(self.split, k // each)
+        family = _family(self.world, self.split, k // each)
         scene = [*dict.fromkeys(question.scene for question in family)][k % each]
         return scene, [Said.of(q.sentence, family=k // each, control=q.control) for q in family if q.scene == scene]
 
     def draw(self, scene: Film, indices):
         return render(scene.scene, indices, self.height, self.width)
+
+
+@lru_cache(2)
+def _family(world: DiagnosticWorld, name: str, k: int) -> list[Question]:
+    """Kept, as its two scenes are asked for one after the other."""
+    return world.family(name, k)

@@ -1,47 +1,63 @@
-"""A fixed edition: the hashes by which anybody can tell that a copy holds the same clips.
+"""An edition: the hashes by which anybody can tell that clips are the same, in any layout and on any machine.
 
-Beside a layout's own files, `toy_world.json` has
+`toy_world.json` has them by split, so that more training clips change none of the others:
 
-    "edition": {"parts": {part: SHA-256}, "files": {part: SHA-256}}
+    "edition": {split: {"clips": their number, part: SHA-256}}      the parts are `PARTS`
 
-`parts` are of what was drawn and said about every clip that was asked for, so that they are the same in every layout
-and on every machine; `files` are of the bytes of this copy, compressed as they are.
+They are of what was drawn and said, also of what the layout cannot say. The files themselves, compressed as they are,
+are listed in SHA256SUMS beside it, which `sha256sum --check SHA256SUMS` reads. `edition.json` beside this module is
+the published edition: version, seed and size, and the same rows.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 
-from ....shared.files import read_json
+import numpy as np
+
+from ....shared.files import read_json, read_text
 
 PARTS = ("pixels", "masks", "sentences", "programs")
+PUBLISHED = Path(__file__).with_name("edition.json")
+SUMS = "SHA256SUMS"
 
 
-def digest(clip) -> tuple[str, ...]:
-    """The hashes of one clip (`layouts.write.Clip`), in the order of `PARTS`."""
-    arrays = clip.world.draw(clip.scene, range(clip.scene.length))
-    drawn = [_sha256([repr(array.shape).encode(), array.tobytes()]) for array in arrays]
-    return *drawn, *_told([sentence.program for sentence in clip.scene.sentences])
+def drawn(arrays: Iterable[np.ndarray]) -> list[str]:
+    """The hashes of a clip's pixels and masks."""
+    return [_sha256([repr(array.shape).encode(), array.tobytes()]) for array in arrays]
 
 
-def of_clips(digests: Iterable[tuple[str, ...]]) -> dict[str, str]:
-    """The hash of each part over all clips in their order."""
-    columns = zip(*digests, strict=True)
-    return {part: _sum(column) for part, column in zip(PARTS, columns, strict=True)}
+def told(rows: list[dict]) -> list[str]:
+    """The hashes of a clip's sentences and of their programs, from its rows in the listing."""
+    rest = [{name: value for name, value in row.items() if name != "text"} for row in rows]
+    return [_sha256([json.dumps(part, sort_keys=True).encode()]) for part in ([row["text"] for row in rows], rest)]
 
 
-def of_files(root: Path) -> dict[str, str]:
-    """The hash of each part over the files at `root`, names included; hidden ones and the listing do not count."""
-    found: dict[str, list[str]] = {part: [] for part in PARTS[:3]}
-    for path in sorted(root.rglob("*")):
-        if path.is_file() and not path.name.startswith(".") and path.name != "toy_world.json":
-            found[_part(path)].append(f"{path.relative_to(root).as_posix()}\n{_sha256([path.read_bytes()])}\n")
-    return {part: _sum(rows) for part, rows in found.items()}
+def of_split(clips: Sequence[Sequence[str]], parts: Sequence[str] = PARTS) -> dict[str, int | str]:
+    """A row of the edition, from the hashes of a split's clips in their order."""
+    columns = [_sha256(text.encode() for text in column) for column in zip(*clips, strict=True)]
+    return {"clips": len(clips)} | dict(zip(parts, columns, strict=True))
+
+
+def compare_published(toy: dict) -> dict[str, list[str]]:
+    """The parts that are not as published, for each split of a listing that claims to be: with its number of clips,
+    in a world of its version, seed and size.
+    """
+    fixed = read_json(PUBLISHED)
+    if any(toy["settings"].get(name) != value for name, value in fixed.items() if name != "splits"):
+        return {}
+    pairs = [(split, row, fixed["splits"].get(split, {})) for split, row in toy["edition"].items()]
+    return {
+        split: [part for part in PARTS if row[part] != same[part]]
+        for split, row, same in pairs
+        if row["clips"] == same.get("clips")
+    }
 
 
 def faults(root: Path) -> list[str]:
-    """What differs at `root` from the edition that was written there, by part; nothing where there is no edition.
+    """What the listing at `root` tells otherwise than its edition, or the published one; nothing where it has none.
 
     Raises `ValueError` for a damaged listing.
     """
@@ -50,29 +66,37 @@ def faults(root: Path) -> list[str]:
     if "edition" not in toy:
         return []
     try:
-        parts, files = (toy["edition"][name] for name in ("parts", "files"))
-        told = zip(*map(_told, toy["programs"].values()), strict=True)
-        differ = [(path, part) for part, column in zip(PARTS[2:], told, strict=True) if _sum(column) != parts[part]]
-        differ += [(f"files of {root}", part) for part, found in of_files(root).items() if found != files[part]]
+        rows, found = iter(toy["programs"].values()), []
+        for split, row in toy["edition"].items():
+            again = of_split([told(said) for said in islice(rows, row["clips"])], PARTS[2:])
+            found += [f"{part} of split {split} differ from its edition" for part in again if again[part] != row[part]]
+        for split, parts in compare_published(toy).items():
+            found += [f"{part} of split {split} differ from the published edition" for part in parts]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path} does not tell what its edition holds; download it again") from error
-    return [f"{where}: {part} differ from the edition's, by their SHA-256; download it again" for where, part in differ]
+    if not (root / SUMS).is_file():
+        raise FileNotFoundError(f"{root / SUMS}, which lists the files of the edition, is missing; download it again")
+    return [f"{path}: {fault}, by their SHA-256; download it again" for fault in found]
 
 
-def _told(rows: list[dict]) -> tuple[str, str]:
-    """The hashes of a clip's sentences and of their programs, from the rows of the listing."""
-    rest = [{name: value for name, value in row.items() if name != "text"} for row in rows]
-    return tuple(_sha256([json.dumps(part, sort_keys=True).encode()]) for part in ([row["text"] for row in rows], rest))
+def write_sums(root: Path, sums: Iterable[tuple[str, str]]) -> None:
+    """SHA256SUMS, from (path below the root, SHA-256)."""
+    (root / SUMS).write_text("".join(f"{sha256}  {path}\n" for path, sha256 in sums), encoding="utf-8")
 
 
-def _part(path: Path) -> str:
-    if path.suffix in (".jpg", ".mp4") or "Rename_Images" in path.parts:
-        return "pixels"
-    return "masks" if path.suffix in (".png", ".h5", ".mat") or path.name == "mask_dict.json" else "sentences"
+def read_sums(root: Path) -> dict[str, str]:
+    """SHA-256 by path, as SHA256SUMS lists them; nothing where there is no such file. Raises `ValueError`."""
+    lines = read_text(root / SUMS).splitlines() if (root / SUMS).is_file() else []
+    rows = [line.split("  ", 1) for line in lines]
+    if wrong := [line for line, row in zip(lines, rows, strict=True) if len(row) < 2 or len(row[0]) != 64]:
+        raise ValueError(f"{root / SUMS}: {wrong[0][:60]!r} is not a SHA-256 and a path; download it again")
+    return {path: sha256 for sha256, path in rows}
 
 
-def _sum(texts: Iterable[str]) -> str:
-    return _sha256(text.encode() for text in texts)
+def file_sum(root: Path, path: Path) -> tuple[str, str]:
+    """A file's path below the root, and its SHA-256."""
+    with path.open("rb") as file:
+        return path.relative_to(root).as_posix(), hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sha256(pieces: Iterable[bytes]) -> str:

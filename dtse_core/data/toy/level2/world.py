@@ -17,6 +17,7 @@ from .slices import THEMES, Question, draw_family
 
 VERSION = 1  # raise it when a clip of some seed changes in a pixel, a word or a target
 SPLITS = ("train", "val", "test")
+WHOLE = {"kinds": KINDS, "actors": (3, 9), "depths": ()}  # what clips are asked for, unless told otherwise
 TRIES = 500
 
 
@@ -32,7 +33,7 @@ class DiagnosticWorld:
     """Clips by number, and the families of the slices.
 
     Arguments: `split`: train, val or test. `seed`: which world. `kinds`: of sentences, dealt in turn. `actors`: the
-    fewest and the most in a clip. `depths`: of the sentences; all if none is given.
+    fewest and the most in a clip. `depths`: of the sentences; all if none is given. None of these changes a family.
     Raises `ValueError` for what cannot be drawn.
     """
 
@@ -40,9 +41,9 @@ class DiagnosticWorld:
         self,
         split: str = "train",
         seed: int = 0,
-        kinds: Sequence[str] = KINDS,
-        actors: tuple[int, int] = (3, 9),
-        depths: Sequence[int] = (),
+        kinds: Sequence[str] = WHOLE["kinds"],
+        actors: tuple[int, int] = WHOLE["actors"],
+        depths: Sequence[int] = WHOLE["depths"],
     ):
         if split not in SPLITS:
             raise ValueError(f"unknown split {split!r} of the diagnostic world; it must be one of {', '.join(SPLITS)}")
@@ -58,7 +59,7 @@ class DiagnosticWorld:
                 who = f"only {', '.join(able)} can be so deep" if able else "sentences have depth 1, 2 or 3"
                 raise ValueError(f"depth {depth} with sentences of kind {', '.join(kinds)}: {who}")
         if not 3 <= actors[0] <= actors[1] <= 9:
-            raise ValueError(f"{actors[0]} to {actors[1]} actors; a scene holds 3 to 9")
+            raise ValueError(f"{actors[0]} to {actors[1]} actors; a scene holds 3 to 9, and the fewest come first")
         self.split, self.seed, self.actors, self.depths = split, seed, actors, tuple(depths) or (1, 2, 3)
         self.kinds = tuple(kind for kind in kinds if set(DEPTHS[kind]) & set(self.depths))
 
@@ -83,7 +84,7 @@ class DiagnosticWorld:
                     said += sentences(rng, scene, pick(rng, others), 1, self.depths)
                 return Clip(scene, tuple(said))
         few, most = self.actors
-        raise RuntimeError(f"no {kind} clip of {few} to {most} actors in {TRIES} draws; allow more numbers of actors")
+        raise ValueError(f"no {kind} clip of {few} to {most} actors in {TRIES} draws; allow more numbers of actors")
 
     def family(self, name: str, k: int) -> list[Question]:
         """Family `k` of the slice `name`: see `slices`."""
