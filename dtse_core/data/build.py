@@ -7,6 +7,7 @@ from ..config import DATASETS, DataConfig
 from .clip import ClipDataSet
 
 HELD_OUT = 500  # clips in each split of the in-memory toy world that is not for training
+SCORED = ("test", "twins", "guidance", "coherence", "granularity", "scale")  # splits of a toy world
 
 
 def build_dataset(config: DataConfig, split: str, window: int, causal: bool = False) -> ClipDataSet:
@@ -45,7 +46,7 @@ def training_splits(config: DataConfig) -> tuple[str, str]:
     """
     usual = "val" if is_toy(config) else "local-val"
     validation = config.val_split or usual
-    if validation != usual and validation in ("test", "twins", scored_split(config)):
+    if validation != usual and validation in (*SCORED, scored_split(config)):
         raise ValueError(
             f"data.val_split is {validation!r}, which is scored: the best weights are never chosen on it; leave it "
             f"empty, which means {usual}"

@@ -195,12 +195,13 @@ class VideoDataSet(ClipDataSet):
     def samples(self) -> np.ndarray:
         """(n, 2) int32: the index in `videos` and the current frame of every window that shows the target.
 
-        In the current frame it may be absent, the mask then is empty.
+        In the current frame it may be absent, the mask then is empty. Of a sentence that refers to nothing every window
+        counts, so that silence is learned, too.
         """
         windows: dict[int, np.ndarray] = {}  # (frames, window) by number of frames
         found = [np.empty((0, 2), np.int32)]
         for n, video in enumerate(self.videos):
-            seen = self.visible(video)
+            seen = self.visible(video) if video.object_ids else np.ones(len(video.frames), bool)
             if len(seen) not in windows:
                 windows[len(seen)] = np.array([self.cut(k, len(seen))[0] for k in range(len(seen))])
             current = np.flatnonzero(seen[windows[len(seen)]].any(1))

@@ -13,6 +13,7 @@ from dtse_core.data import listing
 from dtse_core.data.build import build_dataset, scored_split, training_splits
 from dtse_core.data.clip import ClipDataSet, ReferringClip, VideoDataSet
 from dtse_core.data.toy.layouts.write import write_toy
+from dtse_core.data.toy.level2.slices import THEMES
 
 STORED = sorted(set(DATASETS) - {"toy"})
 LEARNED = sorted(set(STORED) - {"jhmdb"})  # J-HMDB has no training part
@@ -113,8 +114,9 @@ def test_a_part_that_is_named_is_taken_unless_it_is_scored(roots, genuine, name)
             continue
         with pytest.raises(ValueError, match=f"data.val_split is '{scored}', which is scored: .* leave it empty"):
             training_splits(replace(config, val_split=scored))
-    with pytest.raises(ValueError, match="data.val_split is 'test'"):
-        training_splits(DataConfig(val_split="test"))
+    for scored in ("test", "twins", *THEMES):
+        with pytest.raises(ValueError, match=f"data.val_split is '{scored}', which is scored"):
+            training_splits(DataConfig(val_split=scored, level=2))
 
 
 def test_who_is_held_out_depends_on_the_name_alone_and_is_one_in_seventeen():

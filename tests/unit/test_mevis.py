@@ -130,13 +130,13 @@ def test_targets_are_the_union_of_what_was_painted_pixel_by_pixel(pristine):
 
 
 @pytest.mark.parametrize(("window", "offset", "causal"), [(3, 1, False), (3, 2, True), (1, 1, False), (5, 2, False)])
-def test_samples_are_the_windows_that_show_the_target(pristine, window, offset, causal):
+def test_samples_are_the_windows_that_show_the_target_and_all_where_there_is_none(pristine, window, offset, causal):
     dataset, expected = MeViS(pristine, "valid_u", window, offset, causal), []
     for shift, (video, said) in enumerate(EXPRESSIONS.items()):
         for n in said:
             for k in range(len(FRAMES[video])):
                 indices, slot = window_indices(k, len(FRAMES[video]), window, offset, causal)
-                if shown(video, n) & set(indices):
+                if shown(video, n) & set(indices) or not said[n][1]:
                     expected.append((video, n, k, indices, slot, shift))
     clips = [dataset[i] for i in range(len(dataset))]
     assert len(clips) == len(expected)
@@ -298,7 +298,10 @@ def test_traps_no_target_and_unsorted_frames(odd_toy):
     nobody = [v for v in dataset.videos if not v.object_ids]
     assert [v.expression for v in nobody] == [NOBODY] and nobody[0].evidence is None
     assert not any(dataset.read_target(nobody[0], k)[0].any() for k in range(25))
-    assert dataset.videos.index(nobody[0]) not in dataset.samples[:, 0]
+    windows = dataset.samples[dataset.samples[:, 0] == dataset.videos.index(nobody[0])][:, 1]
+    assert windows.tolist() == list(range(25)), "every window, with an empty mask"
+    clip = dataset[int(np.flatnonzero(dataset.samples[:, 0] == dataset.videos.index(nobody[0]))[0])]
+    assert clip.expression == NOBODY and clip.mask.shape == (32, 48) and not clip.mask.any()
     listed = json.loads((odd_toy / "valid_u" / "meta_expressions.json").read_text(encoding="utf-8"))["videos"]
     assert all(video["frames"] == sorted(video["frames"], reverse=True) for video in listed.values())
     assert all(v.frames == tuple(sorted(v.frames)) for v in dataset.videos)
