@@ -127,6 +127,15 @@ class ClipDataSet(Dataset):
         """What kind of thing or action a video, by its id, or a sentence's target is; None where no file tells."""
         return None
 
+    def programs(self) -> dict[tuple[str, str], tuple[int, str]]:
+        """Depth and family of each sentence of a toy world's second level, by video and sentence; else nothing.
+
+        A family is scenes that differ in little: a slice has such, elsewhere every video is its own.
+        """
+        from .listing import read_programs  # `predict` reads no listings
+
+        return read_programs(self.root / "toy_world.json")
+
     def choices(self) -> dict[str, str]:
         """What a result must tell of the data that its numbers depend on."""
         return {"version": self.version} if self.version else {}

@@ -37,12 +37,7 @@ def read_toy(path: Path) -> tuple[Splits | None, Labels]:
 
 
 def read_programs(path: Path) -> dict[tuple[str, str], tuple[int, str]]:
-    """Each sentence's depth and family in a toy world's second level, by video and sentence; nothing for other files.
-
-    A family is scenes that differ in little: a slice has such, elsewhere every video is its own.
-
-    Raises `ValueError` if the file is damaged.
-    """
+    """What `ClipDataSet.programs` tells; nothing for other files. Raises `ValueError` if the file is damaged."""
     toy = read_json(path) if path.is_file() else {}
     try:
         said = [(video, row) for video, rows in toy.get("programs", {}).items() for row in rows]

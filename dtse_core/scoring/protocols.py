@@ -20,7 +20,6 @@ from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from ..data.clip import ClipDataSet, ReferringVideo, VideoDataSet
-from ..data.listing import read_programs
 from ..shared.console import bars_hidden
 from ..training.batches import plain_worker_errors
 from .answers import ModelAnswers
@@ -71,6 +70,11 @@ class Protocol:
     def finish(self, records: list, writer: MaskWriter | None) -> None:
         """What the first process does with the records of all."""
 
+    def diagnosis(self, records: list) -> dict[str, Any]:
+        """What a toy world's second level asks for: see `diagnose`; nothing for other data."""
+        told = self.dataset.programs()
+        return {"diagnosis": diagnose(records, told, self.compare)} if told else {}
+
     def count(self, sentences: Sequence[str]) -> dict[str, int]:
         """Sentences that a checkpoint cannot read whole; masks in files do not tell."""
         return {} if isinstance(self.answers, MaskReader) else self.answers.count(sentences)
@@ -108,6 +112,7 @@ class Samples(Protocol):
         if not records:
             return {}
         result = summarize(records, twins, self.compare) | {"intervals": intervals(records, self.compare)}
+        result |= self.diagnosis(records)
         return result | ({"baselines": constant_baselines(self.dataset)} if baselines else {})
 
     def about(self, records: list) -> dict[str, Any]:
@@ -156,9 +161,7 @@ class Videos(Protocol):
     def summary(self, records: list, twins: Sequence[Sample] = (), baselines: bool = False) -> dict[str, Any]:
         if not records:
             return {}
-        result = summarize_videos(records) | {"intervals": intervals(records)}
-        told = read_programs(self.dataset.root / "toy_world.json")
-        return result | ({"diagnosis": diagnose(records, told)} if told and records[0].pixels else {})
+        return summarize_videos(records) | {"intervals": intervals(records)} | self.diagnosis(records)
 
     def about(self, records: list) -> dict[str, Any]:
         sentences = [video.expression for video in self.dataset.videos]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..data.clip import ReferringClip, ReferringVideo
-from ..metrics import overlap, region_similarity
+from ..metrics import mask_pair, overlap, region_similarity
 from .video_metrics import VOID, hungarian, id_matched, j_and_f, mean_over_frames, pair_scores, temporal_consistency
 
 
@@ -29,6 +29,7 @@ class Sample:
     on_twin: float | None = None  # and on the twin that differs in motion alone
     video_id: str | None = None
     category: str | None = None  # of the object or the action, where the data set tells
+    target: int | None = None  # pixels of the truth
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,9 @@ class VideoScore:
     evidence: str | None = None
     category: str | None = None
     annotator: int | None = None  # Ref-DAVIS17: 0 to 3
-    pixels: tuple[int, int] | None = None  # in both masks and in either, over all frames; not on Ref-DAVIS17
-    marked: tuple[int, int, int] | None = None  # frames in which both show, the prediction does, the truth does
-    shared: float | None = None  # the sum of J over those in which both do
+    pixels: tuple[int, int] = (0, 0)  # in both masks and in either, over all frames
+    marked: tuple[int, int, int] = (0, 0, 0)  # frames in which both show, the prediction does, the truth does
+    shared: float = 0.0  # the sum of J over those in which both do
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ class SequenceScore:
 def score_mask(clip: ReferringClip, mask: np.ndarray, confidence: float, **more) -> Sample:
     """One clip's sample from its predicted mask (H, W) at the original size; `more` are further fields."""
     counts = overlap([mask], [clip.mask])[0].tolist()
-    return Sample(clip.sample_id, clip.expression, *counts, confidence, clip.evidence, video_id=clip.video_id, **more)
+    more |= {"video_id": clip.video_id, "target": int(np.count_nonzero(clip.mask))}
+    return Sample(clip.sample_id, clip.expression, *counts, confidence, clip.evidence, **more)
 
 
 def score_expressions(
@@ -90,13 +92,9 @@ def score_expressions(
     steady = np.mean(steady, 0) if steady else np.ones((2, len(videos)))
     records, parts = [], (np.stack(scores, 1), np.stack(shown, 2).swapaxes(0, 1), np.sum(counts, 0), steady.T)
     for video, values, shows, pixels, kept in zip(videos, *parts, strict=True):
-        (answered, visible), both = shows, shows.all(0)
-        first = 0 if start == "all" else int(np.argmax(visible))
-        j_f = mean_over_frames(values, visible, start)
-        record = _video_score(dataset, video, j_f, values[first:, 0], kept)
-        marked = tuple(int(some.sum()) for some in (both, answered, visible))
-        shared = float(values[both, 0].sum())
-        records.append(replace(record, pixels=tuple(pixels.tolist()), marked=marked, shared=shared))
+        first = 0 if start == "all" else int(np.argmax(shows[1]))
+        j_f = mean_over_frames(values, shows[1], start)
+        records.append(_video_score(dataset, video, j_f, values[:, 0], shows, pixels, kept, first))
     return records
 
 
@@ -119,24 +117,30 @@ def score_sequence(
     pairs, ids = pair_scores(labels, truths), [int(video.object_ids[0]) for video in videos]
     records = []
     for video, number, j_f in zip(videos, ids, id_matched(pairs, ids), strict=True):
-        masks, targets = [label == number for label in labels], [truth == number for truth in truths]
-        voids = [truth == VOID for truth in truths]
-        similarities = [region_similarity(*frame) for frame in zip(masks, targets, voids, strict=True)]
+        masks, targets = ([one == number for one in maps] for maps in (labels, truths))
         kept = temporal_consistency(masks), temporal_consistency(targets)
-        records.append(_video_score(dataset, video, j_f, similarities, kept, annotator))
+        voids = [truth == VOID for truth in truths]
+        scored = [mask_pair(*frame) for frame in zip(masks, targets, voids, strict=True)]
+        similarities = np.array([region_similarity(*pair) for pair in scored])
+        shows = np.array([[one.any() for one in pair] for pair in scored]).T
+        pixels = overlap(*zip(*scored, strict=True)).sum(0)
+        records.append(_video_score(dataset, video, j_f, similarities, shows, pixels, kept, annotator=annotator))
     return [*records, SequenceScore(sequence, annotator, tuple(map(tuple, hungarian(pairs).tolist())))]
 
 
-def _video_score(dataset, video, j_f, similarities, kept, annotator=None) -> VideoScore:
-    """`similarities` are J of the frames that count, the last ones of the video."""
-    typical = int(np.argmin(np.abs(np.subtract(similarities, j_f[0]))))
+def _video_score(dataset, video, j_f, similarities, shows, pixels, kept, first=0, annotator=None) -> VideoScore:
+    """`similarities` (T,): J of all frames, those from `first` on count; `shows` (2, T): is anything marked?"""
+    both = shows.all(0)
     return VideoScore(
         *(video.video_id, video.expression_id, video.expression),
         *map(float, j_f),
-        len(similarities),
+        len(similarities) - first,
         *map(float, kept),
-        video.frames[len(video.frames) - len(similarities) + typical],
+        video.frames[first + int(np.argmin(np.abs(similarities[first:] - j_f[0])))],
         video.evidence,
         dataset.category(video),
         annotator,
+        tuple(pixels.tolist()),
+        tuple(int(some.sum()) for some in (both, *shows)),
+        float(similarities[both].sum()),
     )

@@ -118,16 +118,19 @@ def breakdowns(records: Sequence, metrics: Callable[[Sequence], Metrics]) -> dic
 def intervals(records: Sequence[Sample | VideoScore | SequenceScore], compare: str = ">=") -> dict[str, list[float]]:
     """Ends of the 95 % interval of each metric that is a mean or a ratio of sums, by a bootstrap over videos."""
     scores = in_order(r for r in records if not isinstance(r, SequenceScore))
+    videos = [s.video_id for s in scores]
+    return {name: list(bootstrap_interval(v, videos)) for name, v in values_of(scores, compare).items()}
+
+
+def values_of(scores: Sequence[Sample] | Sequence[VideoScore], compare: str = ">=") -> dict[str, np.ndarray]:
+    """Each such metric's values, (N,) to be averaged or (N, 2) counts: see `bootstrap_interval`."""
     if isinstance(scores[0], Sample):
         counts = _counts(scores)
         values = {"mean_iou": sample_ious(counts), "overall_iou": counts}
         values |= {f"P@{k}": hits_at(counts, k, compare) for k in P_AT}
-        values["AP_mean_precision"] = np.mean([hits_at(counts, k, compare) for k in AP_AT], axis=0)
-    else:
-        values = {"J": np.array([s.J for s in scores]), "F": np.array([s.F for s in scores])}
-        values["J&F"] = (values["J"] + values["F"]) / 2
-    videos = [s.video_id for s in scores]
-    return {name: list(bootstrap_interval(v, videos)) for name, v in values.items()}
+        return values | {"AP_mean_precision": np.mean([hits_at(counts, k, compare) for k in AP_AT], axis=0)}
+    j, f = np.array([(s.J, s.F) for s in scores]).T
+    return {"J": j, "F": f, "J&F": (j + f) / 2}
 
 
 def in_order(records: Iterable) -> list:

@@ -57,19 +57,20 @@ def diagnosis_rows(result: dict) -> list[list[str]]:
     """The table of `diagnosis.diagnose`, in percent with one decimal; below each group its 95 % intervals."""
     groups = result.get("diagnosis", {})
     names = list(dict.fromkeys(name for group in groups.values() for name in group["metrics"]))
-    rows = [["", "sentences", *names]] if groups else []
+    rows = [["", "sentences" if "J" in names else "samples", *names]] if groups else []
     for group, of in groups.items():
         shown = [f"{100 * of['metrics'][name]:.1f}" if name in of["metrics"] else "" for name in names]
         ends = ["-".join(f"{100 * end:.1f}" for end in of["intervals"].get(name, ())) for name in names]
-        rows += [[group, str(of["count"]), *shown], ["95 % of videos", "", *ends]]
+        rows += [[group, str(of["count"]), *shown], ["95 %", "", *ends]]
     return rows
 
 
 def format_table(result: dict) -> str:
     """The tables for a terminal, columns aligned."""
-    lines = _aligned(table_rows(result))
-    if "diagnosis" in result:
-        lines += ["", *_aligned(diagnosis_rows(result))]
+    if "diagnosis" in result:  # which tells more of each kind
+        lines = [*_aligned(table_rows(result, ())), "", *_aligned(diagnosis_rows(result))]
+    else:
+        lines = _aligned(table_rows(result))
     if "twins_accuracy" in result:
         lines.append(f"twins told apart: {100 * result['twins_accuracy']:.1f} (chance 50.0)")
     return "\n".join(lines)

@@ -91,6 +91,10 @@ class ToyWorld(ClipDataSet):
             twin_mask=ids[current] == sentence.twin if sentence.twin else None,
         )
 
+    def programs(self) -> dict[tuple[str, str], tuple[int, str]]:
+        """Nothing: sentences of the first level have none."""
+        return {}
+
     def draw(self, scene: Scene, indices) -> tuple[np.ndarray, np.ndarray]:
         """The frames of a scene at `indices`, as `render` gives them."""
         return render(scene, indices, self.height, self.width)

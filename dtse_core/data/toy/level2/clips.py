@@ -99,6 +99,11 @@ class DiagnosticClips(ToyWorld):
         scene = [*dict.fromkeys(question.scene for question in family)][k % each]
         return scene, [Said.of(q.sentence, family=k // each, control=q.control) for q in family if q.scene == scene]
 
+    def programs(self) -> dict[tuple[str, str], tuple[int, str]]:
+        films = [self.scene(k) for k in range(self.length)]
+        said = [(film.video_id, sentence) for film in films for sentence in film.sentences]
+        return {(v, s.text): (s.program["depth"], str(s.program.get("family", v))) for v, s in said}
+
     def draw(self, scene: Film, indices):
         return render(scene.scene, indices, self.height, self.width)
 
