@@ -52,7 +52,7 @@ def test_an_outsider_needs_the_files_alone_and_beats_answers_that_never_change(p
         np.mean([np.mean([worth(truth) for truth in film]) for film in truths])
         for worth in (lambda truth: not truth.any(), np.mean)
     )
-    assert result["metrics"]["J"] > max(nothing, everything) + 0.05
+    assert result["metrics"]["J"] > 2 * max(nothing, everything) > 0
 
 
 def test_an_outsider_is_told_what_was_wrong(place):
