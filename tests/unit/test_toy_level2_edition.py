@@ -113,7 +113,7 @@ def test_a_listing_that_differs_from_its_edition_says_in_which_part_of_which_spl
     assert [said in text for text in found] == [True]
 
 
-def test_files_that_differ_are_named_and_those_added_are_nobody_s_concern(copy):
+def test_files_that_differ_are_named_and_those_added_are_nobody_s_concern(copy, tmp_path, monkeypatch):
     for extra in (".DS_Store", "results.json", "train/Thumbs.db", "train/JPEGImages/.DS_Store", "masks/00000.png"):
         (copy / extra).parent.mkdir(exist_ok=True)
         (copy / extra).write_bytes(b"mine")
@@ -123,6 +123,7 @@ def test_files_that_differ_are_named_and_those_added_are_nobody_s_concern(copy):
     table.write_text(table.read_text(encoding="utf-8") + "\n", encoding="utf-8")
     frames[0].write_bytes(frames[-1].read_bytes())
     frames[1].unlink()
+    monkeypatch.setenv("DTSE_CACHE", str(tmp_path / "elsewhere"))  # where no check has been yet
     report = check("mevis", copy)
     assert [f"{path} is not what SHA256SUMS lists; download it again" in report.wrong for path in (frames[0], table)]
     assert len(report.wrong) == 2 and report.code == 2
