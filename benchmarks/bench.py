@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from grid import grid, kernel
 from measure import compare, measured, peak_bytes, peak_resident_bytes
-from scoring import decode, metrics
+from scoring import decode, draw_level2, metrics
 from training import outside_the_model, two_processes
 
 from dtse_core.config import preset
@@ -275,7 +275,21 @@ def in_turn(items: Iterable, count: int) -> Iterable:
     return items
 
 
-ALL = overhead, streaming, prefix, filter, train_step, memory, predict_video, bf16, metrics, decode, grid, kernel
+ALL = (
+    overhead,
+    streaming,
+    prefix,
+    filter,
+    train_step,
+    memory,
+    predict_video,
+    bf16,
+    metrics,
+    decode,
+    draw_level2,
+    grid,
+    kernel,
+)
 BENCHMARKS = {f.__name__: f for f in ALL}
 
 

@@ -1,4 +1,4 @@
-"""Two benchmarks of what surrounds the model: scoring masks, and reading clips."""
+"""Three benchmarks of what surrounds the model: scoring masks, reading clips, and drawing them."""
 
 import functools
 import itertools
@@ -13,6 +13,8 @@ from measure import compare
 from dtse_core.data import A2DSentences
 from dtse_core.data.clip import window_indices
 from dtse_core.data.toy.layouts.write import write_toy
+from dtse_core.data.toy.level2.clips import DiagnosticClips
+from dtse_core.data.toy.world import ToyWorld
 from dtse_core.metrics import contour
 from dtse_core.scoring.video_metrics import j_and_f
 
@@ -92,3 +94,22 @@ def window_of(dataset: A2DSentences, sample) -> tuple[str, list[int]]:
     length = dataset.videos[sample.video].length
     indices, _ = window_indices(int(sample.stem) - 1, length, dataset.window, dataset.offset)
     return str(dataset.clips / f"{sample.video}.mp4"), indices
+
+
+def draw_level2() -> list[dict]:
+    """Whole clips of the toy world, scenes included, as many frames of each level: the second level over the first."""
+
+    def draw(world: ToyWorld, k: int) -> int:
+        scene = world.scene(k)
+        return len(world.draw(scene, range(scene.length))[0])
+
+    one, two = ToyWorld("test"), DiagnosticClips("test")  # 96 x 144
+    frames = sum(draw(two, k) for k in range(13))  # a clip of each kind of sentences
+    counts = itertools.accumulate(draw(one, k) for k in range(100))
+    clips = 1 + next(k for k, count in enumerate(counts) if count >= frames)
+    sides = {
+        "level 2": lambda: [draw(two, k) for k in range(13)],
+        "level 1": lambda: [draw(one, k) for k in range(clips)],
+    }
+    result = compare("draw_level2", "<= 1.2", sides, frame=[96, 144], frames=frames)
+    return [result | {"frames_a_second": {side: round(frames / s) for side, s in result["sides"].items()}}]
