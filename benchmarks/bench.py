@@ -275,22 +275,9 @@ def in_turn(items: Iterable, count: int) -> Iterable:
     return items
 
 
-ALL = (
-    overhead,
-    streaming,
-    prefix,
-    filter,
-    train_step,
-    memory,
-    predict_video,
-    bf16,
-    metrics,
-    decode,
-    draw_level2,
-    grid,
-    kernel,
-)
-BENCHMARKS = {f.__name__: f for f in ALL}
+MODEL = overhead, streaming, prefix, filter, train_step, memory, predict_video, bf16
+AROUND = metrics, decode, draw_level2, grid, kernel
+BENCHMARKS = {f.__name__: f for f in MODEL + AROUND}
 
 
 def main() -> None:

@@ -22,10 +22,11 @@ NAMES = {}
 NOBODY = "the flying baby"
 
 
-def write_clip(
-    part: Path, clip: Clip, frames: np.ndarray, ids: np.ndarray, traps: Sequence[str]
-) -> dict[int, list[dict | None]]:
-    """One clip's frames; returns its masks, by instance and frame, for `write_tables`."""
+def write_clip(part: Path, clip: Clip, frames: np.ndarray, ids: np.ndarray, traps: Sequence[str]) -> dict[int, str]:
+    """One clip's frames; returns its masks for `write_tables`: for each instance the JSON of a list, frame by frame.
+
+    As text masks take a seventh of the memory; a large world has millions of them.
+    """
     first = clip.scene.target.instance
     if "null_rle" in traps and clip.k == 0:
         hide_first(clip, frames, ids)
@@ -36,7 +37,7 @@ def write_clip(
     if "overlap" in traps and clip.k == 0:
         before = masks[first].reshape(len(ids), -1).cumsum(1).reshape(ids.shape)  # its pixels up to here, row by row
         masks[0] = masks[first] & (2 * before <= before[:, -1:, -1:] + 1)  # its upper half, once more
-    return {instance: [encode_rle(one) for one in mask] for instance, mask in masks.items()}
+    return {instance: json.dumps([encode_rle(one) for one in mask]) for instance, mask in masks.items()}
 
 
 def encode_rle(mask: np.ndarray) -> dict | None:
@@ -52,12 +53,12 @@ def encode_rle(mask: np.ndarray) -> dict | None:
 def write_tables(part: Path, todo: list[Clip], facts: list[dict], traps: Sequence[str]) -> dict[str, list[list]]:
     """The files about all clips; returns `[expression id, sentence, evidence, twin's annotation]` by video."""
     sentences: dict[str, list[list]] = {}
-    tables = {folder: ({}, {}) for folder in ("train", "valid_u", "valid")}  # expressions and masks
+    tables = {folder: ({}, []) for folder in ("train", "valid_u", "valid")}  # expressions and masks
     fresh = count(1)  # annotations are numbered over the whole data set
     for clip, own in zip(todo, facts, strict=True):
         videos, masks = tables[_folder(clip)]
         numbers = {instance: next(fresh) for instance in own}
-        masks |= {str(numbers[instance]): rles for instance, rles in own.items()}
+        masks += [f'"{numbers[instance]}": {rles}' for instance, rles in own.items()]
         said, first = {}, clip.scene.target.instance
         for k, s in enumerate(clip.scene.sentences):
             parts = [*s.instances] + [0] * (0 in numbers and s.instances == (first,))
@@ -77,7 +78,7 @@ def write_tables(part: Path, todo: list[Clip], facts: list[dict], traps: Sequenc
         if videos:
             write_expressions(part / folder, videos)
         if masks:
-            (part / folder / "mask_dict.json").write_text(json.dumps(masks), encoding="utf-8")
+            (part / folder / "mask_dict.json").write_text(f"{{{', '.join(masks)}}}", encoding="utf-8")
     return sentences
 
 
