@@ -6,7 +6,7 @@ from ..config import RunConfig
 from ..data.build import is_toy, training_splits
 from .run_folder import read_history
 
-# Steps of preset `tiny` on the toy world, and the mean IoU of its seeds on the `test` split: docs/recipe.md.
+# Steps of preset `tiny` on level 1 of the toy world, and the mean IoU of its seeds on `test`: docs/recipe.md.
 MEASURED = {1850: "0.76 to 0.78", 5000: "0.86 to 0.87", 8000: "0.89"}
 
 
@@ -17,7 +17,9 @@ def outcome(config: RunConfig) -> str:
         return f"{Path(config.out) / 'history.jsonl'} records no validation"
     last = validated[-1]
     steps, minutes = last["step"], last["seconds"] / 60
-    split, known = training_splits(config.data)[1], config.preset == "tiny" and is_toy(config.data)
+    split = training_splits(config.data)[1]
+    level = config.data.level
+    known = config.preset == "tiny" and is_toy(config.data) and level == 1
     said = f"{steps:,} steps in {minutes:.1f} minutes, mean IoU {last['val_mean_iou']:.3f} on {split}"
     if steps < min(MEASURED):
         said += f"\nwarning: few steps; the shortest training with a known result has {min(MEASURED):,}"
@@ -28,6 +30,7 @@ def outcome(config: RunConfig) -> str:
     ]
     if not known:
         said += f"\nwhat more steps give is not measured for preset {config.preset} on {config.data.name}"
+        said += f", level {level}" if level > 1 else ""
     elif more:
         said += f"\nmean IoU of preset tiny on the toy world (docs/recipe.md): {', '.join(more)}"
     return said

@@ -480,7 +480,9 @@ def test_the_outcome_tells_only_of_longer_runs_and_how_long_they_take_here(tmp_p
     assert len(said) == lines and expected in said[-1] and said[0].startswith(f"{steps:,} steps in 2.0 minutes")
 
 
-@pytest.mark.parametrize("changes", [{"data.name": "a2d", "data.root": "genuine"}, {"preset": "colab"}])
+@pytest.mark.parametrize(
+    "changes", [{"data.name": "a2d", "data.root": "genuine"}, {"preset": "colab"}, {"data.level": 2}]
+)
 def test_the_outcome_expects_nothing_of_what_was_not_measured(tmp_path, changes):
     record = {"step": 100, "seconds": 120, "val_mean_iou": 0.5}
     (tmp_path / "history.jsonl").write_text(json.dumps(record) + "\n", encoding="utf-8")
