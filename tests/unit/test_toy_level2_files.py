@@ -79,7 +79,7 @@ def test_what_was_drawn_is_what_the_layout_s_loader_reads(written, layout, split
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_listing_tells_of_every_sentence_and_of_what_was_left_out(written, layout):
     toy, said = listing(written / layout), 0
-    assert toy["settings"]["level"] == 2 and toy["settings"]["version"] == 1
+    assert toy["settings"]["level"] == 2 and toy["settings"]["version"] == 2
     for split in CLIPS:
         for name, film in films(split).items():
             rows = toy["programs"][name]

@@ -29,6 +29,7 @@ HALF_SIZES = {  # half width and half height of every cartoon of height 1
     "cat": (0.55, 0.47),
     "dog": (0.58, 0.47),
     "prone": (0.57, 0.38),  # adults and babies on all fours
+    "bowl": (0.48, 0.28),
     "box": (0.50, 0.46),
     "bush": (0.66, 0.42),
     "house": (0.50, 0.50),

@@ -5,18 +5,21 @@ them others that share all but one part: the behavior with another color, the co
 """
 
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 
 from ...clip import KINDS as KINDS
 from ..draw import BACKDROPS
 from ..words import ACTORS, ANCHORS, COLORS, pick
-from .facts import SIDES, WAYS
+from .facts import SIDES, WAYS, Facts
 from .scene import FIRST_PROP, UNIT, WIDTH, Scene, Thing, share, shown
 
 LENGTHS = (24, 32, 40, 48, 56, 64)
-HEIGHTS = (104, 144, 200, 280, 400, 560, 832)
-USUAL = HEIGHTS[1:4]  # of the look-alikes of a scene
+HEIGHTS = (120, 200, 280, 400, 560, 760, 960)
+USUAL = (200, 240, 280)  # of the look-alikes of a scene
+CROWDED = 150  # of those of whom many must have room side by side
+GIANT = 500  # who is as tall stands behind the others, whole in the frame
 ACTS = {  # who can do what beside moving
     "jumps": ("adult", "baby", "ball", "bird", "car", "cat", "dog"),
     "eats": ("adult", "bird", "cat", "dog"),
@@ -24,6 +27,7 @@ ACTS = {  # who can do what beside moving
 CHANGES = ("stops", "starts", "pauses", "turns", "wanders", "hides")
 SCREEN = 900  # depth of boxes that hide
 TRIES = 12
+PANLESS = ("noise", "plain", "stripes")  # backdrops on which a pan does not show
 
 
 class Redo(Exception):
@@ -60,7 +64,7 @@ def draw_legs(rng, what: str, length: int) -> tuple[tuple[int, int, int], ...]:
         step = between(300, 800) // each
         return tuple((each, side * (-1) ** k * step, 0) for k in range(n // each))
     if what == "hides":
-        return ((n, side * (between(700, 1100) // n), 0),)
+        return ((n, side * (between(600, 900) // n), 0),)
     first = between(8, 2 * n // 3)
     step = max(between(250, 700) // first, 9)
     if what == "moves":
@@ -91,7 +95,31 @@ def is_clear(scene: Scene) -> bool:
     seen = (shown(scene) >= 600).mean(1)
     needed = np.array([0.72 if thing.color else 0.85 for thing in scene.things])
     screens = sum(thing.depth == SCREEN for thing in scene.things)
-    return bool((seen < needed).sum() <= screens and seen.min() >= 0.4)
+    return bool((seen < needed).sum() <= screens and seen.min() >= 0.4) and not merges(scene)
+
+
+def merges(scene: Scene) -> bool:
+    """True if two actors of one color touch, unless they can be told apart all the time as they pass each other.
+
+    That is, none covers 30 % of the other, they touch for half of the clip at the most, and both keep their pace and
+    their way from before to after.
+    """
+    boxes = [np.array(box) for box in scene.boxes]
+    for thing, box in zip(scene.things, boxes, strict=True):
+        box[:, 1] -= thing.height // 4 if thing.act == "jumps" else 0
+    for a, b in combinations([k for k, thing in enumerate(scene.things) if thing.color], 2):
+        one, two = boxes[a], boxes[b]
+        gaps = np.maximum(one[:, :2], two[:, :2]) - np.minimum(one[:, 2:], two[:, 2:])
+        touching = np.flatnonzero(gaps.max(1) < UNIT // 24)
+        if scene.things[a].color != scene.things[b].color or not len(touching):
+            continue
+        before, after = touching[0] - 3, touching[-1] + 4
+        ways = np.diff([one[max(before, 0) : after], two[max(before, 0) : after]], axis=1)
+        steady = (ways == ways[:, :1]).all() and ways.any((1, 2)).all()
+        covered = max(share(one, two).max(), share(two, one).max())
+        if before < 0 or after > scene.length or covered > 300 or 2 * len(touching) > scene.length or not steady:
+            return True
+    return False
 
 
 class Stage:
@@ -118,12 +146,13 @@ class Stage:
         if what in ACTS and kind not in ACTS[what]:
             raise Redo
         legs = parts.pop("legs", None)
+        height = height or self.height
         return Thing(
             number=0,
             kind=kind,
             color=color,
-            height=height or self.height,
-            depth=int(self.rng.integers(1, 800)) if (height or self.height) < 500 else 0,  # giants stand behind
+            height=height,
+            depth=int(self.rng.integers(1, 800)) - (2 * height if height >= GIANT else 0),
             x=0,
             y=0,
             legs=draw_legs(self.rng, what, self.length) if legs is None else legs,
@@ -139,8 +168,10 @@ class Stage:
         track, (w, h) = thing.track(self.length), thing.half
         track = track - np.outer(self.pan * (np.arange(self.length) - self.length // 2), (1, 0))  # in the picture
         low, high, out = track.min(0), track.max(0), w if leave else -w // 2
-        x = -low[0] - out, WIDTH - high[0] + out
-        y = h - low[1] + (h // 2 if thing.act == "jumps" else 0), UNIT - h - high[1]
+        if thing.height >= GIANT:
+            out, h = -w - thing.height // 6, h + (thing.height // 5 if thing.kind == "baby" else 20)  # tails and curls
+        x = -low[0] - out, WIDTH - high[0] + out + 1
+        y = h - low[1] + (h // 2 if thing.act == "jumps" else 0), UNIT - h - high[1] + 1
         if x[0] >= x[1] or y[0] >= y[1]:
             raise Redo
         for _ in range(TRIES):
@@ -161,10 +192,10 @@ class Stage:
         return is_clear(self.scene(thing))
 
     def hides_one(self, screen: Thing) -> bool:
-        """True if nobody is covered by it but the thing that was put last."""
-        boxes = self.scene(*self.screens, screen).boxes
-        others = np.delete(boxes, [len(self.things) - 1, len(boxes) - 1], 0)
-        return bool((share(others, boxes[-1:]) < 100).all())
+        """True if it clearly hides the thing that was put last, and covers nobody else."""
+        scene, last = self.scene(*self.screens, screen), len(self.things) - 1
+        others = np.delete(scene.boxes, [last, len(scene.things) - 1], 0)
+        return bool((share(others, scene.boxes[-1:]) < 100).all()) and Facts(scene).does("hides")[last] > 0
 
     def finish(self) -> Scene:
         """The scene with everybody numbered at random, its light and its backdrop. Raises `Redo` if it is not clear."""
@@ -176,36 +207,42 @@ class Stage:
         numbered = [replace(actor, number=k + 1) for k, actor in enumerate(shuffled(rng, actors))]
         numbered += [replace(prop, number=FIRST_PROP + k) for k, prop in enumerate(props)]
         light = (256, 256) if rng.random() < 0.6 else (int(rng.integers(190, 300)), int(rng.integers(190, 300)))
-        behind = pick(rng, [kind for kind in BACKDROPS if kind != "plain"])  # "plain" hides that the camera moves
+        behind = pick(rng, [kind for kind in BACKDROPS if not self.pan or kind not in PANLESS])
         return Scene(self.length, tuple(numbered), self.pan, light, behind, int(rng.integers(2**31)))
 
 
 # ------------------------------------------------------------------------------------------ themes
 
 
-def differ(stage: Stage, doing: list[str], heights=()) -> None:
+def differ(stage: Stage, doing: list[str]) -> None:
     """Look-alikes that do different things; one of another color and one of another kind do the same as the first."""
     rng = stage.rng
-    heights = heights or [stage.height] * len(doing)
-    for what, height in zip(doing, heights, strict=True):
-        put_doing(stage, what, height=height)
-    put_doing(stage, doing[0], color=stage.unlike, height=heights[0])
+    if "hides" in doing:  # all so small that a box hides them, and so slow
+        stage.height, stage.length = USUAL[0], max(stage.length, 40)
+    for what in doing:
+        put_doing(stage, what)
+    put_doing(stage, doing[0], color=stage.unlike)
     if rng.random() < 0.7:
-        put_doing(stage, doing[0], kind=stage.other, height=heights[0])
+        put_doing(stage, doing[0], kind=stage.other)
     if rng.random() < 0.4:
-        put_doing(stage, pick(rng, doing), color=stage.unlike, height=pick(rng, heights))
+        put_doing(stage, pick(rng, doing), color=stage.unlike)
 
 
 def put_doing(stage: Stage, what: str, **parts) -> None:
-    """An actor that does `what`; with the box behind which it hides, if it does."""
+    """An actor that does `what`; with the box behind which it hides, or the bowl from which it eats, if it does."""
     if what != "hides":
-        stage.put(stage.draw(what, **parts))
+        actor = stage.put(stage.draw(what, **parts))
+        if what == "eats":  # at its mouth, or in its hand; it faces to the right, as it stays where it is
+            x, y = (actor.height * part // 100 for part in ((38, 8) if actor.kind == "adult" else (52, 34)))
+            bowl = Thing(0, "bowl", "", 2 * actor.height // 5, actor.depth, 0, 0)
+            stage.put_at(bowl, actor.x + x, actor.y + y)
         return
     for _ in range(TRIES):
-        actor = stage.put(stage.draw(what, **parts | {"height": min(parts.get("height", 200), 200)}))
+        actor = stage.put(stage.draw(what, **parts))
         step, size = abs(actor.legs[0][1]), 2 * max(actor.half)
-        for begin in some(stage.rng, range(stage.length // 4, 3 * stage.length // 4), TRIES):
-            x, y = actor.track(stage.length)[begin].tolist()
+        first, end = (stage.length * part // 8 for part in ((5, 6) if stage.screens else (2, 4)))
+        for when in some(stage.rng, range(first, end), TRIES):  # one after the other
+            x, y = actor.track(stage.length)[when].tolist()
             screen = Thing(0, "box", "", max(size + 6 * step, 280), SCREEN, x, y)
             if stage.hides_one(screen):
                 stage.screens.append(screen)
@@ -215,9 +252,32 @@ def put_doing(stage: Stage, what: str, **parts) -> None:
 
 
 def cross(stage: Stage) -> None:
-    """Two look-alikes that pass each other, one before the other."""
-    low = stage.put(stage.draw("left"))
-    stage.put(stage.draw("right"), lambda thing: abs(thing.y - low.y) < stage.height // 3)
+    """Two look-alikes that pass each other on lanes that overlap."""
+    left, right = stage.put(stage.draw("left")), stage.draw("right")
+    when = int(stage.rng.integers(stage.length // 3, 2 * stage.length // 3))
+    x = (left.track(stage.length) - right.track(stage.length))[when, 0]
+    lane = int(stage.rng.integers(68, 95)) * stage.height // 100
+    stage.put_at(right, int(x), left.y + (lane if left.y < UNIT // 2 else -lane))
+
+
+def twins(stage: Stage) -> None:
+    """Two look-alikes in two rows that go as far, one to the left, one to the right, and others.
+
+    They start anywhere, mirrored about the middle, as they would if the film ran backward: where they are in its first
+    frame says little about the direction.
+    """
+    rng = stage.rng
+    stage.pan, stage.height, stage.length = 0, USUAL[0], min(stage.length, LENGTHS[-2])
+    n, room = stage.length - 1, 1300
+    step = -(-260 // n)  # just so far that it is seen
+    apart = int(rng.integers(2 * n * step - room, room))
+    middle, lane = WIDTH // 2 + int(rng.integers(-40, 41)), stage.height + int(rng.integers(50, 250))
+    row = int(rng.integers(stage.height // 2, UNIT - stage.height // 2 - lane))
+    for side, y in zip((-1, 1), some(rng, (row, row + lane), 2), strict=True):
+        stage.put_at(stage.draw(legs=((n, side * step, 0),)), middle - side * apart // 2, y)
+    stage.put(stage.draw(pick(rng, ("rest", "turns", "wanders")), color=stage.unlike))  # who must be told from them
+    if rng.random() < 0.7:
+        stage.put(stage.draw(pick(rng, ("left", "right")), stage.other, stage.unlike))
 
 
 def in_line(stage: Stage) -> None:
@@ -263,7 +323,7 @@ def beside(stage: Stage, prop: bool, doing=("rest", "rest"), third: bool = False
 def chain(stage: Stage) -> None:
     """Two pairs of neighbors at two sides of a third, so that only who stands beside it tells the pairs apart."""
     rng = stage.rng
-    stage.height = min(stage.height, 200)
+    stage.height = CROWDED
     kinds = some(rng, stage.kinds, 3)
     color, axis = pick(rng, COLORS), int(rng.random() < 0.3)
     room = stage.height * (2 if axis else 4) + 100
@@ -272,7 +332,7 @@ def chain(stage: Stage) -> None:
     for sign in (-1, 1):
         pair = [stage.draw("rest", kinds[0]), stage.draw("rest", kinds[1], color)]
         (w0, h0), (w1, h1) = (thing.half for thing in pair)
-        gap = int(rng.integers(20, 90))
+        gap = int(rng.integers(45, 90))
         if axis:  # one above the other: the pair side by side
             apart = third.half[1] + max(h0, h1) + int(rng.integers(40, 120))
             places = [(-(w0 + w1 + gap) // 2, sign * apart), ((w0 + w1 + gap) // 2, sign * apart)]
@@ -287,10 +347,10 @@ def chain(stage: Stage) -> None:
 def pursue(stage: Stage) -> None:
     """Two chases with exchanged parts, or two meetings, and bystanders that move."""
     rng = stage.rng
-    stage.height = min(stage.height, 200)
+    stage.height = CROWDED
     stage.length = max(stage.length, 32)
     if rng.random() < 0.7:
-        first = (stage.kind, stage.color), (stage.other, pick(rng, (stage.color, stage.unlike)))
+        first = (stage.kind, stage.color), (stage.other, stage.unlike)
         far = 2 * stage.height // 3  # from the middle: each chase keeps to its half
         for side, (hunter, hunted) in zip(some(rng, (-1, 1), 2), (first, first[::-1]), strict=True):
             late = int(rng.integers(6, 10))
@@ -306,7 +366,7 @@ def pursue(stage: Stage) -> None:
             left = stage.draw("rest", stage.kind, color, legs=((whole, step // whole, 0),))
             right = stage.draw("rest", stage.other, stage.color, legs=((whole, -(step // whole), 0),))
             left = stage.put(left)
-            apart = left.half[0] + right.half[0] + 2 * whole * (step // whole) + 20
+            apart = left.half[0] + right.half[0] + 2 * whole * (step // whole) + 45
             stage.put_at(right, left.x + apart, left.y + left.half[1] - right.half[1])
     for kind in (stage.kind, stage.other):
         if rng.random() < 0.6:
@@ -320,21 +380,24 @@ def cut(legs, begin: int, count: int) -> tuple[tuple[int, int, int], ...]:
 
 
 def varied(stage: Stage) -> None:
-    """Look-alikes of clearly different sizes, or at clearly different speeds."""
-    rng = stage.rng
+    """Look-alikes of clearly different sizes, or at clearly different speeds; often one of another kind in between."""
+    rng, n = stage.rng, stage.length - 1
     stage.pan = 0
-    if rng.random() < 0.5:
-        count = pick(rng, (2, 2, 3))
-        first = int(rng.integers(len(HEIGHTS) - 2 * count + 1))
-        heights = [HEIGHTS[first + 2 * k] for k in shuffled(rng, range(count))]
-        differ(stage, [pick(rng, ("rest", "left", "right")) for _ in heights], heights)
-    else:
-        n = stage.length - 1
-        slow = int(rng.integers(8, 14))
-        for step in [slow, slow * int(rng.integers(20, 40)) // 10][:: pick(rng, (-1, 1))]:
-            frames = min(n, 1000 // step)
-            stage.put(stage.draw(legs=((frames, pick(rng, (-1, 1)) * step, 0),)))
-        stage.put(stage.draw("moves", color=stage.unlike))
+    sizes, between = rng.random() < 0.75, rng.random() < 0.7
+    choices = HEIGHTS[int(rng.integers(2)) :: 2][:3] if sizes else (10, 22, 50)
+    count = 3 if between else pick(rng, (2, 2, 3))
+    chosen = sorted(some(rng, choices, count), reverse=sizes)  # the largest or the fastest first
+    way = int(rng.integers(1000, 1150))
+    for k, value in enumerate((*chosen, chosen[-1])):
+        kind = stage.other if between and k == 1 else stage.kind
+        color = stage.unlike if k == len(chosen) else stage.color
+        if sizes:
+            what = "rest" if value >= GIANT else pick(rng, ("rest", "left", "right"))
+            stage.put(stage.draw(what, kind, color, value))
+        else:  # all keep moving, so that the faster gets farther
+            step = pick(rng, (-1, 1)) * -(-way * 10 // (value * n))
+            stage.put(stage.draw("rest", kind, color, legs=((n, step, 0),)))
+    if not between:
         stage.put(stage.draw("moves", kind=stage.other))
 
 
@@ -360,9 +423,14 @@ def set_stage(rng, theme: str) -> Scene:
         if crossing := rng.random() < 0.5:
             cross(stage)
         differ(stage, some(rng, tuple(WAYS)[2 * crossing :], pick(rng, (1, 2) if crossing else (2, 3))))
+    elif theme == "twins":
+        twins(stage)
     elif theme == "event":
-        doing = some(rng, ("rest", "moves", *CHANGES), pick(rng, (2, 3)))
-        differ(stage, pick(rng, (doing, [doing[0], "hides"], [doing[0], "hides", "hides"])))
+        again = pick(rng, ("hides", "hides", "hides", "stops"))
+        others = [what for what in ("rest", "moves", *CHANGES[:5]) if what != again]
+        first, *more = some(rng, others, pick(rng, (2, 3)))
+        doing = pick(rng, ([first, *more], [first, again], [first, again, again], [first, again, again]))
+        differ(stage, doing)
     elif theme == "interaction":
         pursue(stage)
     elif theme == "pace":
@@ -375,11 +443,12 @@ def set_stage(rng, theme: str) -> Scene:
         one, two = some(rng, ("rest", "jumps", "moves", "left", "right", *CHANGES[:4]), 2)
         differ(stage, [one, one, two, *([two] if rng.random() < 0.4 else [])])
     else:  # negation
-        one, two = some(rng, ("rest", "jumps", "moves", "turns", "stops"), 2)
+        one, two = some(rng, ("rest", "jumps", "moves", "turns", "stops", "hides"), 2)
         differ(stage, [one, two, two])
-    for _ in range(pick(rng, (0, 0, 1, 2))):  # passers-by of any kind and size
+    still = not any(thing.legs or thing.act for thing in stage.things)
+    for k in range(max(pick(rng, (0, 0, 1, 2)), still)):  # passers-by of any kind and size
         if len(stage.things) < 9:
-            what = pick(rng, ("rest", "moves", "wanders", "stops"))
+            what = pick(rng, ("moves", "wanders", "stops", "rest")[: 3 if still and not k else 4])  # somebody moves
             color = pick(rng, [color for color in COLORS if color not in (stage.color, stage.unlike)])
             passer = stage.draw(what, pick(rng, stage.kinds[2:]), color, pick(rng, HEIGHTS))
             stage.put(passer, leave=rng.random() < 0.3)

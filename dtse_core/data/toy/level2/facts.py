@@ -9,7 +9,7 @@ from itertools import groupby
 
 import numpy as np
 
-from .scene import UNIT, Scene, share, shown
+from .scene import UNIT, WIDTH, Scene, share, shown
 
 WAYS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 DENIED = ("moves", "turns", "stops", "jumps", "hides")  # events of which it is said that somebody does not
@@ -18,6 +18,7 @@ SIDES = {"left of": (0, -1), "right of": (0, 1), "above": (1, -1), "below": (1, 
 RELATIONS = (*SIDES, "beside", "larger", "smaller", "faster", "chases", "chased by", "meets")
 PLACES, DEGREES, FIRST = ("left", "right", "top", "bottom"), ("large", "small", "fast", "slow"), ("hides", "stops")
 ORDERS = (*PLACES, *DEGREES, *FIRST)
+ACTS_SEEN = 200  # the height from which it is seen that somebody jumps or eats
 
 
 def verdict(yes, no) -> np.ndarray:
@@ -84,7 +85,7 @@ class Facts:
         still = self.path == 0
         if what in ("jumps", "eats"):
             does = np.array([thing.act == what for thing in self.things])
-            return verdict(does, ~does)
+            return verdict(does & (self.height >= ACTS_SEEN), ~does)
         if what == "moves":
             jumps = np.array([thing.act == "jumps" for thing in self.things])
             return verdict((self.path >= UNIT // 5) & (self.steps.any(2).sum(1) >= 6), still & ~jumps)
@@ -95,7 +96,7 @@ class Facts:
             return verdict(straight, forth <= UNIT // 40)
         if what == "hides":
             hidden = self.hidden_from
-            return verdict(hidden >= 0, (self.shown >= 550).all(1))
+            return verdict(hidden >= 0, (self.shown >= 300).all(1))
         if what in ("turns", "wanders"):
             return np.array([_turns(np.sign(s[:, 0]), s[:, 0], what) for s in self.steps], np.int8)
         return np.array([_pace(s.any(1), what) for s in self.steps], np.int8)
@@ -127,24 +128,17 @@ class Facts:
         return self._known[how]
 
     def _related(self, how: str) -> np.ndarray:
-        if how in SIDES:
-            axis, sign = SIDES[how]
-            half = np.array([thing.half[1 - axis] for thing in self.things])
-            way, other, gap = sign * self.ways[axis], np.abs(self.ways[1 - axis]), self.gaps[axis]
-            level = 2 * other <= np.maximum(half[:, None], half)[..., None]
-            near = (gap >= UNIT // 50) & (gap <= UNIT // (4 if axis else 2))  # "above" is said of what is close
-            return verdict(((way > 0) & near & level).all(2), (way <= 0).all(2))
-        if how == "beside":
-            near = (self.gaps[0] >= -UNIT // 40) & (self.gaps[0] <= UNIT // 8)
-            level = 2 * np.abs(self.ways[1]) <= np.minimum(self.height[:, None], self.height)[..., None]
-            return verdict((near & level).all(2), (self.gaps.max(0) >= UNIT // 4).all(2))
+        if how == "beside" or how in SIDES:
+            return np.minimum(self._near(how), 1 - self._at_another)
         if how in ("larger", "smaller"):
             sizes = np.array([w * h for w, h in (thing.half for thing in self.things)])
             larger = (10 * sizes[:, None] >= 22 * sizes) & (10 * self.height[:, None] >= 13 * self.height)
             return verdict(larger, larger.T) if how == "larger" else verdict(larger.T, larger)
         if how == "faster":
-            moves, speed = self.does("moves"), self.speed * (self.does("moves") == 1)
+            moves = self.does("moves")
+            speed, path = self.speed * (moves == 1), self.path * (moves == 1)
             faster = (speed[:, None] >= 2 * speed) & (speed[:, None] > 0) & (moves != 0) & self.steady
+            faster &= 2 * path[:, None] >= 3 * path  # who is faster gets farther, too
             return verdict(faster, (faster.T & (moves != 0)[:, None]) | (moves == -1)[:, None])
         if how == "meets":
             gap, moves = self.gaps.max(0), self.does("moves") == 1
@@ -154,6 +148,26 @@ class Facts:
             return verdict(met, (gap >= UNIT // 6).all(2))
         chases = self._chases()
         return chases if how == "chases" else chases.T
+
+    def _near(self, how: str) -> np.ndarray:
+        if how in SIDES:
+            axis, sign = SIDES[how]
+            half = np.array([thing.half[1 - axis] for thing in self.things])
+            way, other, gap = sign * self.ways[axis], np.abs(self.ways[1 - axis]), self.gaps[axis]
+            level = 2 * other <= np.maximum(half[:, None], half)[..., None]
+            near = (gap >= UNIT // 50) & (gap <= UNIT // (4 if axis else 2))  # "above" is said of what is close
+            return verdict(((way > 0) & near & level).all(2), (way <= 0).all(2))
+        near = (self.gaps[0] >= -UNIT // 40) & (self.gaps[0] <= UNIT // 8)
+        level = 2 * np.abs(self.ways[1]) <= np.minimum(self.height[:, None], self.height)[..., None]
+        return verdict((near & level).all(2), (self.gaps.max(0) >= UNIT // 4).all(2))
+
+    @cached_property
+    def _at_another(self) -> np.ndarray:
+        """(things, things): whether one of the two overlaps a thing of the other's kind that is not the other."""
+        kinds = np.array([thing.kind for thing in self.things])
+        touches = (self.gaps.max(0) < 0).any(2) & ~np.eye(len(kinds), dtype=bool)
+        found = touches.astype(int) @ (kinds[:, None] == kinds) > touches
+        return found | found.T
 
     def _chases(self) -> np.ndarray:
         """The first runs where the second ran a moment ago, close behind it and round at least one corner."""
@@ -175,17 +189,29 @@ class Facts:
 
     # ---------------------------------------------------------------- in order
 
+    def _toward(self, place: str) -> np.ndarray:
+        """(things, length): how far each is from the middle of the picture, negative in the half of `place`."""
+        if place in ("left", "right"):
+            far = self.middles[..., 0] // 2 - self.scene.camera - WIDTH // 2
+        else:
+            far = self.middles[..., 1] // 2 - UNIT // 2
+        return far if place in ("left", "top") else -far
+
+    def parted(self, place: str, members: np.ndarray) -> bool:
+        """Whether one of `members` is always in the half of the picture at `place`, and the others never."""
+        there = self._toward(place)[members] < 0
+        return bool(there.all(1).sum() == 1 and there.any(1).sum() == 1)
+
     def ranks(self, order: str, members: np.ndarray) -> np.ndarray | None:
         """Indices of `members`, first by one of `ORDERS` first; None where two of them are too close to tell."""
         if order in PLACES:
-            axis, sign = order in ("top", "bottom"), -1 if order in ("right", "bottom") else 1
-            values, margin = sign * self.middles[members][..., int(axis)] // 2, UNIT // 10
+            values = self._toward(order)[members]
             ranked = np.argsort(values[:, 0], kind="stable")
-            clear = (np.diff(values[ranked], axis=0) >= margin).all()
-        elif order in DEGREES:
-            values = self.height[members] if order in ("large", "small") else self.speed[members]
-            ranked = np.argsort(values, kind="stable")
-            clear = (10 * values[ranked[1:]] >= 15 * values[ranked[:-1]]).all()
+            clear = (np.diff(values[ranked], axis=0) >= UNIT // 10).all()
+        elif order in DEGREES:  # who is faster gets farther, too
+            values = np.array([self.height] if order in ("large", "small") else [self.speed, self.path])[:, members]
+            ranked = np.argsort(values[0], kind="stable")
+            clear = (10 * values[:, ranked[1:]] >= 15 * values[:, ranked[:-1]]).all()
             if order in ("fast", "slow"):
                 clear &= (self.does("moves")[members] == 1).all() and self.steady
             ranked = ranked[::-1] if order in ("large", "fast") else ranked

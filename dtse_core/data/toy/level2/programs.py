@@ -105,8 +105,9 @@ class Only:
 
 Program = Kind | Color | Does | Not | And | Related | Nth | Only
 OPERATIONS = {operation.__name__.lower(): operation for operation in (Kind, Color, Does, Not, And, Related, Nth, Only)}
+PROPS = (*ANCHORS, "bowl")
 SORTS = {  # the words that each can hold; those of one sort can stand for each other
-    Kind: (tuple(ACTORS), ANCHORS),
+    Kind: (tuple(ACTORS), PROPS),
     Color: (COLORS,),
     Does: (EVENTS,),
     Related: (RELATIONS,),
