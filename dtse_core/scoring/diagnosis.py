@@ -23,6 +23,9 @@ from ..metrics import sample_ious
 from .records import Sample, SequenceScore, VideoScore
 from .summary import bootstrap_interval, in_order, values_of
 
+# The best mean IoU on each slice of an observer who lacks what it asks for: see `level2.slices.ceilings`.
+CEILINGS = dict.fromkeys(("guidance", "coherence", "granularity", "scale"), 0.5)
+
 
 def diagnose(
     records: Sequence[Sample | VideoScore | SequenceScore],

@@ -31,6 +31,7 @@ COMMANDS = {  # module: where `parse_command` is
         "dtse_core.predict",
         "dtse_core.training.cost",
         "dtse_core.experiments.runner",
+        "dtse_core.experiments.diagnosis",
     )
 } | {
     "dtse_core.experiments": "dtse_core.experiments.run",

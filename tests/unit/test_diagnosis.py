@@ -3,8 +3,14 @@
 import json
 import shutil
 
+import matplotlib
 import numpy as np
 import pytest
+from PIL import Image
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+from matplotlib.collections import LineCollection, PathCollection
 
 from dtse_core.config import DataConfig
 from dtse_core.data.build import build_dataset
@@ -12,7 +18,10 @@ from dtse_core.data.listing import read_programs
 from dtse_core.data.toy.layouts.write import write_toy
 from dtse_core.data.toy.level2.world import DiagnosticWorld
 from dtse_core.evaluate import EvaluateCommand, run_command
+from dtse_core.experiments.diagnosis import draw, main, read_results, table
 from dtse_core.metrics import contour_accuracy, region_similarity
+from dtse_core.scoring.diagnosis import diagnose
+from dtse_core.scoring.records import VideoScore
 from dtse_core.scoring.summary import bootstrap_interval
 from dtse_core.scoring.tables import format_markdown, format_table
 from dtse_core.shared.images import write_index_mask
@@ -201,3 +210,110 @@ def test_other_data_have_no_diagnosis(tmp_path):
     (tmp_path / "toy" / "toy_world.json").write_text('{"programs": {"v": [{}]}}', encoding="utf-8")
     with pytest.raises(ValueError, match=r"toy_world\.json is damaged"):
         read_programs(tmp_path / "toy" / "toy_world.json")
+
+
+def a_video(video, number, shows, **more):
+    """The record of two frames of four pixels; `shows` is the number of pixels in answer, truth and both, by frame."""
+    both, marked = sum(b for _, _, b in shows), [(a > 0, t > 0) for a, t, _ in shows]
+    union = sum(a + t - b for a, t, b in shows)
+    j = [b / (a + t - b) if a + t else 1.0 for a, t, b in shows]
+    frames = [sum(a and t for a, t in marked), *(sum(one) for one in zip(*marked, strict=True))]
+    shared = sum(one for one, (a, t) in zip(j, marked, strict=True) if a and t)
+    pixels = {"pixels": (both, union), "marked": tuple(frames), "shared": shared}
+    return VideoScore(video, number, number, np.mean(j), 1.0, 2, 1.0, 1.0, "0", **pixels, **more)
+
+
+def test_one_sentence_and_answers_that_are_empty_are_scored_without_a_nan():
+    found = diagnose([a_video("v", "0", [(0, 0, 0), (0, 0, 0)], evidence="none")], {("v", "0"): (1, "v")})
+    assert set(found) == {"all", "none", "depth 1"}
+    metrics = {"mean_iou", "overall_iou", "J", "J&F", "tIoU", "vIoU", "rejected", "F"}
+    assert set(found["all"]["metrics"]) == metrics  # nothing is to be answered
+    assert set(found["all"]["metrics"].values()) == {1.0}
+    assert all(found["all"]["intervals"][name] == [value] * 2 for name, value in found["all"]["metrics"].items())
+
+
+def test_time_and_space_are_scored_as_long_rvos_does():
+    shown_late = a_video("v", "0", [(2, 0, 0), (3, 4, 2)])  # one frame in two, with 2 of 5 pixels
+    never = a_video("w", "0", [(0, 1, 0), (0, 1, 0)])
+    found = diagnose([shown_late, never], {("v", "0"): (1, "v"), ("w", "0"): (2, "w")})
+    assert found["depth 1"]["metrics"]["tIoU"] == 1 / 2 and found["depth 1"]["metrics"]["vIoU"] == 2 / 5 / 2
+    assert found["depth 2"]["metrics"]["tIoU"] == found["depth 2"]["metrics"]["vIoU"] == 0
+    assert found["depth 1"]["metrics"]["mean_iou"] == 2 / 7 and found["all"]["metrics"]["mean_iou"] == 1 / 7
+    assert found["all"]["metrics"]["overall_iou"] == 2 / 9 and found["all"]["metrics"]["answered"] == 1 / 2
+    assert "rejected" not in found["all"]["metrics"]
+    assert found["all"]["intervals"]["tIoU"] == [0, 0.5]  # two videos drawn out of two
+
+
+def results_of(folder, **changes):
+    """Files as `evaluate` writes them, of two methods on test and one slice."""
+
+    def group(mean, **more):
+        metrics = {"mean_iou": mean, "tIoU": mean / 2, **more}
+        return {"count": 9, "metrics": metrics, "intervals": {k: [v - 0.1, v + 0.1] for k, v in metrics.items()}}
+
+    files = []
+    for place, source in enumerate(("runs/mine", "theirs.zip")):
+        test = {"all": group(0.5, rejected=0.3, answered=0.6), "none": group(0.2, rejected=0.3), "depth 1": group(0.4)}
+        slice_ = {"all": group(0.3), "asked": group(0.25 + place / 2), "control": group(0.8), "depth 1": group(0.1)}
+        for split, groups in (("scale", slice_), ("test", test)):
+            files.append(folder / f"{place}_{split}.json")
+            said = [{"video_id": "v", "expression": "the dog"}]
+            result = {"source": source, "split": split, "samples": said, "diagnosis": groups} | changes
+            files[-1].write_text(json.dumps(result), encoding="utf-8")
+    return files
+
+
+def test_the_picture_shows_every_method_its_intervals_and_the_ceilings(tmp_path):
+    pytest.importorskip("seaborn")
+    results = read_results(results_of(tmp_path))
+    figure = draw(results)
+    rows = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert rows == ["test, all", "none", "depth 1", "scale", "scale, control"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["mine", "theirs.zip"]
+    dots = [c.get_offsets() for c in figure.axes[0].collections if isinstance(c, PathCollection)]
+    found = {(round(y), round(x)) for some in dots for x, y in some}
+    assert found == {(0, 50), (1, 20), (2, 40), (3, 25), (3, 75), (4, 80)}
+    marks = [c for c in figure.axes[0].collections if isinstance(c, LineCollection)]
+    lines = [line for c in marks for line in c.get_segments() if len(line)]
+    ends = {(round(y), *sorted((round(a), round(b)))) for (a, y), (b, other) in lines if y == other}
+    assert ends == {(0, 40, 60), (1, 10, 30), (2, 30, 50), (3, 15, 35), (3, 65, 85), (4, 70, 90)}
+    assert {(round(a), round((y + other) / 2)) for (a, y), (_, other) in lines if y != other} == {(50, 3)}  # a ceiling
+    head, first, *_ = table(results)
+    assert head[1:3] == ["mean_iou, mine", "mean_iou, theirs.zip"] and first[:2] == ["test, all", "50.0 (40.0-60.0)"]
+    plt.close(figure)
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (lambda files: files[0].write_text('{"metrics": {}}', encoding="utf-8"), "has no source; give what evaluate"),
+        (lambda files: files.append(files[0]), "0_scale.json is another result of runs/mine on scale; leave one out"),
+        (lambda files: files.append(files[0].with_name("none.json")), "none.json is missing"),
+        (lambda files: files[3].write_text(files[3].read_text("utf-8").replace("dog", "cat"), "utf-8"), "different"),
+    ],
+)
+def test_results_that_cannot_be_compared_are_refused_by_name(tmp_path, fault, said):
+    files = results_of(tmp_path)
+    fault(files)
+    with pytest.raises((ValueError, OSError), match=said):
+        read_results(files)
+
+
+def test_the_command_replaces_its_own_picture_and_nothing_else(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("seaborn")
+    files = [str(file) for file in results_of(tmp_path)]
+    out = tmp_path / "a" / "compare.png"
+    for _ in range(2):
+        monkeypatch.setattr("sys.argv", ["diagnosis", *files, "--out", str(out)])
+        main()
+    with Image.open(out) as picture:
+        assert picture.width <= 850 and "written by dtse" in picture.text["Description"]
+    assert capsys.readouterr().out.count("| scale | 25.0 (15.0-35.0) | 75.0 (65.0-85.0) |") == 2
+    foreign = tmp_path / "mine.png"
+    foreign.write_bytes(b"a photo")
+    for name, told in ((foreign, "not with the mark"), (tmp_path / "x.pdf", "is not the name of a PNG")):
+        monkeypatch.setattr("sys.argv", ["diagnosis", *files, "--out", str(name)])
+        with pytest.raises(SystemExit):
+            main()
+        assert told in capsys.readouterr().err
+    assert foreign.read_bytes() == b"a photo"

@@ -35,6 +35,7 @@ from dtse_core.data.toy.level2.sentences import DEPTHS
 from dtse_core.data.toy.level2.slices import BLIND, MARGIN, OBSERVERS, THEMES, _best, ceilings
 from dtse_core.data.toy.level2.words import WORDS, say
 from dtse_core.data.toy.level2.world import DiagnosticWorld, as_json
+from dtse_core.scoring.diagnosis import CEILINGS
 
 COUNT = 6 * len(KINDS)
 
@@ -653,6 +654,7 @@ def test_blinded_observers_stay_far_below_one_and_who_sees_all_does_not():
         table = ceilings(asked)
         for observer in OBSERVERS:
             assert (table[observer] <= 1 - MARGIN) == (observer in blind), (name, observer, table)
+        assert [table[observer] for observer in blind] == pytest.approx([CEILINGS[name]] * len(blind))
         controls = [question for family in families(name) for question in family if question.control]
         if controls and name != "scale":  # looks alone: without order of words or frames it is as easy
             easy = ceilings(controls)
