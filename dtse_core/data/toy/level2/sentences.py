@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..words import COLORS, pick
-from .cast import ACTS, CHANGES, KINDS, shuffled
+from ..words import ACTORS, COLORS, pick
+from .cast import ACTS, CHANGES, KINDS, is_clear, shuffled
 from .facts import DEGREES, DENIED, EVENTS, FIRST, PLACES, SIDES, WAYS, Facts
 from .programs import And, Color, Does, Kind, Not, Nth, Only, Program, Related, depth, shortened, targets
 from .scene import Scene
@@ -126,23 +126,26 @@ def sentences(rng, scene: Scene, kind: str, count: int = 3, depths=(1, 2, 3)) ->
 
 
 def without(rng, scene: Scene, kind: str, depths=(1, 2, 3)) -> tuple[Scene, list[Sentence]]:
-    """A scene in which those whom a sentence of `kind` spoke of have another color, or are not there if it named none.
+    """A scene in which those whom a sentence of `kind` spoke of are of another color, or kind if it named no color.
 
     So sentences that fit nobody are of the same words as others, and all but one part of each fits somebody. No
     sentence where this does not work out.
     """
-    unused = [color for color in COLORS if color not in [thing.color for thing in scene.things]]
+    colors, kinds = {thing.color for thing in scene.things}, {thing.kind for thing in scene.things}
+    persons = {"adult", "baby"} if kinds & {"adult", "baby"} else set()  # never both
     for said in sentences(rng, scene, kind, 1, depths):
         about = said.program.of if isinstance(said.program, Nth | Only) else said.program
-        gone, things = targets(about, Facts(scene)) or (), scene.things
+        gone = targets(about, Facts(scene)) or ()
         if any(isinstance(part, Color) for part in about.parts):
-            other = pick(rng, unused)
-            things = tuple(replace(t, color=other) if t.number in gone else t for t in things)
+            other = {"color": pick(rng, [color for color in COLORS if color not in colors])}
         else:
-            rest = [thing for thing in things if thing.number not in gone]
-            things = tuple(replace(t, number=k + 1) if t.color else t for k, t in enumerate(rest))
-        scene = replace(scene, things=things)
-        if len(scene.actors) >= 3:
+            acts = {thing.act for thing in scene.actors if thing.number in gone} - {""}
+            able = [kind for kind in ACTORS if kind not in kinds | persons and all(kind in ACTS[act] for act in acts)]
+            if not able:
+                return scene, []
+            other = {"kind": pick(rng, able)}
+        scene = replace(scene, things=tuple(replace(t, **other) if t.number in gone else t for t in scene.things))
+        if is_clear(scene):
             facts = Facts(scene)
             if targets(said.program, facts) == targets(about, facts) == () and is_needed(about, facts):
                 return scene, [replace(said, text=say(rng, said.program, facts), kind="none", targets=())]

@@ -18,6 +18,7 @@ from .slices import THEMES, Question, draw_family
 VERSION = 2  # raise it when a clip of some seed changes in a pixel, a word or a target
 SPLITS = ("train", "val", "test")
 WHOLE = {"kinds": KINDS, "actors": (3, 9), "depths": ()}  # what clips are asked for, unless told otherwise
+FREQUENT = ("appearance", "position", "direction", "ordinal", "group")  # twice as many sentences as of others
 TRIES = 500
 
 
@@ -67,6 +68,7 @@ class DiagnosticWorld:
         """Clip `k`: up to three sentences of the kind whose turn it is, and one of another kind if there is one."""
         kind = self.kinds[k % len(self.kinds)]
         bases = [base for base in KINDS if base != "none" and {*DEPTHS[base]} & {*self.depths}]
+        bases += [base for base in bases if base in FREQUENT]
         base = bases[k // len(self.kinds) % len(bases)] if kind == "none" else kind  # of what fits nobody
         others = [other for other in self.kinds if other not in (kind, "none")]
         for attempt in range(TRIES):
