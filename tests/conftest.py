@@ -1,9 +1,12 @@
 """What several test files share."""
 
 import importlib.util
+import os
 from pathlib import Path
 
 import pytest
+
+os.environ["DTSE_HEADLESS"] = "1"  # lines, not bars, also where a test has imported ipykernel
 
 TOY_CLIPS = {"train": 4, "val": 2, "test": 5, "compositional": 2, "twins": 2}
 

@@ -166,7 +166,6 @@ def test_progress_is_told_while_a_notebook_runs_with_the_time_left(tmp_path, mon
             seen.touch()
 
     monkeypatch.setattr("dtse_core.experiments.runner.print", listen, raising=False)
-    monkeypatch.setenv("DTSE_HEADLESS", "1")  # lines, not a bar, also where a test has imported ipykernel
     run = partial(run_notebook, path, tmp_path / "out", timeout=60)
     (result,) = run_all([path], lambda _, course: run(course=course), every=0.2)
     assert result.ok, told
