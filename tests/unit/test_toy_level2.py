@@ -326,7 +326,7 @@ def of_dogs(*places, pan=0, **parts):
         ((200, 500, 1300), 0, {"leftmost"}),  # two are on the left
         ((200, 900, 1300), 0, {"leftmost", "on the left"}),
         ((600, 900, 1300), 16, {"leftmost"}),  # the camera brings the second into the left half
-        ((850, 1000, 1300), 0, {"leftmost"}),  # nobody is on the left
+        ((750, 900, 1300), 0, {"leftmost"}),  # nobody is on the left
         ((900, 1300), 0, {"leftmost", "on the left"}),  # of two one is
     ],
 )

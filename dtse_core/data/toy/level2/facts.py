@@ -198,9 +198,9 @@ class Facts:
         return far if place in ("left", "top") else -far
 
     def parted(self, place: str, members: np.ndarray) -> bool:
-        """Whether one of `members` is always in the half of the picture at `place`, and the others never."""
-        there = self._toward(place)[members] < 0
-        return bool(there.all(1).sum() == 1 and there.any(1).sum() == 1)
+        """Whether one of `members` is always well in the half of the picture at `place`, and the others never in it."""
+        far = self._toward(place)[members]
+        return bool((far < -UNIT // 10).all(1).sum() == 1 and (far < 0).any(1).sum() == 1)
 
     def ranks(self, order: str, members: np.ndarray) -> np.ndarray | None:
         """Indices of `members`, first by one of `ORDERS` first; None where two of them are too close to tell."""
