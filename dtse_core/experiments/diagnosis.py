@@ -26,6 +26,7 @@ PANELS = {  # titles, and what is drawn below them
     "tIoU: marked when it is there,\nand only then": ("tIoU",),
     "dot: answered if something fits,\ncross: rejected if nothing does": ("answered", "rejected"),
 }
+POINT = ("row", "panel", "method", "metric", "percent", "low", "high", "ceiling")
 Results = dict[str, dict[str, dict[str, Any]]]  # what `diagnose` gives, by split and method
 
 
@@ -105,18 +106,20 @@ def draw(results: Results) -> "Figure":
     from ..video.film import use_style
 
     use_style()
-    data = pd.DataFrame(points(results))
+    data = pd.DataFrame(points(results), columns=[*POINT])
     rows, methods = (list(dict.fromkeys(data[name])) for name in ("row", "method"))
     colors = dict(zip(methods, sns.color_palette("colorblind", len(methods)), strict=True))
     markers = {name: "X" if name == "rejected" else "o" for name in data["metric"]}
-    figure = plt.figure(figsize=(8, 1 + len(rows) * (0.15 + 0.05 * len(methods))))
+    figure = plt.figure(figsize=(8, 1.2 + len(rows) * (0.15 + 0.05 * len(methods))))
     apart = so.Dodge(by=["color"])  # methods, not metrics
-    plot = so.Plot(data, x="percent", y="row", color="method", group="metric")
+    plot = so.Plot(data, x="percent", y="row", color="method")
     plot = plot.facet("panel", order=[panel for panel in PANELS if panel in set(data["panel"])])
-    plot = plot.add(so.Dash(color="black", width=0.8), orient="y", x="ceiling", color=None, legend=False)
-    plot = plot.add(so.Range(linewidth=1.2), apart, xmin="low", xmax="high", orient="y", legend=False)
+    plot = plot.add(so.Dash(color="black", width=0.7), orient="y", x="ceiling", color=None, legend=False)
+    interval = {"xmin": "low", "xmax": "high", "linestyle": "metric"}  # one for each metric
+    plot = plot.add(so.Range(linewidth=1.2), apart, **interval, orient="y", legend=False)
     plot = plot.add(so.Dot(pointsize=4), apart, marker="metric", orient="y", legend=False)
-    plot = plot.scale(x=so.Continuous().tick(every=25), y=so.Nominal(order=rows), color=colors, marker=markers)
+    plot = plot.scale(color=colors, marker=markers, linestyle=dict.fromkeys(markers, "-"))
+    plot = plot.scale(x=so.Continuous().tick(every=25), y=so.Nominal(order=rows))
     plot = plot.limit(x=(-3, 103), y=(len(rows) - 0.5, -0.5)).label(y="")
     plot.theme({**plt.rcParams, "axes.grid": True, "ytick.major.size": 0}).on(figure).plot()
     for ax in figure.axes:
@@ -138,7 +141,7 @@ def parse_command(arguments: list[str] | None = None) -> argparse.Namespace:
 
 @one_line_errors
 def main() -> None:
-    """Prints the table as Markdown and writes the picture."""
+    """Writes the picture and prints the table as Markdown."""
     import matplotlib
 
     options = parse_command()
@@ -147,9 +150,9 @@ def main() -> None:
     require_ours(options.out, PICTURE, inputs=options.results)
     results = read_results(options.results)
     matplotlib.use("Agg")
-    print("\n".join(markdown.table(table(results))))
     with written_whole(options.out, PICTURE) as part:
         draw(results).savefig(part, format="png", bbox_inches="tight", metadata={"Description": PICTURE})
+    print("\n".join(markdown.table(table(results))))
     print(f"written: {options.out}")
 
 

@@ -280,7 +280,11 @@ def test_the_picture_shows_every_method_its_intervals_and_the_ceilings(tmp_path)
     assert {(round(a), round((y + other) / 2)) for (a, y), (_, other) in lines if y != other} == {(50, 3)}  # a ceiling
     head, first, *_ = table(results)
     assert head[1:3] == ["mean_iou, mine", "mean_iou, theirs.zip"] and first[:2] == ["test, all", "50.0 (40.0-60.0)"]
-    plt.close(figure)
+    figure = draw({"test": {"mine": results["test"]["mine"]}})  # no slice, no ceiling
+    for ax in figure.axes:  # a single method is in the middle of its rows
+        dots = [c.get_offsets() for c in ax.collections if isinstance(c, PathCollection)]
+        assert all(y == round(y) for some in dots for _, y in some)
+    plt.close("all")
 
 
 @pytest.mark.parametrize(
