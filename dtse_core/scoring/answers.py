@@ -28,6 +28,7 @@ class ModelAnswers:
         self.folder, self.batch = checkpoint_folder(checkpoint), batch
         self.predictor = ReferringVideoPredictor.from_pretrained(self.folder, str(device))
         self.predictor.data = data
+        self.predictor.cautioned = True  # scores say how good its masks are
         self.window = self.predictor.model.config.window, self.predictor.model.config.causal
 
     def samples(self, dataset, workers: int, progress: bool, on_mask: OnMask | None) -> list[Sample]:

@@ -553,7 +553,7 @@ def test_a_checkpoint_and_the_masks_that_it_saves_score_alike(monkeypatch, tmp_p
     assert sorted(p.name for p in tmp_path.iterdir()) == ["0.json", "1.json", "masks"]
 
 
-def test_the_models_masks_of_a_video_are_those_of_the_predictor(tmp_path, checkpoint):
+def test_the_models_masks_of_a_video_are_those_of_the_predictor_without_its_caution(tmp_path, capsys, checkpoint):
     write_toy(tmp_path, {"test": 1}, "refer_youtube_vos", height=32, width=48, traps=("short_clip",))
     dataset, data = data_set("refer_youtube_vos", tmp_path), preset("tiny").data
     model = answers.ModelAnswers(str(checkpoint), data, torch.device("cpu"), 4)
@@ -561,6 +561,7 @@ def test_the_models_masks_of_a_video_are_those_of_the_predictor(tmp_path, checkp
     frames = np.stack([np.asarray(Image.open(path)) for path in dataset.frame_paths(group[0])])
     alone = [model.predictor.segment(frames, video.expression).masks for video in group]
     assert np.mean(list(model.masks(dataset, group)) == np.stack(alone, 1)) > 0.999
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("name", ["a2d", "ref_davis", "refer_youtube_vos"])
