@@ -1,18 +1,18 @@
-"""Trained methods on the diagnostic world: the recipe of the study, every window answered, the documented table."""
+"""Trained methods on the diagnostic world: the recipe of the study, plain means as scores, the documented table."""
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from dtse_core.config import DataConfig, from_dict, to_dict
-from dtse_core.data.batch import collate_clips
-from dtse_core.data.build import build_dataset
-from dtse_core.data.toy.layouts.write import write_toy
-from dtse_core.decoder import resize_logits
+from dtse_core.config import from_dict, preset, to_dict
+from dtse_core.data import build
+from dtse_core.data.sentences import load_tokenizer
+from dtse_core.data.toy.level2.clips import DiagnosticClips
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,47 +37,40 @@ def test_the_recipe_is_that_of_the_study_on_another_level(diagnostic):
     }
 
 
-def test_a_baseline_answers_each_frame_as_it_answers_its_window_alone(diagnostic, tmp_path):
-    write_toy(tmp_path / "world", {"test": 1}, "mevis", level=2, height=32, width=48)
-    config = diagnostic.recipe("temporal_duplex", tmp_path, steps=1)
-    torch.manual_seed(0)
-    model = diagnostic.BASELINES["temporal_duplex"](config.model)
-    data = DataConfig("mevis", str(tmp_path / "world"), size=(32, 48), offset=6, level=2)
-    answers = diagnostic.WindowAnswers(model, data)
-    dataset = build_dataset(data, "test", *answers.window)
-    masks = np.stack(list(answers.masks(dataset, dataset.videos)))  # (T, S, H, W)
-    assert masks.shape == (len(dataset.videos[0].frames), len(dataset.videos), 32, 48) and masks.shape[1] > 1
-    place = {video.expression: s for s, video in enumerate(dataset.videos)}
-    for k in range(0, len(dataset), 7):
-        clip = dataset[k]
-        one = collate_clips([clip], answers.tokenizer, data.size, data.max_words)
-        with torch.inference_mode():
-            alone = resize_logits(model(one.frames, one.input_ids, one.attention_mask).logits[0], 32, 48) > 0
-        t = dataset.videos[0].frames.index(f"{clip.frame_id:05d}")
-        assert np.mean(masks[t, place[clip.expression]] != alone.numpy()) < 0.01  # rounding may turn a pixel
-    assert 0 < masks.mean() < 1
+class Everything(torch.nn.Module):
+    """Marks all of a frame."""
 
+    config = preset("tiny").model
 
-class Truth:
-    """Answers with the truth."""
-
-    absent, window = frozenset(), (1, False)
-
-    def masks(self, dataset, videos):
-        for k in range(len(videos[0].frames)):
-            yield np.stack([dataset.read_target(video, k)[0] for video in videos])
+    def forward(self, frames, input_ids, attention_mask):
+        return SimpleNamespace(logits=torch.ones(len(frames), *frames.shape[3:]))
 
 
 def test_the_same_command_scores_only_what_it_has_not_scored(diagnostic, tmp_path, monkeypatch):
-    asked = []
-    monkeypatch.setattr(diagnostic, "trained", lambda method, *more: asked.append(method) or Truth())
-    words = ["--out", str(tmp_path / "out"), "--test", "1", "--slice", "1", "--methods"]
+    asked, tokenizer = [], load_tokenizer("tiny-bert", level=2)
+    monkeypatch.setattr(build, "HELD_OUT", 13)  # a sentence of each kind
+    monkeypatch.setattr(diagnostic, "SPLITS", ("test", "coherence"))
+    monkeypatch.setattr(diagnostic, "trained", lambda method, *more: asked.append(method) or (Everything(), tokenizer))
     for methods in (["shipped"], ["shipped", "dtse"]):
-        result = diagnostic.run(diagnostic.parse_command([*words, *methods]))
+        command = diagnostic.parse_command(["--out", str(tmp_path / "out"), "--methods", *methods])
+        result = diagnostic.run(command)
         assert list(result["scores"]) == methods
     assert asked == ["shipped", "dtse"]
-    one = [1.0, 1.0, 1.0]
-    assert all(group["mean_iou"] == one for of in result["scores"]["dtse"].values() for group in of.values())
-    rows = [line.split("|")[1:-1] for line in diagnostic.table(result)]
-    assert rows[0][2:] == [" shipped ", " dtse "] and rows[4][2] == " 100 (100 to 100) "
-    assert set(result["blinded"].values()) <= {0.5}  # of two answers one must be wrong
+
+    for split, of in result["scores"]["dtse"].items():
+        clips = DiagnosticClips(split, 13, 0, 64, 96)
+        asked_for = [clip.mask for clip in clips if clip.evidence != "control"]
+        assert of["all" if split == "test" else "asked"]["count"] == len(asked_for)
+        assert of["all" if split == "test" else "asked"]["mean_iou"][0] == round(np.mean(asked_for), 4)
+    test = result["scores"]["dtse"]["test"]["all"]
+    assert (test["answered"], test["rejected"]) == ([1.0] * 3, [0.0] * 3)  # all of a frame is never the empty answer
+
+
+def test_a_row_of_the_table_is_a_score_of_each_method_in_percent(diagnostic):
+    of = {"all": dict.fromkeys(diagnostic.METRICS, [0.5, 0.4, 0.6]), "control": {"mean_iou": [0.0, 0.0, 0.01]}}
+    splits = {split: of | {"asked": {"mean_iou": [0.1 * k, 0.0, 1.0]}} for k, split in enumerate(diagnostic.SPLITS)}
+    rows = [line.split(" | ") for line in diagnostic.table({"scores": {"one_idea": splits, "dtse": splits}})]
+    assert rows[0] == ["| ", "one idea", "dtse |"]
+    assert rows[2] == ["| `test`, mean IoU", "50 (40 to 60)", "50 (40 to 60) |"]
+    assert rows[8] == ["| `scale`, mean IoU", "40 (0 to 100)", "40 (0 to 100) |"]
+    assert rows[-1] == ["| `scale`, its controls", "0 (0 to 1)", "0 (0 to 1) |"] and len(rows) == 12
