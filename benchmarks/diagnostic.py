@@ -9,7 +9,7 @@ with --methods of its own, can work on one --out at a time; the JSON has what al
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,13 @@ from dtse_core import DTSE
 from dtse_core.checkpoints.find import checkpoint_folder
 from dtse_core.config import DataConfig, RunConfig, preset
 from dtse_core.data.build import build_dataset
-from dtse_core.data.clip import KINDS
 from dtse_core.data.sentences import load_tokenizer
 from dtse_core.data.toy.level2.slices import THEMES
 from dtse_core.data.toy.level2.world import VERSION
+from dtse_core.experiments.diagnosis import Results, rows_of
 from dtse_core.predict import unknown_words
 from dtse_core.scoring.clips import evaluate
-from dtse_core.scoring.diagnosis import diagnose
+from dtse_core.scoring.diagnosis import CEILINGS, diagnose
 from dtse_core.shared import markdown
 from dtse_core.shared.console import Parser, one_line_errors
 from dtse_core.shared.files import ANY, read_json, require_ours, write_json
@@ -36,8 +36,7 @@ from dtse_core.train import train
 
 METHODS = ("shipped", "dtse", "late_concat", "temporal_duplex", "query_transformer")
 SPLITS = ("test", *THEMES)
-GROUPS = ("all", "asked", "control", *KINDS)  # what is kept of a diagnosis,
-METRICS = ("mean_iou", "rejected", "answered")  # and by which scores, each with the ends of its interval
+METRICS = ("mean_iou", "answered", "rejected")  # what is kept of a diagnosis
 BATCH = 16  # clips of a step
 
 
@@ -64,13 +63,15 @@ def score(answering: Callable[[], tuple[torch.nn.Module, Any]], files: Path, dat
     dataset = build_dataset(data, split, model.config.window, model.config.causal)
     told = {(video, text): tuple(about) for video, text, *about in kept(files / f"{split}.json", programs, dataset)}
     samples = evaluate(model, dataset, tokenizer, data.size, torch.device("cpu"), max_words=data.max_words)
-    found, result = diagnose(samples, told), {}
-    found |= {} if split == "test" else {"asked": found.get("asked", found["all"])}  # some slices have no controls
-    for group in (group for group in GROUPS if group in found):
-        metrics, intervals = found[group]["metrics"], found[group]["intervals"]
-        values = {name: (metrics[name], *intervals[name]) for name in METRICS if name in metrics}
-        result[group] = {"count": found[group]["count"]} | {n: [round(v, 4) for v in e] for n, e in values.items()}
-    return result
+    found = diagnose(samples, told)
+    return {group: _rounded(found[group]) for group in rows_of(found, split).values()}
+
+
+def _rounded(group: dict[str, Any]) -> dict[str, Any]:
+    metrics, intervals = group["metrics"], group["intervals"]
+    names = [name for name in METRICS if name in metrics]
+    ends = {name: [round(end, 4) for end in intervals[name]] for name in names}
+    return {"count": group["count"], "metrics": {n: round(metrics[n], 4) for n in names}, "intervals": ends}
 
 
 def programs(dataset) -> list[list]:
@@ -91,24 +92,25 @@ def kept(file: Path, find: Callable, *arguments) -> Any:
     return read_json(file)["found"]
 
 
-def percent(ends: Sequence[float]) -> str:
-    """A mean and its interval: 0.5, 0.4 and 0.6 are `50 (40 to 60)`."""
+def table(scores: Results) -> list[str]:
+    """The lines of a table in Markdown: a method a column, in percent with 95 % intervals."""
+    methods = list(scores["test"])
+    shown = [(row, split, group, "mean_iou") for split in scores for row, group in _rows(scores, split)]
+    shown += [(f"test, {metric}", "test", "all", metric) for metric in ("answered", "rejected")]
+    lines = [["mean IoU", "blinded, at best", *(name.replace("_", " ") for name in methods)]]
+    for row, split, group, metric in shown:
+        best = f"{100 * CEILINGS[row]:.0f}" if row in CEILINGS else ""
+        lines.append([row, best, *(_percent(scores[split][method][group], metric) for method in methods)])
+    return list(markdown.table(lines))
+
+
+def _rows(scores: Results, split: str) -> Iterable[tuple[str, str]]:
+    return rows_of(next(iter(scores[split].values())), split).items()
+
+
+def _percent(group: dict[str, Any], metric: str) -> str:
+    ends = (group["metrics"][metric], *group["intervals"][metric])
     return "{:.0f} ({:.0f} to {:.0f})".format(*(100 * end for end in ends))
-
-
-def table(result: dict[str, Any]) -> list[str]:
-    """The lines of the scores in Markdown: a method a column, in percent with 95 % intervals."""
-    scores = result["scores"]
-    rows = [["", *(method.replace("_", " ") for method in scores)]]
-    for name, split, group, metric in (
-        ("`test`, mean IoU", "test", "all", "mean_iou"),
-        ("`test`, rejected where nothing is to be marked", "test", "all", "rejected"),
-        ("`test`, answered where something is", "test", "all", "answered"),
-        *((f"`{split}`, mean IoU", split, "asked", "mean_iou") for split in THEMES),
-        *((f"`{split}`, its controls", split, "control", "mean_iou") for split in THEMES if split != "guidance"),
-    ):
-        rows.append([name, *(percent(of[split][group][metric]) for of in scores.values())])
-    return [line.replace("\\`", "`") for line in markdown.table(rows)]
 
 
 def run(c: argparse.Namespace) -> dict[str, Any]:
@@ -120,11 +122,13 @@ def run(c: argparse.Namespace) -> dict[str, Any]:
     for k, (method, split) in enumerate(todo, 1):
         found = kept(files / f"{method}_{split}.json", score, answering[method], files, data, split)
         left = (time.monotonic() - begun) / k * (len(todo) - k) / 60
-        print(f"{method}, {split}: mean IoU {found['all']['mean_iou'][0]:.3f}; {left:.0f} minutes left", flush=True)
-    done = {m: {s: files / f"{m}_{s}.json" for s in SPLITS} for m in METHODS}
-    done = {m: {s: read_json(f)["found"] for s, f in of.items() if f.is_file()} for m, of in done.items()}
-    result = {"world": VERSION, "steps": c.steps, "unknown_words": spelled(files)}
-    return result | {"scores": {m: of for m, of in done.items() if len(of) == len(SPLITS)}, "versions": versions()}
+        mean = next(iter(found.values()))["metrics"]["mean_iou"]
+        print(f"{method}, {split}: mean IoU {mean:.3f}; {left:.0f} minutes left", flush=True)
+    scored = {s: {m: files / f"{m}_{s}.json" for m in METHODS} for s in SPLITS}
+    whole = [m for m in METHODS if all(scored[s][m].is_file() for s in SPLITS)]
+    scores = {s: {m: read_json(scored[s][m])["found"] for m in whole} for s in SPLITS}
+    about = {"world": VERSION, "steps": c.steps, "unknown_words": spelled(files)}
+    return about | {"scores": scores, "versions": versions()}
 
 
 def parse_command(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -146,7 +150,7 @@ def main() -> None:
         require_ours(c.json, RESULT_KEYS)
     torch.set_num_threads(1)
     result = run(c)
-    print("\n".join(table(result)))
+    print("\n".join(table(result["scores"])))
     if c.json:
         write_json(c.json, result, RESULT_KEYS)
         print(f"written: {c.json}")

@@ -54,23 +54,34 @@ def test_the_same_command_scores_only_what_it_has_not_scored(diagnostic, tmp_pat
     for methods in (["shipped"], ["shipped", "dtse"]):
         command = diagnostic.parse_command(["--out", str(tmp_path / "out"), "--methods", *methods])
         result = diagnostic.run(command)
-        assert list(result["scores"]) == methods
+        assert list(result["scores"]["test"]) == methods
     assert asked == ["shipped", "dtse"]
 
-    for split, of in result["scores"]["dtse"].items():
-        clips = DiagnosticClips(split, 13, 0, 64, 96)
-        asked_for = [clip.mask for clip in clips if clip.evidence != "control"]
-        assert of["all" if split == "test" else "asked"]["count"] == len(asked_for)
-        assert of["all" if split == "test" else "asked"]["mean_iou"][0] == round(np.mean(asked_for), 4)
-    test = result["scores"]["dtse"]["test"]["all"]
-    assert (test["answered"], test["rejected"]) == ([1.0] * 3, [0.0] * 3)  # all of a frame is never the empty answer
+    for split, of in result["scores"].items():
+        masks = [clip.mask for clip in DiagnosticClips(split, 13, 0, 64, 96) if clip.evidence != "control"]
+        found = next(iter(of["dtse"].values()))  # of all sentences; in a slice, of what it asks
+        assert found["count"] == len(masks)
+        assert found["metrics"]["mean_iou"] == round(np.mean(masks), 4)
+        assert found["metrics"]["answered"] == 1
+    assert result["scores"]["test"]["dtse"]["none"]["metrics"]["rejected"] == 0  # all of a frame is marked
 
 
 def test_a_row_of_the_table_is_a_score_of_each_method_in_percent(diagnostic):
-    of = {"all": dict.fromkeys(diagnostic.METRICS, [0.5, 0.4, 0.6]), "control": {"mean_iou": [0.0, 0.0, 0.01]}}
-    splits = {split: of | {"asked": {"mean_iou": [0.1 * k, 0.0, 1.0]}} for k, split in enumerate(diagnostic.SPLITS)}
-    rows = [line.split(" | ") for line in diagnostic.table({"scores": {"one_idea": splits, "dtse": splits}})]
-    assert rows[0] == ["| ", "one idea", "dtse |"]
-    assert rows[2] == ["| `test`, mean IoU", "50 (40 to 60)", "50 (40 to 60) |"]
-    assert rows[8] == ["| `scale`, mean IoU", "40 (0 to 100)", "40 (0 to 100) |"]
-    assert rows[-1] == ["| `scale`, its controls", "0 (0 to 1)", "0 (0 to 1) |"] and len(rows) == 12
+    def group(*ends):
+        metrics, intervals = {name: ends[0] for name in diagnostic.METRICS}, dict.fromkeys(diagnostic.METRICS, ends[1:])
+        return {"metrics": metrics, "intervals": intervals}
+
+    test = {"all": group(0.5, 0.4, 0.6), "none": group(0.0, 0.0, 0.01)}
+    slice_ = {"asked": group(0.25, 0.0, 1.0), "control": group(0.75, 0.5, 1.0)}
+    scores = {"test": {"dtse": test, "one_idea": test}, "scale": {"dtse": slice_, "one_idea": slice_}}
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in diagnostic.table(scores)]
+    assert [row[:3] for row in rows if row[0] != "---"] == [
+        ["mean IoU", "blinded, at best", "dtse"],
+        ["test, all", "", "50 (40 to 60)"],
+        ["none", "", "0 (0 to 1)"],
+        ["scale", "50", "25 (0 to 100)"],
+        ["scale, control", "", "75 (50 to 100)"],
+        ["test, answered", "", "50 (40 to 60)"],
+        ["test, rejected", "", "50 (40 to 60)"],
+    ]
+    assert rows[0][3] == "one idea" and rows[2][2] == rows[2][3]
