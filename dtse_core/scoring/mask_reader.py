@@ -113,10 +113,14 @@ class MaskReader:
         """
         where = self.path / name
         if name not in self.names:
-            raise FileNotFoundError(f"{where} is missing: every frame needs a mask, an empty one too; predict it again")
+            beside = sorted(Path(other).name for other in self.names if Path(other).parent == Path(name).parent)
+            held = f" (beside it {', '.join(beside[:3])} ...)" if beside else ""
+            raise FileNotFoundError(
+                f"{where} is missing{held}: every frame needs a mask of its name, an empty one too; {WAY}"
+            )
         image = load_image(where, self._bytes(name))
         if image.mode not in ("P", "L", "1"):
-            raise ValueError(f"{where}: an image of mode {image.mode}; expected L, P or 1: write masks without colors")
+            raise ValueError(f"{where}: an image of mode {image.mode}; write masks in L, P or 1: 8 bits, no colors")
         values = np.asarray(image)
         require_shape(where, values.shape, shape)
         return values.astype(np.uint8)

@@ -66,7 +66,8 @@ def require_shape(path: Path, shape: tuple[int, int], frame: tuple[int, int]) ->
     """Raises `ValueError` unless a mask has its frame's (height, width): it is never resized."""
     if tuple(shape) != tuple(frame):
         hint = " (transpose forgotten?)" if tuple(shape) == tuple(frame)[::-1] else ""
-        raise ValueError(f"{path}: the mask is {tuple(shape)}, its frame {tuple(frame)} (height, width){hint}")
+        sizes = f"the mask is {tuple(shape)}, its frame {tuple(frame)} (height, width){hint}"
+        raise ValueError(f"{path}: {sizes}; it must have its frame's size")
 
 
 def read_rgb(path: Path, content: bytes | None = None) -> np.ndarray:

@@ -149,13 +149,13 @@ def gray_ramp():
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, "is missing: every frame needs a mask"),
+        (None, "is missing (beside it 00000.png, 00010.png ...): every frame needs a mask of its name"),
         (b"", "cannot be read as an image (empty, 0 bytes)"),
         (png()[:48], "cannot be read as an image"),
         (b"<html>", "cannot be read as an image"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 16\n", "image (it is not PNG, JPEG, BMP, WEBP)"),
-        (png(mode="RGB"), "mode RGB; expected L, P or 1"),
-        (png((8, 9)), "the mask is (8, 9), its frame (16, 20)"),
+        (png(mode="RGB"), "mode RGB; write masks in L, P or 1"),
+        (png((8, 9)), "the mask is (8, 9), its frame (16, 20) (height, width); it must have its frame's size"),
         (png(SIZE[::-1]), "transpose forgotten?"),
         (gray_ramp(), "two values, 0 and another one; found [0, 1, 2, 3, 4]; threshold"),
     ],
