@@ -362,18 +362,19 @@ def test_who_stands_before_one_tree_is_not_said_to_be_beside_another():
 
 
 @pytest.mark.parametrize(
-    ("legs", "y", "merged"),
+    ("legs", "x", "y", "merged"),
     [
-        ((31, -30, 0), 500, True),  # on one lane: who went through, who turned back?
-        ((31, -30, 0), 650, False),  # on two
-        ((31, -5, 0), 650, True),  # touching till the end
-        ((15, -30, 0), 650, True),  # stopping at the other
-        ((31, -30, 0), 720, False),  # apart
+        ((31, -30, 0), 1200, 500, True),  # on one lane: who went through, who turned back?
+        ((31, -30, 0), 1200, 650, False),  # on two
+        ((31, 4, 0), 704, 650, True),  # for two thirds of the clip
+        ((31, -5, 0), 1200, 650, True),  # touching till the end
+        ((15, -30, 0), 1200, 650, True),  # stopping at the other
+        ((31, -30, 0), 1200, 720, False),  # apart
     ],
 )
-def test_two_of_one_color_touch_only_as_they_pass_each_other_on_two_lanes(legs, y, merged):
+def test_two_of_one_color_touch_only_as_they_pass_each_other_on_two_lanes(legs, x, y, merged):
     right = Thing(1, "dog", "red", 200, 5, 300, 500, ((31, 30, 0),))
-    scene = Scene(32, (right, Thing(2, "dog", "red", 200, 6, 1200, y, (legs,))), 0, (256, 256), "dots", 0)
+    scene = Scene(32, (right, Thing(2, "dog", "red", 200, 6, x, y, (legs,))), 0, (256, 256), "dots", 0)
     other = replace(scene, things=(right, replace(scene.things[1], color="blue")))
     assert merges(scene) == merged and not merges(other)
 
