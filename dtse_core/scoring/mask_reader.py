@@ -16,7 +16,6 @@ import numpy as np
 from tqdm import tqdm
 
 from ..data.clip import ReferringClip, ReferringVideo
-from ..data.ref_davis import VOID
 from ..shared.archives import DAMAGE
 from ..shared.console import bars_hidden
 from ..shared.files import files_below, parse_json
@@ -30,6 +29,7 @@ from .mask_files import (
     refuse_member,
     sequence_folder,
 )
+from .video_metrics import MOST_PROPOSALS
 
 WAY = "python -m dtse_core.evaluate --help tells the layout"
 
@@ -88,10 +88,10 @@ class MaskReader:
     def frame_labels(self, dataset, video: ReferringVideo, k: int, shape: tuple[int, int]) -> np.ndarray:
         name = f"{sequence_folder(dataset.annotator(video), video)}{video.frames[k]}.png"
         labels = self.read_labels(name, shape)
-        if VOID in labels:
+        if (most := labels.max()) > MOST_PROPOSALS:
             raise ValueError(
-                f"{self.path / name}: a pixel is {VOID}, which is no object's id; write label maps: 0 where there is "
-                "no object, else the object's id"
+                f"{self.path / name}: a pixel is {most}, which is no object's id; write label maps: 0 where there is "
+                f"no object, else the object's id, 1 to {MOST_PROPOSALS}"
             )
         return labels
 

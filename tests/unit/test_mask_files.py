@@ -72,7 +72,7 @@ def test_masks_come_back_as_they_were_written(tmp_path_factory, videos, data, ho
 
 
 def test_label_maps_come_back_as_they_were_written(tmp_path, davis):
-    writer, maps = MaskWriter(tmp_path, "ref_davis"), np.random.default_rng(0).integers(0, 255, (3, *SIZE), np.uint8)
+    writer, maps = MaskWriter(tmp_path, "ref_davis"), np.random.default_rng(0).integers(0, 21, (3, *SIZE), np.uint8)
     for k, labels in enumerate(maps):
         writer.write_labels(2, davis.videos[2], k, labels)
     assert np.array_equal(list(MaskReader(tmp_path, "ref_davis").labels(davis, davis.videos[2:3])), maps)
@@ -237,11 +237,14 @@ def test_label_maps_too_deep_and_an_index_too_deep_are_told(tmp_path, davis):
         MaskReader(tmp_path / "deep", "a2d").sample(clip())
 
 
-def test_a_label_that_is_no_object_is_refused(tmp_path, davis):
+@pytest.mark.parametrize("label", [21, 255])
+def test_a_label_that_is_no_object_is_refused(tmp_path, davis, label):
     protocol_for(davis, Truth(), 2).score(MaskWriter(tmp_path, "ref_davis"), progress=False)
     for path in (tmp_path / "anno_1").rglob("*.png"):
-        Image.fromarray((np.asarray(Image.open(path)) > 0) * np.uint8(255)).save(path)  # as masks of one sentence are
-    with pytest.raises(ValueError, match=r"anno_1/-a/00000\.png: a pixel is 255, which is no object's id; write label"):
+        Image.fromarray((np.asarray(Image.open(path)) > 0) * np.uint8(label)).save(path)  # 255: one sentence's mask
+    with pytest.raises(
+        ValueError, match=rf"anno_1/-a/00000\.png: a pixel is {label}, which is no object's id; write l"
+    ):
         score(tmp_path, davis, "ref_davis")
 
 
