@@ -5,7 +5,8 @@
     python -m dtse_core.evaluate --validate FILE.zip --data.name refer_youtube_vos --data.root DIR
 
 Each data set has its protocol: IoU of samples on A2D- and J-HMDB-Sentences, J and F of whole videos on the others. A
-toy world adds a breakdown by the evidence that a sentence needs. `scoring/mask_files.py` has the layout of masks.
+toy world adds a breakdown by the evidence that a sentence needs, its second level a diagnosis, which
+`dtse_core.experiments.diagnosis` draws. `scoring/mask_files.py` has the layout of masks.
 `torchrun --nproc_per_node N -m dtse_core.evaluate ...` shares the work; the numbers are those of one process.
 """
 
