@@ -1,0 +1,107 @@
+"""The trained shortcuts: observers see what they are said to see; the card's tables are the measured ones, and hold."""
+
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dtse_core.data.toy.level2.scene import Scene, Thing
+
+ROOT = Path(__file__).parents[2]
+DOG = Thing(1, "dog", "red", 200, 5, 500, 500, ((4, 20, 0), (27, 20, 0)), facing=1)
+CAT = Thing(2, "cat", "blue", 200, 6, 900, 300, act="jumps", facing=1)
+SCENE = Scene(32, (DOG, CAT), 0, (256, 256), "dots", 0)
+
+
+@pytest.fixture
+def shortcuts(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import shortcuts
+
+    return shortcuts
+
+
+def shown(shortcuts, observer, scene, said="the red dog that stops", place=0):
+    """All that an observer is told."""
+    asked = shortcuts.Asked(
+        shortcuts.see(scene, 16), tuple(said.split()), "event", place, np.array([True, False]), "main", "main 0"
+    )
+    return shortcuts.told(observer, [asked])[0], shortcuts.view(observer, asked).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "who_notices"),
+    [
+        ({"legs": ((4, 20, 0), (27, 0, 0))}, {"no words", "everything"}),  # later than the first frame
+        ({"color": "green"}, {"no words", "first frame", "everything"}),
+        ({"x": 700}, {"no words", "first frame", "everything"}),
+        ({"facing": -1}, {"first frame"}),  # who sees the whole clip sees where it goes
+        ({"depth": 4}, set()),
+    ],
+)
+def test_observers_see_what_they_are_said_to_see(shortcuts, change, who_notices):
+    other = replace(SCENE, things=(replace(DOG, **change), CAT))
+    for observer in ("files", "no words", "first frame", "everything"):
+        differ = shown(shortcuts, observer, SCENE) != shown(shortcuts, observer, other)
+        assert differ == (observer in who_notices), observer
+
+
+def test_only_who_reads_knows_the_words_and_only_who_reads_files_the_place_in_the_list(shortcuts):
+    for observer in ("words", "files", "no words", "first frame", "everything"):
+        seen = [
+            shown(shortcuts, "files" if observer == "words" else observer, SCENE, *more)
+            for more in ((), ("the blue cat that jumps",), ("the red dog that stops", 1))
+        ]
+        assert (seen[0] != seen[1]) == (observer != "no words")
+        assert (seen[0] != seen[2]) == (observer in ("words", "files"))
+
+
+@pytest.mark.parametrize(
+    ("text", "nouns"),
+    [
+        ("the leftmost adult in blue", [("adult", "blue")]),
+        ("the two white birds", [("bird", "white")]),
+        ("the baby dressed in red who chases the black cat", [("baby", "red"), ("cat", "black")]),
+        ("the dog that is not green", [("dog", "green")]),
+        ("the ball beside the box", [("ball", ""), ("box", "")]),
+        ("both babies that the adult in pink follows", [("baby", ""), ("adult", "pink")]),
+    ],
+)
+def test_a_color_belongs_to_its_noun(shortcuts, text, nouns):
+    assert shortcuts.named(tuple(text.split())) == nouns
+
+
+def test_the_area_under_the_curve_is_how_often_a_pair_is_told_apart(shortcuts):
+    rng = np.random.default_rng(0)
+    likely, nothing = rng.integers(0, 6, 40), rng.random(40) < 0.4
+    test = [
+        shortcuts.Asked(None, (), "", 0, np.array([not none]), "main", str(k // 2)) for k, none in enumerate(nothing)
+    ]
+    pairs = [(a > b) + 0.5 * (a == b) for a, b in product(likely[nothing], likely[~nothing])]
+    found = shortcuts.area_under_curve(likely, test)
+    assert found["auc"] == pytest.approx(np.mean(pairs)) and found["low"] < found["auc"] < found["high"]
+
+
+def test_a_mask_in_all_frames_is_scored_as_the_same_mask_frame_by_frame(shortcuts):
+    rng = np.random.default_rng(0)
+    answer, true = rng.random((1, 30)) < 0.5, rng.random((8, 30)) < 0.3
+    expected = (answer & true).sum() / (answer | true).sum()
+    found = shortcuts.iou(torch.tensor(answer[0]).float(), torch.tensor(true.mean(0)).float(), 0)
+    assert found.item() == pytest.approx(expected)
+
+
+def test_a_learner_finds_a_shortcut_that_is_there(shortcuts):
+    rng, asked = np.random.default_rng(0), []
+    for k in range(70):
+        things = tuple(
+            replace(t, x=int(rng.integers(200, 1300)), number=n + 1) for n, t in enumerate((DOG, replace(DOG, depth=9)))
+        )
+        meant = np.array([thing.x for thing in things])
+        seen = shortcuts.see(replace(SCENE, things=things), 16)
+        asked.append(shortcuts.Asked(seen, ("the", "dog"), "position", 0, meant == meant.max(), "main", str(k)))
+    scores, _ = shortcuts.actor_scores("first frame", asked[:50], asked[50:], 40)
+    blind, _ = shortcuts.actor_scores("files", asked[:50], asked[50:], 40)
+    assert np.mean(scores) > 0.85 > 0.7 > np.mean(blind)
