@@ -130,7 +130,7 @@ class ClipDataSet(Dataset):
     def programs(self) -> dict[tuple[str, str], tuple[int, str]]:
         """Depth and family of each sentence of a toy world's second level, by video and sentence; else nothing.
 
-        A family is scenes that differ in little: a slice has such, elsewhere every video is its own.
+        A family is a set of scenes that differ in little: slices have such; elsewhere every video is its own.
         """
         from .listing import read_programs  # `predict` reads no listings
 
@@ -204,8 +204,8 @@ class VideoDataSet(ClipDataSet):
     def samples(self) -> np.ndarray:
         """(n, 2) int32: the index in `videos` and the current frame of every window that shows the target.
 
-        In the current frame it may be absent, the mask then is empty. Of a sentence that refers to nothing every window
-        counts, so that silence is learned, too.
+        In the current frame it may be absent; the mask then is empty. For a sentence that refers to nothing every
+        window counts, so that empty answers are learned, too.
         """
         windows: dict[int, np.ndarray] = {}  # (frames, window) by number of frames
         found = [np.empty((0, 2), np.int32)]

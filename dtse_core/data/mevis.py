@@ -38,8 +38,8 @@ class MeViS(VideoDataSet):
     file's counts; `labelled` tells whether masks are published: without them `read_target` and `dataset[i]` raise
     `ValueError`, and everything else works.
 
-    A sample is a window in which the target appears, or any of a sentence without a target. mask_dict.json, hundreds of
-    megabytes, is read when first needed and once a process: a process that forks shares what it has read.
+    A sample is a window in which the target appears, or any window for a sentence without a target. mask_dict.json,
+    hundreds of megabytes, is read when first needed and once a process: a process that forks shares what it has read.
     Arguments and errors as in `ClipDataSet`.
     """
 

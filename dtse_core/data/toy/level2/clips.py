@@ -14,7 +14,7 @@ from .world import SPLITS, WHOLE, DiagnosticWorld, as_json
 
 @dataclass(frozen=True)
 class Said:
-    """A sentence in the first level's words."""
+    """A sentence with the attributes of the first level's `Sentence`."""
 
     text: str
     evidence: str  # its kind, or control
@@ -37,7 +37,7 @@ class Said:
 
 @dataclass(frozen=True)
 class Film:
-    """A scene and what is said about it, in the first level's words."""
+    """A scene and what is said about it, with the attributes of the first level's `Scene`."""
 
     scene: Scene
     video_id: str

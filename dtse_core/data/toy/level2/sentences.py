@@ -1,7 +1,7 @@
 """Which sentences are said about a scene.
 
-They are proposed from what is true of an actor, and kept if their program means it clearly and without any one of its
-parts would mean something else. Where nothing is to fit, those who did are taken out of the scene.
+They are proposed from what is true of an actor, and kept if their program clearly means it, and would mean something
+else without any one of its parts. Where nothing is to fit, those who did get another color or become another kind.
 """
 
 from collections.abc import Iterator
@@ -126,10 +126,10 @@ def sentences(rng, scene: Scene, kind: str, count: int = 3, depths=(1, 2, 3)) ->
 
 
 def without(rng, scene: Scene, kind: str, depths=(1, 2, 3)) -> tuple[Scene, list[Sentence]]:
-    """A scene in which those whom a sentence of `kind` spoke of are of another color, or kind if it named no color.
+    """A scene in which those whom a sentence of `kind` spoke of have another color, or kind if it named no color.
 
-    So sentences that fit nobody are of the same words as others, and all but one part of each fits somebody. No
-    sentence where this does not work out.
+    So sentences that fit nobody use the same words as others, and all but one part of each fits somebody. No sentence
+    where this does not work out.
     """
     colors, kinds = {thing.color for thing in scene.things}, {thing.kind for thing in scene.things}
     persons = {"adult", "baby"} if kinds & {"adult", "baby"} else set()  # never both

@@ -1,18 +1,18 @@
 """Slices that ask for one ability each, and the best that observers without it can score.
 
 A slice is made of families: two scenes (or one) times two sentences. What is right for one is wrong for the other, so
-that an observer who cannot tell the members of a family apart cannot answer them all. `ceilings` computes how well the
-best one does; nothing is trained.
+that an observer who cannot tell the members of a family apart cannot answer all of them. `ceilings` computes how well
+the best one does; nothing is trained.
 
 | slice       | the two scenes differ in          | the two sentences in | who cannot answer                        |
 |-------------|-----------------------------------|----------------------|------------------------------------------|
 | guidance    | which of two has which color      | one word             | without words, without color             |
-| coherence   | the direction of time             | one word             | without words, one frame, no order of it |
+| coherence   | the direction of time             | one word             | without words, order or other frames     |
 | granularity | (one scene; sentences of depth 3) | the order of words   | without words, without their order       |
 | scale       | which is how large, or how fast   | one word             | without words                            |
 
-Controls ask about the same scenes by looks alone. In `coherence` nobody faces where it goes: that would tell the
-direction of time.
+Controls ask about the same scenes by looks alone; `guidance` has none. In `coherence` everybody faces left or right at
+random, wherever it goes, as facing would tell the direction of time.
 """
 
 from collections import defaultdict
@@ -43,7 +43,7 @@ BLIND = {  # who must fail at each slice
     "granularity": ("no words", "no order of words"),
     "scale": ("no words",),
 }
-MARGIN = 0.30  # a slice asks for what an observer lacks if the best that he can score lies so far below 1
+MARGIN = 0.30  # a slice asks for what an observer lacks if its best score lies this far below 1 or farther
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _said(rng, programs: tuple[Program, ...], facts: Facts) -> list[str]:
 
 
 def ceilings(questions: list[Question], height: int = 24, width: int = 36) -> dict[str, float]:
-    """For each of `OBSERVERS` the best mean IoU over `questions`, as he must answer alike where he sees alike.
+    """For each of `OBSERVERS` the best mean IoU over `questions`, as it must answer alike where it sees alike.
 
     IoU is over all pixels of the clip, and of each frame for one who sees one frame. Exact: the mean IoU is a convex
     function of the part of a region that an answer takes (the intersection grows in proportion, or else the union does,
@@ -150,7 +150,7 @@ def ceilings(questions: list[Question], height: int = 24, width: int = 36) -> di
         pictures = [frame.tobytes() for frame in frames]
         areas = np.array([(ids == actor.number).sum((1, 2)) for actor in scene.actors]).T  # (frames, actors)
         for said in (question.sentence for question in questions if question.scene == scene):
-            views = {  # what is before him when he answers: one thing for a clip, or one for each frame
+            views = {  # what is before it when it answers: one thing for a clip, or one for each frame
                 "no words": [tuple(pictures)],
                 "no order of words": [(*pictures, *sorted(said.text.split()))],
                 "one frame": [(picture, said.text) for picture in pictures],
