@@ -3,8 +3,8 @@
     python benchmarks/diagnostic.py --out runs/diagnostic --json benchmarks/diagnostic.json
 
 Everything is drawn in memory, once for all methods. `shipped` is the package's checkpoint as it is: it learned on
-level 1, and spells by letters what level 1 does not say. The same command goes on where it was stopped. Several, each
-with --methods of its own, can work on one --out at a time; the JSON has what all of them have scored.
+level 1, and spells words that level 1 lacks letter by letter. The same command resumes a stopped run. Several, each
+with --methods of its own, can share one --out; the JSON has what all of them have scored.
 """
 
 import argparse

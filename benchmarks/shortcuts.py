@@ -2,10 +2,10 @@
 
     python benchmarks/shortcuts.py --out benchmarks/shortcuts.json
 
-trains observers that lack something, each for minutes on one thread, on training clips and families of slices, and
-scores them on test clips and families by the mean IoU of whole clips, as `ceilings` does, which it computes, too.
-Who sees a clip knows everything about each thing in the frames that he sees (what it is, where, how large, in which
-pose) and marks whole actors: what is left to guess is only whom a sentence means.
+trains observers that lack something, each for minutes on one thread, on training clips and families of the slices, and
+scores them on test clips and families by the mean IoU of whole clips, as `ceilings` does, which it computes as well.
+An observer who sees a clip knows everything about each thing in the frames it sees (what it is, where, how large, in
+which pose) and marks whole actors: all that is left to guess is whom a sentence means.
 
 | observer    | is shown                                                                    | answers with   |
 |-------------|-----------------------------------------------------------------------------|----------------|
@@ -16,9 +16,9 @@ pose) and marks whole actors: what is left to guess is only whom a sentence mean
 | first frame | the first frame and the sentence                                            | actors         |
 | everything  | the clip and the sentence: how much this learner can learn                  | actors         |
 
-In each slice the lower end of an observer's 95 % interval (a bootstrap over families) has to lie at or below the
-ceilings of those who see at least as much and have to fail there. `none` is the area under the curve of a classifier
-that is to tell by words alone that nothing fits: one half if it cannot.
+In each slice the lower end of an observer's 95 % interval (a bootstrap over families) must not exceed the ceiling of
+any blinded observer who sees at least as much. `none` is the area under the ROC curve of telling that nothing fits: one
+half for an observer who cannot.
 """
 
 import argparse
@@ -184,7 +184,7 @@ def told(observer: str, asked: list[Asked]) -> list[tuple[str, ...]]:
 
 
 def mask_scores(observer: str, train: list[Asked], test: list[Asked], steps: int) -> list[float]:
-    """IoUs of who learns a mask for each word, adds them up, and marks it in every frame."""
+    """IoUs of an observer who learns a mask for each word, adds them up, and marks the sum in every frame."""
     torch.manual_seed(0)
     bags = Bags(told(observer, train))
     model = nn.Sequential(nn.EmbeddingBag(len(bags.numbers), 32, mode="sum"), nn.Linear(32, GRID[0] * GRID[1]))
@@ -335,7 +335,7 @@ def padded(views: list[np.ndarray], mean: np.ndarray, scale: np.ndarray) -> tupl
 
 
 def actor_scores(observer: str, train: list[Asked], test: list[Asked], steps: int) -> tuple[list[float], list[float]]:
-    """IoUs of who learns to mark actors, and how likely he holds it that nothing is meant."""
+    """IoUs of an observer who learns to mark actors, and how likely it holds it that nothing is meant."""
     torch.manual_seed(0)
     texts = told(observer, train)
     bags, views = Bags(texts), [view(observer, asked) for asked in train]
@@ -419,13 +419,13 @@ def without_words(test: list[Asked]) -> dict[str, float]:
 
 
 def bound(name: str, observer: str, table: dict[str, float]) -> float | None:
-    """The ceiling of a slice under which an observer has to stay; None where it does not blind him."""
+    """The ceiling of a slice that an observer must not exceed; None where the slice does not blind it."""
     blind = set(BLIND[name]) & set(SEES_LESS_THAN.get(observer, ()))
     return min(table[who] for who in blind) if blind else None
 
 
 def beaten(result: dict) -> list[tuple[str, str]]:
-    """The slices, with the observer, whose ceilings lie below the lower end of his interval."""
+    """(slice, observer) wherever the lower end of the observer's interval lies above the ceiling."""
     found = []
     for name, table in result["ceilings"].items():
         for observer, (_, low, _) in ((o, v) for o, v in result["scores"][name].items() if o != "count"):

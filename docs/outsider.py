@@ -3,7 +3,7 @@
     python docs/outsider.py WORLD SPLIT OUT
 
 It knows the world's files, written in the layout of MeViS, and nothing else: it learns from WORLD/train, answers the
-sentences of a split, and writes OUT/<video>/<expression>/<frame>.png for `evaluate --masks`. Of every word it counts
+sentences of a split, and writes OUT/<video>/<expression>/<frame>.png for `evaluate --masks`. For every word it counts
 which colors lie inside the masks of its sentences, and which outside; a pixel is marked where the words of a sentence
 together speak for its color. Change `learn` and `answer` to try a method of your own.
 """

@@ -1,16 +1,16 @@
-"""What the diagnostic world (the toy world's level 2) asks for: by kind and by depth, each with intervals.
+"""Scores on the diagnostic world (the toy world's level 2), by kind and by depth, each with intervals.
 
-Of whole videos, where a layout has a mask for every frame:
+On whole videos, where a layout has a mask for every frame:
 
     mean_iou      pixels in both masks over pixels in either, all frames together; 1 if there are none
     overall_iou   the same over all videos together
     J, F, J&F     means over all frames
     tIoU          frames in which target and answer both show, of those in which either does; 1 if there are none
-    vIoU          the sum of J in frames in which both show, over the number of those in which either does; or 1
+    vIoU          the sum of J in frames in which both show, over the number of those in which either does; 1 likewise
     rejected      share of empty answers where nothing is to be marked in any frame
-    answered      share of answers that are not empty where something is
+    answered      share of non-empty answers where something is
 
-tIoU and vIoU are those of Long-RVOS (arXiv 2505.12702). Of single frames (A2D-Sentences, J-HMDB-Sentences, the world in
+tIoU and vIoU are those of Long-RVOS (arXiv 2505.12702). On single frames (A2D-Sentences, J-HMDB-Sentences, the world in
 memory): mean and overall IoU, P@K and its mean, `rejected` and `answered` frame by frame.
 """
 
@@ -23,7 +23,7 @@ from ..metrics import sample_ious
 from .records import Sample, SequenceScore, VideoScore
 from .summary import bootstrap_interval, in_order, values_of
 
-# The best mean IoU on each slice of an observer who lacks what it asks for: see `level2.slices.ceilings`.
+# The best mean IoU on each slice for an observer who lacks what it asks for: see `level2.slices.ceilings`.
 CEILINGS = dict.fromkeys(("guidance", "coherence", "granularity", "scale"), 0.5)
 
 

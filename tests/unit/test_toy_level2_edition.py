@@ -176,7 +176,7 @@ def test_the_command_says_whether_what_it_wrote_is_the_published_edition(written
     told = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()[3:]}
     assert list(told) == list(CLIPS)
     assert all(told[name].endswith("  as published") for name in THEMES)
-    assert all(told[name].endswith("  its own") for name in ("train", "val", "test"))
+    assert all(told[name].endswith("  not published") for name in ("train", "val", "test"))
     rows = listing(written / "mevis")["edition"]
     rows["scale"]["pixels"] = rows["guidance"]["programs"] = "0"
     publish(monkeypatch, tmp_path / "edition.json", listing(written / "mevis"), splits=rows)

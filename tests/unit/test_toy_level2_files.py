@@ -163,8 +163,8 @@ def test_a_world_of_one_s_own_holds_what_was_asked_for_and_no_slices(tmp_path, m
         ("--level 2 --actors 9 9", "no appearance clip of 9 to 9 actors in 500 draws; allow more numbers of actors"),
         ("--level 2 --depths 3 --kinds action", "depth 3 with sentences of kind action: only nested, none can be so"),
         ("--level 2 --kinds dance", "unknown kind 'dance' of sentences; known: appearance"),
-        ("--level 2 --kinds group --layout a2d", "a2d has no room for any of these sentences"),
-        ("--actors 3 5 --depths 2", "actors, depths: only a world of level 2 can be asked for it; add --level 2"),
+        ("--level 2 --kinds group --layout a2d", "a2d has no room for these sentences"),
+        ("--actors 3 5 --depths 2", "actors, depths: only for a world of level 2; add --level 2"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused_in_one_line(tmp_path, monkeypatch, capsys, options, said):

@@ -28,14 +28,14 @@ HELD_OUT = {1: ("val", "test", "compositional", "twins"), 2: ("val", "test", *TH
 class Command:
     out: Path  # folder to write; it appears when it is complete. The same command again changes nothing
     layout: str = "a2d"  # whose: a2d, jhmdb, ref_davis, refer_youtube_vos or mevis, as --data.name takes them
-    level: Level = 1  # 2: the diagnostic benchmark, which asks for abilities one by one
-    actors: tuple[int, int] = WHOLE["actors"]  # of level 2: the fewest and the most in a clip, from 3 to 9
-    kinds: tuple[str, ...] = WHOLE["kinds"]  # of level 2: of sentences, in turn
-    depths: tuple[int, ...] = WHOLE["depths"]  # of level 2: of programs. With any of these three no slices
+    level: Level = 1  # 2: the diagnostic benchmark, see docs/diagnostic.md
+    actors: tuple[int, int] = WHOLE["actors"]  # level 2: the fewest and the most actors in a clip, from 3 to 9
+    kinds: tuple[str, ...] = WHOLE["kinds"]  # level 2: kinds of sentences, taken in turn
+    depths: tuple[int, ...] = WHOLE["depths"]  # level 2: depths of programs. Any of these three leaves out the slices
     seed: Seed = 0  # which world; the same seed gives the same bytes
     train: Whole = 1500  # training clips
-    test: Whole = 50  # clips in each of the splits val, test, compositional and twins; of level 2 in test
-    val: Whole = 0  # clips in the other of these splits; of level 2 in val and each slice; 0: as many as in test
+    test: Whole = 50  # clips in each of the splits val, test, compositional and twins; level 2: in test
+    val: Whole = 0  # clips in each of these but test; level 2: in val and each slice; 0: as many as in test
     height: Side = 96  # pixels of a frame; even
     width: Side = 144  # pixels of a frame; even. Scenes are made for 2 : 3
     traps: tuple[str, ...] = ()  # what is odd in the genuine files, by name, or all; a wrong name prints them
@@ -51,15 +51,15 @@ def parse_command(arguments: Sequence[str] | None = None) -> Command:
 
 
 def told(c: Command) -> Iterator[str]:
-    """What is to be known of a written world of level 2: what it lacks, its hashes, and whether these are published."""
+    """Lines about a written world of level 2: what it lacks, its hashes, and whether these are the published ones."""
     toy = read_json(c.out / "toy_world.json")
     left = "{sentences} sentences, {clips} clips".format(**toy["left_out"])
-    yield f"left out, as {c.layout} cannot say them: {left}"
+    yield f"left out, as {c.layout} has no room for them: {left}"
     yield f"{'SHA-256 of':13}{'clips':>6}  {'  '.join(f'{part:12}' for part in PARTS)}"
     published = compare_published(toy)
     for split, row in toy["edition"].items():
         differ = ", ".join(published.get(split, ()))
-        verdict = f"NOT as published: {differ}" if differ else "as published" if split in published else "its own"
+        verdict = f"NOT as published: {differ}" if differ else "as published" if split in published else "not published"
         yield f"{split:13}{row['clips']:>6}  {'  '.join(row[part][:12] for part in PARTS)}  {verdict}"
 
 

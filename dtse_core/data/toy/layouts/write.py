@@ -77,8 +77,8 @@ def write_toy(
     """Writes a toy world with `clips[split]` clips a split; returns False if it was already there.
 
     The same settings give the same bytes, whatever `workers`. `traps` adds what is odd in the genuine files, by the
-    names in the layout's `TRAPS`; `("all",)` is every one. `asked` is what train, val and test of level 2 shall be
-    instead of `WHOLE`. The folder appears when it is complete; another folder's content is never touched.
+    names in the layout's `TRAPS`; `("all",)` is every one. `asked` replaces settings of `WHOLE` in train, val
+    and test of level 2. The folder appears when it is complete; another folder's content is never touched.
     Raises `FileExistsError` for a target that holds something else, `ValueError` for settings that cannot be.
     """
     module = layout_module(layout)
@@ -86,7 +86,7 @@ def write_toy(
     if unknown := [trap for trap in traps if trap not in module.TRAPS]:
         raise ValueError(f"unknown trap {unknown[0]!r}; {layout} has {', '.join(module.TRAPS)}, or all")
     if asked and level == 1:
-        raise ValueError(f"{', '.join(asked)}: only a world of level 2 can be asked for it; add --level 2")
+        raise ValueError(f"{', '.join(asked)}: only for a world of level 2; add --level 2")
     world = {1: ToyWorld, 2: DiagnosticClips}[level]
     if unknown := [split for split in clips if split not in world.splits]:
         raise ValueError(f"unknown split {unknown[0]!r}; the toy world has {', '.join(world.splits)}")
@@ -107,7 +107,7 @@ def write_toy(
         able = [clip._replace(scene=replace(clip.scene, sentences=sayable(layout, clip.scene))) for clip in whole]
         if not (names := [clip.name for clip in able if clip.scene.sentences]):
             raise ValueError(
-                f"{layout} has no room for any of these sentences, as each means several or nobody; mevis has"
+                f"{layout} has no room for these sentences, as each has several targets or none; write --layout mevis"
             )
         odd = iter(
             [n.replace("*", names[-1][1:]) for trap in module.NAMES if trap in traps for n in module.NAMES[trap]]
