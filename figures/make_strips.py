@@ -25,10 +25,10 @@ Each strip shows eight frames of one clip, from its first to its last, row by ro
 means are outlined; a frame without an outline shows none of them. The clips are from the split `val` of
 [the diagnostic world](diagnostic.md).
 
-Under each sentence stands its program: `a & b` means those that are both, `does(...)` those that do something in the
-course of the clip, `beside(...)` and its like those that stand so to somebody, `second(left, ...)` the second from the
-left, `both(...)`, `all three(...)` and `all(...)` a group. Depth is 1 where a program speaks of its targets alone, and
-one more for each step to others. `toy_world.json` lists the same programs.
+Under each sentence is its program: `a & b` means those that are both, `does(...)` those that do something in the
+course of the clip, `beside(...)` and the like those in that relation to another, `second(left, ...)` the second from
+the left, `both(...)`, `all three(...)` and `all(...)` a group. Depth is 1 where a program speaks of its targets alone,
+and one more for each step to others. `toy_world.json` lists the same programs.
 """
 KINDS = {  # which of its clips in val, and what it asks for
     "appearance": (6, "Looks alone: kind and color."),
@@ -36,9 +36,9 @@ KINDS = {  # which of its clips in val, and what it asks for
     "relation": (5, "Where somebody stands in relation to another, throughout the clip."),
     "action": (0, "What somebody does."),
     "direction": (8, "Where somebody goes."),
-    "ordinal": (4, "Counting from a side, or by size or pace."),
+    "ordinal": (4, "Counting from a side, or by size or speed."),
     "comparison": (3, "The larger or smaller, the faster or slower."),
-    "nested": (5, "A relation to somebody who takes a sentence to be found."),
+    "nested": (5, "A relation to another, who is found by a description of its own."),
     "event": (5, "What changes: who stops, starts, turns round or is hidden, and who does so first."),
     "interaction": (7, "Who does what to whom; each role can be asked for."),
     "group": (8, "Several at once; the mask covers them all."),
@@ -48,7 +48,7 @@ KINDS = {  # which of its clips in val, and what it asks for
 SLICES = {  # which of its families in val, what it asks for, and some of its questions
     "guidance": (
         4,
-        "The words decide, and then the scene does. Families of this slice have no control.",
+        "First the words decide, then the scene. Families of this slice have no controls.",
         {0: "A scene", 1: "The same scene, one word exchanged", 2: "The first words, two colors exchanged"},
     ),
     "coherence": (
@@ -63,7 +63,7 @@ SLICES = {  # which of its families in val, what it asks for, and some of its qu
     ),
     "scale": (
         3,
-        "Sizes and paces have to be compared.",
+        "Sizes and speeds have to be compared.",
         {0: "A scene", 2: "The same words, two sizes exchanged", 4: "The control asks by looks"},
     ),
 }
@@ -76,7 +76,7 @@ class Strip:
     name: str
     scene: Scene
     sentence: Sentence
-    what: str = ""  # it is in a slice
+    what: str = ""  # its part in a family; "": in no slice
 
     def frames(self) -> tuple[np.ndarray, np.ndarray]:
         """Its frames (n, H, W, 3) uint8, and whose each pixel is (n, H, W) uint8."""
@@ -94,7 +94,7 @@ class Strip:
 
 
 def readable(tree: list) -> str:
-    """A program of `toy_world.json` as one reads it."""
+    """A program of `toy_world.json` in the notation of the page."""
     name, *parts = tree
     parts = [readable(part) if isinstance(part, list) else part for part in parts]
     if name == "and":

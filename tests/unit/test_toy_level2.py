@@ -409,7 +409,7 @@ def test_scenes_vary_as_much_as_they_are_to():
     heights = [thing.height for clip in clips() for thing in clip.scene.actors]
     steps = [int(np.abs(Facts(clip.scene).steps).max()) for clip in clips()]
     assert min(actors) == 3 and max(actors) >= 8 and max(heights) == 8 * min(heights)
-    assert min(steps) == 0 and 96 * max(steps) > 9 * UNIT  # farther in a frame than three cells of 8 pixels reach
+    assert min(steps) == 0 and 96 * max(steps) > 9 * UNIT  # more than a cell of 8 pixels between two frames
     assert {clip.scene.length for clip in clips()} == {24, 32, 40, 48, 56, 64}
     assert len({clip.scene.pan for clip in clips()}) > 3 and len({clip.scene.light for clip in clips()}) > 20
 

@@ -59,7 +59,7 @@ def draw_legs(rng, what: str, length: int) -> tuple[tuple[int, int, int], ...]:
         far = between(310, 560) if what in ("up", "down") else between(310, 1150)
         step = max(far // n, 8)
         return ((n, WAYS[what][0] * step, WAYS[what][1] * step),)
-    if what == "wanders":  # the fastest: up to 13 pixels a frame at 96 x 144
+    if what == "wanders":  # the fastest: up to 12.5 pixels a frame at 96 x 144
         each = between(6, 9)
         step = between(300, 800) // each
         return tuple((each, side * (-1) ** k * step, 0) for k in range(n // each))

@@ -75,7 +75,7 @@ class Related:
 
 @dataclass(frozen=True)
 class Nth:
-    """Of those of `of`, the one at place `rank` (from 0) by one of `ORDERS`; nobody if they are fewer."""
+    """Of those of `of`, the one at place `rank` (from 0) by one of `ORDERS`; nobody if there are fewer."""
 
     order: str
     rank: int
@@ -92,7 +92,7 @@ class Nth:
 
 @dataclass(frozen=True)
 class Only:
-    """Those of `of`, who are `count` (0: two or more) or none; unclear if they are another number."""
+    """Those of `of`, if they number `count` (0: two or more) or none; unclear if they number otherwise."""
 
     count: int
     of: "Program"
