@@ -182,5 +182,5 @@ def test_the_command_says_whether_what_it_wrote_is_the_published_edition(written
     publish(monkeypatch, tmp_path / "edition.json", listing(written / "mevis"), splits=rows)
     assert main() == 0
     told = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()[3:]}
-    assert told["scale"].endswith("  NOT as published: pixels")
-    assert told["guidance"].endswith("  NOT as published: programs")
+    assert told["scale"].endswith("  DIFFERS from the published: pixels")
+    assert told["guidance"].endswith("  DIFFERS from the published: programs")

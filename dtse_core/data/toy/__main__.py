@@ -59,7 +59,13 @@ def told(c: Command) -> Iterator[str]:
     published = compare_published(toy)
     for split, row in toy["edition"].items():
         differ = ", ".join(published.get(split, ()))
-        verdict = f"NOT as published: {differ}" if differ else "as published" if split in published else "not published"
+        verdict = (
+            f"DIFFERS from the published: {differ}"
+            if differ
+            else "as published"
+            if split in published
+            else "not published"
+        )
         yield f"{split:13}{row['clips']:>6}  {'  '.join(row[part][:12] for part in PARTS)}  {verdict}"
 
 
