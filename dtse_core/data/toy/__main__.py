@@ -58,14 +58,9 @@ def told(c: Command) -> Iterator[str]:
     yield f"{'SHA-256 of':13}{'clips':>6}  {'  '.join(f'{part:12}' for part in PARTS)}"
     published = compare_published(toy)
     for split, row in toy["edition"].items():
-        differ = ", ".join(published.get(split, ()))
-        verdict = (
-            f"DIFFERS from the published: {differ}"
-            if differ
-            else "as published"
-            if split in published
-            else "not published"
-        )
+        verdict = "as published" if split in published else "not published"
+        if differ := published.get(split):
+            verdict = f"DIFFERS from the published: {', '.join(differ)}"
         yield f"{split:13}{row['clips']:>6}  {'  '.join(row[part][:12] for part in PARTS)}  {verdict}"
 
 
