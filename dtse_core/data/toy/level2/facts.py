@@ -137,9 +137,9 @@ class Facts:
         if how == "faster":
             moves = self.does("moves")
             speed, path = self.speed * (moves == 1), self.path * (moves == 1)
-            faster = (speed[:, None] >= 2 * speed) & (speed[:, None] > 0) & (moves != 0) & self.steady
+            faster = (speed[:, None] >= 2 * speed) & (speed > 0) & self.steady  # than one that moves, too
             faster &= 2 * path[:, None] >= 3 * path  # who is faster gets farther, too
-            return verdict(faster, (faster.T & (moves != 0)[:, None]) | (moves == -1)[:, None])
+            return verdict(faster, faster.T | (moves == -1)[:, None])
         if how == "meets":
             gap, moves = self.gaps.max(0), self.does("moves") == 1
             level = 2 * np.abs(self.ways[1]) <= np.minimum(self.height[:, None], self.height)[..., None]
@@ -198,9 +198,11 @@ class Facts:
         return far if place in ("left", "top") else -far
 
     def parted(self, place: str, members: np.ndarray) -> bool:
-        """Whether one of `members` is always well in the half of the picture at `place`, and the others never in it."""
+        """Whether the first of `members` is always well in the half of the picture at `place`, and none of several
+        others ever; true of nobody."""
         far = self._toward(place)[members]
-        return bool((far < -UNIT // 10).all(1).sum() == 1 and (far < 0).any(1).sum() == 1)
+        inside = (far < -UNIT // 10).all(1).any() and (len(members) <= 2 or (far < 0).any(1).sum() == 1)
+        return bool(inside or not len(members))
 
     def ranks(self, order: str, members: np.ndarray) -> np.ndarray | None:
         """Indices of `members`, first by one of `ORDERS` first; None where two of them are too close to tell."""

@@ -75,7 +75,10 @@ class Related:
 
 @dataclass(frozen=True)
 class Nth:
-    """Of those of `of`, the one at place `rank` (from 0) by one of `ORDERS`; nobody if there are fewer."""
+    """Of those of `of`, the one at place `rank` (from 0) by one of `ORDERS`; nobody if there are fewer.
+
+    Unclear if that is the last place: nobody says "the second from the left" of two.
+    """
 
     order: str
     rank: int
@@ -84,7 +87,7 @@ class Nth:
     def __call__(self, facts: Facts) -> np.ndarray:
         among, found = facts.ask(self.of), np.full(len(facts.things), -1)
         ranked = facts.ranks(self.order, np.flatnonzero(among > 0)) if among.all() else None
-        if ranked is None:
+        if ranked is None or len(ranked) == self.rank + 1 > 1:
             return 0 * found
         found[ranked[self.rank : self.rank + 1]] = 1
         return found

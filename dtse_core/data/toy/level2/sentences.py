@@ -81,7 +81,8 @@ def propose(rng, kind: str, facts: Facts, k: int) -> Iterator[Program]:
         elif kind == "comparison":
             found += [Nth(order, 0, noun) for order in DEGREES]
             for how, other in relations(facts, k, ("larger", "smaller", "faster")):
-                found += [with_clause(noun, Related(how, to)) for to in nouns(facts, other) if facts.actor[other]]
+                single = [to for to in nouns(facts, other) if (facts.ask(to) > 0).sum() == 1]  # not faster than "a" dog
+                found += [with_clause(noun, Related(how, to)) for to in single if facts.actor[other]]
         elif kind in ("relation", "interaction"):
             hows = (*SIDES, "beside") if kind == "relation" else ("chases", "chased by", "meets")
             for how, other in relations(facts, k, hows):

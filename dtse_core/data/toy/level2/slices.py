@@ -27,7 +27,7 @@ from .cast import Redo, is_clear, set_stage, shuffled
 from .facts import Facts
 from .programs import And, Program, Related, exchanged, targets
 from .scene import Scene, render
-from .sentences import Sentence, is_needed, sentences
+from .sentences import Sentence, is_needed, propose, sentences
 from .words import say
 
 THEMES = {  # of the scenes of each slice, in turn, and the kind of their sentences
@@ -101,6 +101,8 @@ def _two_words(rng, kind: str, scene: Scene, other: Scene) -> Iterator[tuple[Sen
         for program in exchanged(one.program):
             meant = targets(program, here)
             if meant and len(meant) == 1 and meant != one.targets and is_needed(program, here):
+                if program not in propose(rng, kind, here, [thing.number for thing in here.things].index(*meant)):
+                    continue  # of another kind
                 crosswise = targets(one.program, there), targets(program, there)
                 said = [_said(rng, (one.program, program), facts) for facts in (here, there)]
                 if crosswise == (meant, one.targets) and said[0] == said[1]:

@@ -148,7 +148,7 @@ def _ranked(rng, program: Nth, facts: Facts) -> str:
         most, where, side = PLACES[order]
         if rank:
             return f"{NUMBERS[rank]} {name} {side}"
-        region = len(members) <= 2 or facts.parted(order, members)  # "on the left" is read as the left half
+        region = facts.parted(order, members)  # "on the left" is read as the left half
         return pick(rng, (f"{most} {name}", f"{name} {where}" if region else f"{most} {name}"))
     two, more = DEGREES[order]
     if rank:
