@@ -198,8 +198,8 @@ class Facts:
         return far if place in ("left", "top") else -far
 
     def parted(self, place: str, members: np.ndarray) -> bool:
-        """Whether the first of `members` is always well in the half of the picture at `place`, and none of several
-        others ever; true of nobody."""
+        """True if one of `members` is always well in the half of the picture at `place`, and none of two or more others
+        is ever in it; also if there are no members."""
         far = self._toward(place)[members]
         inside = (far < -UNIT // 10).all(1).any() and (len(members) <= 2 or (far < 0).any(1).sum() == 1)
         return bool(inside or not len(members))
