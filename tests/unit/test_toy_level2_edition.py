@@ -184,3 +184,11 @@ def test_the_command_says_whether_what_it_wrote_is_the_published_edition(written
     told = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()[3:]}
     assert told["scale"].endswith("  DIFFERS from the published: pixels")
     assert told["guidance"].endswith("  DIFFERS from the published: programs")
+
+
+def test_what_is_published_is_of_this_version_and_either_whole_or_not_yet_there():
+    fixed = json.loads(edition.PUBLISHED.read_text(encoding="utf-8"))
+    assert [fixed[name] for name in ("version", "seed", "height", "width")] == [VERSION, 0, 96, 144]
+    counts = {split: row["clips"] for split, row in fixed["splits"].items()}
+    assert counts in ({}, {"train": 2000, "val": 500, "test": 2000} | dict.fromkeys(THEMES, 500))
+    assert all(len(row[part]) == 64 for row in fixed["splits"].values() for part in edition.PARTS)
