@@ -1,6 +1,7 @@
 """DTSE and three ideas of the field on the diagnostic world: trained by the study's recipe, scored on what is held out.
 
-    python benchmarks/diagnostic.py --out runs/diagnostic --json benchmarks/diagnostic.json
+    python benchmarks/diagnostic.py --out runs/methods --json runs/methods.json
+    python -m dtse_core.experiments.diagnosis runs/methods/*.json --out runs/methods.png
 
 Everything is drawn in memory, once for all methods. `shipped` is the package's checkpoint as it is: it learned on
 level 1, and spells words that level 1 lacks letter by letter. The same command resumes a stopped run. Several, each
@@ -19,12 +20,13 @@ from baselines import BASELINES
 
 from dtse_core import DTSE
 from dtse_core.checkpoints.find import checkpoint_folder
-from dtse_core.config import DataConfig, RunConfig, preset
+from dtse_core.config import RunConfig, preset
 from dtse_core.data.build import build_dataset
+from dtse_core.data.clip import ClipDataSet
 from dtse_core.data.sentences import load_tokenizer
 from dtse_core.data.toy.level2.slices import THEMES
 from dtse_core.data.toy.level2.world import VERSION
-from dtse_core.experiments.diagnosis import Results, rows_of
+from dtse_core.experiments.diagnosis import Results, read_results, rows_of
 from dtse_core.predict import unknown_words
 from dtse_core.scoring.clips import evaluate
 from dtse_core.scoring.diagnosis import CEILINGS, diagnose
@@ -57,14 +59,16 @@ def trained(method: str, out: Path, steps: int) -> tuple[torch.nn.Module, Any]:
     return kind.from_pretrained(folder), load_tokenizer("tiny-bert", level=2)
 
 
-def score(answering: Callable[[], tuple[torch.nn.Module, Any]], files: Path, data: DataConfig, split: str) -> dict:
-    """What is kept of the diagnosis of a split, of which each clip asks one sentence about one frame."""
-    model, tokenizer = answering()
+def score(method: str, split: str, answering: Callable[[], tuple[torch.nn.Module, Any]], config: RunConfig) -> dict:
+    """A method's result on a split, of which each clip asks one sentence about one frame; a part of `evaluate`'s."""
+    (model, tokenizer), data = answering(), config.data
     dataset = build_dataset(data, split, model.config.window, model.config.causal)
-    told = {(video, text): tuple(about) for video, text, *about in kept(files / f"{split}.json", programs, dataset)}
+    rows = kept(Path(data.cache) / f"{split}.json", programs, dataset)
     samples = evaluate(model, dataset, tokenizer, data.size, torch.device("cpu"), max_words=data.max_words)
-    found = diagnose(samples, told)
-    return {group: _rounded(found[group]) for group in rows_of(found, split).values()}
+    found = diagnose(samples, {(video, text): (depth, family) for video, text, depth, family in rows["programs"]})
+    said = [{"video_id": sample.video_id, "expression": sample.expression} for sample in samples]
+    shown = {group: _rounded(found[group]) for group in rows_of(found, split).values()}
+    return {"source": method, "split": split, "samples": said, "diagnosis": shown}
 
 
 def _rounded(group: dict[str, Any]) -> dict[str, Any]:
@@ -74,22 +78,22 @@ def _rounded(group: dict[str, Any]) -> dict[str, Any]:
     return {"count": group["count"], "metrics": {n: round(metrics[n], 4) for n in names}, "intervals": ends}
 
 
-def programs(dataset) -> list[list]:
+def programs(dataset: ClipDataSet) -> dict[str, list[list]]:
     """Video, sentence, depth and family, in rows."""
-    return [[*said, *about] for said, about in dataset.programs().items()]
+    return {"programs": [[*said, *about] for said, about in dataset.programs().items()]}
 
 
-def spelled(files: Path) -> float:
-    """The share of the words of `test` that the shipped checkpoint does not know."""
-    said, tokenizer = [text for _, text, *_ in read_json(files / "test.json")["found"]], load_tokenizer("tiny-bert")
-    return round(sum(len(unknown_words(text, tokenizer)) for text in said) / len(" ".join(said).split()), 4)
+def spelled(sentences: Sequence[str]) -> float:
+    """The share of their words that the shipped checkpoint does not know."""
+    tokenizer = load_tokenizer("tiny-bert", level=1)
+    return sum(len(unknown_words(text, tokenizer)) for text in sentences) / len(" ".join(sentences).split())
 
 
-def kept(file: Path, find: Callable, *arguments) -> Any:
-    """What `find` gave once, for a file of this benchmark."""
+def kept(file: Path, find: Callable[..., dict], *arguments) -> dict:
+    """What `find` gave once, from a file of this benchmark."""
     if not file.is_file():
-        write_json(file, {"found": find(*arguments)}, ANY)
-    return read_json(file)["found"]
+        write_json(file, find(*arguments), ANY)
+    return read_json(file)
 
 
 def table(scores: Results) -> list[str]:
@@ -115,19 +119,19 @@ def _percent(group: dict[str, Any], metric: str) -> str:
 
 def run(c: argparse.Namespace) -> dict[str, Any]:
     """Makes what is not there yet, and returns all scores."""
-    files, data = c.out / "scores", recipe("dtse", c.out, c.steps).data
-    todo = [(m, s) for m in c.methods for s in SPLITS if not (files / f"{m}_{s}.json").is_file()]
+    config, files = recipe("dtse", c.out, c.steps), {(m, s): c.out / f"{m}_{s}.json" for m in METHODS for s in SPLITS}
+    todo = [(m, s) for m, s in files if m in c.methods and not files[m, s].is_file()]
     answering = {method: cache(partial(trained, method, c.out, c.steps)) for method in c.methods}
     begun = time.monotonic()
     for k, (method, split) in enumerate(todo, 1):
-        found = kept(files / f"{method}_{split}.json", score, answering[method], files, data, split)
+        found = kept(files[method, split], score, method, split, answering[method], config)
         left = (time.monotonic() - begun) / k * (len(todo) - k) / 60
-        mean = next(iter(found.values()))["metrics"]["mean_iou"]
+        mean = next(iter(found["diagnosis"].values()))["metrics"]["mean_iou"]
         print(f"{method}, {split}: mean IoU {mean:.3f}; {left:.0f} minutes left", flush=True)
-    scored = {s: {m: files / f"{m}_{s}.json" for m in METHODS} for s in SPLITS}
-    whole = [m for m in METHODS if all(scored[s][m].is_file() for s in SPLITS)]
-    scores = {s: {m: read_json(scored[s][m])["found"] for m in whole} for s in SPLITS}
-    about = {"world": VERSION, "steps": c.steps, "unknown_words": spelled(files)}
+    whole = [m for m in METHODS if all(files[m, s].is_file() for s in SPLITS)]
+    said = [row["expression"] for row in read_json(files[whole[0], "test"])["samples"]]
+    about = {"world": VERSION, "steps": c.steps, "unknown_words": round(spelled(said), 4)}
+    scores = read_results([files[m, s] for s in SPLITS for m in whole])
     return about | {"scores": scores, "versions": versions()}
 
 
@@ -135,7 +139,7 @@ def parse_command(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     form = argparse.RawDescriptionHelpFormatter
     parser = Parser("python benchmarks/diagnostic.py", description=__doc__, formatter_class=form)
-    parser.add_argument("--out", type=Path, default=Path("runs/diagnostic"), help="folder of all that is made")
+    parser.add_argument("--out", type=Path, default=Path("runs/methods"), help="folder of all that is made")
     parser.add_argument("--json", type=Path, help="file for the scores")
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS, metavar="NAME", help="default: all")
     parser.add_argument("--steps", type=int, default=600, help="of training, 16 clips each (600)")

@@ -13,6 +13,7 @@ from dtse_core.config import from_dict, preset, to_dict
 from dtse_core.data import build
 from dtse_core.data.sentences import load_tokenizer
 from dtse_core.data.toy.level2.clips import DiagnosticClips
+from dtse_core.experiments.diagnosis import read_results
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,6 +57,8 @@ def test_the_same_command_scores_only_what_it_has_not_scored(diagnostic, tmp_pat
         result = diagnostic.run(command)
         assert list(result["scores"]["test"]) == methods
     assert asked == ["shipped", "dtse"]
+    assert read_results(sorted((tmp_path / "out").glob("*.json"))) == result["scores"]  # for the picture
+    assert 0 < result["unknown_words"] < 0.5
 
     for split, of in result["scores"].items():
         masks = [clip.mask for clip in DiagnosticClips(split, 13, 0, 64, 96) if clip.evidence != "control"]
