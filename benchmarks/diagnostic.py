@@ -60,7 +60,7 @@ def trained(method: str, out: Path, steps: int) -> tuple[torch.nn.Module, Any]:
 
 
 def score(method: str, split: str, answering: Callable[[], tuple[torch.nn.Module, Any]], config: RunConfig) -> dict:
-    """A method's result on a split, of which each clip asks one sentence about one frame; a part of `evaluate`'s."""
+    """A method's result on a split, one sentence and one frame of each clip; a part of what `evaluate` writes."""
     (model, tokenizer), data = answering(), config.data
     dataset = build_dataset(data, split, model.config.window, model.config.causal)
     rows = kept(Path(data.cache) / f"{split}.json", programs, dataset)
