@@ -1,5 +1,6 @@
 """Work shared among processes, with a progress bar, and work done ahead in a thread."""
 
+import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -7,7 +8,8 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 from typing import Any, TypeVar
 
 from tqdm import tqdm
@@ -33,8 +35,7 @@ def processes(workers: int) -> Iterator[Run]:
     if workers <= 1:
         yield run
         return
-    # Spawned, as a fork may copy a held lock; they ignore Ctrl-C, which the parent answers for all.
-    with ProcessPoolExecutor(workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), _obey) as pool:  # as a fork may copy a held lock
         spread = partial(pool.map, chunksize=4)
         try:
             yield run
@@ -43,6 +44,12 @@ def processes(workers: int) -> Iterator[Run]:
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _obey() -> None:
+    """Has a process ignore Ctrl-C, which its parent answers for all, and end when its parent is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()
 
 
 def ahead(items: Iterable[Item], count: int) -> Iterator[Item]:

@@ -1,6 +1,8 @@
 """Work shared among processes or done ahead comes back in order, and what goes wrong is told in its place."""
 
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -18,6 +20,20 @@ def test_results_come_in_the_order_of_the_items(workers):
 def test_a_process_that_dies_is_told_with_its_remedy():
     with pytest.raises(ValueError, match="a process died.*--workers 1 shows where"), processes(2) as run:
         list(run("work", os._exit, [3]))
+
+
+def test_no_process_outlives_a_parent_that_is_killed():
+    lines = (
+        "import os, time",
+        "from dtse_core.shared.processes import processes",
+        "if __name__ == '__main__':",
+        "    with processes(2) as run:",
+        "        list(run('work', abs, range(8)))",
+        "        os.kill(os.getpid(), 9)",
+    )
+    killed = subprocess.Popen([sys.executable, "-c", "\n".join(lines)], stdout=subprocess.PIPE)
+    killed.communicate(timeout=60)  # until nobody holds its output any more
+    assert killed.returncode == -9
 
 
 def threads() -> list[str]:
