@@ -168,6 +168,21 @@ def test_a_copy_that_claims_to_be_the_published_edition_is_compared_with_it(copy
         assert edition.compare_published(toy) == {} and edition.faults(copy) == []
 
 
+def test_a_world_of_ones_own_does_not_claim_to_be_the_published_edition(written):
+    fixed = set(json.loads(edition.PUBLISHED.read_text(encoding="utf-8"))) - {"splits"}
+    assert fixed == set(listing(written / "mevis")["settings"]) - {"layout", "clips", "level"}
+
+
+@pytest.mark.parametrize("lost", ["edition", "left_out"])
+def test_a_damaged_listing_in_place_of_what_is_asked_for_is_named(copy, lost, monkeypatch, capsys):
+    (copy / "toy_world.json").write_text(json.dumps(listing(copy) | {lost: None}), encoding="utf-8")
+    options = "--layout mevis --level 2 --height 48 --width 72 --train 13 --val 2 --test 13 --workers 1"
+    monkeypatch.setattr(sys, "argv", ["make_toy_world.py", *options.split(), "--out", str(copy)])
+    monkeypatch.setattr(write, "_is_written", lambda *_: True)  # its val has one clip
+    assert main() == 1
+    assert f"error: {copy / 'toy_world.json'} is damaged; delete {copy} and write it anew" in capsys.readouterr().err
+
+
 def test_the_command_says_whether_what_it_wrote_is_the_published_edition(written, tmp_path, monkeypatch, capsys):
     publish(monkeypatch, tmp_path / "edition.json", listing(written / "mevis"))
     options = "--layout mevis --level 2 --height 48 --width 72 --train 2 --val 2 --test 1 --workers 1"

@@ -52,16 +52,20 @@ def parse_command(arguments: Sequence[str] | None = None) -> Command:
 
 def told(c: Command) -> Iterator[str]:
     """Lines about a written world of level 2: what it lacks, its hashes, and whether these are the published ones."""
-    toy = read_json(c.out / "toy_world.json")
-    left = "{sentences} sentences, {clips} clips".format(**toy["left_out"])
-    yield f"left out, as {c.layout} has no room for them: {left}"
-    yield f"{'SHA-256 of':13}{'clips':>6}  {'  '.join(f'{part:12}' for part in PARTS)}"
-    published = compare_published(toy)
-    for split, row in toy["edition"].items():
-        verdict = "as published" if split in published else "not published"
-        if differ := published.get(split):
-            verdict = f"DIFFERS from the published: {', '.join(differ)}"
-        yield f"{split:13}{row['clips']:>6}  {'  '.join(row[part][:12] for part in PARTS)}  {verdict}"
+    path = c.out / "toy_world.json"
+    toy = read_json(path)
+    try:
+        left = "{sentences} sentences, {clips} clips".format(**toy["left_out"])
+        yield f"left out, as {c.layout} has no room for them: {left}"
+        yield f"{'SHA-256 of':13}{'clips':>6}  {'  '.join(f'{part:12}' for part in PARTS)}"
+        published = compare_published(toy)
+        for split, row in toy["edition"].items():
+            verdict = "as published" if split in published else "not published"
+            if differ := published.get(split):
+                verdict = f"DIFFERS from the published: {', '.join(differ)}"
+            yield f"{split:13}{row['clips']:>6}  {'  '.join(row[part][:12] for part in PARTS)}  {verdict}"
+    except (KeyError, TypeError, AttributeError) as error:  # it was there, and its settings are what is asked for
+        raise ValueError(f"{path} is damaged; delete {c.out} and write it anew") from error
 
 
 def main() -> int:

@@ -6,7 +6,7 @@
 
 They are of what was drawn and said, also of what the layout cannot say. The files themselves, compressed as they are,
 are listed in SHA256SUMS beside it, which `sha256sum --check SHA256SUMS` reads. `edition.json` beside this module is
-the published edition: version, seed and size, and the same rows.
+the published edition: all settings that change a clip, and the same rows.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ def of_split(clips: Sequence[Sequence[str]], parts: Sequence[str] = PARTS) -> di
 
 def compare_published(toy: dict) -> dict[str, list[str]]:
     """The parts that are not as published, for each split of a listing that claims to be: with its number of clips,
-    in a world of its version, seed and size.
+    in a world of its version and settings.
     """
     fixed = read_json(PUBLISHED)
     if any(toy["settings"].get(name) != value for name, value in fixed.items() if name != "splits"):
