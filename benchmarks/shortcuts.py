@@ -50,6 +50,7 @@ from dtse_core.shared.files import require_ours, write_json
 GRID = 24, 36  # pixels of a frame, as in `ceilings`
 INSTANTS = 16  # in which an observer of the whole clip sees it
 KEYS = r'"without words"'  # of the result, by which a file is known that may be replaced
+READERS = ("files", "no words", "first frame", "everything")  # who mark actors
 LOOKS = 4 + len(ACTORS) + len(ANCHORS) + len(COLORS) + 2  # features of a thing before those of its state
 NOUNS = {kind: kind for kind in (*ACTORS, *ANCHORS)} | {f"{kind}s": kind for kind in ACTORS} | {"babies": "baby"}
 SEES_LESS_THAN = {  # whose ceilings bound an observer: those who see at least as much
@@ -250,7 +251,8 @@ def area_under_curve(likely: np.ndarray, test: list[Asked]) -> dict:
     for times in [np.ones(n), *(np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(500))]:
         weight = times[clips].astype(float)
         yes, no = (np.bincount(rank, weight * part, rank.max() + 1) for part in (nothing, ~nothing))
-        found.append(float((yes * (no.cumsum() - no / 2)).sum() / (yes.sum() * no.sum())))
+        if yes.any() and no.any():
+            found.append(float((yes * (no.cumsum() - no / 2)).sum() / (yes.sum() * no.sum())))
     low, high = np.quantile(found[1:], (0.025, 0.975))
     return {"auc": found[0], "low": float(low), "high": float(high), "count": int(nothing.sum())}
 
@@ -327,55 +329,60 @@ def named(words: tuple[str, ...]) -> list[tuple[str, str]]:
 
 
 def padded(views: list[np.ndarray], mean: np.ndarray, scale: np.ndarray) -> tuple[Tensor, Tensor]:
-    """(B, 9, features) and (B, 9): which rows are actors."""
-    rows, there = torch.zeros(len(views), 9, len(mean)), torch.zeros(len(views), 9)
+    """(B, 10, features) and (B, 10): which rows count. Row 0 stands for nobody: the mean of all actors."""
+    rows, there = torch.zeros(len(views), 10, len(mean) + 1), torch.zeros(len(views), 10)
     for k, of in enumerate(views):
-        rows[k, : len(of)], there[k, : len(of)] = torch.from_numpy(((of - mean) / scale).astype(np.float32)), 1
+        actors = torch.from_numpy(((of - mean) / scale).astype(np.float32))
+        rows[k, 0, :-1], rows[k, 0, -1] = actors.mean(0), 1
+        rows[k, 1 : 1 + len(of), :-1], there[k, : 1 + len(of)] = actors, 1
     return rows, there
 
 
 def actor_scores(observer: str, train: list[Asked], test: list[Asked], steps: int) -> tuple[list[float], list[float]]:
-    """IoUs of an observer who learns to mark actors, and how likely it holds it that nothing is meant."""
+    """IoUs of one who learns to mark actors, and how likely he holds it that nothing is meant."""
     torch.manual_seed(0)
     texts = told(observer, train)
     bags, views = Bags(texts), [view(observer, asked) for asked in train]
     stacked = np.concatenate(views)
     mean, scale = stacked.mean(0), stacked.std(0) + 1e-3
     rows, there = padded(views, mean, scale)
-    meant = torch.zeros(len(train), 9)
+    meant = torch.zeros(len(train), 10)
     for k, asked in enumerate(train):
-        meant[k, : len(asked.meant)] = torch.from_numpy(asked.meant)
-    model = Guesser(len(bags.numbers), len(mean))
+        meant[k, 0], meant[k, 1 : 1 + len(asked.meant)] = not asked.meant.any(), torch.from_numpy(asked.meant)
+    model = Guesser(len(bags.numbers), rows.shape[2])
 
     def loss(some: list[int]) -> Tensor:
         said = model(bags([texts[k] for k in some]), rows[some])
         each = F.binary_cross_entropy_with_logits(said, meant[some], reduction="none")
         return (each * there[some]).sum() / len(some)
 
-    learn(model, loss, len(train), steps, observer, 3e-3)
-    return answers(model.eval(), observer, bags, test, mean, scale)
+    learn(model, loss, len(train), steps, observer)
+    model.eval()
+    with torch.inference_mode():
+        rows, _ = padded([view(observer, asked) for asked in test], mean, scale)
+        likely = model(bags(told(observer, test)), rows).sigmoid().double().numpy()
+    return [answered(asked, p) for asked, p in zip(test, likely, strict=True)], likely[:, 0].tolist()
 
 
-@torch.inference_mode()
-def answers(
-    model: Guesser, observer: str, bags: Bags, test: list[Asked], mean, scale
-) -> tuple[list[float], list[float]]:
-    """The answer is as many of the likeliest actors as promise the best IoU if each is meant whoever else is."""
-    rows, _ = padded([view(observer, asked) for asked in test], mean, scale)
-    scores, nothing = [], []
-    for asked, p in zip(test, model(bags(told(observer, test)), rows).sigmoid().double().numpy(), strict=True):
-        n, size = len(asked.meant), asked.seen.first[: len(asked.meant), 2:4].prod(1)
-        p = p[:n]
-        order = np.argsort(-p)
-        hoped = [np.prod(1 - p)]
-        for most in range(1, n + 1):
-            marked, rest = order[:most], order[most:]
-            hoped.append((p * size)[marked].sum() / (size[marked].sum() + (p * size)[rest].sum()))
-        chosen, area = np.isin(np.arange(n), order[: int(np.argmax(hoped))]), asked.seen.marked.sum((1, 2))
-        union = area[chosen | asked.meant].sum()
-        scores.append(float(area[chosen & asked.meant].sum() / union) if union else 1.0)
-        nothing.append(float(hoped[0]))
-    return scores, nothing
+def answered(asked: Asked, likely: np.ndarray) -> float:
+    """The IoU of the answer that promises the most: nobody, or some of the likeliest actors.
+
+    `likely` (10,): that nobody, and that each actor is meant. Where these add up to about one actor, one is meant,
+    and where to more, each whoever else is.
+    """
+    n = len(asked.meant)
+    nobody, p, size = likely[0], likely[1 : 1 + n], asked.seen.first[:n, 2:4].prod(1)
+    several = np.clip(p.sum() - 1, 0, 1)
+    order = np.argsort(-p)
+    hoped = [nobody]
+    for most in range(1, n + 1):
+        marked, rest = order[:most], order[most:]
+        share, all_of_them = (p * size)[marked].sum(), size[marked].sum()
+        one, more = share / all_of_them / max(p.sum(), 1e-9), share / (all_of_them + (p * size)[rest].sum())
+        hoped.append((1 - nobody) * ((1 - several) * one + several * more))
+    chosen, area = np.isin(np.arange(n), order[: int(np.argmax(hoped))]), asked.seen.marked.sum((1, 2))
+    union = area[chosen | asked.meant].sum()
+    return float(area[chosen & asked.meant].sum() / union) if union else 1.0
 
 
 # --------------------------------------------------------------------------------------------------------- the report
@@ -486,7 +493,7 @@ def main() -> None:
         for some, split in zip(said, ("train", "test"), strict=True)
     ]
     nothing["words"] = none_by_words(*said, options.steps)
-    for name in ("files", "no words", "first frame", "everything"):
+    for name in READERS:
         scores[name], likely = actor_scores(name, train, test, options.steps)
         of_main = np.array([value for value, asked in zip(likely, test, strict=True) if asked.part == "main"])
         nothing[name] = area_under_curve(of_main, main_test)

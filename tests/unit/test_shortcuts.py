@@ -1,5 +1,6 @@
-"""The trained shortcuts: observers see what they are said to see; the card's tables are the measured ones, and hold."""
+"""The trained shortcuts: observers see what they are said to see and learn what there is, and ceilings judge them."""
 
+import json
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -8,7 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from dtse_core.data.clip import KINDS
 from dtse_core.data.toy.level2.scene import Scene, Thing
+from dtse_core.data.toy.level2.slices import BLIND, OBSERVERS, THEMES
+from dtse_core.data.toy.level2.world import VERSION
 
 ROOT = Path(__file__).parents[2]
 DOG = Thing(1, "dog", "red", 200, 5, 500, 500, ((4, 20, 0), (27, 20, 0)), facing=1)
@@ -95,13 +99,50 @@ def test_a_mask_in_all_frames_is_scored_as_the_same_mask_frame_by_frame(shortcut
 
 def test_a_learner_finds_a_shortcut_that_is_there(shortcuts):
     rng, asked = np.random.default_rng(0), []
-    for k in range(70):
+    for k in range(90):
         things = tuple(
             replace(t, x=int(rng.integers(200, 1300)), number=n + 1) for n, t in enumerate((DOG, replace(DOG, depth=9)))
         )
         meant = np.array([thing.x for thing in things])
         seen = shortcuts.see(replace(SCENE, things=things), 16)
         asked.append(shortcuts.Asked(seen, ("the", "dog"), "position", 0, meant == meant.max(), "main", str(k)))
-    scores, _ = shortcuts.actor_scores("first frame", asked[:50], asked[50:], 40)
-    blind, _ = shortcuts.actor_scores("files", asked[:50], asked[50:], 40)
+    scores, _ = shortcuts.actor_scores("first frame", asked[:40], asked[40:], 40)
+    blind, _ = shortcuts.actor_scores("files", asked[:40], asked[40:], 40)
     assert np.mean(scores) > 0.85 > 0.7 > np.mean(blind)
+
+
+# ------------------------------------------------------------------------- the report
+
+
+def result_of(low, ceiling=0.5):
+    """A result in which the first frame has this lower end in `coherence`."""
+    scores = {name: {"first frame": [low + 0.1, low, low + 0.2], "count": 8} for name in ("all", *THEMES)}
+    limits = {name: {who: ceiling if who in BLIND[name] else 1.0 for who in OBSERVERS} for name in THEMES}
+    none = {"words": {"auc": 0.51, "low": 0.47, "high": 0.55, "count": 9}}
+    return {"ceilings": limits, "scores": scores, "without words": {"all": 0.4}, "none": none}
+
+
+def test_an_observer_beats_a_ceiling_if_his_whole_interval_lies_above(shortcuts):
+    assert shortcuts.beaten(result_of(0.51)) == [("coherence", "first frame")]  # others do not blind who sees a frame
+    assert shortcuts.beaten(result_of(0.5)) == shortcuts.beaten(result_of(0.6, ceiling=0.7)) == []
+
+
+def test_tables_mark_what_a_slice_asks_for(shortcuts):
+    ceilings, scores, none = shortcuts.tables(result_of(0.45)).strip().split("\n\n")
+    assert "| coherence | **0.50** | 1.00 | **0.50** | **0.50** | 1.00 |" in ceilings
+    assert "| coherence | 8 | **0.55** (0.45 to 0.65) | 0.50 |" in scores and "| all | 8 | 0.55 | 0.40 |" in scores
+    assert "| words | 0.51 | 0.47 to 0.55 |" in none
+
+
+def test_a_whole_run_writes_what_its_tables_need(shortcuts, monkeypatch, tmp_path):
+    few = {"clips": 13, "families": 1, "train-clips": 13, "train-families": 1, "none": 1, "steps": 2}
+    out = tmp_path / "result.json"
+    monkeypatch.setattr("sys.argv", ["shortcuts", "--out", str(out), *(f"--{k}={v}" for k, v in few.items())])
+    with pytest.raises(SystemExit):
+        shortcuts.main()
+    result = json.loads(out.read_text(encoding="utf-8"))
+    assert {*result["scores"]["all"]} == {"place", "words", *shortcuts.READERS, "count"} and result[
+        "version"
+    ] == VERSION
+    assert {*result["ceilings"]} == {*THEMES} and {*THEMES, *KINDS} <= {*result["scores"]}
+    assert shortcuts.tables(result).count("\n") > 30
