@@ -50,7 +50,7 @@ from dtse_core.shared.files import require_ours, write_json
 GRID = 24, 36  # pixels of a frame, as in `ceilings`
 INSTANTS = 16  # in which an observer of the whole clip sees it
 KEYS = r'"without words"'  # of the result, by which a file is known that may be replaced
-READERS = ("files", "no words", "first frame", "everything")  # who mark actors
+READERS = ("files", "no words", "first frame", "everything")  # observers that mark actors
 LOOKS = 4 + len(ACTORS) + len(ANCHORS) + len(COLORS) + 2  # features of a thing before those of its state
 NOUNS = {kind: kind for kind in (*ACTORS, *ANCHORS)} | {f"{kind}s": kind for kind in ACTORS} | {"babies": "baby"}
 SEES_LESS_THAN = {  # whose ceilings bound an observer: those who see at least as much
@@ -339,7 +339,7 @@ def padded(views: list[np.ndarray], mean: np.ndarray, scale: np.ndarray) -> tupl
 
 
 def actor_scores(observer: str, train: list[Asked], test: list[Asked], steps: int) -> tuple[list[float], list[float]]:
-    """IoUs of one who learns to mark actors, and how likely he holds it that nothing is meant."""
+    """IoUs of an observer who learns to mark actors, and its probabilities that nothing is meant."""
     torch.manual_seed(0)
     texts = told(observer, train)
     bags, views = Bags(texts), [view(observer, asked) for asked in train]
@@ -365,10 +365,10 @@ def actor_scores(observer: str, train: list[Asked], test: list[Asked], steps: in
 
 
 def answered(asked: Asked, likely: np.ndarray) -> float:
-    """The IoU of the answer that promises the most: nobody, or some of the likeliest actors.
+    """The IoU of the answer that promises the most: nobody, or the likeliest actors.
 
-    `likely` (10,): that nobody, and that each actor is meant. Where these add up to about one actor, one is meant,
-    and where to more, each whoever else is.
+    `likely` (10,): the probabilities that nobody, and that each actor is meant. Where those of the actors add up to
+    one or less, only one is taken to be meant; where to two or more, each whoever else is.
     """
     n = len(asked.meant)
     nobody, p, size = likely[0], likely[1 : 1 + n], asked.seen.first[:n, 2:4].prod(1)
