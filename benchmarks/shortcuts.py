@@ -70,6 +70,7 @@ class Seen:
     colors: list[str]
     first: np.ndarray  # (things, features): each in the first frame; begins with x, y, height and width
     whole: np.ndarray  # (things, features): each in the whole clip; begins with mean x, mean y, height and width
+    after: np.ndarray  # (things, things): how straight the first goes toward the second, 1 always to -1 away
     scenery: np.ndarray  # (features,): backdrop, light, the camera's step
     length: int
     marked: np.ndarray  # (actors, H, W): share of the frames in which a pixel is theirs
@@ -130,7 +131,10 @@ def see(scene: Scene, step: int) -> Seen:
     scenery = [*np.equal(BACKDROPS, scene.backdrop), *(value / 256 - 1 for value in light), pan]
     marked = np.stack([(ids == actor.number).mean(0) for actor in scene.actors]).astype(np.float32)
     named = [thing.kind for thing in things], [thing.color for thing in things]
-    tables = [np.array(table, np.float32) for table in (first, whole, scenery)]
+    steps, ways = np.diff(places, axis=1)[:, None], (places[None] - places[:, None])[:, :, :-1]
+    lengths = np.linalg.norm(steps, axis=3) * np.linalg.norm(ways, axis=3)
+    after = ((steps * ways).sum(3) / np.maximum(lengths, 1e-9)).sum(2) / np.maximum(steps.any(3).sum(2), 1)
+    tables = [np.array(table, np.float32) for table in (first, whole, after, scenery)]
     return Seen(*named, *tables, length, marked)
 
 
@@ -300,6 +304,9 @@ def view(observer: str, asked: Asked) -> np.ndarray:
         far = np.abs(table[:, None, :2] - things[None, :, :2]).sum(2) + 9 * ~them + 99 * np.eye(actors, len(things))
         nearest, gap = things[far.argmin(1)] * them.any(), far.min(1, keepdims=True)
         rows += [them[:actors, None], nearest - table, nearest[:, LOOKS:], gap < 9, gap.clip(0, 3)]
+        if observer == "everything":
+            chases, chased = seen.after[:actors] - 2 * ~them, seen.after.T[:actors] - 2 * ~them
+            rows += [chases.max(1, keepdims=True), chased.max(1, keepdims=True)]
     return np.concatenate(rows, 1)
 
 
