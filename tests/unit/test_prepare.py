@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dtse_core.data.prepare import mevis
-from dtse_core.data.prepare.check import GOOD, INCOMPLETE, MALFORMED, check
-from dtse_core.data.prepare.findings import Expected, Findings, compare
+from dtse_core.data.prepare.check import GOOD, INCOMPLETE, MALFORMED, Report, check
+from dtse_core.data.prepare.findings import Expected, Findings, Row, compare
 from dtse_core.data.prepare.manifest import manifest_path, read_manifest
 from dtse_core.data.prepare.sources import A2D, JHMDB
 from dtse_core.data.toy.layouts.write import LAYOUTS, write_toy
@@ -610,3 +610,11 @@ def test_the_command_explains_how_to_get_what_it_cannot_fetch(tmp_path, command)
         assert words in said
     code, said, errors = command("refer_youtube_vos", "--root", tmp_path / "root", "--archives", tmp_path / "none")
     assert code == INCOMPLETE and errors.startswith("error: no folder")
+
+
+def test_columns_of_the_report_never_touch():
+    row = Row("train sentences", 0, (23_051, 27_502), "missing")
+    lines = [*Report("MeViS", "data", [row, row._replace(expected=(1_662, 1_662))], [], [], [], 0).lines()]
+    assert lines[2].split() == "train sentences 0 23,051 or 27,502 missing".split()
+    assert lines[3].split() == "train sentences 0 1,662 missing".split()
+    assert len({line.index(end) for line, end in zip(lines[1:4], ("state", "missing", "missing"), strict=True)}) == 1

@@ -40,9 +40,9 @@ class Report:
     def lines(self) -> Iterator[str]:
         """As it is printed: the table, then what is to be said, then the verdict."""
         yield f"{self.title} in {self.root}"
-        yield f"  {'':40}{'found':>10}{'expected':>16}  state"
+        yield f"  {'':40}{'found':>10}{'expected':>18}  state"
         for what, found, expected, state in self.rows:
-            yield f"  {what:40}{found:>10,}{' or '.join(f'{n:,}' for n in expected) or '-':>16}  {state}"
+            yield f"  {what:40}{found:>10,}{' or '.join(f'{n:,}' for n in dict.fromkeys(expected)) or '-':>18}  {state}"
         for kind, entries in (("note", self.notes), ("missing", self.missing), ("wrong", self.wrong)):
             for entry in entries[:SHOWN]:
                 yield f"{kind}: {entry}"
