@@ -7,6 +7,7 @@ a split's sentences must be the same for all methods. seaborn and pandas are imp
 """
 
 import argparse
+import math
 from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
@@ -37,15 +38,19 @@ def read_results(paths: Sequence[Path]) -> Results:
     answered different sentences.
     """
     read: dict[str, dict[str, dict]] = {}
-    asked: dict[str, tuple[Path, set]] = {}
+    asked: dict[str, tuple[Path, list]] = {}
     for path in paths:
         result = read_json(path)
         if missing := [key for key in ("source", "split", "samples", "diagnosis") if key not in result]:
             raise ValueError(
                 f"{path} has no {missing[0]}; give what evaluate --json writes of a toy world's second level"
             )
-        split, source = result["split"], result["source"]
-        said = {(one["video_id"], one["expression"]) for one in result["samples"]}
+        split, source = str(result["split"]), str(result["source"])
+        try:
+            said = sorted((one["video_id"], one["expression"]) for one in result["samples"])  # as often as it is scored
+            _check_groups(result["diagnosis"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"{path} is damaged; write it again with evaluate --json") from error
         first, before = asked.setdefault(split, (path, said))
         if said != before:
             raise ValueError(f"{path} and {first} are scores of different sentences in {split}; score one world")
@@ -59,6 +64,15 @@ def read_results(paths: Sequence[Path]) -> Results:
         split: {short[source]: read[split][source] for source in sources if source in read[split]}
         for split in sorted(read, key=lambda split: split in CEILINGS)
     }
+
+
+def _check_groups(groups: dict[str, Any]) -> None:
+    """Raises an error unless there is a group of all, and each metric is a share with an interval."""
+    for group in (groups["all"], *groups.values()):
+        for name, share in group["metrics"].items():
+            low, high = group["intervals"][name]
+            if not 0 <= share <= 1 or not math.isfinite(high - low):
+                raise ValueError(f"{name}: {share}, {low} to {high}")
 
 
 def rows_of(groups: dict[str, Any], split: str) -> dict[str, str]:
@@ -125,7 +139,9 @@ def draw(results: Results) -> "Figure":
     for ax in figure.axes:
         for place in range(1, len(rows), 2):
             ax.axhspan(place - 0.5, place + 0.5, color="0.96", zorder=-1)
-    lines = [plt.Line2D([], [], color=color, marker="o", label=name) for name, color in colors.items()]
+    lines = [
+        plt.Line2D([], [], color=color, marker="o", label=name.replace("$", r"\$")) for name, color in colors.items()
+    ]
     figure.legend(handles=lines, loc="outside upper center", ncols=3)
     return figure
 

@@ -1,6 +1,7 @@
 """Scores of the diagnostic world: equal to plain counting, frame by frame, for mask folders of any method."""
 
 import json
+import math
 import shutil
 
 import matplotlib
@@ -301,6 +302,35 @@ def test_results_that_cannot_be_compared_are_refused_by_name(tmp_path, fault, sa
     fault(files)
     with pytest.raises((ValueError, OSError), match=said):
         read_results(files)
+
+
+def test_methods_scored_by_frames_and_by_videos_are_not_compared(tmp_path):
+    files = results_of(tmp_path)
+    result = json.loads(files[3].read_text("utf-8"))
+    files[3].write_text(json.dumps(result | {"samples": 8 * result["samples"]}), encoding="utf-8")
+    with pytest.raises(ValueError, match="are scores of different"):
+        read_results(files)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"samples": said} for said in (None, ["the dog"], [{"video_id": "v"}])),
+        *({"diagnosis": groups} for groups in (None, {}, [1], {"all": None}, {"all": {"metrics": {"J": 1}}})),
+        *({"diagnosis": {"all": {"metrics": {"J": n}, "intervals": {"J": [0, 1]}}}} for n in ("1", -3, math.nan)),
+        *({"diagnosis": {"all": {"metrics": {"J": 1}, "intervals": {"J": ends}}}} for ends in (None, [0], [0, ""])),
+    ],
+)
+def test_damaged_results_are_named(tmp_path, changes):
+    with pytest.raises(ValueError, match=r"0_scale.json is damaged; write it again with evaluate --json"):
+        read_results(results_of(tmp_path, **changes))
+
+
+def test_a_method_may_have_any_name(tmp_path):
+    pytest.importorskip("seaborn")
+    figure = draw(read_results(results_of(tmp_path, source="runs/$x_{$")[2:3]))
+    figure.canvas.draw()
+    plt.close("all")
 
 
 def test_the_command_replaces_its_own_picture_and_nothing_else(tmp_path, monkeypatch, capsys):
