@@ -615,6 +615,6 @@ def test_the_command_explains_how_to_get_what_it_cannot_fetch(tmp_path, command)
 def test_columns_of_the_report_never_touch():
     row = Row("train sentences", 0, (23_051, 27_502), "missing")
     lines = [*Report("MeViS", "data", [row, row._replace(expected=(1_662, 1_662))], [], [], [], 0).lines()]
-    assert lines[2].split() == "train sentences 0 23,051 or 27,502 missing".split()
-    assert lines[3].split() == "train sentences 0 1,662 missing".split()
+    assert lines[2].split() == ["train", "sentences", "0", "23,051", "or", "27,502", "missing"]
+    assert lines[3].split() == ["train", "sentences", "0", "1,662", "missing"]
     assert len({line.index(end) for line, end in zip(lines[1:4], ("state", "missing", "missing"), strict=True)}) == 1
