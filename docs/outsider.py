@@ -22,9 +22,13 @@ SEEN = 4  # frames of each training clip
 
 
 def main(world: Path, split: str, out: Path) -> None:
+    for needed in ("toy_world.json", "train/meta_expressions.json", "valid_u/meta_expressions.json"):
+        if not (world / needed).is_file():
+            sys.exit(f"{world / needed} is missing; make_toy_world.py --layout mevis --level 2 writes it")
     splits = json.loads((world / "toy_world.json").read_text(encoding="utf-8"))["splits"]
+    del splits["train"]
     if split not in splits:
-        sys.exit(f"{world} has no split {split!r}; it has {', '.join(splits)}")
+        sys.exit(f"{world} has no split {split!r} to answer; it has {', '.join(splits)}")
     worth, threshold = learn(world / "train")
     videos = json.loads((world / "valid_u/meta_expressions.json").read_text(encoding="utf-8"))["videos"]
     for name in splits[split]:

@@ -57,5 +57,7 @@ def test_an_outsider_needs_the_files_alone_and_beats_answers_that_never_change(p
 
 def test_an_outsider_is_told_what_was_wrong(place):
     done = run(place, "world", "tests", "masks")
-    assert (done.returncode, done.stderr) == (1, "world has no split 'tests'; it has train, test\n")
+    assert (done.returncode, done.stderr) == (1, "world has no split 'tests' to answer; it has test\n")
     assert "outsider.py WORLD SPLIT OUT" in run(place, "world").stderr
+    assert "has no split 'train' to answer; it has test" in run(place, "world", "train", "out").stderr
+    assert "toy_world.json is missing; make_toy_world.py --layout mevis" in run(place, "nowhere", "test", "out").stderr
