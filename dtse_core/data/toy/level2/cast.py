@@ -82,12 +82,13 @@ def draw_legs(rng, what: str, length: int) -> tuple[tuple[int, int, int], ...]:
     return (third, side * step, 0), (n - 2 * third, 0, 0), (third, side * step, 0)
 
 
-def draw_chase(rng, length: int, late: int) -> tuple[tuple[int, int, int], ...]:
-    """Legs round corners, `late` frames more than the clip has."""
+def draw_chase(rng, length: int, late: int, back: bool = False) -> tuple[tuple[int, int, int], ...]:
+    """Legs round corners, `late` frames more than the clip has; `back`: they return."""
     n, side, down = length - 1 + late, pick(rng, (-1, 1)), pick(rng, (-1, 1))
     first, second = n * 2 // 5, n // 5
     step = int(rng.integers(500, 900)) // n
-    return (first, side * step, 0), (second, 0, down * step), (n - first - second, pick(rng, (-1, 1)) * step, 0)
+    last = -side if back else pick(rng, (-1, 1))
+    return (first, side * step, 0), (second, 0, down * step), (n - first - second, last * step, 0)
 
 
 def is_clear(scene: Scene) -> bool:
@@ -344,20 +345,32 @@ def chain(stage: Stage) -> None:
     stage.put(stage.draw("moves", pick(rng, kinds[:2]), stage.unlike))
 
 
-def pursue(stage: Stage) -> None:
-    """Two chases with exchanged parts, or two meetings, and bystanders that move."""
+def pursue(stage: Stage, evenly: bool = False) -> None:
+    """Two chases with exchanged parts, or two meetings, and bystanders that move.
+
+    `evenly`: chases that return, and could run to the other side as well, as they would if the film ran backward: where
+    they are in its first frame does not tell who is ahead.
+    """
     rng = stage.rng
     stage.height = CROWDED
     stage.length = max(stage.length, 32)
-    if rng.random() < 0.7:
+    stage.pan = 0 if evenly else stage.pan
+    if evenly or rng.random() < 0.7:
         first = (stage.kind, stage.color), (stage.other, stage.unlike)
         far = 2 * stage.height // 3  # from the middle: each chase keeps to its half
         for side, (hunter, hunted) in zip(some(rng, (-1, 1), 2), (first, first[::-1]), strict=True):
             late = int(rng.integers(6, 10))
-            legs = draw_chase(rng, stage.length, late)
+            legs = draw_chase(rng, stage.length, late, evenly)
             hunter = stage.draw("rest", *hunter, legs=cut(legs, 0, stage.length - 1))
             hunted = stage.draw("rest", *hunted, legs=cut(legs, late, stage.length - 1))
-            hunter = stage.put(hunter, lambda t, s=side: (s * (t.track(stage.length)[:, 1] - UNIT // 2) > far).all())
+            frames, step, _ = legs[0]
+            room = abs(step) * (2 * frames - late) // 2 + max(*hunter.half, *hunted.half)  # at both sides of the pair
+
+            def fits(t: Thing, side=side, middle=step * late // 2, room=room) -> bool:
+                apart = not evenly or room <= t.x + middle <= WIDTH - room
+                return apart and (side * (t.track(stage.length)[:, 1] - UNIT // 2) > far).all()
+
+            hunter = stage.put(hunter, fits)
             x, y = replace(hunter, legs=legs).track(stage.length + late)[late]
             stage.put_at(hunted, int(x), int(y))
     else:
@@ -431,8 +444,8 @@ def set_stage(rng, theme: str) -> Scene:
         first, *more = some(rng, others, pick(rng, (2, 3)))
         doing = pick(rng, ([first, *more], [first, again], [first, again, again], [first, again, again]))
         differ(stage, doing)
-    elif theme == "interaction":
-        pursue(stage)
+    elif theme in ("interaction", "pursuit"):
+        pursue(stage, theme == "pursuit")
     elif theme == "pace":
         differ(stage, ["stops", "starts", *some(rng, ("rest", "moves"), pick(rng, (0, 1)))])
     elif theme == "chain":

@@ -199,17 +199,18 @@ class Facts:
 
     def parted(self, place: str, members: np.ndarray) -> bool:
         """True if one of `members` is always well in the half of the picture at `place`, and none of two or more others
-        is ever in it; also if there are no members."""
+        is ever in it."""
         far = self._toward(place)[members]
-        inside = (far < -UNIT // 10).all(1).any() and (len(members) <= 2 or (far < 0).any(1).sum() == 1)
-        return bool(inside or not len(members))
+        return bool((far < -UNIT // 7).all(1).any() and (len(members) <= 2 or (far < 0).any(1).sum() == 1))
 
     def ranks(self, order: str, members: np.ndarray) -> np.ndarray | None:
         """Indices of `members`, first by one of `ORDERS` first; None where two of them are too close to tell."""
         if order in PLACES:
             values = self._toward(order)[members]
             ranked = np.argsort(values[:, 0], kind="stable")
-            clear = (np.diff(values[ranked], axis=0) >= UNIT // 10).all()
+            clear = (np.diff(values[ranked], axis=0) >= UNIT // 8).all()
+            if order in ("top", "bottom"):  # who jumps is now higher, now lower
+                clear &= (self.does("jumps")[members] == -1).all()
         elif order in DEGREES:  # who is faster gets farther, too
             values = np.array([self.height] if order in ("large", "small") else [self.speed, self.path])[:, members]
             ranked = np.argsort(values[0], kind="stable")

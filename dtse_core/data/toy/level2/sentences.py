@@ -149,5 +149,5 @@ def without(rng, scene: Scene, kind: str, depths=(1, 2, 3)) -> tuple[Scene, list
         if is_clear(scene):
             facts = Facts(scene)
             if targets(said.program, facts) == targets(about, facts) == () and is_needed(about, facts):
-                return scene, [replace(said, text=say(rng, said.program, facts), kind="none", targets=())]
+                return scene, [replace(said, kind="none", targets=())]
     return scene, []

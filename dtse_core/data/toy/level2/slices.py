@@ -32,7 +32,7 @@ from .words import say
 
 THEMES = {  # of the scenes of each slice, in turn, and the kind of their sentences
     "guidance": {"appearance": "appearance", "action": "action", "event": "event"},
-    "coherence": {"twins": "direction", "pace": "event", "interaction": "interaction"},
+    "coherence": {"twins": "direction", "pace": "event", "pursuit": "interaction"},
     "granularity": {"chain": "nested"},
     "scale": {"comparison": "comparison"},
 }

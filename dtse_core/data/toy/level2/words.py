@@ -52,7 +52,7 @@ RELATED = {  # what may follow a noun, or "that is", "that are"
 MEETS = {  # with the other
     "chases": ("chases {}", "follows {}"),
     "chased by": ("{} chases", "{} follows", "is chased by {}"),
-    "meets": ("meets {}", "comes up to {}"),
+    "meets": ("meets {}",),
 }
 PLACES = {
     "left": ("leftmost", "on the left", "from the left"),
@@ -121,11 +121,11 @@ def _clause(rng, kind: str, clause: Program, facts: Facts, many: int) -> str:
             return f"{'that' if form.startswith('{}') else _who(kind)} {form.format(other)}"
         begin = pick(rng, ("", "", f"{_who(kind)} {('is', 'are')[many]} "))
         return f"{begin}{pick(rng, RELATED[clause.how])} {other}"
-    if isinstance(clause, Not):
-        return f"{_who(kind)} {pick(rng, NOT[clause.of.what])}"
-    forms = DOES[clause.what]
-    if clause.what == "moves" and kind in MOVES:
-        forms = (*forms, MOVES[kind])
+    forms = [(form, form) for form in NOT[clause.of.what]] if isinstance(clause, Not) else [*DOES[clause.what]]
+    if kind == "ball":  # it turns round all the way
+        forms = [form for form in forms if "turn round" not in form[1]]
+    if clause == Does("moves") and kind in MOVES:
+        forms.append(MOVES[kind])
     return f"{_who(kind)} {pick(rng, forms)[many]}"
 
 
