@@ -278,7 +278,10 @@ def test_a_mask_of_another_size_is_an_error(root):
             np.ones((H, W), np.uint8),
             r"mask is \(48, 32\), its frame \(32, 48\) \(height, width\) \(transpose forgotten",
         ),
-        (np.ones((W, H + 1), np.uint8), r"mask is \(33, 48\), its frame \(32, 48\) \(height, width\)$"),
+        (
+            np.ones((W, H + 1), np.uint8),
+            r"mask is \(33, 48\), its frame \(32, 48\) \(height, width\); it must have its frame's size",
+        ),
         (np.ones((2, W, H), np.uint8), r"reMask has shape \(2, 48, 32\) for 1 instances"),
     ):
         with h5py.File(folder / "00007.h5", "w") as file:
