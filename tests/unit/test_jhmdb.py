@@ -261,7 +261,7 @@ def test_a_repeated_row_is_taken_once(root):
         (np.ones((20, H, W), np.uint8), r"mask is \(20, 12\), its frame \(12, 20\)"),
         (
             np.ones((H, W + 1, 20), np.uint8),
-            r"mask is \(12, 21\), its frame \(12, 20\) \(height, width\); it must have",
+            r"mask is \(12, 21\), its frame \(12, 20\) \(height, width\); it must",
         ),
         (np.ones((H, W, 20, 2), np.uint8), r"part_mask has shape \(12, 20, 20, 2\); expected \(H, W, T\)"),
         (np.ones((H, W, 0), np.uint8), r"part_mask has shape \(12, 20, 0\); expected"),
