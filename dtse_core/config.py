@@ -40,6 +40,7 @@ Size = Annotated[int, Allowed("1 to 65536", range(1, 65537).__contains__)]  # ch
 Workers = Annotated[int, Allowed("0 to 1024", range(1025).__contains__)]  # processes
 Odd = Annotated[int, Allowed("odd: 1, 3, 5 ... 999", range(1, 1000, 2).__contains__)]
 Seed = Annotated[int, Allowed("0 to 4294967295", lambda n: 0 <= n < 2**32)]  # what NumPy takes
+WorldSeed = Annotated[int, Allowed("0 to 2147483647", range(2**31).__contains__)]  # of a toy world
 Amount = Annotated[float, at_least(0)]
 Positive = Annotated[float, Allowed("above 0", lambda x: x > 0)]
 Share = Annotated[float, Allowed("0 to 1", lambda x: 0 <= x <= 1)]
@@ -130,7 +131,7 @@ class DataConfig:
     davis_masks: Literal["unsupervised", "2017"] = "unsupervised"  # which annotation of ref_davis
     level: Level = 1  # of the toy world in memory and of tiny-bert's words: 2 is the diagnostic benchmark
     toy_clips: Count = 100_000  # training clips of the in-memory toy world
-    toy_seed: Whole = 0  # which toy world
+    toy_seed: WorldSeed = 0  # which toy world
 
     def __post_init__(self) -> None:
         check_settings(self, "data.")

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,11 +15,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dtse_core.config import DataConfig
 from dtse_core.data import A2DSentences, ToyWorld
 from dtse_core.data.clip import EVIDENCE, window_indices
 from dtse_core.data.sentences import clean_expression
+from dtse_core.data.toy.layouts import write
 from dtse_core.data.toy.layouts.a2d import write_annotation
 from dtse_core.data.toy.layouts.write import LAYOUTS, layout_module, write_toy
+from dtse_core.data.toy.level2.world import DiagnosticWorld
 from dtse_core.data.toy.world import render
 from dtse_core.video.files import video_info
 
@@ -159,6 +163,24 @@ def test_writing_again_changes_nothing_and_other_settings_are_refused(tmp_path):
     assert {path: os.stat(path).st_mtime_ns for path in root.rglob("*")} == before
 
 
+def test_of_two_writers_at_once_the_slower_finds_the_same_world_there_or_another(tmp_path, monkeypatch):
+    root, draw = tmp_path / "toy", write.clip_of
+
+    def overtaken(place):
+        monkeypatch.setattr(write, "clip_of", draw)
+        write_toy(root, SMALL, height=32, width=48)
+        return draw(place)
+
+    monkeypatch.setattr(write, "clip_of", overtaken)
+    assert not write_toy(root, SMALL, height=32, width=48)
+    before = files(root)
+    shutil.rmtree(root)
+    monkeypatch.setattr(write, "clip_of", overtaken)
+    with pytest.raises(FileExistsError, match="already holds a toy world with other settings"):
+        write_toy(root, SMALL, seed=1, height=32, width=48)
+    assert files(root) == before and os.listdir(tmp_path) == ["toy"]
+
+
 def test_nothing_foreign_is_touched(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work", encoding="utf-8")
@@ -245,6 +267,16 @@ def run(monkeypatch, capsys):
 
 
 SETTINGS = ("--layout", "a2d", "--train", 1, "--test", 1, "--height", 32, "--width", 48, "--workers", 1)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31, 2**32])
+def test_a_seed_that_no_world_has_is_refused_alike_by_the_script_the_settings_and_both_worlds(tmp_path, run, seed):
+    said = f"seed is {seed}; it must be 0 to 2147483647"
+    code, _, error = run(*SETTINGS, "--seed", seed, "--out", tmp_path / "toy")
+    assert (code, error) == (1, f"error: {said}\n")
+    for make in (lambda: DataConfig(toy_seed=seed), lambda: ToyWorld(seed=seed), lambda: DiagnosticWorld(seed=seed)):
+        with pytest.raises(ValueError, match=said):
+            make()
 
 
 def test_the_script_writes_once_and_explains_itself(tmp_path, run):

@@ -115,10 +115,10 @@ def spoil_listing(change):
 def test_a_listing_that_differs_from_its_edition_says_in_which_part_of_which_split(written, tmp_path, spoil, said):
     for name in ("toy_world.json", "SHA256SUMS"):
         shutil.copy(written / "mevis" / name, tmp_path)
-    assert edition.faults(tmp_path) == []
+    assert edition.faults(tmp_path, ["toy_world.json"]) == []
     spoil(tmp_path)
     try:
-        found = edition.faults(tmp_path)
+        found = edition.faults(tmp_path, ["toy_world.json"])
     except ValueError as error:
         found = [str(error)]
     assert [said in text for text in found] == [True]
@@ -152,6 +152,19 @@ def test_sums_are_as_sha256sum_writes_them_and_asked_for_where_they_are_gone(cop
     assert "SHA256SUMS, which lists the files of the edition, is missing" in check("mevis", copy).missing[0]
 
 
+@pytest.mark.parametrize("layout", ["mevis", "jhmdb"])
+def test_sums_that_are_cut_between_two_lines_are_not_ready(written, layout, tmp_path, monkeypatch):
+    monkeypatch.setenv("DTSE_CACHE", str(tmp_path))
+    sums = shutil.copytree(written / layout, tmp_path / layout) / "SHA256SUMS"
+    lines = sums.read_text(encoding="utf-8").splitlines(keepends=True)
+    assert check(layout, sums.parent).code == 0
+    for kept in (0, 1, len(lines) // 2, len(lines) - 1):
+        sums.write_text("".join(lines[:kept]), encoding="utf-8")
+        report = check(layout, sums.parent)
+        (said,) = (text.split() for text in report.wrong if text.startswith(f"{sums} does not list "))
+        assert said[4].rstrip(";") in {line.split()[1] for line in lines[kept:]} and report.code == 2
+
+
 def test_a_copy_that_claims_to_be_the_published_edition_is_compared_with_it(copy, tmp_path, monkeypatch):
     toy = listing(copy)
     publish(monkeypatch, tmp_path / "edition.json", toy)
@@ -165,7 +178,7 @@ def test_a_copy_that_claims_to_be_the_published_edition_is_compared_with_it(copy
     assert "masks of split test differ from the published edition" in said
     for name, value in (("seed", 1), ("version", VERSION + 1), ("height", 96), ("actors", [3, 5])):
         publish(monkeypatch, tmp_path / "edition.json", toy, splits=other, **{name: value})
-        assert edition.compare_published(toy) == {} and edition.faults(copy) == []
+        assert edition.compare_published(toy) == {} and edition.faults(copy, ["toy_world.json"]) == []
 
 
 def test_a_world_of_ones_own_does_not_claim_to_be_the_published_edition(written):

@@ -15,7 +15,7 @@ from typing import Any
 
 from ...shared.processes import Run, processes
 from ..listing import read_toy
-from ..toy.level2.edition import SUMS, faults, read_sums
+from ..toy.level2.edition import LISTING, SUMS, faults, read_sums
 from .findings import Expected, Findings, Row, compare
 from .manifest import files_of, finish, hash_file, manifest_path, update
 from .obtain import data_set
@@ -69,7 +69,7 @@ def check(name: str, root: Path, deep: bool = False, allow_partial: bool = False
                 f"no folder {root}; expected {dataset.tree} in it; data_scripts/prepare.py {name} --root DIR tells how "
                 f"to get them, data_scripts/make_toy_world.py --layout {name} writes a toy world instead"
             )
-        splits, labels = read_toy(root / "toy_world.json")
+        splits, labels = read_toy(root / LISTING)
         with processes(workers) as run:
             jobs = layout.survey(root, findings, splits is None, deep)
             for one in run("checking", partial(_check_one, layout.check_one, root, deep), jobs):
@@ -77,12 +77,13 @@ def check(name: str, root: Path, deep: bool = False, allow_partial: bool = False
             numbers = toy_numbers(splits or {}, labels)
             toy = {what: Expected((numbers[source],)) for what, source in layout.TOY.items()}
             rows = compare(findings, layout.GENUINE if splits is None else toy)
-            findings.wrong += faults(root)
+            files = list(files_of(root, [*layout.PARTS, LISTING]))
+            findings.wrong += faults(root, files)
             if splits is None:
                 findings.notes += known_files(dataset, root)
-            _compare_manifest(name, root, [*layout.PARTS, "toy_world.json"], deep, allow_partial, findings, run)
+            _compare_manifest(manifest_path(name, root), root, files, deep, allow_partial, findings, run)
     code = MALFORMED if findings.wrong else INCOMPLETE if findings.missing and not allow_partial else GOOD
-    title = dataset.title if not (root / "toy_world.json").is_file() else f"{dataset.title} (a toy world)"
+    title = dataset.title if not (root / LISTING).is_file() else f"{dataset.title} (a toy world)"
     return Report(title, str(root), rows, findings.missing, findings.wrong, findings.notes, code)
 
 
@@ -111,10 +112,10 @@ def known_files(dataset: DataSet, root: Path) -> Iterator[str]:
 
 
 def _compare_manifest(
-    name: str, root: Path, parts: list[str], deep: bool, partly: bool, findings: Findings, run: Run
+    path: Path, root: Path, files: list[str], deep: bool, partly: bool, findings: Findings, run: Run
 ) -> None:
-    path, listed = manifest_path(name, root), read_sums(root)
-    files = list(dict.fromkeys([*files_of(root, parts), *files_of(root, listed)]))
+    listed = read_sums(root)
+    files = list(dict.fromkeys([*files, *files_of(root, listed)]))
     changed, gone = update(path, root, files, listed, deep, partial(run, "checksums"))
     findings.counts["files"] = len(files)
     was = "it was when this copy was last found good; download it again, or delete {path} if the change was meant"

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...config import Level, Seed, Side, Whole, Workers, check_settings
+from ...config import Level, Side, Whole, Workers, WorldSeed, check_settings
 from ...shared.console import parse, plain_output, tell
 from ...shared.files import read_json
 from .layouts.write import write_toy
@@ -32,7 +32,7 @@ class Command:
     actors: tuple[int, int] = WHOLE["actors"]  # level 2: the fewest and the most actors in a clip, from 3 to 9
     kinds: tuple[str, ...] = WHOLE["kinds"]  # level 2: kinds of sentences, taken in turn
     depths: tuple[int, ...] = WHOLE["depths"]  # level 2: depths of programs. Any of these three leaves out the slices
-    seed: Seed = 0  # which world; the same seed gives the same bytes
+    seed: WorldSeed = 0  # which world; the same seed gives the same bytes
     train: Whole = 1500  # training clips
     test: Whole = 50  # clips in each of the splits val, test, compositional and twins; level 2: in test
     val: Whole = 0  # clips in each of these but test; level 2: in val and each slice; 0: as many as in test

@@ -7,6 +7,7 @@ Seven cartoon actors, eight actions, five kinds of evidence, and twins that diff
 
 import numpy as np
 
+from ...config import WorldSeed, checked
 from ..clip import EVIDENCE, ClipDataSet, ReferringClip
 from .cartoons import CARTOONS, PROP_PALETTES, PROPS, palette
 from .cast import cast
@@ -46,8 +47,7 @@ class ToyWorld(ClipDataSet):
     ):
         if split not in self.splits:
             raise ValueError(f"unknown split {split!r} of the toy world; it must be one of {', '.join(self.splits)}")
-        if not 0 <= seed < 2**31:
-            raise ValueError(f"seed is {seed}; the toy world needs 0 <= seed < 2**31")
+        checked("seed", seed, WorldSeed)
         self.length, self.seed, self.height, self.width = length, seed, height, width
         super().__init__("", split, window, offset, causal)
 

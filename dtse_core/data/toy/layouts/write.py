@@ -31,7 +31,7 @@ import numpy as np
 
 from ....shared.files import ANY, files_below, read_json, written_whole
 from ....shared.images import write_index_mask
-from ....shared.processes import processes
+from ....shared.processes import Run, processes
 from ..level2.clips import DiagnosticClips, Film
 from ..level2.edition import drawn, file_sum, of_split, told, write_sums
 from ..level2.world import VERSION, WHOLE
@@ -102,28 +102,37 @@ def write_toy(
     if _is_written(root, settings):
         return False
     worlds = [world(split, count, seed, height, width, **own) for split, count in clips.items()]
-    with written_whole(root, ANY, folder=True) as part, processes(workers) as run:
-        whole = list(run("scenes", clip_of, [(world, k) for world in worlds for k in range(world.length)]))
-        able = [clip._replace(scene=replace(clip.scene, sentences=sayable(layout, clip.scene))) for clip in whole]
-        if not (names := [clip.name for clip in able if clip.scene.sentences]):
-            raise ValueError(
-                f"{layout} has no room for these sentences, as each has several targets or none; write --layout mevis"
-            )
-        odd = iter(
-            [n.replace("*", names[-1][1:]) for trap in module.NAMES if trap in traps for n in module.NAMES[trap]]
-        )
-        able = [clip._replace(name=next(odd, clip.name)) if clip.scene.sentences else clip for clip in able]
-        done = list(run("clips", partial(write_clip, module.write_clip, part, traps, level > 1), able))
-        todo = [clip for clip in able if clip.scene.sentences]
-        facts = [fact for clip, (fact, _) in zip(able, done, strict=True) if clip.scene.sentences]
-        splits = {split: [clip.name for clip in todo if clip.world.split == split] for split in clips}
-        toy = {"settings": settings, "splits": splits, "sentences": module.write_tables(part, todo, facts, traps)}
-        if level > 1:
-            toy |= told_whole(whole, todo, [hashes for _, hashes in done])
-        (part / "toy_world.json").write_text(json.dumps(toy, indent=1) + "\n", encoding="utf-8")
-        if level > 1:
-            write_sums(part, run("checksums", partial(file_sum, part), files_below(part)))
+    try:
+        with written_whole(root, ANY, folder=True) as part, processes(workers) as run:
+            _fill(part, worlds, settings, module, run)
+    except FileExistsError:
+        if _is_written(root, settings):  # by another process, meanwhile
+            return False
+        raise
     return True
+
+
+def _fill(part: Path, worlds: list[ToyWorld], settings: dict[str, Any], module: ModuleType, run: Run) -> None:
+    """Writes the clips of all splits, and what is told about them, into an empty folder."""
+    layout, traps, hashed = settings["layout"], settings["traps"], "level" in settings
+    whole = list(run("scenes", clip_of, [(world, k) for world in worlds for k in range(world.length)]))
+    able = [clip._replace(scene=replace(clip.scene, sentences=sayable(layout, clip.scene))) for clip in whole]
+    if not (names := [clip.name for clip in able if clip.scene.sentences]):
+        raise ValueError(
+            f"{layout} has no room for these sentences, as each has several targets or none; write --layout mevis"
+        )
+    odd = iter([n.replace("*", names[-1][1:]) for trap in module.NAMES if trap in traps for n in module.NAMES[trap]])
+    able = [clip._replace(name=next(odd, clip.name)) if clip.scene.sentences else clip for clip in able]
+    done = list(run("clips", partial(write_clip, module.write_clip, part, traps, hashed), able))
+    todo = [clip for clip in able if clip.scene.sentences]
+    facts = [fact for clip, (fact, _) in zip(able, done, strict=True) if clip.scene.sentences]
+    splits = {world.split: [clip.name for clip in todo if clip.world.split == world.split] for world in worlds}
+    toy = {"settings": settings, "splits": splits, "sentences": module.write_tables(part, todo, facts, traps)}
+    if hashed:
+        toy |= told_whole(whole, todo, [hashes for _, hashes in done])
+    (part / "toy_world.json").write_text(json.dumps(toy, indent=1) + "\n", encoding="utf-8")
+    if hashed:
+        write_sums(part, run("checksums", partial(file_sum, part), files_below(part)))
 
 
 def told_whole(whole: list[Clip], todo: list[Clip], drawn: list[list[str]]) -> dict:

@@ -21,7 +21,7 @@ from ....shared.files import read_json, read_text
 
 PARTS = ("pixels", "masks", "sentences", "programs")
 PUBLISHED = Path(__file__).with_name("edition.json")
-SUMS = "SHA256SUMS"
+LISTING, SUMS = "toy_world.json", "SHA256SUMS"
 
 
 def drawn(arrays: Iterable[np.ndarray]) -> list[str]:
@@ -56,12 +56,13 @@ def compare_published(toy: dict) -> dict[str, list[str]]:
     }
 
 
-def faults(root: Path) -> list[str]:
-    """What the listing at `root` tells otherwise than its edition, or the published one; nothing where it has none.
+def faults(root: Path, files: Iterable[str]) -> list[str]:
+    """What the listing at `root` tells otherwise than its edition, or the published one, and whether SHA256SUMS lists
+    the layout's `files`, but for what others have added in formats of their own; nothing where there is no edition.
 
-    Raises `ValueError` for a damaged listing.
+    Raises `FileNotFoundError` without SHA256SUMS, `ValueError` where that or the listing is damaged.
     """
-    path = root / "toy_world.json"
+    path, sums = root / LISTING, root / SUMS
     toy = read_json(path) if path.is_file() else {}
     if "edition" not in toy:
         return []
@@ -74,9 +75,15 @@ def faults(root: Path) -> list[str]:
             found += [f"{part} of split {split} differ from the published edition" for part in parts]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path} does not tell what its edition holds; download it again") from error
-    if not (root / SUMS).is_file():
-        raise FileNotFoundError(f"{root / SUMS}, which lists the files of the edition, is missing; download it again")
-    return [f"{path}: {fault}, by their SHA-256; download it again" for fault in found]
+    found = [f"{path}: {fault}, by their SHA-256; download it again" for fault in found]
+    if not sums.is_file():
+        raise FileNotFoundError(f"{sums}, which lists the files of the edition, is missing; download it again")
+    listed = read_sums(root)
+    formats = {Path(file).suffix for file in listed}
+    if lost := [file for file in files if file not in listed and (file == LISTING or Path(file).suffix in formats)]:
+        more = f" and {len(lost) - 1:,} more" if len(lost) > 1 else ""
+        found.append(f"{sums} does not list {lost[0]}{more}; download it again, or move away what you have added")
+    return found
 
 
 def write_sums(root: Path, sums: Iterable[tuple[str, str]]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ....config import WorldSeed, checked
 from ..words import pick
 from .cast import KINDS, Redo, set_stage
 from .programs import to_json
@@ -48,8 +49,7 @@ class DiagnosticWorld:
     ):
         if split not in SPLITS:
             raise ValueError(f"unknown split {split!r} of the diagnostic world; it must be one of {', '.join(SPLITS)}")
-        if not 0 <= seed < 2**31:
-            raise ValueError(f"seed is {seed}; the diagnostic world needs 0 <= seed < 2**31")
+        checked("seed", seed, WorldSeed)
         if unknown := [kind for kind in kinds if kind not in KINDS]:
             raise ValueError(f"unknown kind {unknown[0]!r} of sentences; known: {', '.join(KINDS)}")
         if not kinds:
