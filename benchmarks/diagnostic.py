@@ -8,19 +8,19 @@ level 1, and spells words that level 1 lacks letter by letter. The same command 
 with --methods of its own, can share one --out; the JSON has what all of them have scored.
 """
 
-import argparse
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from baselines import BASELINES
 
 from dtse_core import DTSE
 from dtse_core.checkpoints.find import checkpoint_folder
-from dtse_core.config import RunConfig, preset
+from dtse_core.config import Count, RunConfig, preset
 from dtse_core.data.build import build_dataset
 from dtse_core.data.clip import ClipDataSet
 from dtse_core.data.sentences import load_tokenizer
@@ -31,7 +31,7 @@ from dtse_core.predict import unknown_words
 from dtse_core.scoring.clips import evaluate
 from dtse_core.scoring.diagnosis import CEILINGS, diagnose
 from dtse_core.shared import markdown
-from dtse_core.shared.console import Parser, one_line_errors
+from dtse_core.shared.console import one_line_errors, parse
 from dtse_core.shared.files import ANY, read_json, require_ours, write_json
 from dtse_core.shared.versions import RESULT_KEYS, versions
 from dtse_core.train import train
@@ -117,7 +117,15 @@ def _percent(group: dict[str, Any], metric: str) -> str:
     return "{:.0f} ({:.0f} to {:.0f})".format(*(100 * end for end in ends))
 
 
-def run(c: argparse.Namespace) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Command:
+    out: Path = Path("runs/methods")  # folder of all that is made
+    json: Path | None = None  # file for the scores
+    methods: tuple[Literal[METHODS], ...] = METHODS
+    steps: Count = 600  # of training, 16 clips each
+
+
+def run(c: Command) -> dict[str, Any]:
     """Makes what is not there yet, and returns all scores."""
     config, files = recipe("dtse", c.out, c.steps), {(m, s): c.out / f"{m}_{s}.json" for m in METHODS for s in SPLITS}
     todo = [(m, s) for m, s in files if m in c.methods and not files[m, s].is_file()]
@@ -135,15 +143,9 @@ def run(c: argparse.Namespace) -> dict[str, Any]:
     return about | {"scores": scores, "versions": versions()}
 
 
-def parse_command(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+def parse_command(arguments: Sequence[str] | None = None) -> Command:
     """The command line."""
-    form = argparse.RawDescriptionHelpFormatter
-    parser = Parser("python benchmarks/diagnostic.py", description=__doc__, formatter_class=form)
-    parser.add_argument("--out", type=Path, default=Path("runs/methods"), help="folder of all that is made")
-    parser.add_argument("--json", type=Path, help="file for the scores")
-    parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS, metavar="NAME", help="default: all")
-    parser.add_argument("--steps", type=int, default=600, help="of training, 16 clips each (600)")
-    return parser.parse_args(arguments)
+    return parse(Command, "python benchmarks/diagnostic.py", arguments, description=__doc__)
 
 
 @one_line_errors

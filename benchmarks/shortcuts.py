@@ -21,8 +21,6 @@ any blinded observer who sees at least as much. `none` is the area under the ROC
 half for an observer who cannot.
 """
 
-import argparse
-import json
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -36,6 +34,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from dtse_core.config import Count, Whole, WorldSeed
 from dtse_core.data.clip import CONTROL, KINDS
 from dtse_core.data.toy.draw import BACKDROPS
 from dtse_core.data.toy.level2.cast import ACTS
@@ -44,8 +43,8 @@ from dtse_core.data.toy.level2.slices import BLIND, MARGIN, OBSERVERS, THEMES, _
 from dtse_core.data.toy.level2.world import VERSION, DiagnosticWorld
 from dtse_core.data.toy.words import ACTORS, ANCHORS, COLORS
 from dtse_core.scoring.summary import bootstrap_interval
-from dtse_core.shared.console import bars_hidden
-from dtse_core.shared.files import require_ours, write_json
+from dtse_core.shared.console import bars_hidden, one_line_errors, parse
+from dtse_core.shared.files import read_json, require_ours, write_json
 
 GRID = 24, 36  # pixels of a frame, as in `ceilings`
 INSTANTS = 16  # in which an observer of the whole clip sees it
@@ -471,22 +470,25 @@ def tables(result: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
+@dataclass(frozen=True)
+class Command:
+    out: Path  # JSON file for the result
+    clips: Count = 2000  # of the test split
+    families: Count = 200  # of each slice, for test and ceilings
+    train_clips: Count = 2500
+    train_families: Count = 250  # of each slice
+    none: Whole = 1020  # more clips of train and of test in which nothing fits
+    steps: Count = 1500  # of each training
+    seed: WorldSeed = 0  # of the world
+    tables: bool = False  # print the tables of an existing --out, and do nothing
+
+
+@one_line_errors
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="JSON file for the result")
-    parser.add_argument("--clips", type=int, default=2000, help="of the test split (2000)")
-    parser.add_argument("--families", type=int, default=200, help="of each slice, for test and ceilings (200)")
-    parser.add_argument("--train-clips", type=int, default=2500, help="(2500)")
-    parser.add_argument("--train-families", type=int, default=250, help="of each slice (250)")
-    parser.add_argument(
-        "--none", type=int, default=1020, help="more clips of train and of test in which nothing fits (1020)"
-    )
-    parser.add_argument("--steps", type=int, default=1500, help="of each training (1500)")
-    parser.add_argument("--seed", type=int, default=0, help="of the world (0)")
-    parser.add_argument("--tables", action="store_true", help="print the tables of an existing --out, and do nothing")
-    options = parser.parse_args()
+    """Command line."""
+    options = parse(Command, "python benchmarks/shortcuts.py", description=__doc__)
     if options.tables:
-        print(tables(json.loads(options.out.read_text(encoding="utf-8"))))
+        print(tables(read_json(options.out)))
         return
     require_ours(options.out, KEYS)
     torch.set_num_threads(1)

@@ -1,6 +1,7 @@
 """Trained methods on the diagnostic world: the recipe of the study, plain means as scores, the documented table."""
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -36,6 +37,19 @@ def test_the_recipe_is_that_of_the_study_on_another_level(diagnostic):
         *("data.level", "data.cache", "out"),
         "data.val_split",  # the study named val, which is what leaving it empty means
     }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--steps", "0"], "steps is 0; it must be 1 or more"),
+        (["--steps", "-1", "--methods", "shipped"], "steps is -1; it must be 1 or more"),
+        (["--methods", "shiped"], "methods is ('shiped',); it must be a tuple, each item one of shipped, dtse, "),
+    ],
+)
+def test_a_setting_is_refused_by_its_own_name(diagnostic, arguments, said):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        diagnostic.parse_command(arguments)
 
 
 class Everything(torch.nn.Module):

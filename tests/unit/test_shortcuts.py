@@ -134,6 +134,17 @@ def test_tables_mark_what_a_slice_asks_for(shortcuts):
     assert "| words | 0.51 | 0.47 to 0.55 |" in none
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"), [("", "--out PATH"), ("--foo", "no option --foo"), ("--out r.json --clips 0", "clips is 0")]
+)
+def test_a_wrong_command_is_told_in_one_line(shortcuts, monkeypatch, capsys, arguments, said):
+    monkeypatch.setattr("sys.argv", ["shortcuts", *arguments.split()])
+    with pytest.raises(SystemExit) as end:
+        shortcuts.main()
+    told = capsys.readouterr().err
+    assert end.value.code == 1 and told.startswith("error: ") and said in told and told.count("\n") == 1
+
+
 def test_a_whole_run_writes_what_its_tables_need(shortcuts, monkeypatch, tmp_path):
     few = {"clips": 13, "families": 1, "train-clips": 13, "train-families": 1, "none": 1, "steps": 2}
     out = tmp_path / "result.json"
