@@ -48,7 +48,7 @@ def read_results(paths: Sequence[Path]) -> Results:
         split, source = str(result["split"]), str(result["source"])
         try:
             said = sorted((one["video_id"], one["expression"]) for one in result["samples"])  # as often as it is scored
-            _check_groups(result["diagnosis"])
+            _check_groups(result["diagnosis"], split)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"{path} is damaged; write it again with evaluate --json") from error
         first, before = asked.setdefault(split, (path, said))
@@ -66,11 +66,11 @@ def read_results(paths: Sequence[Path]) -> Results:
     }
 
 
-def _check_groups(groups: dict[str, Any]) -> None:
-    """Raises an error unless there is a group of all, and each metric is a share with an interval."""
-    for group in (groups["all"], *groups.values()):
-        for name, share in group["metrics"].items():
-            low, high = group["intervals"][name]
+def _check_groups(groups: dict[str, Any], split: str) -> None:
+    """Raises an error unless the groups that are shown are there, and each metric is a share with an interval."""
+    for group in (*rows_of(groups, split).values(), *groups):
+        for name, share in groups[group]["metrics"].items():
+            low, high = groups[group]["intervals"][name]
             if not 0 <= share <= 1 or not math.isfinite(high - low):
                 raise ValueError(f"{name}: {share}, {low} to {high}")
 
