@@ -14,7 +14,10 @@ from dtse_core.config import from_dict, preset, to_dict
 from dtse_core.data import build
 from dtse_core.data.sentences import load_tokenizer
 from dtse_core.data.toy.level2.clips import DiagnosticClips
+from dtse_core.data.toy.level2.slices import THEMES
+from dtse_core.data.toy.level2.world import VERSION
 from dtse_core.experiments.diagnosis import read_results
+from dtse_core.scoring.diagnosis import CEILINGS
 
 ROOT = Path(__file__).parents[2]
 
@@ -102,3 +105,16 @@ def test_a_row_of_the_table_is_a_score_of_each_method_in_percent(diagnostic):
         ["test, rejected", "", "50 (40 to 60)"],
     ]
     assert rows[0][3] == "one idea" and rows[2][2] == rows[2][3]
+
+
+def test_the_documented_table_is_that_of_the_scores(diagnostic):
+    result = json.loads((ROOT / "benchmarks" / "diagnostic.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs" / "diagnostic.md").read_text(encoding="utf-8")
+    assert result["world"] == VERSION and list(result["scores"]["test"]) == list(diagnostic.METHODS)
+    assert "\n".join(diagnostic.table(result["scores"])) in page
+    assert f"{result['steps']} steps" in page and f"version {result['world']}" in page
+    assert f"{100 * result['unknown_words']:.0f} %" in page
+    assert {scores["none"]["metrics"]["rejected"] for scores in result["scores"]["test"].values()} == {0}
+    for name in THEMES:  # "all models score less than a blinded observer could"
+        for groups in result["scores"][name].values():
+            assert groups.get("asked", groups.get("all"))["metrics"]["mean_iou"] < CEILINGS[name]

@@ -11,8 +11,8 @@ import torch
 
 from dtse_core.data.clip import KINDS
 from dtse_core.data.toy.level2.scene import Scene, Thing
-from dtse_core.data.toy.level2.slices import BLIND, OBSERVERS, THEMES
-from dtse_core.data.toy.level2.world import VERSION
+from dtse_core.data.toy.level2.slices import BLIND, OBSERVERS, THEMES, ceilings
+from dtse_core.data.toy.level2.world import VERSION, DiagnosticWorld
 
 ROOT = Path(__file__).parents[2]
 DOG = Thing(1, "dog", "red", 200, 5, 500, 500, ((4, 20, 0), (27, 20, 0)), facing=1)
@@ -157,3 +157,34 @@ def test_a_whole_run_writes_what_its_tables_need(shortcuts, monkeypatch, tmp_pat
     ] == VERSION
     assert {*result["ceilings"]} == {*THEMES} and {*THEMES, *KINDS} <= {*result["scores"]}
     assert shortcuts.tables(result).count("\n") > 30
+
+
+@pytest.fixture
+def result():
+    return json.loads((ROOT / "benchmarks" / "shortcuts.json").read_text(encoding="utf-8"))
+
+
+def test_the_tables_of_the_card_are_those_that_were_measured(shortcuts, result):
+    card = (ROOT / "docs" / "diagnostic_card.md").read_text(encoding="utf-8")
+    for table in shortcuts.tables(result).strip().split("\n\n"):
+        assert table in card
+    assert card.count(f"{result['none']['words']['auc']:.2f}") >= 3  # in the table and in both sentences about it
+
+
+def test_the_measured_world_is_the_present_one_and_its_ceilings_are_those_computed(result):
+    assert result["version"] == VERSION and result["clips"] >= 2000 and result["families"] >= 200
+    world = DiagnosticWorld("test", result["seed"])
+    for name, themes in THEMES.items():
+        asked = [q for k in range(len(themes)) for q in world.family(name, k) if not q.control]
+        found = ceilings(asked)
+        for observer in OBSERVERS:  # a few families tell it where all are alike
+            loose = 0.02 if observer in BLIND[name] else 0.25
+            assert found[observer] == pytest.approx(result["ceilings"][name][observer], abs=loose), (name, observer)
+
+
+def test_no_shortcut_beats_the_ceiling_of_a_slice_and_he_who_sees_everything_learns(shortcuts, result):
+    assert shortcuts.beaten(result) == []
+    assert result["scores"]["all"]["everything"][0] > result["scores"]["all"]["first frame"][0] + 0.1
+    assert all(result["scores"][name]["everything"][0] > 0.9 for name in THEMES)
+    result["scores"]["coherence"]["first frame"] = [0.6, 0.51, 0.7]
+    assert shortcuts.beaten(result) == [("coherence", "first frame")]
