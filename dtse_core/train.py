@@ -37,8 +37,8 @@ def train_step(model: nn.Module, batch: Batch, config: RunConfig) -> tuple[Tenso
     loss = segmentation_loss(out.logits, out.aux_logits, batch.masks, config.train.dice_weight, config.train.aux_weight)
     with torch.no_grad():
         predicted, target = out.logits > 0, batch.masks > 0.5  # (B, H, W)
-        union = (predicted | target).sum((1, 2)).clamp(min=1)  # (B,)
-        iou = ((predicted & target).sum((1, 2)) / union).mean()
+        union = (predicted | target).sum((1, 2))  # (B,)
+        iou = torch.where(union > 0, (predicted & target).sum((1, 2)) / union, 1.0).mean()
     return loss, iou
 
 

@@ -1,6 +1,7 @@
 """The training loop: order of samples, rates, exact repetition and resume, refusals."""
 
 import ast
+import dataclasses
 import importlib.util
 import inspect
 import json
@@ -30,6 +31,7 @@ from dtse_core.data import ToyWorld
 from dtse_core.data.batch import Batch
 from dtse_core.data.sentences import load_tokenizer
 from dtse_core.data.transforms import swap_left_right
+from dtse_core.metrics import mean_iou
 from dtse_core.model import DTSEOutput
 from dtse_core.train import main, train, train_step
 from dtse_core.training import preparation
@@ -215,6 +217,15 @@ def small_batch(config):
     frames = torch.randn(2, config.model.window, 3, *config.data.size)
     ids = torch.randint(5, 200, (2, 7))
     return Batch(frames, ids, torch.ones_like(ids), (torch.rand(2, *config.data.size) > 0.5).float(), [])
+
+
+def test_the_iou_of_a_step_counts_an_empty_answer_to_an_empty_target_as_right():
+    config = small("unused")
+    batch, answers = small_batch(config), torch.ones(4, *config.data.size)
+    batch = dataclasses.replace(batch, masks=torch.rand(4, *config.data.size).round())
+    batch.masks[1:3], answers[2:] = 0, -1  # an object, a false alarm, nothing in either, an object that was missed
+    loss, iou = train_step(lambda *_: SimpleNamespace(logits=answers, aux_logits=()), batch, config)
+    assert iou.item() == pytest.approx(mean_iou((answers > 0).numpy(), batch.masks.numpy())) and loss.isfinite()
 
 
 def test_recomputed_streams_have_the_same_gradients_and_keep_far_less(monkeypatch):
