@@ -103,8 +103,9 @@ class VLMG(nn.Module):
         f = F.relu(self.fuse_norm(_map(f, size)))  # (B, d, H, W)
 
         if self.language_to_vision:
-            W_f = (self.gate_V[:, None] * self.W_f.weight.flatten(1)).expand(len(V), -1, -1)  # (B, C, d)
-            V = torch.baddbmm(V.flatten(2), W_f, f.flatten(2)).unflatten(2, size)  # (B, C, H, W)
+            W_f = self.gate_V[:, None] * self.W_f.weight.flatten(1)  # (C, d)
+            W_f = W_f.mT.expand(len(V), -1, -1)  # (B, d, C)
+            V = _map(torch.baddbmm(_tokens(V), _tokens(f), W_f), size)  # (B, C, H, W)
         if self.vision_to_language:
             L = L + self.gate_L * self.read(L, self.pool(f))  # (B, N, D)
         return V, L, VLMGMaps(a, A) if return_maps else None

@@ -141,6 +141,16 @@ def test_lmdf_equals_its_equations_written_out(H, W, current, seed):
         torch.testing.assert_close(U, equations(block, features, s, current), atol=1e-10, rtol=1e-10)
 
 
+def test_in_channels_last_layout_the_channels_of_one_offset_are_neighbors():
+    block, Y = make(), random(2, w, 5, 6).to(memory_format=torch.channels_last)
+    block.to(memory_format=torch.channels_last)
+    for i in range(len(DILATIONS)):
+        filters = block.make_filters(Y, i)
+        k = block.to_filters(Y).unflatten(1, (len(DILATIONS), m, 9))[:, i]
+        torch.testing.assert_close(filters, k, atol=1e-12, rtol=0)
+        assert filters.stride(1) == 1 and filters.stride(2) == m
+
+
 def test_references_in_either_order_are_told_apart():
     block, (features, s) = make(), clip()
     swapped = block(features[:, [2, 1, 0]], s[:, [2, 1, 0]], 1)
