@@ -1,10 +1,16 @@
-"""The few layers that two components share: CBR, pyramid pooling, coordinates."""
+"""The few layers that two components share: CBR, pyramid pooling, coordinates; and norms folded for inference."""
 
+import copy
 import math
+from itertools import pairwise
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 def make_norm(channels: int, kind: str) -> nn.Module:
@@ -63,3 +69,21 @@ def coordinates(height: int, width: int, like: Tensor) -> Tensor:
     x, y = x[:, None].expand(3, height, width), y[:, :, None].expand(3, height, width)
     step = torch.tensor([1 / width, 1 / height], device=like.device, dtype=like.dtype)
     return torch.cat([torch.stack([x, y], 1).flatten(0, 1), step[:, None, None].expand(2, height, width)])
+
+
+def folded(model: Model) -> Model:
+    """A copy for inference. Every batch norm is folded into the convolution that stands before it in the same module;
+    convolutions work in channels-last layout, ReLU in place. Outputs are the model's in `eval()`, to rounding.
+
+    The model itself stays as it is; the copy shares all weights with it but those of convolutions.
+    """
+    shared = {id(p): p for p in model.parameters() if p.ndim != 4}
+    model = copy.deepcopy(model, shared).eval()
+    for parent in list(model.modules()):
+        for (name, layer), (norm_name, norm) in pairwise(list(parent.named_children())):
+            if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(parent, name, fuse_conv_bn_eval(layer, norm))
+                setattr(parent, norm_name, nn.Identity())
+        if isinstance(parent, nn.ReLU):
+            parent.inplace = True
+    return model.to(memory_format=torch.channels_last)

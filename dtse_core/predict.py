@@ -4,9 +4,10 @@
 
 Each frame is encoded once per sentence, what depends on the frame alone once for all sentences, what depends
 on the sentence alone once for the whole video. Only the frames that a window can still reach are kept, so the
-memory does not grow with the video's length. Where the first mask is not waited for, a few frames go together.
+memory does not grow with the video's length. Where the first mask is not waited for, several frames go together.
 """
 
+import math
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,13 +26,15 @@ from .data.clip import window_indices
 from .data.sentences import clean_expression, tokenize
 from .data.transforms import resize_frames
 from .decoder import mask_confidence, resize_logits
+from .layers import folded
 from .model import DTSE, FrameMemory, join_frames, select_frame
 from .shared.console import bars_hidden, one_line_errors, parse, usable_device
 from .video.files import EXAMPLE, find_video, iterate_frames, video_fps, video_info
-from .video.prediction import Segmentation, Step, Video
+from .video.prediction import Segmentation, Step, Video, sigmoid
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
-BATCH = 4  # frames of a file that go through the model together: half the time of `tiny`, no loss at `paper` size
+TOGETHER = 16  # frames that go through the model at once, at most: a quarter of the time of `tiny`; more gain nothing
+SEEN, SHOWN = 2**19, 2**25  # their pixels, at most, times sentences: as the model sees them, and of a file's frames
 SENTENCES = Annotated[tuple[str, ...], Allowed("one sentence or more", len)]
 LARGEST = 2**30  # bytes of masks that `segment` holds; beyond it `stream` is the way
 CAUTION = (
@@ -44,14 +47,17 @@ class ReferringVideoPredictor:
     """A trained model, its tokenizer, and the size and frame offset that it was trained with.
 
     `precision="bf16"` converts the model's weights: for processors that compute with them (AVX512_BF16, AMX, recent
-    GPUs), where it is 1.7 times as fast and takes half the memory.
+    GPUs), where it is 1.7 times as fast and takes half the memory. Videos are answered by `fast`, the same model with
+    its batch norms folded into the convolutions.
     """
 
     def __init__(self, model: DTSE, tokenizer: Any, data: DataConfig, device: str = "auto", precision: str = "fp32"):
         if precision not in PRECISIONS:
             raise ValueError(f"precision is {precision!r}; it must be one of {', '.join(PRECISIONS)}")
         self.device, self.dtype = usable_device(device), PRECISIONS[precision]
+        fast = folded(model)  # before any precision is lost
         self.model, self.tokenizer, self.data = model.to(self.device, self.dtype).eval(), tokenizer, data
+        self.fast = fast.to(self.device, self.dtype)
         self.drawn = data.name == "toy"  # trained on drawn clips alone
         self.cautioned = False  # `caution` has been said
 
@@ -87,7 +93,8 @@ class ReferringVideoPredictor:
 
         expressions = sentences_in(expression)
         refuse_long(video, len(expressions))
-        steps = tqdm(self.stream(video, expressions), unit=" frames", disable=not progress or bars_hidden())
+        steps = self.stream(video, expressions, None)
+        steps = tqdm(steps, unit=" frames", disable=not progress or bars_hidden())
         parts = zip(*((s.masks, s.confidence) for s in steps), strict=True)
         masks, confidence = (np.stack(part, 1) for part in parts)  # (S, T, H, W), (S, T)
         fps = video_fps(video)
@@ -95,15 +102,19 @@ class ReferringVideoPredictor:
         return results[0] if isinstance(expression, str) else results
 
     def stream(
-        self, video: Video | Iterable[np.ndarray], expression: str | Sequence[str], batch: int = 1, refuse: bool = True
+        self,
+        video: Video | Iterable[np.ndarray],
+        expression: str | Sequence[str],
+        batch: int | None = 1,
+        refuse: bool = True,
     ) -> Iterator[Step]:
         """Gives a `Step` per frame in constant memory, `offset` frames behind the input (none if causal).
 
         `video` is what `segment` takes, or an iterator of frames. `batch` frames are read and answered together,
-        which saves time but delays the first of them. A model's `caution` is said on standard error, once in its
-        life, before a file, a folder or an iterator is answered; not for arrays, which lessons draw, nor for
-        "example", which is drawn. Raises as `segment` does, without a limit of length; `refuse=False`
-        answers any sentence of a data set, see `tokenize`.
+        which saves time but delays the first of them; None takes as many as save time and fit the memory. A model's
+        `caution` is said on standard error, once in its life, before a file, a folder or an iterator is answered; not
+        for arrays, which lessons draw, nor for "example", which is drawn. Raises as `segment` does, without a limit of
+        length; `refuse=False` answers any sentence of a data set, see `tokenize`.
         """
         expressions = sentences_in(expression)
         if refuse:
@@ -114,18 +125,27 @@ class ReferringVideoPredictor:
             self.cautioned = True
             print(f"note: {self.caution}", file=sys.stderr)
         ids, word_mask = ids.to(self.device), word_mask.to(self.device)
+        batch = batch or self._batch(video, len(expressions))
         if not isinstance(video, str | Path):  # an iterator is asked for a frame when it is needed, not before
             return self._stream(frames, ids, word_mask, batch)
         from .shared.processes import ahead  # only files need threads
 
         return ahead(self._stream(ahead(frames, batch), ids, word_mask, batch), batch)
 
+    def _batch(self, video: Video | Iterable[np.ndarray], expressions: int) -> int:
+        """Frames that go together. Those of a file wait in memory with their masks, so their own size counts too."""
+        fit = SEEN // (expressions * math.prod(self.data.size))
+        if isinstance(video, str | Path):
+            info = video_info(video)
+            fit = min(fit, SHOWN // (expressions * info.height * info.width))
+        return min(max(fit, 1), TOGETHER)
+
     @torch.inference_mode()
     def _stream(self, frames: Iterable[np.ndarray], ids: Tensor, word_mask: Tensor, batch: int) -> Iterator[Step]:
         """The steps of S sentences: `ids` and `word_mask (S, N)`."""
-        L = self.model.encoder.read_sentence(ids, word_mask)  # (S, N, D)
-        window = self.model.config.window if self.model.uses_references else 1
-        ahead = 0 if self.model.config.causal else window // 2 * self.data.frame_offset
+        L = self.fast.encoder.read_sentence(ids, word_mask)  # (S, N, D)
+        window = self.fast.config.window if self.fast.uses_references else 1
+        ahead = 0 if self.fast.config.causal else window // 2 * self.data.frame_offset
         behind = (window - 1) * self.data.frame_offset - ahead
 
         kept: deque[tuple[np.ndarray, FrameMemory]] = deque()  # frames that a window can still reach
@@ -150,10 +170,10 @@ class ReferringVideoPredictor:
         K, S = len(frames), len(L)
         x = torch.cat([resize_frames(frame[None], self.data.size) for frame in frames])  # (K, 3, h, w)
         x = x.pin_memory() if self.device.type == "cuda" else x  # so that the copy does not wait
-        seen = self.model.encoder.see_frame(x.to(self.device, self.dtype, non_blocking=True))  # once for all sentences
-        seen = {n: V.expand(S, *V.shape).flatten(0, 1) for n, V in seen.items()}  # (S*K, C, h, w)
+        seen = self.fast.encoder.see_frame(x.to(self.device, self.dtype, non_blocking=True))  # once for all sentences
+        seen = {n: torch.cat([V] * S) for n, V in seen.items()} if S > 1 else seen  # (S*K, C, h, w)
         L, word_mask = L.repeat_interleave(K, 0), word_mask.repeat_interleave(K, 0)  # (S*K, N, D), (S*K, N)
-        memory = self.model.remember(self.model.encoder.interleave(seen, L, word_mask))
+        memory = self.fast.remember(self.fast.encoder.interleave(seen, L, word_mask))
         return [select_frame(memory, k, K) for k in range(K)]
 
     def _decode(
@@ -162,19 +182,19 @@ class ReferringVideoPredictor:
         """Masks for the frames `current`, whose windows lie in `kept`."""
         if not current:
             return
-        offset, causal = self.data.frame_offset, self.model.config.causal
+        offset, causal = self.data.frame_offset, self.fast.config.causal
         indices, slots = zip(*(window_indices(t, count, window, offset, causal) for t in current), strict=True)
         memories = [join_frames([kept[i - first][1] for i in column]) for column in zip(*indices, strict=True)]
         now = memories.pop(slots[0])  # the slot is the same in every window
-        logits = self.model.decode(now, memories, self.data.size).logits  # (K*S, h, w), frame by frame
+        logits = self.fast.decode(now, memories, self.data.size).logits  # (K*S, h, w), frame by frame
         for t, maps in zip(current, logits.unflatten(0, (len(current), -1)), strict=True):
             if not maps.isfinite().all():
                 raise ValueError(f"frame {t}: the model returns NaN or infinity; its weights or precision do not fit")
             frame = kept[t - first][0]
-            maps = resize_logits(maps, *frame.shape[:2]).cpu()  # (S, H, W) at the frame's own size
-            masks, probabilities = (maps > 0).numpy(), maps.sigmoid().numpy()
-            confidence = np.array([mask_confidence(p, m) for p, m in zip(probabilities, masks, strict=True)])
-            yield Step(t, frame, masks, probabilities, confidence)
+            maps = resize_logits(maps, *frame.shape[:2]).cpu().numpy()  # (S, H, W) at the frame's own size
+            masks = maps > 0
+            inside = [sigmoid(x[m]) for x, m in zip(maps, masks, strict=True)]  # probabilities in the masks alone
+            yield Step(t, frame, masks, maps, np.array([mask_confidence(p, p > 0) for p in inside]))
 
 
 def sentences_in(expression: str | Iterable[str]) -> tuple[str, ...]:
@@ -299,7 +319,7 @@ def main() -> None:
     predictor = ReferringVideoPredictor.from_pretrained(command.checkpoint, command.device, command.precision)
     for note in notes_on_words(command.expressions, predictor.tokenizer):
         print(note, file=sys.stderr)
-    steps = predictor.stream(command.video, command.expressions, BATCH)
+    steps = predictor.stream(command.video, command.expressions, None)
     steps = tqdm(steps, unit=" frames", disable=bars_hidden())
     table = write_prediction(steps, command.expressions, command.out, video_fps(command.video), command.video)
     print(f"{summary(command.expressions, table)}\nwritten: {command.out}")

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..predict import BATCH, ReferringVideoPredictor, notes_on_words
+from ..predict import ReferringVideoPredictor, notes_on_words
 from ..shared.files import MANIFEST, require_ours, written_whole
 from ..video.export import PREDICTION, summary, write_prediction
 from ..video.files import video_info
@@ -99,7 +99,7 @@ def ask(predictor: ReferringVideoPredictor, out: str | Path, expressions: Sequen
         for note in notes_on_words(sentences, predictor.tokenizer):
             print(note)
         info = video_info(video)
-        steps = progress(predictor.stream(video, sentences, BATCH), "frames", info.length)
+        steps = progress(predictor.stream(video, sentences, None), "frames", info.length)
         print(summary(sentences, write_prediction(steps, sentences, folder, info.fps, video)))
         save = _button("Save", lambda: print("\n".join(keep(folder, out))))
         display(play(folder / "overlay.mp4", sentences), save)

@@ -21,8 +21,18 @@ class Step(NamedTuple):
     index: int  # type: ignore[assignment]  # tuples have a method of this name
     frame: np.ndarray  # (H, W, 3) uint8, as it came in
     masks: np.ndarray  # (S, H, W) bool
-    probabilities: np.ndarray  # (S, H, W) float32
+    logits: np.ndarray  # (S, H, W) float32: above 0 in the mask
     confidence: np.ndarray  # (S,) mean probability over the mask, 0 if it is empty (D-15)
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """(S, H, W) float32, computed when asked for."""
+        return sigmoid(self.logits)
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Logits to probabilities, in a form that cannot overflow."""
+    return 0.5 + 0.5 * np.tanh(0.5 * logits)
 
 
 @dataclass(frozen=True)

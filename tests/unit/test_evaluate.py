@@ -485,8 +485,8 @@ def write_truth(folder, name, dataset):
 def bright(self, frames, expressions, batch=1, refuse=True):
     """In the place of a model: the bright parts of a frame, moved a little for each further sentence."""
     for k, frame in enumerate(frames):
-        maps = np.stack([np.roll(frame[..., 0] / 255, s, axis=1) for s in range(len(expressions))])
-        yield Step(k, frame, maps > 0.5, maps.astype(np.float32), np.zeros(len(maps)))
+        maps = np.stack([np.roll(frame[..., 0] / 255 - 0.5, s, axis=1) for s in range(len(expressions))])
+        yield Step(k, frame, maps > 0, maps.astype(np.float32), np.zeros(len(maps)))
 
 
 def options_for(name, root, *more):

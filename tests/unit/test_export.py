@@ -28,7 +28,7 @@ def make_steps(count, size=(20, 30), sentences=2, seed=0):
     for t in range(count):
         p = rng.random((sentences, *size), dtype=np.float32)
         frame = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
-        yield Step(t, frame, p > 0.5, p, p.mean((1, 2)))
+        yield Step(t, frame, p > 0.5, p - 0.5, p.mean((1, 2)))
 
 
 def test_a_folder_holds_masks_film_gif_sentences_and_confidences(tmp_path):

@@ -10,8 +10,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dtse_core.config import ModelConfig, preset
+from dtse_core.layers import folded
 from dtse_core.lmdf import LMDF
 from dtse_core.model import DTSE
+from dtse_core.streams import ARCHITECTURES
 from dtse_core.vlmg import VLMG
 
 SMALL = {
@@ -247,3 +249,30 @@ def test_the_table_of_parameters_is_true():
     counted["all"] = sum(p.numel() for p in model.parameters())
     assert table == counted
     assert counted["new layers"] <= 12_000_000
+
+
+@pytest.mark.parametrize("layers", ["basic", "bottleneck"])
+def test_norms_folded_into_convolutions_change_no_answer_and_leave_the_model_as_it_is(layers, monkeypatch):
+    sizes = {"embedding_size": 8, "hidden_sizes": [8, 16, 24, 32], "depths": [2, 1, 2, 1], "layer_type": layers}
+    monkeypatch.setitem(ARCHITECTURES, "small", sizes)
+    model = make(norm="batch", visual="small")
+    norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    for norm in norms:  # as after a training
+        for values, low, high in ((norm.running_var, 0.5, 2), (norm.running_mean, -1, 1), (norm.bias, -1, 1)):
+            torch.nn.init.uniform_(values, low, high)
+        torch.nn.init.uniform_(norm.weight, 0.5, 1.5)
+    before = {name: (x, x.clone(), x.stride()) for name, x in model.state_dict(keep_vars=True).items()}
+    with torch.inference_mode():
+        expected = model(*inputs()).logits
+        fast = folded(model.train())
+        logits = fast(*inputs()).logits
+    left = [name for name, m in fast.named_modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert left == [f"encoder.vlmg.{n}.fuse_norm" for n in (3, 4, 5)] and len(norms) > 30
+    assert (logits - expected).abs().max() < 3e-6 * expected.abs().max()
+    assert model.training
+    for name, x in model.state_dict(keep_vars=True).items():
+        same, values, stride = before[name]
+        assert x is same and torch.equal(x, values) and x.stride() == stride
+    own = {id(p) for p in fast.parameters()} - {id(p) for p in model.parameters()}
+    kernels = sum(isinstance(m, torch.nn.Conv2d) for m in fast.modules())
+    assert kernels <= len(own) <= 2 * kernels  # the rest is shared

@@ -1,5 +1,6 @@
 """The predictor: streaming equals windows, sentences do not disturb each other, bad input is named."""
 
+import dataclasses
 import gc
 import os
 import re
@@ -63,7 +64,8 @@ def test_streaming_equals_window_by_window(changes, video):
             logits = predictor.model(frames, ids, word_mask).logits
         expected = resize_logits(logits, *video.shape[1:3]).sigmoid().numpy()
         np.testing.assert_allclose(step.probabilities, expected, atol=1e-5)
-        assert (step.masks == (step.probabilities > 0.5)).mean() > 0.999
+        assert np.array_equal(step.masks, step.probabilities > 0.5)
+        assert step.confidence[0] == step.probabilities[step.masks].mean(dtype=np.float64)
 
 
 def test_sentences_together_equal_sentences_alone(predictor, video):
@@ -85,17 +87,50 @@ def test_frames_in_batches_give_the_same_steps(batch, changes, video):
         np.testing.assert_allclose(a.probabilities, b.probabilities, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("frames", "size", "sentences", "together"),
+    [
+        ("array", (32, 48), 1, 16),
+        ("array", (320, 320), 1, 5),
+        ("array", (320, 320), 2, 2),
+        ("array", (320, 320), 9, 1),
+        ("file", (32, 48), 1, 16),
+        ("file", (32, 48), 4, 10),
+    ],
+)
+def test_segment_takes_as_many_frames_together_as_their_sizes_allow_and_gives_the_masks_of_a_stream(
+    frames, size, sentences, together, predictor, video, tmp_path, monkeypatch
+):
+    """A file's frames of 40 x 50 count, an array's do not: they lie in memory anyway."""
+    monkeypatch.setattr(predict, "SHOWN", 10 * 4 * 40 * 50)
+    clip = video if frames == "array" else write_video(tmp_path / "clip.mp4", video, 25)
+    asked, work = [], predictor._stream
+    monkeypatch.setattr(predictor, "data", dataclasses.replace(predictor.data, size=size))
+    monkeypatch.setattr(predictor, "_stream", lambda *given: asked.append(given[-1]) or work(*given))
+    expressions = (SENTENCES * 5)[:sentences]
+    if size == (320, 320):
+        predictor.stream(clip, expressions, None)  # nothing is computed yet
+    else:
+        results = predictor.segment(clip, expressions)
+        for step in predictor.stream(clip, expressions):
+            assert np.mean([r.masks[step.index] == m for r, m in zip(results, step.masks, strict=True)]) > 0.999
+            confidence = [r.confidence[step.index] for r in results]
+            np.testing.assert_allclose(confidence, step.confidence, atol=1e-4)
+        assert asked.pop() == 1
+    assert asked == [together]
+
+
 @pytest.mark.parametrize("batch", [1, 4])
 def test_each_prefix_runs_once_however_many_sentences_and_frames(batch, predictor, video, monkeypatch):
     calls = {"see_frame": 0, "read_sentence": 0, "interleave": 0}
     for name in calls:
-        method = getattr(predictor.model.encoder, name)
+        method = getattr(predictor.fast.encoder, name)
 
         def counted(first, *rest, name=name, method=method):
             calls[name] += len(first[2] if name == "interleave" else first)
             return method(first, *rest)
 
-        monkeypatch.setattr(predictor.model.encoder, name, counted)
+        monkeypatch.setattr(predictor.fast.encoder, name, counted)
     list(predictor.stream(iter(video), SENTENCES, batch))
     assert calls == {"see_frame": len(video), "read_sentence": 2, "interleave": 2 * len(video)}
 
@@ -191,6 +226,7 @@ def ctrl_c():
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_the_command_and_its_threads_and_leaves_nothing(place, video, tmp_path, monkeypatch, capsys):
     clip = write_video(tmp_path / "clip.mp4", video, 25)
+    monkeypatch.setattr(predict, "TOGETHER", 4)  # so that the model is called more than once
     owner = ReferringVideoPredictor if place == "_encode" else export
     work, calls = getattr(owner, place), []
 
