@@ -25,21 +25,32 @@ from scoring import decode, draw_level2, metrics
 from training import outside_the_model, two_processes
 
 from dtse_core.config import preset
+from dtse_core.data.sentences import load_tokenizer, tokenize
+from dtse_core.layers import folded
 from dtse_core.lmdf import dynamic_filter
 from dtse_core.model import DTSE
+from dtse_core.predict import ReferringVideoPredictor
 
 SIZE, WORDS = (320, 320), 20
 
 
-# Speed of the whole model, `paper` preset at random weights
+# Speed of the whole model, `paper` preset at random weights, as the predictor runs it: `folded`
+
+
+def paper_config(visual: str = "microsoft/resnet-101"):
+    return preset("paper", **{"model.pretrained": False, "model.visual": visual})
+
+
+def paper_model(visual: str = "microsoft/resnet-101") -> DTSE:
+    torch.manual_seed(0)
+    return DTSE(paper_config(visual).model)
 
 
 class Streaming:
     """The `paper` model on one frame after the other, as the predictor calls it."""
 
     def __init__(self, sentences: int = 1, dtype: torch.dtype = torch.float32):
-        torch.manual_seed(0)
-        self.model = DTSE(preset("paper", **{"model.pretrained": False}).model).eval().to(dtype)
+        self.model = folded(paper_model()).to(dtype)
         self.window = torch.randn(1, 3, 3, *SIZE).to(dtype)
         self.ids = torch.randint(1000, 20000, (sentences, WORDS))
         self.word_mask = torch.ones_like(self.ids)
@@ -51,7 +62,7 @@ class Streaming:
     def encode(self, rows: slice):
         seen = self.model.encoder.see_frame(self.window[:, 1])
         L, word_mask = self.L[rows], self.word_mask[rows]
-        seen = {n: V.expand(len(L), -1, -1, -1) for n, V in seen.items()}
+        seen = {n: torch.cat([V] * len(L)) for n, V in seen.items()}
         return self.model.remember(self.model.encoder.interleave(seen, L, word_mask))
 
     @torch.inference_mode()
@@ -117,17 +128,11 @@ def prefix() -> list[dict]:
 
 
 def bf16() -> list[dict]:
-    """Single precision over bf16 weights, where the processor computes with them."""
-    full, half = streaming_model(), streaming_model(1, torch.bfloat16)
+    """Single precision over bf16 weights; judged where the processor computes with them."""
+    sides = {"fp32": streaming_model().step, "bf16": streaming_model(1, torch.bfloat16).step}
     able = torch.cpu._is_avx512_bf16_supported()
-    return [
-        compare(
-            "bf16",
-            ">= 1.6",
-            {"fp32": full.step, "bf16": half.step},
-            **paper(dtype="float32, bfloat16", avx512_bf16=able),
-        )
-    ]
+    about = paper(dtype="float32, bfloat16", avx512_bf16=able)
+    return [compare("bf16", ">= 1.6" if able else None, sides, **about)]
 
 
 def train_step() -> list[dict]:
@@ -138,8 +143,9 @@ def train_step() -> list[dict]:
 
 def whole_step() -> dict:
     """A training step (forward, backward, AdamW) of the whole model over one of the bare backbones."""
-    run = Streaming()
-    model, encoder = run.model.train(), run.model.encoder
+    run = streaming_model()
+    model = paper_model().train().to(memory_format=torch.channels_last)
+    encoder = model.encoder
     parts = {"whole": model, "backbones": torch.nn.ModuleList([encoder.visual, encoder.text])}
     optimizers = {name: torch.optim.AdamW(part.parameters(), lr=0.0) for name, part in parts.items()}
 
@@ -170,11 +176,14 @@ def paper(**about) -> dict:
 
 
 def filter() -> list[dict]:
-    """`dynamic_filter` over `unfold` times filters, 64 channels on 40 x 40 at three rates: time and peak memory."""
+    """`dynamic_filter` over `unfold` times filters, 64 channels on 40 x 40 at three rates: time and peak memory.
+
+    In the layout that runs: channels last, filters offset by offset, as `LMDF.make_filters` returns them.
+    """
     results = []
     for clips, forward_bound, both_bound in ((1, "<= 0.25", "<= 0.5"), (8, "<= 0.33", "<= 0.7")):
-        x = torch.randn(clips, 64, 40, 40, requires_grad=True)
-        filters = [torch.randn(clips, 64, 9, 40, 40, requires_grad=True) for _ in range(3)]
+        x = torch.randn(clips, 40, 40, 64).permute(0, 3, 1, 2).requires_grad_()
+        filters = [torch.randn(clips, 40, 40, 9, 64).permute(0, 4, 3, 1, 2).requires_grad_() for _ in range(3)]
         about = {"shape": [clips, 64, 40, 40], "rates": [1, 3, 5], "dtype": "float32"}
 
         def sides(run, turns, *arguments):
@@ -219,11 +228,40 @@ def unfold(x: torch.Tensor, filters: torch.Tensor, dilation: int) -> torch.Tenso
 # The predictor
 
 
+def predict(frames: int = 8, size: tuple[int, int] = (360, 640)) -> list[dict]:
+    """A video in memory to its masks and confidences, over both backbones: every frame through the CNN, as many
+    together, and every sentence once through the text model."""
+    video = np.random.default_rng(0).integers(0, 256, (frames, *size, 3), dtype=np.uint8)
+    sentence = "the small red dog walking to the left and the blue ball rolling to the right of the big car"
+    results = []
+    for visual in ("microsoft/resnet-101", "microsoft/resnet-50"):
+        data, tokenizer = paper_config().data, load_tokenizer("tiny-bert")
+        predictor = ReferringVideoPredictor(paper_model(visual), tokenizer, data, "cpu")
+        encoder, x = predictor.fast.encoder, torch.randn(frames, 3, *data.size)
+        for sentences in (1, 4):
+            expressions = [sentence] * sentences
+            ids, word_mask = tokenize(expressions, tokenizer, data.max_words)
+
+            @torch.inference_mode()
+            def backbones(encoder=encoder, x=x, ids=ids, word_mask=word_mask):
+                for part in x.split(4):
+                    encoder.visual(part)
+                encoder.text(ids, word_mask)
+
+            def whole(predictor=predictor, expressions=expressions):
+                for _ in predictor.stream(video, expressions, None):
+                    pass
+
+            bound = "<= 1.22" if (visual, sentences) == ("microsoft/resnet-101", 1) else None
+            about = paper(visual=visual, sentences=sentences, frames=frames, video=[*size], words=ids.shape[1])
+            part = f"{visual.partition('/')[2]}, sentences: {sentences}"
+            sides = {"whole": whole, "backbones": backbones}
+            results.append(compare("predict", bound, sides, part=part, **about))
+    return results
+
+
 def memory() -> list[dict]:
     """Peak memory of the process for a video of 1,000 frames over one of 50 (`tiny`, 240 x 320)."""
-    from dtse_core.data.sentences import load_tokenizer
-    from dtse_core.predict import ReferringVideoPredictor
-
     config = preset("tiny")
     predictor = ReferringVideoPredictor(DTSE(config.model), load_tokenizer("tiny-bert"), config.data, "cpu")
 
@@ -245,7 +283,6 @@ def noise(frames: int) -> Iterator[np.ndarray]:
 def predict_video(frames: int = 96, height: int = 720, width: int = 1280) -> list[dict]:
     """The command's work on a file with the `tiny` checkpoint: one thing after the other, over threads side by side."""
     from dtse_core.data.toy.world import ToyWorld, render
-    from dtse_core.predict import BATCH, ReferringVideoPredictor
     from dtse_core.shared import processes
     from dtse_core.video.export import write_prediction
     from dtse_core.video.writing import write_video
@@ -260,7 +297,7 @@ def predict_video(frames: int = 96, height: int = 720, width: int = 1280) -> lis
         def seconds(way: Callable) -> float:
             start = time.perf_counter()
             with patch.object(processes, "ahead", way):
-                write_prediction(predictor.stream(clip, sentences, BATCH), sentences, films[way], 24, clip)
+                write_prediction(predictor.stream(clip, sentences, None), sentences, films[way], 24, clip)
             return time.perf_counter() - start
 
         sides = {"one after the other": in_turn, "side by side": processes.ahead}
@@ -275,7 +312,7 @@ def in_turn(items: Iterable, count: int) -> Iterable:
     return items
 
 
-MODEL = overhead, streaming, prefix, filter, train_step, memory, predict_video, bf16
+MODEL = overhead, predict, streaming, prefix, filter, train_step, memory, predict_video, bf16
 AROUND = metrics, decode, draw_level2, grid, kernel
 BENCHMARKS = {f.__name__: f for f in MODEL + AROUND}
 
