@@ -54,15 +54,26 @@ class MuonAdamW(torch.optim.AdamW):
 
 
 def orthogonalize(X: Tensor) -> Tensor:
-    """Matrices `(b, n, m)` with the same singular vectors, and singular values brought near 1 (0.7 to 1.2)."""
+    """Matrices `(b, n, m)` with the same singular vectors, and singular values brought near 1 (0.7 to 1.2).
+
+    A round makes Q X of X, where Q = a + b G + c G G and G = X X'. Of a wide matrix the rounds compute with G alone,
+    which becomes Q G Q, and X is multiplied by all the Q at the end.
+    """
     a, b, c = QUINTIC
     tall = X.shape[-2] > X.shape[-1]
-    X = X.mT if tall else X  # the smaller side first: it is squared
+    X = X.mT if tall else X  # the smaller side first, so that G is (b, n, n)
     X = X / (torch.linalg.matrix_norm(X, keepdim=True) + 1e-7)
-    for _ in range(ROUNDS):
-        A = X @ X.mT  # (b, n, n)
-        A = torch.baddbmm(A, A, A, beta=b, alpha=c)  # b A + c A A
-        X = torch.baddbmm(X, A, X, beta=a)
+    if X.shape[-1] < 2 * X.shape[-2]:
+        for _ in range(ROUNDS):
+            G = X @ X.mT
+            X = torch.baddbmm(X, torch.baddbmm(G, G, G, beta=b, alpha=c), X, beta=a)
+    else:
+        G, product = X @ X.mT, torch.eye(X.shape[-2], dtype=X.dtype, device=X.device)
+        for _ in range(ROUNDS):
+            Q = torch.baddbmm(G, G, G, beta=b, alpha=c)
+            Q.diagonal(dim1=-2, dim2=-1).add_(a)
+            product, G = Q @ product, Q @ G @ Q
+        X = product @ X
     return X.mT if tall else X
 
 
