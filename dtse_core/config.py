@@ -287,12 +287,26 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
     return flat
 
 
+FORMAT = 1  # of run.json, as its "format" says (none: 1), and of config.json beside it; +1 when older ones do not fit
 RETIRED = {"model.filtered": "current"}  # settings that no longer exist, at the value that every recorded run had
 
 
+class Outdated(ValueError):
+    """Settings that another version of dtse has written, and this one does not read."""
+
+
 def from_dict(flat: dict[str, Any]) -> RunConfig:
-    """The inverse of `to_dict`, also of records that were written when settings of `RETIRED` existed."""
-    return override(RunConfig(), {key: value for key, value in flat.items() if (key, value) not in RETIRED.items()})
+    """The inverse of `to_dict`, also of records with a `format`, or from when settings of `RETIRED` existed.
+
+    Raises `Outdated` for another format than `FORMAT` and for what no longer exists, `ValueError` as `preset` does.
+    """
+    remedy = "load it with the version of dtse that wrote it, or train again with this one"
+    if (written := checked("format", flat.get("format", 1), Count)) != FORMAT:
+        remedy = "install a newer one" if written > FORMAT else remedy
+        raise Outdated(f"settings of format {written}, this dtse reads format {FORMAT}; {remedy}")
+    if gone := [name for name, value in RETIRED.items() if flat.get(name, value) != value]:
+        raise Outdated(f"{gone[0]} is {flat[gone[0]]!r}, which no longer exists; {remedy}")
+    return override(RunConfig(), {name: value for name, value in flat.items() if name not in ("format", *RETIRED)})
 
 
 def nearest(name: object, known: Iterable[str]) -> str:

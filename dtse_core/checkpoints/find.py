@@ -2,7 +2,8 @@
 
     model.safetensors   the weights
     config.json         the architecture (`ModelConfig`), with both streams' own settings
-    run.json            all settings of the run that made it, the data and the size of its frames among them
+    run.json            all settings of the run that made it, the data and the size of its frames among them, and the
+                        format of all settings here
     tokenizer.json      the tokenizer; tokenizer_config.json names its marks
 
 A checkpoint is these five files in one folder. Nothing outside it is looked up or opened, whatever they say. A file
@@ -22,7 +23,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ..config import Allowed, ModelConfig, RunConfig, Share, Whole, checked, from_dict, override
+from ..config import FORMAT, Allowed, ModelConfig, Outdated, RunConfig, Share, Whole, checked, from_dict
 from ..shared.files import read_json
 
 WEIGHTS, CONFIG, RUN, WORDS, MARKS = FILES = (
@@ -141,10 +142,11 @@ def read_model_config(folder: str | Path) -> ModelConfig:
 
     Raises `FileNotFoundError` or `ValueError` naming the file.
     """
-    found = _read(file := Path(folder) / CONFIG)
+    found, run = _read(file := Path(folder) / CONFIG), Path(folder) / RUN
+    written = _read(run).get("format", 1) if run.is_file() else FORMAT
     with _told(file, "does not hold an architecture"):
+        config = from_dict({"format": written} | {f"model.{name}": value for name, value in found.items()}).model
         _require(found, [f.name for f in dataclasses.fields(ModelConfig)])
-        config = override(RunConfig(), {f"model.{name}": value for name, value in found.items()}).model
         _require(config.saved_streams, STREAMS)
         saved = {stream: _built_from(config.saved_streams[stream], stream) for stream in STREAMS}
         return dataclasses.replace(config, saved_streams=saved)
@@ -165,8 +167,8 @@ def read_run_config(folder: str | Path) -> RunConfig:
     """
     found = _read(file := Path(folder) / RUN)
     with _told(file, "does not hold the settings of a run"):
-        _require(found, ANSWER)
         config = from_dict({name: value for name, value in found.items() if name != DRAWN})
+        _require(found, ANSWER)
     model = read_model_config(folder)
     for name, value in vars(model).items():
         if name != "saved_streams" and value != getattr(config.model, name):
@@ -272,6 +274,8 @@ def _told(file: Path, what: str) -> Iterator[None]:
         yield
     except (KeyboardInterrupt, SystemExit):
         raise
+    except Outdated as error:  # which another copy would be, too
+        raise Outdated(f"{file}: {error}") from error
     except BaseException as error:  # settings, safetensors and transformers have their own, and tokenizers panics
         first = next(iter(str(error).splitlines()), type(error).__name__)
         raise ValueError(f"{file} {what}: {first}; {AGAIN}") from error

@@ -34,7 +34,7 @@ def test_it_has_the_runs_of_its_grid_with_the_parameters_asked_for(tables, reque
 def test_the_configurations_that_it_recorded_can_still_be_read(tables):
     seeds = [from_dict(json.loads(config)).train.seed for config in tables["runs"]["config"]]
     assert seeds == list(tables["runs"]["SEED"])
-    with pytest.raises(ValueError, match="unknown setting 'model.filtered'"):
+    with pytest.raises(ValueError, match="model.filtered is 'reference', which no longer exists; load it with"):
         from_dict({"model.filtered": "reference"})  # what no model of today is
 
 

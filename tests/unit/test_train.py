@@ -26,7 +26,7 @@ from safetensors.torch import load_file
 
 from dtse_core import DTSE, ReferringVideoPredictor, preset
 from dtse_core.checkpoints.find import read_run_config
-from dtse_core.config import ModelConfig, RunConfig, override, to_dict
+from dtse_core.config import FORMAT, ModelConfig, RunConfig, override, to_dict
 from dtse_core.data import ToyWorld
 from dtse_core.data.batch import Batch
 from dtse_core.data.sentences import load_tokenizer
@@ -281,6 +281,19 @@ def test_parameters_without_a_gradient_are_foreseen(changes):
     idle = [name for name, p in model.named_parameters() if p.grad is None]
     assert bool(idle) <= has_idle_parameters(config.model), f"{idle} get no gradient"
     assert has_idle_parameters(config.model) <= bool(idle or not config.model.vlmg_stages)
+
+
+def test_a_run_carries_the_format_of_its_settings_and_is_not_resumed_in_another(tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    train(small(out, **{"train.steps": 1}), False)
+    for file in (out / "run.json", out / "final" / "run.json"):
+        assert json.loads(file.read_text(encoding="utf-8"))["format"] == FORMAT
+    before = (out / "run.json").read_bytes()
+    monkeypatch.setattr("dtse_core.config.FORMAT", FORMAT + 1)
+    said = f"run.json .*: settings of format {FORMAT}, this dtse reads format {FORMAT + 1}; .*; choose another --out"
+    with pytest.raises(ValueError, match=said):
+        train(small(out, **{"train.steps": 1}), False)
+    assert (out / "run.json").read_bytes() == before
 
 
 def test_patience_ends_a_run_and_best_is_the_best_by_the_chosen_score(tmp_path, monkeypatch):
