@@ -109,18 +109,23 @@ class DTSE(
     ) -> DTSEOutput:
         """One window per clip, in order of time: `frames (B, T, 3, H, W)`, `input_ids` and `attention_mask (B, N)`.
 
-        The current frame is the middle one, or the last with `causal`. Fewer frames than the model's
+        Where S sentences in a row are about one window, `frames (B / S, T, 3, H, W)` holds it once, and what comes
+        before the first insertion is computed once. The current frame is the middle one, or the last with `causal`. Fewer frames than the model's
         window are completed with the current one, so a single image works (D-3).
         """
         self._check(frames, input_ids, attention_mask)
-        B, T = frames.shape[:2]
+        clips, T = frames.shape[:2]
+        sentences = len(input_ids) // clips  # S
         current = T - 1 if self.config.causal else T // 2
         if not self.uses_references:
             frames, T, current = frames[:, current : current + 1], 1, 0
         L = self.encoder.read_sentence(input_ids, attention_mask)  # (B, N, D)
         L = L.repeat_interleave(T, 0)  # (B*T, N, D): each frame reads its own copy (D-6)
         word_mask = attention_mask.repeat_interleave(T, 0)  # (B*T, N)
-        seen = self.encoder.see_frame(frames.flatten(0, 1))  # {2: (B*T, C, H/4, W/4), ...}
+        seen = {
+            number: V.unflatten(0, (clips, 1, T)).expand(-1, sentences, -1, -1, -1, -1).flatten(0, 2)
+            for number, V in self.encoder.see_frame(frames.flatten(0, 1)).items()
+        }  # {2: (B*T, C, H/4, W/4), ...}
         memory = self.remember(self.encoder.interleave(seen, L, word_mask, return_maps))
         window = [select_frame(memory, t, T) for t in range(T)]
         return self.decode(window[current], window[:current] + window[current + 1 :], frames.shape[3:])
@@ -155,9 +160,9 @@ class DTSE(
             raise ValueError(
                 f"frames must hold T = 1 to {self.config.window} frames, this model's window; got {frames.shape[1]}"
             )
-        if input_ids.ndim != 2 or input_ids.shape[0] != frames.shape[0] or input_ids.is_floating_point():
+        if input_ids.ndim != 2 or len(input_ids) % len(frames) or not len(input_ids) or input_ids.is_floating_point():
             raise ValueError(
-                f"input_ids must be integers (B, N) with B = {frames.shape[0]}; got {input_ids.dtype} "
+                f"input_ids must be integers (B, N) with B = {len(frames)} or a multiple; got {input_ids.dtype} "
                 f"{tuple(input_ids.shape)}"
             )
         if not 1 <= input_ids.shape[1] <= self.encoder.text.longest:

@@ -13,7 +13,7 @@ Frames are numbered from 1 on disk: `00030.h5` belongs to decoded frame 29.
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -117,6 +117,9 @@ class A2DSentences(ClipDataSet):
             raise ValueError(f"{annotation} no longer holds instance {instance}, it holds {read_instances(annotation)}")
         mask, twin_mask = masks[instance], masks.get(twin)
         return ReferringClip(frames, slot, mask, query, video, int(stem), str(instance), evidence, twin_mask)
+
+    def window_of(self, k: int) -> Hashable:
+        return self.samples[k][:2]  # video and frame
 
     def choices(self) -> dict[str, str]:
         return self.list.choices(self.frames) if self.list else {"frames": "all annotated"}

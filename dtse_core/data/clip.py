@@ -4,8 +4,10 @@
 over whole videos. What they do not have, a category, an annotator, a version, they answer with None or "".
 """
 
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -140,6 +142,23 @@ class ClipDataSet(Dataset):
         """What a result must tell of the data that its numbers depend on."""
         return {"version": self.version} if self.version else {}
 
+    def several(self, k: int, count: int) -> list[ReferringClip]:
+        """Sample k and others that show the same window, `count` in all; from the first again where there are fewer."""
+        alike = self._alike[self.window_of(k)]
+        start = alike.index(k)
+        return [self[j] for j in islice(cycle(alike[start:] + alike[:start]), count)]
+
+    def window_of(self, k: int) -> Hashable:
+        """What samples that show the same window have in common."""
+        return k  # here each shows its own
+
+    @cached_property
+    def _alike(self) -> dict[Hashable, list[int]]:
+        found: dict[Hashable, list[int]] = {}
+        for k in range(len(self)):
+            found.setdefault(self.window_of(k), []).append(k)
+        return found
+
     def cut(self, current: int, length: int) -> tuple[list[int], int]:
         """The window around a frame, as `window_indices` gives it."""
         return window_indices(current, length, self.window, self.offset, self.causal)
@@ -180,6 +199,10 @@ class VideoDataSet(ClipDataSet):
             evidence=video.evidence,
             twin_mask=twin_mask,
         )
+
+    def window_of(self, k: int) -> Hashable:
+        n, current = (int(i) for i in self.samples[k])
+        return self.videos[n].video_id, self.videos[n].frames[current]
 
     def annotator(self, video: ReferringVideo) -> int | None:
         """Who said a sentence, where annotators are scored apart and their sentences share a map of labels."""

@@ -20,23 +20,31 @@ R = TypeVar("R")
 
 
 class TrainingSamples(Dataset):
-    """Training clips by `(draw, index)`; the coin of a horizontal flip depends on the draw, so that epochs differ."""
+    """Training windows by `(draw, index)`, each as clips with `sentences` sentences.
 
-    def __init__(self, dataset: ClipDataSet, seed: int, flip: str):
-        self.dataset, self.seed, self.flip = dataset, seed, flip
+    The coin of a horizontal flip depends on the draw, so that epochs differ.
+    """
 
-    def __getitem__(self, key: tuple[int, int]) -> ReferringClip:
+    def __init__(self, dataset: ClipDataSet, seed: int, flip: str, sentences: int = 1):
+        self.dataset, self.seed, self.flip, self.sentences = dataset, seed, flip, sentences
+
+    def __getitem__(self, key: tuple[int, int]) -> list[ReferringClip]:
         draw, index = key
-        clip = self.dataset[index]
+        clips = self.dataset.several(index, self.sentences)
         mirrored = self.flip != "no" and np.random.default_rng([self.seed, draw]).random() < 0.5
-        if self.flip == "skip" and swap_left_right(clip.expression) != clip.expression:
-            mirrored = False  # the sentence names a side: "left behind" would come out wrong
-        return flip_clip(clip) if mirrored else clip
+        if self.flip == "skip" and any(swap_left_right(clip.expression) != clip.expression for clip in clips):
+            mirrored = False  # a sentence names a side: "left behind" would come out wrong
+        return [flip_clip(clip) for clip in clips] if mirrored else clips
 
 
-def collate_training(clips: Sequence[ReferringClip], tokenizer: Any, data: DataConfig) -> Batch:
-    """A batch without the clips that it is made of: a worker would send every picture twice."""
-    return replace(collate_clips(clips, tokenizer, data.size, data.max_words), clips=[])
+def collate_training(windows: Sequence[list[ReferringClip]], tokenizer: Any, data: DataConfig) -> Batch:
+    """A batch that holds the frames of each window once, `(B / S, T, 3, H, W)` for S sentences about each.
+
+    It lacks the clips that it is made of: a worker would send every picture twice.
+    """
+    clips = [clip for window in windows for clip in window]
+    batch = collate_clips(clips, tokenizer, data.size, data.max_words)
+    return replace(batch, frames=batch.frames[:: len(windows[0])], clips=[])
 
 
 def batch_order(

@@ -67,7 +67,7 @@ def count_cost(config: RunConfig, processes: int = 1, gpu: bool = False) -> Cost
     does not divide.
     """
     c = config.train
-    if c.batch % (processes * c.accumulate):
+    if c.batch % (processes * c.accumulate * c.sentences):
         raise ValueError(f"train.batch {c.batch} does not divide among {processes} processes of {c.accumulate} parts")
     clips = c.batch // processes // c.accumulate
     half = {"no": None, "fp16": torch.float16, "bf16": torch.bfloat16}[c.mixed_precision]
@@ -85,7 +85,7 @@ def count_cost(config: RunConfig, processes: int = 1, gpu: bool = False) -> Cost
         parts = min(c.accumulate, 2)  # the second meets the gradients of the first, the others are like it
         tally.peak, tally.work = tally.held, Counter()
         for _ in range(parts):
-            batch, before = empty_batch(config, clips), tally.held
+            batch, before = empty_batch(config, clips, c.sentences), tally.held
             with precision:
                 loss, _ = train_step(model, batch, config)
             activations = tally.held - before
@@ -124,11 +124,11 @@ def build_model(config: RunConfig) -> DTSE:
     return model.train()
 
 
-def empty_batch(config: RunConfig, clips: int) -> Batch:
+def empty_batch(config: RunConfig, clips: int, sentences: int = 1) -> Batch:
     """Tensors of a batch's shapes."""
-    size = config.data.size
+    size, windows = config.data.size, clips // sentences
     words = torch.ones(clips, WORDS, dtype=torch.long)
-    return Batch(torch.zeros(clips, config.model.window, 3, *size), words, words, torch.zeros(clips, *size), [])
+    return Batch(torch.zeros(windows, config.model.window, 3, *size), words, words, torch.zeros(clips, *size), [])
 
 
 @dataclass(frozen=True)

@@ -183,9 +183,10 @@ def join_processes(config: RunConfig) -> Accelerator:
     processes = accelerator.num_processes
     if processes > 1:
         accelerator.print(f"{processes} processes train together, {c.batch / processes:g} clips each a step")
-    if c.batch % (processes * c.accumulate):
+    if c.batch % (processes * c.accumulate * c.sentences):
         raise ValueError(
-            f"train.batch {c.batch} must divide evenly among {processes} processes of train.accumulate {c.accumulate}"
+            f"train.batch {c.batch} must divide evenly among {processes} processes of train.accumulate {c.accumulate}, "
+            f"train.sentences {c.sentences} a window"
         )
     return accelerator
 
@@ -230,8 +231,8 @@ def prepare(
     start_tracker(accelerator, config)
     place = accelerator.process_index, accelerator.num_processes
     batches = DataLoader(
-        TrainingSamples(training, c.seed, config.data.flip),
-        batch_sampler=batch_order(len(training), c.batch, c.seed, state.step, *place, c.accumulate),
+        TrainingSamples(training, c.seed, config.data.flip, c.sentences),
+        batch_sampler=batch_order(len(training), c.batch // c.sentences, c.seed, state.step, *place, c.accumulate),
         collate_fn=partial(collate_training, tokenizer=tokenizer, data=config.data),
         num_workers=config.data.workers,
         pin_memory=accelerator.device.type == "cuda",

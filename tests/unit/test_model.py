@@ -36,6 +36,17 @@ def inputs(B=2, T=3, H=32, W=48, N=6, words=None, seed=0):
     return frames, ids, (torch.arange(N) < torch.tensor(words or [N] * B)[:, None]).long()
 
 
+@pytest.mark.parametrize("lmdf", ["full", "off"])  # with references, and without
+def test_sentences_about_one_window_answer_as_if_each_had_its_own(lmdf):
+    model, (frames, ids, mask) = make(lmdf=lmdf), inputs(B=2)
+    told, kept = torch.cat([ids, ids.flip(0), ids.flip(1)]), torch.cat([mask] * 3)  # three sentences a window
+    found = model(frames, told, kept)
+    alone = model(frames.repeat_interleave(3, 0), told, kept)
+    assert torch.allclose(found.logits, alone.logits, atol=1e-5)
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(found.aux_logits, alone.aux_logits, strict=True))
+    assert (found.logits[0] - found.logits[1]).abs().max() > 1e-3  # they do differ
+
+
 # Every value of every switch; None stands for a setting that has no alternatives to try here.
 SWITCHES = {
     "visual": None,
@@ -218,8 +229,8 @@ BAD = {
     "got torch.float32 (2, 3, 32, 32, 3)": (FRAMES.movedim(2, 4), IDS, IDS),
     "frames must hold T = 1 to 3 frames, this model's window; got 5": (torch.zeros(2, 5, 3, 32, 32), IDS, IDS),
     "this model's window; got 0": (FRAMES[:, :0], IDS, IDS),
-    "input_ids must be integers (B, N) with B = 2; got torch.int64 (1, 5)": (FRAMES, IDS[:1], IDS[:1]),
-    "with B = 2; got torch.float32 (2, 5)": (FRAMES, IDS.float(), IDS),
+    "input_ids must be integers (B, N) with B = 2 or a multiple; got torch.int64 (1, 5)": (FRAMES, IDS[:1], IDS[:1]),
+    "with B = 2 or a multiple; got torch.float32 (2, 5)": (FRAMES, IDS.float(), IDS),
     "input_ids must hold N = 1 to 64 word pieces; got 65": (FRAMES, *[torch.ones(2, 65, dtype=torch.long)] * 2),
     "attention_mask must have input_ids' shape (2, 5); got (2, 4)": (FRAMES, IDS, IDS[:, :4]),
 }

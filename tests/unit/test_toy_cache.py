@@ -27,7 +27,7 @@ def no_drawing(monkeypatch):
     def refuse(*_):
         raise AssertionError("drawn again")
 
-    return lambda: monkeypatch.setattr(ToyWorld, "__getitem__", refuse)
+    return lambda: monkeypatch.setattr(ToyWorld, "draw", refuse)
 
 
 @pytest.mark.parametrize("split", ["test", "twins"])
@@ -40,6 +40,16 @@ def test_a_clip_is_drawn_once_and_read_the_same(split, tmp_path, no_drawing):
     for one, two, three in zip(drawn, first, second, strict=True):
         assert_same_clips(one, two)
         assert_same_clips(one, three)
+
+
+def test_several_sentences_are_kept_beside_the_first(tmp_path, no_drawing):
+    drawn = ToyWorld("twins", 1, **SIZE).several(0, 3)
+    alone = KeptToyWorld(tmp_path, "twins", 1, **SIZE)[0]
+    KeptToyWorld(tmp_path, "twins", 1, **SIZE).several(0, 3)
+    no_drawing()
+    world = KeptToyWorld(tmp_path, "twins", 1, **SIZE)
+    for one, two in zip([*drawn, drawn[0]], [*world.several(0, 3), alone], strict=True):
+        assert_same_clips(one, two)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import pytest
 
 from dtse_core.config import DataConfig
 from dtse_core.data import A2DSentences, ToyWorld
+from dtse_core.data.build import build_dataset
 from dtse_core.data.clip import EVIDENCE, window_indices
 from dtse_core.data.sentences import clean_expression
 from dtse_core.data.toy.layouts import write
@@ -151,6 +152,20 @@ def test_every_layout_gives_the_same_bytes_and_knows_its_traps(tmp_path, layout)
     assert toy["settings"]["traps"] == sorted(layout_module(layout).TRAPS) and set(toy["splits"]) == set(SMALL)
     with pytest.raises(ValueError, match=f"unknown trap 'pit'; {layout} has .*, or all"):
         write_toy(tmp_path / "three", SMALL, layout, traps=["pit"])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_sentences_about_one_window_are_found_in_every_layout(tmp_path, layout):
+    write_toy(tmp_path / layout, {"train": 4, "test": 1}, layout=layout, height=32, width=48)
+    data = build_dataset(DataConfig(name=layout, root=str(tmp_path / layout)), "train", window=3)
+    together = 0
+    for k in range(len(data)):
+        first, second, third = data.several(k, 3)
+        assert (first.sample_id, first.expression) == (data[k].sample_id, data[k].expression)
+        assert np.array_equal(first.frames, second.frames) and np.array_equal(first.frames, third.frames)
+        assert (first.video_id, first.frame_id) == (second.video_id, second.frame_id)
+        together += first.expression != second.expression
+    assert together or layout == "jhmdb"  # which has one sentence for each video
 
 
 def test_writing_again_changes_nothing_and_other_settings_are_refused(tmp_path):

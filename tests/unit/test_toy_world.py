@@ -371,3 +371,23 @@ def test_actors_are_chunky_enough_for_a_map_at_a_quarter_of_a_small_frame():
             coarse = F.interpolate(F.avg_pool2d(mask, 4), scale_factor=4, mode="bilinear") > 0.5
             ious.append(float((coarse & (mask > 0)).sum() / (coarse | (mask > 0)).sum()))
     assert np.mean(ious) > 0.90
+
+
+@pytest.mark.parametrize("split", ["train", "twins"])
+def test_several_sentences_are_about_one_window_and_about_others_if_there_are(split):
+    world, about_others = ToyWorld(split, 30), 0
+    for k in range(len(world)):
+        first, *more = world.several(k, 3)
+        alone = world[k]
+        assert (first.expression, first.sample_id) == (alone.expression, alone.sample_id)
+        assert np.array_equal(first.frames, alone.frames) and np.array_equal(first.mask, alone.mask)
+        assert len(more) == 2 and all(clip.frames is first.frames and clip.frame_id == first.frame_id for clip in more)
+        scene = world.scene(k)
+        said = {sentence.text: sentence for sentence in scene.sentences}
+        for clip in more:
+            ids = world.draw(scene, [clip.frame_id])[1][0]
+            assert np.array_equal(clip.mask, np.isin(ids, said[clip.expression].instances))
+        targets = {sentence.instance for sentence in scene.sentences}
+        assert (more[0].instance_id != first.instance_id) == (len(targets) > 1)
+        about_others += len(targets) > 1
+    assert about_others > 15

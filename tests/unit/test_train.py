@@ -175,10 +175,36 @@ def test_half_of_the_clips_are_mirrored_save_those_that_the_setting_spares(flip,
     samples, changed = TrainingSamples(world, 0, flip), {True: [], False: []}
     for draw in range(30):
         names_a_side = swap_left_right(world[draw].expression) != world[draw].expression
-        changed[names_a_side].append(not np.array_equal(samples[draw, draw].frames, world[draw].frames))
+        changed[names_a_side].append(not np.array_equal(samples[draw, draw][0].frames, world[draw].frames))
     assert len(changed[True]) > 5 and len(changed[False]) > 5
     assert any(changed[True]) == sided and any(changed[False]) == plain
     assert not all(changed[True] + changed[False])
+
+
+@pytest.mark.parametrize("flip", ["swap", "skip"])
+def test_all_sentences_about_a_window_are_mirrored_with_it_or_none(flip):
+    world, sided = ToyWorld("val", 30, height=32, width=48), 0
+    samples = TrainingSamples(world, 0, flip, sentences=2)
+    for draw in range(30):
+        (first, second), plain = samples[draw, draw], world.several(draw, 2)
+        mirrored = not np.array_equal(first.frames, plain[0].frames)
+        assert np.array_equal(first.frames, second.frames)
+        for clip, before in zip((first, second), plain, strict=True):
+            swapped = swap_left_right(before.expression)
+            assert clip.expression == (swapped if mirrored else before.expression)
+            assert np.array_equal(clip.mask, before.mask[:, ::-1] if mirrored else before.mask)
+            sided += swapped != before.expression
+            assert not (flip == "skip" and mirrored and swapped != before.expression)
+    assert sided > 5
+
+
+def test_a_step_takes_each_window_once_for_all_its_sentences(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr("dtse_core.train.train_step", lambda *a: seen.append(a[1]) or train_step(*a))
+    train(small(tmp_path / "run", **{"train.steps": 2, "train.sentences": 2, "train.accumulate": 2}), False)
+    assert [(len(batch.frames), *batch.input_ids.shape[:1], *batch.masks.shape[:1]) for batch in seen] == [
+        (1, 2, 2)
+    ] * 4
 
 
 def gradients_of(monkeypatch, config) -> list[dict[str, torch.Tensor]]:
@@ -326,14 +352,14 @@ def test_patience_survives_a_resume(tmp_path, monkeypatch):
 
 
 def test_a_record_says_how_long_the_model_waited_for_data(tmp_path, monkeypatch):
-    draw, drawn = ToyWorld.__getitem__, []
+    draw, drawn = ToyWorld.several, []
 
-    def slow(self, k):
+    def slow(self, k, count):
         drawn.append(k)
         time.sleep(0.5 if len(drawn) > 8 else 0)
-        return draw(self, k)
+        return draw(self, k, count)
 
-    monkeypatch.setattr(ToyWorld, "__getitem__", slow)
+    monkeypatch.setattr(ToyWorld, "several", slow)
     train(small(tmp_path / "run", **{"train.steps": 4, "train.eval_samples": 1}), False)
     first, second = [r["wait"] for r in history(tmp_path / "run") if "wait" in r]
     assert 0 < first < second < 1 and second > 0.3

@@ -221,7 +221,7 @@ def test_a_broken_clip_is_named_in_one_line_from_a_worker_too(tmp_path, monkeypa
     def broken(*_):
         raise ValueError("clip of nothing; delete it")
 
-    monkeypatch.setattr(ToyWorld, "__getitem__", broken)
+    monkeypatch.setattr(ToyWorld, "several", broken)
     for workers in (0, 1):
         with pytest.raises(ValueError, match=r"^clip of nothing; delete it$"):
             train.train(config(tmp_path / str(workers), 8, **{"data.workers": workers}), False)

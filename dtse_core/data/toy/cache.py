@@ -29,15 +29,17 @@ class Kept:
         name = f"toy{self.level}_{self.seed}_{self.split}_{self.height}x{self.width}_{window}_v{self.drawn}"
         self.folder = Path(cache).expanduser() / name
 
-    def __getitem__(self, k: int) -> ReferringClip:
+    def several(self, k: int, count: int) -> list[ReferringClip]:
         if not 0 <= k < self.length:
-            return super().__getitem__(k)  # which says so
-        file = self.folder / f"{k // 1000:03d}" / f"{k:06d}.npz"
-        clip = _load(file)
-        if clip is None:
-            clip = super().__getitem__(k)
-            _store(file, clip)
-        return clip
+            return super().several(k, count)  # which says so
+        name = self.folder / f"{k // 1000:03d}" / f"{k:06d}"
+        files = [name.with_suffix(".npz"), *(name.with_name(f"{k:06d}_{i}_of_{count}.npz") for i in range(1, count))]
+        clips = [_load(file) for file in files]
+        if None in clips:
+            clips = super().several(k, count)
+            for file, clip in zip(files, clips, strict=True):
+                _store(file, clip)
+        return clips
 
 
 class KeptToyWorld(Kept, ToyWorld):

@@ -5,6 +5,8 @@ Seven cartoon actors, eight actions, five kinds of evidence, and twins that diff
 `words` speaks, `draw` paints. Same seed, same pixels, on any machine.
 """
 
+from itertools import cycle, islice
+
 import numpy as np
 
 from ...config import WorldSeed, checked
@@ -75,21 +77,30 @@ class ToyWorld(ClipDataSet):
 
     def __getitem__(self, k: int) -> ReferringClip:
         """One sentence and one annotated frame of scene `k`, both fixed by (seed, split, k)."""
+        return self.several(k, 1)[0]
+
+    def several(self, k: int, count: int) -> list[ReferringClip]:
+        """The same with other sentences about that window, `count` in all: about other targets if there are."""
         scene, rng = self.scene(k), self._rng(k, 1)
-        sentence, frame = pick(rng, scene.sentences), pick(rng, scene.annotated)
+        first, frame = pick(rng, scene.sentences), pick(rng, scene.annotated)
+        others = [sentence for sentence in scene.sentences if sentence is not first]
+        others.sort(key=lambda sentence: (sentence.instances == first.instances, rng.random()))
         indices, current = self.cut(frame, scene.length)
         frames, ids = self.draw(scene, indices)
-        return ReferringClip(
-            frames=frames,
-            current=current,
-            mask=np.isin(ids[current], sentence.instances),
-            expression=sentence.text,
-            video_id=scene.video_id,
-            frame_id=frame,
-            instance_id="_".join(map(str, sentence.instances)),
-            evidence=sentence.evidence,
-            twin_mask=ids[current] == sentence.twin if sentence.twin else None,
-        )
+        return [
+            ReferringClip(
+                frames=frames,
+                current=current,
+                mask=np.isin(ids[current], sentence.instances),
+                expression=sentence.text,
+                video_id=scene.video_id,
+                frame_id=frame,
+                instance_id="_".join(map(str, sentence.instances)),
+                evidence=sentence.evidence,
+                twin_mask=ids[current] == sentence.twin if sentence.twin else None,
+            )
+            for sentence in islice(cycle([first, *others]), count)
+        ]
 
     def programs(self) -> dict[tuple[str, str], tuple[int, str]]:
         """Nothing: sentences of the first level have none."""
