@@ -110,8 +110,8 @@ class DTSE(
         """One window per clip, in order of time: `frames (B, T, 3, H, W)`, `input_ids` and `attention_mask (B, N)`.
 
         Where S sentences in a row are about one window, `frames (B / S, T, 3, H, W)` holds it once, and what comes
-        before the first insertion is computed once. The current frame is the middle one, or the last with `causal`. Fewer frames than the model's
-        window are completed with the current one, so a single image works (D-3).
+        before the first insertion is computed once. The current frame is the middle one, or the last with `causal`.
+        Fewer frames than the model's window are completed with the current one, so a single image works (D-3).
         """
         self._check(frames, input_ids, attention_mask)
         clips, T = frames.shape[:2]
