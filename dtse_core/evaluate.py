@@ -21,7 +21,7 @@ from typing import Literal
 
 import torch
 
-from .checkpoints.find import checkpoint_folder, checkpoint_sha256, model_sha256, read_run_config
+from .checkpoints.find import LEAST, checkpoint_folder, checkpoint_sha256, model_sha256, read_run_config
 from .config import DataConfig, RunConfig, Size, check_settings, to_dict
 from .data.build import build_dataset, scored_split
 from .scoring.answers import ModelAnswers
@@ -142,6 +142,7 @@ def record_of(c: EvaluateCommand, protocol: Samples | Videos, records: list) -> 
         config = to_dict(replace(read_run_config(answers.folder), data=c.data))
         folder = answers.folder
         scored = {"checkpoint_sha256": checkpoint_sha256(folder), "model_sha256": model_sha256(folder)}
+        scored |= {LEAST: least} if (least := answers.predictor.least) else {}
     about = {"source": c.masks or c.checkpoint, "split": c.split, **protocol.about(records), "config": config}
     return about | ({"version": version} if version else {}) | scored | {"versions": versions()}
 

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .checkpoints.find import checkpoint_folder, read_run_config, read_tokenizer, saw_drawn_clips
+from .checkpoints.find import checkpoint_folder, read_least_confidence, read_run_config, read_tokenizer, saw_drawn_clips
 from .config import Allowed, DataConfig, Name, check_settings, checked
 from .data.clip import window_indices
 from .data.sentences import clean_expression, tokenize
@@ -60,6 +60,7 @@ class ReferringVideoPredictor:
         self.fast = fast.to(self.device, self.dtype)
         self.drawn = data.name == "toy"  # trained on drawn clips alone
         self.cautioned = False  # `caution` has been said
+        self.least = 0.0  # confidence below which nothing is marked
 
     @classmethod
     def from_pretrained(
@@ -72,7 +73,7 @@ class ReferringVideoPredictor:
         folder = checkpoint_folder(name)
         data, tokenizer = read_run_config(folder).data, read_tokenizer(folder)
         predictor = cls(DTSE.from_pretrained(folder), tokenizer, data, device, precision)
-        predictor.drawn = saw_drawn_clips(folder)
+        predictor.drawn, predictor.least = saw_drawn_clips(folder), read_least_confidence(folder)
         return predictor
 
     @property
@@ -194,7 +195,10 @@ class ReferringVideoPredictor:
             maps = resize_logits(maps, *frame.shape[:2]).cpu().numpy()  # (S, H, W) at the frame's own size
             masks = maps > 0
             inside = [sigmoid(x[m]) for x, m in zip(maps, masks, strict=True)]  # probabilities in the masks alone
-            yield Step(t, frame, masks, maps, np.array([mask_confidence(p, p > 0) for p in inside]))
+            confidence = np.array([mask_confidence(p, p > 0) for p in inside])
+            unsure = confidence < self.least  # nothing fits
+            maps[unsure], masks[unsure], confidence[unsure] = -np.abs(maps[unsure]), False, 0.0
+            yield Step(t, frame, masks, maps, confidence)
 
 
 def sentences_in(expression: str | Iterable[str]) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ WEIGHTS, CONFIG, RUN, WORDS, MARKS = FILES = (
 )
 PACKAGED = Path(__file__).parent  # what ships with the package: "tiny"
 AGAIN = "copy the checkpoint again from the run that made it, or download it again"
+LEAST = "least_confidence"  # in run.json beside the settings: below it nothing is marked, see `scoring.calibration`
 DRAWN = "drawn"  # in run.json beside the settings: the clips came from a toy world, in memory or on disk
 ANSWER = ("data.name", "data.size", "data.offset", "data.max_words")  # of run.json: what an answer depends on
 LARGEST = 2**26  # bytes of a JSON file here; the largest vocabularies take a quarter
@@ -167,7 +168,7 @@ def read_run_config(folder: str | Path) -> RunConfig:
     """
     found = _read(file := Path(folder) / RUN)
     with _told(file, "does not hold the settings of a run"):
-        config = from_dict({name: value for name, value in found.items() if name != DRAWN})
+        config = from_dict({name: value for name, value in found.items() if name not in (DRAWN, LEAST)})
         _require(found, ANSWER)
     model = read_model_config(folder)
     for name, value in vars(model).items():
@@ -189,6 +190,16 @@ def saw_drawn_clips(folder: str | Path) -> bool:
     found = _read(file := Path(folder) / RUN)
     with _told(file, "does not tell what the model has seen"):
         return checked(DRAWN, found.get(DRAWN, found["data.name"] == "toy"), bool)
+
+
+def read_least_confidence(folder: str | Path) -> float:
+    """The confidence below which a checkpoint's answers are left empty, as its run.json says; 0 if it says nothing.
+
+    Raises `FileNotFoundError` or `ValueError` naming the file.
+    """
+    found = _read(file := Path(folder) / RUN)
+    with _told(file, "does not tell from which confidence on the model marks anything"):
+        return checked(LEAST, found.get(LEAST, 0.0), Share)
 
 
 def read_tokenizer(folder: str | Path):
@@ -237,7 +248,8 @@ def checkpoint_sha256(folder: str | Path) -> str:
 
 
 def model_sha256(folder: str | Path) -> str:
-    """SHA-256 of all that makes a model's answers: weights, architecture, tokenizer and the size that it sees.
+    """SHA-256 of all that makes a model's answers: weights, architecture, tokenizer, the size that it sees, and its
+    least confidence, if it has one.
 
     It is the same for the same content, in whatever order and with whatever spaces the files hold it. Raises as
     `load_model`, `read_run_config` and `read_tokenizer` do.
@@ -249,6 +261,7 @@ def model_sha256(folder: str | Path) -> str:
             digests[name] = [str(tensor.dtype), list(tensor.shape), content]
     config = dataclasses.asdict(read_model_config(folder))
     whole = [digests, config, _words(folder), _marks(folder), read_run_config(folder).data.size]
+    whole += [least] if (least := read_least_confidence(folder)) else []
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 

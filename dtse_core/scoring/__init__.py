@@ -7,6 +7,7 @@ protocols      what is asked together and how it is scored, by kind of data set
 records        what is kept of a sample, a sentence over a video, a sequence
 video_metrics  J and F of whole videos, labels matched with objects
 summary        a protocol's numbers from the records
+calibration    the confidence below which nothing is marked
 diagnosis      the diagnostic world (the toy world's level 2) by kind, depth and slice
 published      results that papers report
 tables         these numbers as text and as Markdown

@@ -35,7 +35,7 @@ class ModelAnswers:
         """As `evaluate` gives them."""
         p, words = self.predictor, self.predictor.data.max_words
         ask = partial(evaluate, p.model, dataset, p.tokenizer, p.data.size, p.device, self.batch)
-        return ask(workers, progress, words, on_mask) if len(dataset) else []
+        return ask(workers, progress, words, on_mask, p.least) if len(dataset) else []
 
     def masks(self, dataset, videos: Sequence[ReferringVideo]) -> Iterator[np.ndarray]:
         """The masks (S, H, W) bool of S sentences about one video, frame by frame."""

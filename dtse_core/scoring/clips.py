@@ -29,12 +29,13 @@ def evaluate(
     progress: bool = True,
     max_words: int = 64,
     on_mask: OnMask | None = None,
+    least: float = 0.0,
 ) -> list[Sample]:
     """Runs `model` on every clip of `dataset`; logits are resized to the original size before the threshold.
 
-    `size` (height, width) is what the model sees; `on_mask(clip, mask)` gets each mask (H, W) bool. Raises
-    `ValueError` for an empty data set and for a sample that occurs twice, `FloatingPointError` for logits that are
-    not finite.
+    `size` (height, width) is what the model sees; `on_mask(clip, mask)` gets each mask (H, W) bool. Nothing is marked
+    below the confidence `least`. Raises `ValueError` for an empty data set and for a sample that occurs twice,
+    `FloatingPointError` for logits that are not finite.
     """
     collate = partial(collate_clips, tokenizer=tokenizer, size=size, max_words=max_words)
     loader = DataLoader(dataset, batch, num_workers=workers, collate_fn=collate)
@@ -47,7 +48,7 @@ def evaluate(
             one = one.to(device)
             logits = model(one.frames, one.input_ids, one.attention_mask).logits  # (B, H, W)
             for clip, clip_logits in zip(one.clips, logits, strict=True):
-                sample = score(clip, clip_logits, on_mask)
+                sample = score(clip, clip_logits, on_mask, least)
                 key = sample.sample_id, sample.expression
                 if key in samples:
                     raise ValueError(f'sample {key[0]} "{key[1]}" occurs twice: it would count twice in every metric')
@@ -61,19 +62,21 @@ def evaluate(
     return list(samples.values())
 
 
-def score(clip: ReferringClip, logits: torch.Tensor, on_mask: OnMask | None = None) -> Sample:
-    """One clip's sample from its logits (H, W) at any size."""
+def score(clip: ReferringClip, logits: torch.Tensor, on_mask: OnMask | None = None, least: float = 0.0) -> Sample:
+    """One clip's sample from its logits (H, W) at any size; nothing is marked below the confidence `least`."""
     logits = resize_logits(logits, *clip.mask.shape)
     if not torch.isfinite(logits).all():
         raise FloatingPointError(f'logits of {clip.sample_id} "{clip.expression}" are not finite; training diverged?')
     mask, probability = (logits > 0).cpu().numpy(), logits.sigmoid().cpu().numpy()
+    if (confidence := mask_confidence(probability, mask)) < least:
+        mask, confidence = np.zeros_like(mask), 0.0
     if on_mask:
         on_mask(clip, mask)
     twin = {}
     if clip.twin_mask is not None and clip.twin_mask.any():
         twin = {"on_target": mask_confidence(probability, clip.mask)}
         twin["on_twin"] = mask_confidence(probability, clip.twin_mask)
-    return score_mask(clip, mask, mask_confidence(probability, mask), **twin)
+    return score_mask(clip, mask, confidence, **twin)
 
 
 def some_of(dataset, count: int) -> list[int]:

@@ -10,6 +10,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from ..config import RunConfig, checked, nearest, origin_of, preset, read_value, setting_kinds
@@ -68,7 +69,7 @@ def argument(arguments: Sequence[str], option: str) -> str:
     nothing if it is not there.
     """
     found = ""
-    for text, after in zip(arguments, [*arguments[1:], ""], strict=True):
+    for text, after in zip_longest(arguments, arguments[1:], fillvalue=""):
         name, equals, value = text.partition("=")
         if name == option:
             found = value if equals else after

@@ -17,7 +17,7 @@ from PIL import Image
 from dtse_core import predict
 from dtse_core.config import RunConfig, from_dict, preset, setting_kinds, to_dict
 from dtse_core.data.toy.world import ToyWorld, render
-from dtse_core.shared.console import one_line_errors
+from dtse_core.shared.console import argument, one_line_errors
 from dtse_core.training import cost
 from dtse_core.video.files import EXAMPLE, read_frames, video_info
 
@@ -30,6 +30,7 @@ COMMANDS = {  # module: where `parse_command` is
         "dtse_core.evaluate",
         "dtse_core.predict",
         "dtse_core.training.cost",
+        "dtse_core.scoring.calibration",
         "dtse_core.experiments.runner",
         "dtse_core.experiments.diagnosis",
     )
@@ -115,7 +116,7 @@ def parse(command: str, monkeypatch) -> None:
         assert options.module
         words = ["python", "-m", options.training_script, *options.training_script_args]
     name, *arguments = words[2:] if words[1] == "-m" else words[1:]
-    if name == "dtse_core.evaluate" and "--checkpoint" in arguments:  # whose settings are the defaults
+    if name.endswith(("evaluate", "calibration")) and "--checkpoint" in arguments:  # whose settings are the defaults
         arguments[arguments.index("--checkpoint") + 1] = "tiny"
     if name in COMMANDS:
         module = importlib.import_module(COMMANDS[name])
@@ -222,6 +223,11 @@ TAKEN = [  # the command line, and the settings of Python that it stands for
 def test_a_setting_takes_on_the_command_line_what_it_takes_in_python(line, settings):
     parsed = cost.parse_command(shlex.split(line))
     assert from_dict(to_dict(parsed)) == preset("tiny", **settings)
+
+
+def test_an_option_is_read_before_the_command_line_is_parsed():
+    for line, text in (("", ""), ("--x", ""), ("--x 2", "2"), ("--x 2 --x=3", "3"), ("--y --x --y", "--y")):
+        assert argument(line.split(), "--x") == text
 
 
 def test_the_preset_gives_the_defaults_wherever_it_stands():
