@@ -47,7 +47,7 @@ def test_the_recipe_is_that_of_the_study_on_another_level(diagnostic):
     [
         (["--steps", "0"], "steps is 0; it must be 1 or more"),
         (["--steps", "-1", "--methods", "shipped"], "steps is -1; it must be 1 or more"),
-        (["--methods", "shiped"], "methods is ('shiped',); it must be a tuple, each item one of shipped, dtse, "),
+        (["--methods", "dste"], "methods is ('dste',); it must be a tuple, each item one of shipped, dtse, "),
     ],
 )
 def test_a_setting_is_refused_by_its_own_name(diagnostic, arguments, said):
