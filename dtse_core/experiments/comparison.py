@@ -1,57 +1,82 @@
-"""What a grid's results support: paired differences, their intervals, and sentences chosen by them.
+"""What a grid's results support: differences, their intervals, and sentences chosen by them.
 
 Notebook: 11_ablations. `run.py` gathers the tables: `runs` has a row for each run of the grid, done or not,
 `clips` one for each clip that a run was scored on. pandas is imported where it is used.
 
-Two variants are compared on the same clips and the same seeds, clip by clip, since some clips are hard for all.
-Both vary: other clips would have given another difference, and so would other seeds. Videos are resampled. Seeds are
-too few for that: three resampled values never lie outside the three, and such intervals hold the truth far less often
-than they say. So the seeds' part is drawn from Student's t about their mean, as wide as their spread suggests.
+Two variants are compared clip by clip, since some clips are hard for all, but not seed by seed: a seed's number makes
+nothing alike in two models. The comparisons that a plan names before the runs are primary, and corrected for their
+number; all others are exploratory.
 """
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..data.clip import EVIDENCE
+from ..config import nearest
+from ..data.clip import EVIDENCE, KINDS
 from ..metrics import sample_ious
+from .verdicts import LEVEL, MARGIN, PRIMARY_SEEDS, SEEDS, VIDEOS, estimate, holm, verdict
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SCORES = {"iou": "mean IoU", "told_apart": "share of twins told apart"}
 STEP_COST = "step_cpu_seconds", 1000, 0  # column, scale and digits
-LEVEL = 0.95
+
+
+class Question(NamedTuple):
+    """What is compared with what."""
+
+    variant: str
+    reference: str
+    part: str = "all"  # of the clips: all of `test`, a kind of evidence of it, or another split
+    budget: str = "steps"  # what both have alike, as the grid says it: steps, seconds, or how many steps
+
+    @property
+    def score(self) -> str:
+        """A key of SCORES."""
+        return "told_apart" if self.part == "twins" else "iou"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How much better a variant is than its reference, in one score on one part of the clips.
+    """How much higher the variant of a question scores than its reference; not a number if one of them was not run."""
 
-    Without two seeds in common the interval is everything; without one the difference is not a number ("not run").
-    """
-
-    variant: str
-    reference: str
-    score: str  # a key of SCORES
-    part: str  # "all", a kind of evidence, or another split
-    budget: str  # what both had alike, as the grid says it: steps, seconds, or how many steps
+    asked: Question
     mean: float
-    low: float
+    low: float  # ends of the 95 % interval: -1 and 1 where the data are too few
     high: float
-    seeds: int
+    p_different: float  # of a primary comparison: corrected
+    p_equivalent: float
+    seeds: tuple[int, int]  # of the variant and of the reference
     clips: int
-
-    @property
-    def decided(self) -> bool:
-        """True if the interval excludes zero."""
-        return self.low > 0 or self.high < 0
+    videos: int
+    primary: bool = False
 
     @property
     def run(self) -> bool:
         """True if there is anything to compare."""
-        return self.seeds > 0
+        return min(self.seeds) > 0
+
+    @property
+    def too_few(self) -> str:
+        """What a verdict lacks: "5 seeds", "30 clips" or nothing."""
+        least = PRIMARY_SEEDS if self.primary else SEEDS
+        return f"{least} seeds" if min(self.seeds) < least else f"{VIDEOS} clips" * (self.videos < VIDEOS)
+
+    @property
+    def verdict(self) -> str:
+        """higher, lower, equivalent, undecided, no verdict or not run."""
+        if not self.run:
+            return "not run"
+        return "no verdict" if self.too_few else verdict(self.mean, self.p_different, self.p_equivalent)
+
+    @property
+    def decided(self) -> bool:
+        """True if something is known: a difference, or that there is none that matters."""
+        return self.verdict in ("higher", "lower", "equivalent")
 
 
 def with_scores(clips: "pd.DataFrame") -> "pd.DataFrame":
@@ -86,75 +111,54 @@ def summary_rows(runs: "pd.DataFrame") -> list[list[str]]:
     return rows
 
 
-def paired_interval(
-    differences: np.ndarray, videos=None, draws: int = 4000, seed: int = 0, level: float = LEVEL
-) -> tuple[float, float]:
-    """Ends of the interval of the mean of `differences` (S, C): S seeds, each on the same C clips.
-
-    `videos` (C,) names the video of each clip, None if each has its own. One seed tells nothing about others: then
-    the interval is (-inf, inf).
-    """
-    differences = np.asarray(differences, dtype=np.float64)
-    S, C = differences.shape
-    if S < 2:
-        return -np.inf, np.inf
-    names, place = np.unique(np.arange(C) if videos is None else np.asarray(videos), return_inverse=True)
-    rng, mean = np.random.default_rng(seed), differences.mean()
-    sums = np.bincount(place, differences.mean(axis=0), len(names))  # (V,), over seeds first
-    counts = np.bincount(place, minlength=len(names))
-    drawn = rng.integers(len(names), size=(draws, len(names)))
-    of_clips = sums[drawn].sum(1) / counts[drawn].sum(1) - mean  # (draws,)
-    spread = differences.mean(axis=1).std(ddof=1) / np.sqrt(S)
-    of_seeds = spread * rng.standard_t(S - 1, draws)
-    low, high = np.quantile(mean + of_clips + of_seeds, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
-def compare(
-    runs: "pd.DataFrame",
-    clips: "pd.DataFrame",
-    variant: str,
-    reference: str,
-    score: str = "iou",
-    split: str = "test",
-    evidence: str = "",
-    budget: str = "steps",
-) -> Difference:
-    """`variant` minus `reference` on the clips of one split, or on one kind of evidence of it.
+def compare(runs: "pd.DataFrame", clips: "pd.DataFrame", asked: Question) -> Difference:
+    """The answer to a question.
 
     The reference of a budget without runs of its own is that of equal steps: it is what sets the budget. Raises
     `ValueError` if two runs are the same variant, budget and seed, or if they were scored on different clips.
     """
-    part = evidence or ("all" if split == "test" else split)
-    empty = Difference(variant, reference, score, part, budget, np.nan, -np.inf, np.inf, 0, 0)
-    ours = _scores(runs, clips, variant, budget, score, split, evidence)
-    theirs = _scores(runs, clips, reference, budget, score, split, evidence)
-    if not len(theirs) and budget != "steps":
-        theirs = _scores(runs, clips, reference, "steps", score, split, evidence)
-    seeds = sorted(set(ours.index) & set(theirs.index))
-    if not seeds:
-        return empty
+    ours = _scores(runs, clips, asked.variant, asked)
+    theirs = _scores(runs, clips, asked.reference, asked)
+    if not len(theirs) and asked.budget != "steps":
+        theirs = _scores(runs, clips, asked.reference, asked._replace(budget="steps"))
+    seeds = len(ours), len(theirs)
+    if not min(seeds):
+        return Difference(asked, np.nan, -1, 1, 1, 1, seeds, 0, 0)
     if list(ours.columns) != list(theirs.columns):
-        raise ValueError(f"{variant} and {reference} were scored on different clips of {split}; run one of them again")
-    d = ours.loc[seeds].to_numpy() - theirs.loc[seeds].to_numpy()  # (S, C)
-    low, high = paired_interval(d, [video for video, _ in ours.columns])
-    return Difference(variant, reference, score, part, budget, float(d.mean()), low, high, len(seeds), d.shape[1])
+        where = "test" if asked.part in ("all", *KINDS) else asked.part
+        raise ValueError(
+            f"{asked.variant} and {asked.reference} were scored on different clips of {where}; run one of them again"
+        )
+    videos = [video for video, _ in ours.columns]
+    found = estimate(ours.to_numpy(), -theirs.to_numpy(), videos=videos)
+    p = found.p_different(), found.p_equivalent()
+    return Difference(asked, found.mean, *found.interval(), *p, seeds, len(videos), len(set(videos)))
 
 
-def all_differences(runs: "pd.DataFrame", clips: "pd.DataFrame", reference: str) -> list[Difference]:
-    """Every variant against the reference, or what its label `against` names: in all, by evidence, on other splits, at
-    each budget."""
-    found = []
-    splits = [s for s in ("test", "compositional", "twins") if s in set(clips["split"])]
-    kinds = [k for k in EVIDENCE if k in set(clips["evidence"])]
+def all_differences(
+    runs: "pd.DataFrame", clips: "pd.DataFrame", reference: str, primary: Sequence[Question] = ()
+) -> list[Difference]:
+    """The primary comparisons, then all others of a variant with the reference, or with what its label `against` names:
+    on all clips, on other splits, by evidence, at each budget.
+
+    Raises `ValueError` for a primary comparison of a variant, part or budget that there is not.
+    """
+    splits = sorted(set(clips["split"]) - {"test"})
+    parts = ["all", *splits, *(kind for kind in KINDS if kind in set(clips["evidence"]))]
+    known = {"variant": set(runs["variant"]), "part": {*parts, *KINDS}, "budget": set(runs["budget"])}
+    known["reference"] = known["variant"]
+    for asked in primary:
+        for name, value in asked._asdict().items():
+            if value not in known[name] and (name != "part" or len(clips)):
+                raise ValueError(f"the plan compares {asked.variant}: no {name} {value!r}{nearest(value, known[name])}")
+    first = [replace(compare(runs, clips, asked), primary=True) for asked in primary]
+    p = ([1 if d.too_few else getattr(d, name) for d in first] for name in ("p_different", "p_equivalent"))
+    found = [replace(d, p_different=a, p_equivalent=b) for d, a, b in zip(first, *map(holm, p), strict=True)]
     for budget in budgets(runs):
-        asked = runs[runs["budget"] == budget]
-        labels = asked.drop_duplicates("variant").set_index("variant")["against"]
-        for variant, other in ((v, labels[v] or reference) for v in labels.index if v != reference):
-            for split in splits:
-                score = "told_apart" if split == "twins" else "iou"
-                found.append(compare(runs, clips, variant, other, score, split, budget=budget))
-            found += [compare(runs, clips, variant, other, evidence=kind, budget=budget) for kind in kinds]
+        labels = runs[runs["budget"] == budget].drop_duplicates("variant").set_index("variant")["against"]
+        pairs = [(v, labels[v] or reference) for v in labels.index if v != reference]
+        others = [Question(*pair, part, budget) for pair in pairs for part in parts]
+        found += [compare(runs, clips, asked) for asked in others if asked not in primary]
     return found
 
 
@@ -164,39 +168,62 @@ def budgets(runs: "pd.DataFrame") -> list[str]:
 
 
 def sentence(d: Difference) -> str:
-    """What the interval supports, in words: a claim only if it excludes zero."""
-    where = "" if d.part in ("all", "twins") else f" on {d.part}"
-    what = f"{d.variant} against {d.reference}, {SCORES[d.score]}{where}, equal {d.budget}"
+    """What the data support, in words."""
+    asked, where = d.asked, "" if d.asked.part in ("all", "twins") else f" on {d.asked.part}"
+    what = f"{asked.variant} against {asked.reference}, {SCORES[asked.score]}{where}, equal {asked.budget}"
     if not d.run:
         return f"{what}: not run."
-    interval = "no interval from one seed" if np.isinf(d.low) else f"{LEVEL:.0%} interval {d.low:+.3f} to {d.high:+.3f}"
-    numbers = f"{interval}, {d.seeds} seed{'s' * (d.seeds > 1)}, {d.clips} clips"
-    if not d.decided:
-        return f"{what}: not enough evidence ({d.mean:+.3f}; {numbers})."
-    return f"{what}: {'higher' if d.mean > 0 else 'lower'} by {abs(d.mean):.3f} ({numbers})."
+    seeds = " and ".join(map(str, dict.fromkeys(d.seeds)))
+    clips = f"{d.clips} clips" + f" of {d.videos} videos" * (d.videos < d.clips)
+    counts = f"{seeds} seed{'s' * (max(d.seeds) > 1)}, {clips}"
+    if d.too_few:
+        return f"{what}: no verdict with fewer than {d.too_few} ({d.mean:+.3f}; {counts})."
+    p = d.p_equivalent if d.verdict == "equivalent" else d.p_different
+    p = f"p {p:.3f}" if p >= 0.001 else "p below 0.001"
+    numbers = f"{LEVEL:.0%} interval {d.low:+.3f} to {d.high:+.3f}, {p}{' corrected' * d.primary}, {counts}"
+    if d.verdict in ("higher", "lower"):
+        return f"{what}: {d.verdict} by {abs(d.mean):.3f} ({numbers})."
+    within = f", no difference larger than {MARGIN}" * (d.verdict == "equivalent")
+    return f"{what}: {d.verdict}{within} ({d.mean:+.3f}; {numbers})."
 
 
-def conclusions(differences: list[Difference]) -> list[str]:
-    """What a report says: every comparison on all clips, of those on parts the decided ones, and what it leaves out."""
+def conclusions(differences: list[Difference]) -> dict[str, list[str]]:
+    """What a report says, by heading: every primary comparison; of the exploratory ones those on all clips, the decided
+    ones on parts, and how many are left out."""
     run = [d for d in differences if d.run]
-    said = [sentence(d) for d in run if d.part == "all"]
-    said += [sentence(d) for d in run if d.part != "all" and d.decided]
-    if left := sum(d.part != "all" and not d.decided for d in run):
-        said.append(f"On parts of the clips: not enough evidence in {left} more comparisons.")
-    if missing := [f"{d.variant} (equal {d.budget})" for d in differences if d.part == "all" and not d.run]:
-        said.append(f"Not run: {'; '.join(missing)}.")
-    return said
+    primary, others = [d for d in differences if d.primary], [d for d in run if not d.primary]
+    said = [sentence(d) for d in others if d.asked.part == "all"]
+    said += [sentence(d) for d in others if d.asked.part != "all" and d.decided]
+    left = [d.verdict for d in others if d.asked.part != "all" and not d.decided]
+    said += [f"On parts of the clips: {word} in {left.count(word)} more comparisons." for word in dict.fromkeys(left)]
+    if others:
+        p = [1 if d.too_few else d.p_different for d in others]
+        alone, together = (sum(n <= 1 - LEVEL for n in some) for some in (p, holm(p)))
+        said.append(
+            f"Of these {len(others)} comparisons, none of which was named before the runs, {alone} show a difference, "
+            f"{together} if all are corrected for their number."
+        )
+    missing = [d.asked for d in differences if d.asked.part == "all" and not d.run and not d.primary]
+    said += [f"Not run: {'; '.join(f'{a.variant} (equal {a.budget})' for a in missing)}."] if missing else []
+    asked = [sentence(d) for d in primary] or ["No plan named a comparison before the runs."]
+    return {"Primary comparisons": asked, "Exploratory comparisons": said}
 
 
-def _scores(runs, clips, variant: str, budget: str, score: str, split: str, evidence: str) -> "pd.DataFrame":
+def _scores(runs, clips, variant: str, asked: Question) -> "pd.DataFrame":
     """(seeds, clips) of one variant: a row for each seed, a column for each (video, clip), in one order for all."""
-    own = runs[(runs["variant"] == variant) & (runs["budget"] == budget) & (runs["state"] == "ok")]
+    kind = asked.part in KINDS
+    split = "test" if kind or asked.part == "all" else asked.part
+    own = runs[(runs["variant"] == variant) & (runs["budget"] == asked.budget) & (runs["state"] == "ok")]
     if twice := sorted(own["SEED"][own["SEED"].duplicated()]):
-        raise ValueError(f"{variant}, equal {budget}, has two runs of seed {twice[0]}; label them as two variants")
-    found = clips[(clips["split"] == split) & clips["run"].isin(own["run"]) & clips[score].notna()]
-    if evidence:
-        found = found[found["evidence"] == evidence]
-    table = found.merge(own[["run", "SEED"]], on="run").pivot(index="SEED", columns=["video", "clip"], values=score)
+        raise ValueError(
+            f"{variant}, equal {asked.budget}, has two runs of seed {twice[0]}; label them as two variants"
+        )
+    found = clips[(clips["split"] == split) & clips["run"].isin(own["run"]) & clips[asked.score].notna()]
+    if kind:
+        found = found[found["evidence"] == asked.part]
+    table = found.merge(own[["run", "SEED"]], on="run").pivot(
+        index="SEED", columns=["video", "clip"], values=asked.score
+    )
     if table.isna().any(axis=None):
         raise ValueError(f"seeds of {variant} were scored on different clips of {split}; run them again")
     return table.sort_index(axis=1)

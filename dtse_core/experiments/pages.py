@@ -125,13 +125,14 @@ def write_index(folder: Path) -> Path:
     return write_page(folder / "index.html", _page("dtse: the tutorial, executed", told, head, rows))
 
 
-def comparison_page(title: str, about: str, rows: list[list[str]], sentences: list[str]) -> str:
-    """A page with a table, its head first, and sentences below it."""
+def comparison_page(title: str, about: str, rows: list[list[str]], said: dict[str, list[str]]) -> str:
+    """A page with a table, its head first, and sentences below it, by heading."""
     head, *body = ([html.escape(cell) for cell in row] for row in rows)
     lines = ["".join(f"<td{_number(k)}>{c}</td>" for k, c in enumerate(row)) for row in body]
-    said = "".join(f"<li>{html.escape(s)}</li>" for s in sentences)
+    lists = {heading: "".join(f"<li>{html.escape(s)}</li>" for s in some) for heading, some in said.items()}
+    below = "".join(f"<h2>{html.escape(heading)}</h2><ul>{some}</ul>" for heading, some in lists.items())
     cells = "".join(f"<th{_number(k)}>{c}</th>" for k, c in enumerate(head))
-    return _page(title, about, cells, "".join(f"<tr>{line}</tr>" for line in lines), _DENSE, f"<ul>{said}</ul>")
+    return _page(title, about, cells, "".join(f"<tr>{line}</tr>" for line in lines), _DENSE, below)
 
 
 def _page(title: str, about: str, head: str, rows: str, style: str = "", below: str = "") -> str:

@@ -4,9 +4,9 @@
     python -m dtse_core.experiments collect GRID --out DIR    # tables of runs, clips and curves: Parquet and CSV
     python -m dtse_core.experiments report GRID --out DIR     # report.html and report.md
 
-`grid.py` says what a grid file holds. Each run has its folder DIR/runs/NAME with the executed notebook, its page and
-`result.json`. Runs go to a local Dask cluster of two processes with one thread each, or to any other by its address;
-then DIR must lie on a disk that all its machines share.
+`grid.py` says what a grid file holds, `plan.py` how a plan beside it names comparisons before the runs. Each run has
+its folder DIR/runs/NAME with the executed notebook, its page and `result.json`. Runs go to a local Dask cluster of two
+processes with one thread each, or to any other by its address; then DIR must lie on a disk that all its machines share.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import logging
 import os
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,8 @@ from .pages import comparison_page, write_page
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from .comparison import Question
 
 TABLE = f"table {OURS}"  # in the metadata of Parquet; CSV has none, and is known by its head
 RUNS_CSV = "^run,state,variant,group,budget,against,"
@@ -223,18 +225,22 @@ def write_tables(tables: "dict[str, pd.DataFrame]", folder: Path) -> list[Path]:
     return [folder / name for name in TABLES]
 
 
-def write_report(tables: "dict[str, pd.DataFrame]", folder: Path, reference: str, title: str) -> list[Path]:
-    """The comparison as Markdown and as a page: means over seeds, and what the paired intervals support."""
+def write_report(
+    tables: "dict[str, pd.DataFrame]", folder: Path, reference: str, title: str, primary: "Sequence[Question]" = ()
+) -> list[Path]:
+    """The comparison as Markdown and as a page: means over seeds, and what the data support."""
     from .comparison import all_differences, conclusions, summary_rows
 
     runs = tables["runs"]
     if reference not in set(runs["variant"]):
         raise ValueError(f"no variant {reference!r}{nearest(reference, runs['variant'])} in the grid")
     rows = summary_rows(runs)
-    said = conclusions(all_differences(runs, tables["clips"], reference))
+    said = conclusions(all_differences(runs, tables["clips"], reference, primary))
     done = f"{(runs['state'] == 'ok').sum()} of {len(runs)} runs."
-    shown = f"# {markdown.escaped(title)}", "", done, "", *markdown.table(rows), ""
-    text = "\n".join([*shown, *(f"- {markdown.escaped(s)}" for s in said), ""])
+    lines = [f"# {markdown.escaped(title)}", "", done, "", *markdown.table(rows), ""]
+    for heading, sentences in said.items():
+        lines += [f"## {heading}", "", *(f"- {markdown.escaped(s)}" for s in sentences), ""]
+    text = "\n".join(lines)
     return [
         write_page(folder / "report.md", f"<!-- {PAGE} -->\n{text}"),
         write_page(folder / "report.html", comparison_page(title, done, rows, said)),
@@ -290,5 +296,7 @@ def main() -> None:
         written = write_tables(tables, folder)
     else:
         against = options.against or tables["runs"]["variant"].iloc[0]
-        written = write_report(tables, folder, against, options.grid.as_posix())
+        from .plan import read_plan  # loads torch, as above
+
+        written = write_report(tables, folder, against, options.grid.as_posix(), read_plan(options.grid))
     print("\n".join(f"written: {path}" for path in written))

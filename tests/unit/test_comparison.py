@@ -1,88 +1,33 @@
-"""Comparisons: intervals that hold the truth as often as they say, and sentences that follow them."""
+"""Comparisons: paired by clip, corrected where a plan named them, and sentences that say what the data support."""
+
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy import stats
 
 from dtse_core.experiments.comparison import (
     Difference,
+    Question,
     all_differences,
     compare,
     conclusions,
-    paired_interval,
     sentence,
     summary_rows,
     with_scores,
 )
-
-
-def drawn(rng, S, truth, of_seeds, of_clips, rest, C=60):
-    """(S, C) differences with a known mean: of seeds, of clips, and of both together."""
-    parts = of_seeds * rng.standard_normal((S, 1)), of_clips * rng.standard_normal((1, C))
-    return truth + sum(parts) + rest * rng.standard_normal((S, C))
-
-
-@pytest.mark.parametrize("S", [2, 3, 5])
-@pytest.mark.parametrize("spread", [(0.05, 0.02, 0.2), (0.02, 0.2, 0.2)], ids=["seeds differ", "clips differ"])
-def test_the_interval_holds_the_truth_at_least_as_often_as_it_says(S, spread):
-    rng, truth = np.random.default_rng(0), 0.1
-    ends = np.array([paired_interval(drawn(rng, S, truth, *spread), draws=1000, seed=k) for k in range(400)])
-    held = np.mean((ends[:, 0] <= truth) & (truth <= ends[:, 1]))
-    assert held >= 0.93  # 0.95 less two standard errors
-
-
-def test_resampled_seeds_would_not_hold_it():
-    rng, truth, held = np.random.default_rng(0), 0.1, 0
-    for _ in range(300):
-        d = drawn(rng, 3, truth, 0.05, 0.02, 0.1).mean(axis=1)
-        low, high = np.quantile(d[rng.integers(3, size=(500, 3))].mean(axis=1), [0.025, 0.975])
-        held += low <= truth <= high
-    assert held / 300 < 0.85  # why the seeds' part is drawn from Student's t
-
-
-def test_without_a_difference_between_seeds_it_is_the_bootstrap_over_clips():
-    d = np.random.default_rng(0).standard_normal(80)
-    expected = stats.bootstrap((d,), np.mean, method="percentile", n_resamples=4000, rng=1).confidence_interval
-    assert np.allclose(paired_interval(np.stack([d, d, d])), expected, atol=0.03)
-
-
-def test_without_a_difference_between_clips_it_is_the_t_interval_of_seeds():
-    seeds = np.array([0.1, 0.2, 0.25, 0.4])
-    expected = stats.t.interval(0.95, 3, seeds.mean(), stats.sem(seeds))
-    assert np.allclose(paired_interval(np.repeat(seeds[:, None], 50, axis=1), draws=40_000), expected, atol=0.01)
-
-
-def test_clips_of_one_video_are_drawn_together():
-    d = np.repeat(np.random.default_rng(0).standard_normal(20), 10)[None].repeat(2, 0)  # ten equal clips a video
-    low, high = paired_interval(d, np.repeat(np.arange(20), 10))
-    alone = paired_interval(d[:, ::10])
-    assert np.allclose((low, high), alone) and high - low > 2 * np.ptp(paired_interval(d))
-
-
-@given(shift=st.floats(-1, 1), seed=st.integers(0, 100))
-def test_a_shift_of_all_differences_shifts_the_interval(shift, seed):
-    d = np.random.default_rng(seed).standard_normal((3, 10))
-    ends = np.array(paired_interval(d, draws=200))
-    assert np.allclose(paired_interval(d + shift, draws=200), ends + shift)
-
-
-def test_one_seed_supports_nothing():
-    assert paired_interval(np.ones((1, 9))) == (-np.inf, np.inf)
-
+from dtse_core.experiments.plan import read_plan
+from dtse_core.experiments.verdicts import estimate, holm
 
 GAINS = {"full": 0.0, "worse": -0.2, "same": 0.0, "absent": 0.0}
 
 
-@pytest.fixture
-def tables() -> tuple[pd.DataFrame, pd.DataFrame]:
+def made(seeds: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Four variants whose true differences are GAINS; of `absent` nothing was run, at `seconds` `worse` alone."""
     rng, runs, clips = np.random.default_rng(0), [], []
     hard = rng.uniform(0.4, 0.7, 40)
     for variant, budget in [*((v, "steps") for v in GAINS), ("worse", "seconds")]:
-        for seed in range(3):
+        for seed in range(seeds):
             run, state = f"{variant}-{budget}-{seed}", "not run" if variant == "absent" else "ok"
             scores = {"metrics.mean_iou": 0.5, "twins_accuracy": 0.5, "step_cpu_seconds": 0.1}
             labels = {"variant": variant, "budget": budget, "against": ""}
@@ -98,41 +43,64 @@ def tables() -> tuple[pd.DataFrame, pd.DataFrame]:
     return pd.DataFrame(runs), pd.concat(clips, ignore_index=True).sample(frac=1, random_state=0)
 
 
+@pytest.fixture
+def tables() -> tuple[pd.DataFrame, pd.DataFrame]:
+    return made(3)
+
+
 def test_a_comparison_finds_what_was_put_in(tables):
-    d = compare(*tables, "worse", "full")
-    assert d.low < -0.2 < d.high < 0 and (d.seeds, d.clips) == (3, 40) and d.decided
+    d = compare(*tables, Question("worse", "full"))
+    assert d.low < -0.2 < d.high < 0 and (d.seeds, d.clips, d.videos) == ((3, 3), 40, 40) and d.verdict == "lower"
     assert abs(d.mean + 0.2) < 0.05
-    kind = compare(*tables, "worse", "full", evidence="direction")
-    assert (kind.part, kind.clips) == ("direction", 20) and kind.decided
-    assert not compare(*tables, "same", "full").decided
+    assert compare(*tables, Question("same", "full")).verdict in ("undecided", "equivalent")
+    kind = compare(*tables, Question("worse", "full", "direction"))
+    assert kind.clips == 20 and abs(kind.mean + 0.2) < 0.05
+    assert kind.verdict == "no verdict" and sentence(kind).endswith("; 3 seeds, 20 clips).")
 
 
-def test_differences_are_paired_by_clip_and_seed(tables):
+def test_differences_are_paired_by_clip_and_not_by_seed(tables):
     runs, clips = tables
-    table = clips[clips["split"] == "test"].merge(runs, on="run")
-    table = table[table["budget"] == "steps"].set_index(["variant", "SEED", "clip"])["iou"]
-    names = sorted(f"c{k}" for k in range(40))
-    by_hand = np.array([[table["worse", s, name] - table["full", s, name] for name in names] for s in range(3)])
-    d = compare(runs, clips, "worse", "full")
-    assert (d.mean, d.low, d.high) == pytest.approx((by_hand.mean(), *paired_interval(by_hand)))
+    runs.loc[(runs["variant"] == "worse"), "SEED"] += 7  # whatever its seeds are called
+    runs.loc[runs["run"] == "full-steps-2", "state"] = "failed"
+    runs = pd.concat([runs, runs[runs["run"] == "full-steps-1"].assign(run="again", SEED=5)])
+    runs = pd.concat([runs, runs[runs["run"] == "full-steps-1"].assign(run="and again", SEED=6)])
+    more = [clips[clips["run"] == "full-steps-1"].assign(run=run) for run in ("again", "and again")]
+    more[0]["iou"] += 0.03
+    clips = pd.concat([clips, *more])
+    table = clips[clips["split"] == "test"].pivot(index="run", columns="clip", values="iou")
+    ours = table.loc[[f"worse-steps-{k}" for k in range(3)]].to_numpy()
+    theirs = table.loc[["full-steps-0", "full-steps-1", "again", "and again"]].to_numpy()
+    found, d = estimate(ours, -theirs), compare(runs, clips, Question("worse", "full"))
+    assert d.seeds == (3, 4) and "3 and 4 seeds, 40 clips" in sentence(d)
+    assert (d.mean, d.low, d.high) == pytest.approx((found.mean, *found.interval()))
+    assert (d.p_different, d.p_equivalent) == pytest.approx((found.p_different(), found.p_equivalent()))
+
+
+def test_clips_of_one_video_count_together(tables):
+    runs, clips = tables
+    few = clips.assign(video="v" + (clips["clip"].str[1:].astype(int) // 2).astype(str))
+    d = compare(runs, few, Question("worse", "full"))
+    assert (d.clips, d.videos, d.verdict, d.low, d.high) == (40, 20, "no verdict", -1, 1)
+    assert "fewer than 30 clips" in sentence(d) and "40 clips of 20 videos" in sentence(d)
 
 
 def test_the_reference_of_equal_steps_sets_the_budget_of_equal_seconds(tables):
-    d = compare(*tables, "worse", "full", budget="seconds")
-    assert d.decided and abs(d.mean + 0.1) < 0.05
+    d = compare(*tables, Question("worse", "full", budget="seconds"))
+    assert d.verdict == "lower" and abs(d.mean + 0.1) < 0.05
 
 
-def test_what_was_not_run_says_so_and_seeds_in_common_count(tables):
+def test_what_was_not_run_says_so_and_two_seeds_support_nothing(tables):
     runs, clips = tables
-    d = compare(runs, clips, "absent", "full")
-    assert not d.run and sentence(d).endswith("not run.")
-    runs.loc[(runs["variant"] == "worse") & (runs["SEED"] > 0), "state"] = "failed"
-    d = compare(runs, clips, "worse", "full")
-    assert d.seeds == 1 and not d.decided and "not enough evidence" in sentence(d) and "one seed" in sentence(d)
+    d = compare(runs, clips, Question("absent", "full"))
+    assert not d.run and d.verdict == "not run" and sentence(d).endswith("not run.")
+    runs.loc[runs["run"] == "worse-steps-0", "state"] = "failed"
+    d = compare(runs, clips, Question("worse", "full"))
+    assert d.verdict == "no verdict" and (d.low, d.high) == (-1, 1)
+    assert "no verdict with fewer than 3 seeds (-0.2" in sentence(d) and "2 and 3 seeds" in sentence(d)
 
 
 def test_all_differences_cover_every_variant_part_and_budget(tables):
-    found = {(d.variant, d.part, d.budget) for d in all_differences(*tables, "full")}
+    found = {(d.asked.variant, d.asked.part, d.asked.budget) for d in all_differences(*tables, "full")}
     parts = {"all", "twins", "action", "direction"}
     expected = {(v, p, "steps") for v in ("worse", "same", "absent") for p in parts}
     assert found == expected | {("worse", p, "seconds") for p in parts}
@@ -141,61 +109,143 @@ def test_all_differences_cover_every_variant_part_and_budget(tables):
 def test_a_label_names_another_reference(tables):
     runs, clips = tables
     runs.loc[runs["variant"] == "same", "against"] = "worse"
-    [d] = [d for d in all_differences(runs, clips, "full") if d.variant == "same" and d.part == "all"]
-    assert d.reference == "worse" and d.low > 0
+    found = all_differences(runs, clips, "full")
+    [d] = [d for d in found if d.asked.variant == "same" and d.asked.part == "all"]
+    assert d.asked.reference == "worse" and d.low > 0
+
+
+def test_what_a_plan_named_comes_first_and_is_corrected_for_its_number(tables):
+    planned = [Question("worse", "full"), Question("same", "worse"), Question("same", "full")]
+    every = all_differences(*tables, "full", planned)
+    assert [d.asked for d in every if d.primary] == [d.asked for d in every[:3]] == planned
+    assert sorted(d.asked for d in every) == sorted({*planned, *(d.asked for d in all_differences(*tables, "full"))})
+    assert [d.p_different for d in every[:3]] == [1, 1, 1] and {d.verdict for d in every[:3]} == {"no verdict"}
+    assert "no verdict with fewer than 5 seeds" in sentence(every[0])
+    runs, clips = made(5)
+    every, alone = all_differences(runs, clips, "full", planned), [compare(runs, clips, q) for q in planned]
+    assert [d.p_different for d in every[:3]] == pytest.approx(holm([d.p_different for d in alone]))
+    assert [d.p_equivalent for d in every[:3]] == pytest.approx(holm([d.p_equivalent for d in alone]))
+    assert [d.verdict for d in every[:2]] == ["lower", "higher"] and "corrected, 5 seeds" in sentence(every[0])
+    assert "corrected" not in sentence(every[3])
+
+
+def test_a_plan_that_asks_for_what_there_is_not_is_refused(tables):
+    for asked, fault in (
+        (Question("sam", "full"), r"no variant 'sam' \(did you mean 'same'\?\)"),
+        (Question("worse", "ful"), r"no reference 'ful' \(did you mean 'full'\?\)"),
+        (Question("worse", "full", "twin"), r"no part 'twin' \(did you mean 'twins'\?\)"),
+        (Question("worse", "full", budget="second"), r"no budget 'second' \(did you mean 'seconds'\?\)"),
+    ):
+        with pytest.raises(ValueError, match=fault):
+            all_differences(*tables, "full", [asked])
+
+
+PLAN = """# The plan
+
+| budget | steps |
+|---|---|
+| steps | 600 |
+
+| variant | against | on | equal | why |
+|:--|---|---|---|---|
+| LMDF off | DTSE | twins | steps | motion |
+| one insertion, Res3 | DTSE | all | 1,200 steps | |
+
+Later: | variant | against |
+"""
+
+
+def test_a_plan_beside_the_grid_names_primary_comparisons(tmp_path):
+    assert read_plan(tmp_path / "grid.toml") == []
+    (tmp_path / "plan.md").write_text(PLAN, encoding="utf-8")
+    assert read_plan(tmp_path / "grid.toml") == [
+        Question("LMDF off", "DTSE", "twins", "steps"),
+        Question("one insertion, Res3", "DTSE", "all", "1,200 steps"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        (
+            "| variant |",
+            "| model |",
+            r"plan.md has 0 tables with the head variant \| against \| on \| equal; write one",
+        ),
+        ("Later: | variant | against |", "| variant | against | on | equal |", "plan.md has 2 tables"),
+        ("| LMDF off | DTSE | twins | steps |", "| LMDF off | DTSE | | steps |", "the row LMDF off .* lacks a cell"),
+        ("| steps | motion |", "|", "the row LMDF off .* lacks a cell or comes twice; mend or delete it"),
+        ("| one insertion, Res3 | DTSE | all | 1,200 steps |", "| LMDF off | DTSE | twins | steps |", "comes twice"),
+    ],
+)
+def test_a_damaged_plan_is_refused(tmp_path, old, new, fault):
+    assert old in PLAN
+    (tmp_path / "plan.md").write_text(PLAN.replace(old, new), encoding="utf-8")
+    with pytest.raises(ValueError, match=fault):
+        read_plan(tmp_path / "grid.toml")
 
 
 def test_scores_on_different_clips_and_runs_counted_twice_are_refused(tables):
     runs, clips = tables
     some = clips[~((clips["run"] == "worse-steps-0") & (clips["clip"] == "c3"))]
     with pytest.raises(ValueError, match="seeds of worse were scored on different clips of test"):
-        compare(runs, some, "worse", "full")
+        compare(runs, some, Question("worse", "full"))
     some = clips[~(clips["run"].str.startswith("worse-steps") & (clips["clip"] == "c3"))]
     with pytest.raises(ValueError, match="worse and full were scored on different clips of test"):
-        compare(runs, some, "worse", "full")
+        compare(runs, some, Question("worse", "full"))
     twice = pd.concat([runs, runs[runs["run"] == "worse-steps-0"].assign(run="other")])
     with pytest.raises(ValueError, match="worse, equal steps, has two runs of seed 0"):
-        compare(twice, clips, "worse", "full")
+        compare(twice, clips, Question("worse", "full"))
+
+
+def found(variant="a", part="direction", mean=0.1, p=0.5, p_equivalent=0.5, seeds=(3, 3), clips=50, videos=50):
+    return Difference(Question(variant, "b", part), mean, -0.05, 0.25, p, p_equivalent, seeds, clips, videos)
 
 
 @pytest.mark.parametrize(
-    ("ends", "words", "absent"),
+    ("d", "words"),
     [
-        ((0.01, 0.2), "higher by 0.100", "not enough"),
-        ((-0.2, -0.01), "lower by 0.100", "not enough"),
-        ((-0.01, 0.2), "not enough evidence", "higher"),
-        ((0.0, 0.2), "not enough evidence", "higher"),
+        (found(p=0.02), "higher by 0.100 (95% interval -0.050 to +0.250, p 0.020, 3 seeds, 50 clips)"),
+        (found(mean=-0.1, p=1e-9), "lower by 0.100 (95% interval -0.050 to +0.250, p below 0.001, 3 seeds, 50 clips)"),
+        (found(), "undecided (+0.100; 95% interval -0.050 to +0.250, p 0.500, 3 seeds, 50 clips)"),
+        (
+            found(p_equivalent=0.04),
+            "equivalent, no difference larger than 0.03 (+0.100; 95% interval -0.050 to +0.250, p 0.040,",
+        ),
+        (found(p=0.01, seeds=(2, 5)), "no verdict with fewer than 3 seeds (+0.100; 2 and 5 seeds, 50 clips)"),
+        (found(p=0.01, seeds=(1, 1)), "no verdict with fewer than 3 seeds (+0.100; 1 seed, 50 clips)"),
+        (found(p=0.01, videos=29), "no verdict with fewer than 30 clips (+0.100; 3 seeds, 50 clips of 29 videos)"),
+        (replace(found(p=0.02), primary=True), "no verdict with fewer than 5 seeds"),
+        (replace(found(p=0.02, seeds=(5, 5)), primary=True), "p 0.020 corrected, 5 seeds, 50 clips"),
     ],
 )
-def test_a_sentence_claims_only_what_its_interval_supports(ends, words, absent):
-    mean = 0.1 if ends[1] > 0.1 else -0.1
-    said = sentence(Difference("a", "b", "iou", "direction", "steps", mean, *ends, 3, 50))
-    assert words in said and absent not in said
-    assert said.startswith("a against b, mean IoU on direction, equal steps: ") and "3 seeds, 50 clips" in said
+def test_a_sentence_says_what_its_tests_support(d, words):
+    assert sentence(d).startswith("a against b, mean IoU on direction, equal steps: ") and words in sentence(d)
 
 
 def test_conclusions_leave_out_what_is_undecided_on_parts_and_say_what_is_missing():
-    def found(variant, part, low, high, seeds=3):
-        return Difference(variant, "full", "iou", part, "steps", (low + high) / 2, low, high, seeds, 50)
-
-    said = conclusions(
-        [
-            found("a", "all", -0.1, 0.3),
-            found("a", "action", -0.1, 0.3),
-            found("a", "direction", 0.1, 0.3),
-            found("b", "all", -np.inf, np.inf, 0),
-            found("b", "action", -np.inf, np.inf, 0),
-            found("c", "all", -np.inf, np.inf, 0),
-        ]
-    )
-    assert said == [
-        "a against full, mean IoU, equal steps: "
-        "not enough evidence (+0.100; 95% interval -0.100 to +0.300, 3 seeds, 50 clips).",
-        "a against full, mean IoU on direction, equal steps: "
-        "higher by 0.200 (95% interval +0.100 to +0.300, 3 seeds, 50 clips).",
-        "On parts of the clips: not enough evidence in 1 more comparisons.",
+    absent = dict(mean=np.nan, p=1, p_equivalent=1, seeds=(0, 3), clips=0, videos=0)
+    some = [
+        found("a", "all"),
+        found("a", "action"),
+        found("a", "direction", p=0.04),
+        found("a", "relation", p=0.001, seeds=(2, 3)),
+        *(found("b", part, **absent) for part in ("all", "action")),
+        found("c", "all", **absent),
+    ]
+    said = conclusions(some)
+    assert said["Primary comparisons"] == ["No plan named a comparison before the runs."]
+    assert said["Exploratory comparisons"] == [
+        sentence(some[0]),
+        sentence(some[2]),
+        "On parts of the clips: undecided in 1 more comparisons.",
+        "On parts of the clips: no verdict in 1 more comparisons.",
+        "Of these 4 comparisons, none of which was named before the runs, 1 show a difference, "
+        "0 if all are corrected for their number.",
         "Not run: b (equal steps); c (equal steps).",
     ]
+    planned = [replace(d, primary=True) for d in some[1:2] + some[4:5]]
+    assert conclusions([*planned, *some])["Primary comparisons"] == [sentence(d) for d in planned]
 
 
 def test_scores_of_clips_from_their_counts():

@@ -9,18 +9,18 @@ def check_exercise_11_1(fn):
     rng = np.random.default_rng(11)
     clips = rng.uniform(0.2, 0.9, (1, 50))
     ours, theirs = (clips + rng.normal(0, 0.05, (4, 50)) + rng.normal(0, 0.03, (4, 1)) for _ in range(2))
-    d = (ours - theirs).mean(axis=1)
-    mean, apart = d.mean(), np.sqrt(sum(x.mean(axis=1).var(ddof=1) for x in (ours, theirs)) / 4)
+    a, b = ours.mean(axis=1), theirs.mean(axis=1)
+    mean, variance = a.mean() - b.mean(), a.var(ddof=1) + b.var(ddof=1)
     slips = {
-        "take the difference first: the two share clips and seeds": (mean, apart),
-        "a spread from S numbers divides by S - 1": (mean, d.std() / 2),
-        "that is the spread; a mean of S numbers moves sqrt(S) times less": (mean, d.std(ddof=1)),
+        "a seed's number ties nothing: the errors of both models add up": (mean, (a - b).std(ddof=1) / 2),
+        "a spread from S numbers divides by S - 1": (mean, np.sqrt((a.var() + b.var()) / 4)),
+        "that is the spread; a mean of S numbers moves sqrt(S) times less": (mean, np.sqrt(variance)),
         "the clips of one seed share its weights: average over clips first": (
             mean,
-            (ours - theirs).std(ddof=1) / np.sqrt(200),
+            np.sqrt((ours.var(ddof=1) + theirs.var(ddof=1)) / 200),
         ),
     }
-    lesson.grade(fn(ours, theirs), (mean, d.std(ddof=1) / 2), slips)
+    lesson.grade(fn(ours, theirs), (mean, np.sqrt(variance / 4)), slips)
 
 
 def check_exercise_11_2(fn):
