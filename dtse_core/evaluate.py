@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import permutations
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -137,7 +137,7 @@ def record_of(c: EvaluateCommand, protocol: Samples | Videos, records: list) -> 
     answers, version = protocol.answers, protocol.dataset.version
     if isinstance(answers, MaskReader):
         config = {name: value for name, value in to_dict(RunConfig(data=c.data)).items() if name.startswith("data.")}
-        scored = {"masks_sha256": answers.sha256()}
+        scored: dict[str, Any] = {"masks_sha256": answers.sha256()}
     else:
         config = to_dict(replace(read_run_config(answers.folder), data=c.data))
         folder = answers.folder

@@ -3,7 +3,7 @@
 import copy
 import math
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -75,7 +75,8 @@ class _Convolution(nn.Conv2d):
     """In one thread PyTorch computes 1x1 convolutions without oneDNN, a tenth slower; here oneDNN computes all."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.device.type != "cpu" or x.dtype != torch.float32 or not torch.backends.mkldnn.is_available():
+        usual = x.device.type != "cpu" or x.dtype != torch.float32 or not torch.backends.mkldnn.is_available()
+        if usual or isinstance(self.padding, str):
             return super().forward(x)
         where = self.padding, self.stride, self.dilation, self.groups
         return torch.mkldnn_convolution(x, self.weight, self.bias, *where)
@@ -89,15 +90,15 @@ def folded(model: Model) -> Model:
     The model itself stays as it is; the copy shares all weights with it but those of convolutions.
     """
     shared = {id(p): p for p in model.parameters() if p.ndim != 4}
-    model = copy.deepcopy(model, shared).eval()
-    for parent in list(model.modules()):
+    fast: Any = copy.deepcopy(model, shared).eval()
+    for parent in list(fast.modules()):
         for (name, layer), (norm_name, norm) in pairwise(list(parent.named_children())):
             if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(parent, name, fuse_conv_bn_eval(layer, norm))
                 setattr(parent, norm_name, nn.Identity())
-    for layer in model.modules():
+    for layer in fast.modules():
         if isinstance(layer, nn.Conv2d):
             layer.__class__ = _Convolution
         if isinstance(layer, nn.ReLU):
             layer.inplace = True
-    return model.to(memory_format=torch.channels_last)
+    return fast.to(memory_format=torch.channels_last)

@@ -3,7 +3,7 @@
     python -m dtse_core.scoring.calibration --checkpoint RUN
 
 writes it into the checkpoint's run.json, where `predict` and `evaluate` find it: an answer whose confidence (the mean
-probability over its mask, D-15) is lower is left empty, frame by frame. A checkpoint without it marks what it marks.
+probability over its mask, D-15) is lower is left empty, frame by frame. Without it a checkpoint answers as before.
 """
 
 import sys
