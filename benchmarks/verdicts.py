@@ -24,7 +24,7 @@ from dtse_core.shared import markdown
 from dtse_core.shared.console import bars_hidden, one_line_errors, parse
 from dtse_core.shared.files import read_json, require_ours, write_json
 
-KEYS = r'"families"'  # of the result, by which a file is known that may be replaced
+KEYS = r'"normal, models alike"'  # of the result, by which a file is known that may be replaced
 SEEDS, CLIPS, SPREADS = (3, 5), (30, 100, 250, 1000), (0.01, 0.02, 0.03)  # the last: of a model's mean over seeds
 CLIP, REST, APART = 0.25, 0.15, 0.1  # standard deviations: of clips, of clips by seeds, of clips by models
 Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]  # of variance 1

@@ -10,6 +10,7 @@ import numpy as np
 
 LEVEL = 0.95  # of intervals; verdicts are false one time in twenty at most
 MARGIN = 0.03  # the smallest difference that matters
+NOISE = 1e-24  # variance that rounding leaves where there is none
 SEEDS, VIDEOS = 3, 30  # with fewer there is no verdict
 PRIMARY_SEEDS = 5  # of comparisons whose p values are corrected: with three, too many small ones are false
 
@@ -74,7 +75,7 @@ def estimate(*tables: np.ndarray, videos: Sequence[str] | None = None) -> Estima
         extra = max(seeds.var(ddof=1) / S, floor) - floor  # and that is counted above
         of_seeds, doubt = of_seeds + extra, doubt + extra**2 / (S - 1)
     variance = of_clips + of_seeds
-    if not variance > 0:  # nothing varies, which says nothing about how much it would
+    if not variance > NOISE:  # nothing varies, which says nothing about how much it would
         return Estimate(mean)
     shares = of_clips / variance, of_seeds / variance
     return Estimate(mean, float(np.sqrt(variance)), shares, (V - 1, of_seeds**2 / doubt if doubt else 1))

@@ -35,7 +35,7 @@ def least_confidence(samples: Sequence[Sample]) -> float:
     """
     empty = np.array([sample.target == 0 for sample in samples])
     if not empty.any():
-        raise ValueError("something is to be marked in every sample; train and calibrate with --data.level 2")
+        raise ValueError("something is to be marked in every sample; take more --samples, of data with such sentences: --data.level 2")
     ious = sample_ious([(sample.intersection, sample.union) for sample in samples])
     order = np.argsort([sample.confidence for sample in samples])
     rising = np.array([samples[k].confidence for k in order])
@@ -70,7 +70,7 @@ def calibrate(c: Command) -> str:
     Raises `ValueError` for a checkpoint of the package or of the hub's cache, and as `least_confidence` does.
     """
     folder, split = checkpoint_folder(c.checkpoint), training_splits(c.data)[1]
-    if folder.is_relative_to(PACKAGED) or (folder / RUN).is_symlink():
+    if folder.resolve().is_relative_to(PACKAGED.resolve()) or (folder / RUN).is_symlink():
         raise ValueError(f"{folder} is the package's or the hub's, and stays as it is; calibrate a copy of it")
     answers = ModelAnswers(c.checkpoint, c.data, usable_device(c.device), c.batch)
     answers.predictor.least = 0.0

@@ -91,7 +91,7 @@ def parse_json(data: bytes, path: Path, kind: type = dict) -> Any:
 
 def _whole(digits: str) -> int:
     if abs(value := int(digits)) >= 2**63:
-        raise ValueError(f"the integer {value:.3e} is too large")
+        raise ValueError(f"the integer {digits[:9]}... is too large")
     return value
 
 

@@ -68,7 +68,10 @@ def count_cost(config: RunConfig, processes: int = 1, gpu: bool = False) -> Cost
     """
     c = config.train
     if c.batch % (processes * c.accumulate * c.sentences):
-        raise ValueError(f"train.batch {c.batch} does not divide among {processes} processes of {c.accumulate} parts")
+        raise ValueError(
+            f"train.batch {c.batch} does not divide among {processes} processes of {c.accumulate} parts, "
+            f"{c.sentences} sentences a window"
+        )
     clips = c.batch // processes // c.accumulate
     half = {"no": None, "fp16": torch.float16, "bf16": torch.bfloat16}[c.mixed_precision]
     precision = torch.autocast("cpu", half) if half else nullcontext()

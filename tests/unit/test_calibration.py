@@ -1,6 +1,7 @@
 """The confidence below which nothing is marked: the best on validation clips, kept and obeyed by the checkpoint."""
 
 import json
+import os
 import shutil
 import sys
 from dataclasses import replace
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from dtse_core import ReferringVideoPredictor
-from dtse_core.checkpoints.find import checkpoint_folder, model_sha256, read_run_config
+from dtse_core.checkpoints.find import PACKAGED, checkpoint_folder, model_sha256, read_run_config
 from dtse_core.config import preset
 from dtse_core.data import build
 from dtse_core.data.sentences import load_tokenizer
@@ -120,7 +121,8 @@ def test_the_command_keeps_its_choice_in_the_checkpoint_which_answers_by_it_ever
 def test_what_ships_with_the_package_or_lies_in_a_cache_is_not_changed(copy, tmp_path):
     (copy / "run.json").rename(tmp_path / "blob")
     (copy / "run.json").symlink_to(tmp_path / "blob")
-    for name in ("tiny", str(copy)):
+    (tmp_path / "link").symlink_to(PACKAGED)
+    for name in ("tiny", str(copy), os.path.relpath(PACKAGED / "tiny"), str(tmp_path / "link" / "tiny")):
         with pytest.raises(ValueError, match="stays as it is; calibrate a copy of it"):
             calibrate(Command(name))
 

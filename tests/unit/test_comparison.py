@@ -155,9 +155,11 @@ Later: | variant | against |
 """
 
 
-def test_a_plan_beside_the_grid_names_primary_comparisons(tmp_path):
+@pytest.mark.parametrize("below", ["\n", "\n## Next\n", "\r\n"])
+def test_a_plan_beside_the_grid_names_primary_comparisons(tmp_path, below):
     assert read_plan(tmp_path / "grid.toml") == []
-    (tmp_path / "plan.md").write_text(PLAN, encoding="utf-8")
+    text = PLAN.replace("\n\nLater", f"{below}\nLater")
+    (tmp_path / "plan.md").write_text(text, encoding="utf-8", newline="")
     assert read_plan(tmp_path / "grid.toml") == [
         Question("LMDF off", "DTSE", "twins", "steps"),
         Question("one insertion, Res3", "DTSE", "all", "1,200 steps"),
@@ -173,9 +175,21 @@ def test_a_plan_beside_the_grid_names_primary_comparisons(tmp_path):
             r"plan.md has 0 tables with the head variant \| against \| on \| equal; write one",
         ),
         ("Later: | variant | against |", "| variant | against | on | equal |", "plan.md has 2 tables"),
-        ("| LMDF off | DTSE | twins | steps |", "| LMDF off | DTSE | | steps |", "the row LMDF off .* lacks a cell"),
-        ("| steps | motion |", "|", "the row LMDF off .* lacks a cell or comes twice; mend or delete it"),
-        ("| one insertion, Res3 | DTSE | all | 1,200 steps |", "| LMDF off | DTSE | twins | steps |", "comes twice"),
+        (
+            "| LMDF off | DTSE | twins | steps |",
+            "| LMDF off | DTSE | | steps |",
+            r"row \| LMDF off .* lacks a cell",
+        ),
+        ("| steps | motion |", "|", r"the row \| LMDF off .* lacks a cell; mend or delete it"),
+        (
+            "| one insertion, Res3 | DTSE | all | 1,200 steps |",
+            "| DTSE | LMDF off | twins | steps |",
+            "is compared already",
+        ),
+        ("| LMDF off | DTSE | twins |", "| DTSE | DTSE | twins |", "is compared already"),
+        ("| LMDF off | DTSE |", "|| DTSE |", "lacks a cell"),
+        ("|:--|---|---|---|---|\n", "", r"below the head variant .* come a line \|---\|.* and rows"),
+        ("| LMDF off | DTSE | twins | steps | motion |\n| one", "\n| one", r"below the head variant .* and rows"),
     ],
 )
 def test_a_damaged_plan_is_refused(tmp_path, old, new, fault):

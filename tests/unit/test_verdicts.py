@@ -88,6 +88,10 @@ def test_scores_that_never_vary_support_nothing():
     nothing = np.zeros((5, 250))  # of models that learned nothing
     assert estimate(nothing, -nothing).interval() == (-1, 1)
     assert verdict(0, estimate(nothing).p_different(), estimate(nothing).p_equivalent()) == "undecided"
+    same = np.random.default_rng(1).random((5, 250))  # nor does what differs by rounding alone
+    assert estimate(same, -same[::-1]).interval() == (-1, 1)
+    alike = np.repeat(same[:1], 5, 0)
+    assert estimate(alike + 0.04, -alike).interval() == (-1, 1)
 
 
 def test_an_interval_ends_where_differences_do():
