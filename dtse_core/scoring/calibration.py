@@ -35,7 +35,7 @@ def least_confidence(samples: Sequence[Sample]) -> float:
     """
     empty = np.array([sample.target == 0 for sample in samples])
     if not empty.any():
-        raise ValueError("something is to be marked in every sample; take more --samples, of data with such sentences: --data.level 2")
+        raise ValueError("something is to be marked in every sample; take more --samples, with --data.level 2")
     ious = sample_ious([(sample.intersection, sample.union) for sample in samples])
     order = np.argsort([sample.confidence for sample in samples])
     rising = np.array([samples[k].confidence for k in order])
