@@ -22,6 +22,7 @@ from ....shared.files import read_json, read_text
 PARTS = ("pixels", "masks", "sentences", "programs")
 PUBLISHED = Path(__file__).with_name("edition.json")
 LISTING, SUMS = "toy_world.json", "SHA256SUMS"
+FORMATS = {".csv", ".h5", ".jpg", ".json", ".mat", ".mp4", ".png", ".txt"}  # in which the layouts are written
 
 
 def drawn(arrays: Iterable[np.ndarray]) -> list[str]:
@@ -58,7 +59,7 @@ def compare_published(toy: dict) -> dict[str, list[str]]:
 
 def faults(root: Path, files: Iterable[str]) -> list[str]:
     """What the listing at `root` tells otherwise than its edition, or the published one, and whether SHA256SUMS lists
-    the layout's `files`, but for what others have added in formats of their own; nothing where there is no edition.
+    the layout's `files`, but for what others have added in other formats; nothing where there is no edition.
 
     Raises `FileNotFoundError` without SHA256SUMS, `ValueError` where that or the listing is damaged.
     """
@@ -79,8 +80,7 @@ def faults(root: Path, files: Iterable[str]) -> list[str]:
     if not sums.is_file():
         raise FileNotFoundError(f"{sums}, which lists the files of the edition, is missing; download it again")
     listed = read_sums(root)
-    formats = {Path(file).suffix for file in listed}
-    if lost := [file for file in files if file not in listed and (file == LISTING or Path(file).suffix in formats)]:
+    if lost := [file for file in files if file not in listed and Path(file).suffix in FORMATS]:
         more = f" and {len(lost) - 1:,} more" if len(lost) > 1 else ""
         found.append(f"{sums} does not list {lost[0]}{more}; download it again, or move away what you have added")
     return found
