@@ -26,7 +26,7 @@ SCORES = {"iou": "mean IoU", "told_apart": "share of twins told apart"}
 STEP_COST = "step_cpu_seconds", 1000, 0  # column, scale and digits
 
 
-class Question(NamedTuple):
+class Comparison(NamedTuple):
     """What is compared with what."""
 
     variant: str
@@ -44,7 +44,7 @@ class Question(NamedTuple):
 class Difference:
     """How much higher the variant of a question scores than its reference; not a number if one of them was not run."""
 
-    asked: Question
+    asked: Comparison
     mean: float
     low: float  # ends of the 95 % interval: -1 and 1 where the data are too few
     high: float
@@ -111,7 +111,7 @@ def summary_rows(runs: "pd.DataFrame") -> list[list[str]]:
     return rows
 
 
-def compare(runs: "pd.DataFrame", clips: "pd.DataFrame", asked: Question) -> Difference:
+def compare(runs: "pd.DataFrame", clips: "pd.DataFrame", asked: Comparison) -> Difference:
     """The answer to a question.
 
     The reference of a budget without runs of its own is that of equal steps: it is what sets the budget. Raises
@@ -136,7 +136,7 @@ def compare(runs: "pd.DataFrame", clips: "pd.DataFrame", asked: Question) -> Dif
 
 
 def all_differences(
-    runs: "pd.DataFrame", clips: "pd.DataFrame", reference: str, primary: Sequence[Question] = ()
+    runs: "pd.DataFrame", clips: "pd.DataFrame", reference: str, primary: Sequence[Comparison] = ()
 ) -> list[Difference]:
     """The primary comparisons, then all others of a variant with the reference, or with what its label `against` names:
     on all clips, on other splits, by evidence, at each budget.
@@ -157,7 +157,7 @@ def all_differences(
     for budget in budgets(runs):
         labels = runs[runs["budget"] == budget].drop_duplicates("variant").set_index("variant")["against"]
         pairs = [(v, labels[v] or reference) for v in labels.index if v != reference]
-        others = [Question(*pair, part, budget) for pair in pairs for part in parts]
+        others = [Comparison(*pair, part, budget) for pair in pairs for part in parts]
         found += [compare(runs, clips, asked) for asked in others if asked not in primary]
     return found
 
@@ -209,7 +209,7 @@ def conclusions(differences: list[Difference]) -> dict[str, list[str]]:
     return {"Primary comparisons": asked, "Exploratory comparisons": said}
 
 
-def _scores(runs, clips, variant: str, asked: Question) -> "pd.DataFrame":
+def _scores(runs, clips, variant: str, asked: Comparison) -> "pd.DataFrame":
     """(seeds, clips) of one variant: a row for each seed, a column for each (video, clip), in one order for all."""
     kind = asked.part in KINDS
     split = "test" if kind or asked.part == "all" else asked.part

@@ -14,13 +14,13 @@ from itertools import takewhile
 from pathlib import Path
 
 from ..shared.files import read_text
-from .comparison import Question
+from .comparison import Comparison
 
 PLAN = "plan.md"
 HEAD = ["variant", "against", "on", "equal"]
 
 
-def read_plan(grid: str | Path) -> list[Question]:
+def read_plan(grid: str | Path) -> list[Comparison]:
     """The primary comparisons of a grid file, in order; none if it has no plan.
 
     Raises `ValueError` for a plan without that table or with two, for a table without rows or without the line below
@@ -36,12 +36,12 @@ def read_plan(grid: str | Path) -> list[Question]:
     rule, *rows = takewhile(lambda line: line.startswith("|"), [*lines[heads[0] + 1 :], ""])
     if not re.fullmatch(r"[|:\s-]+", rule) or not rows:
         raise ValueError(f"{path}: below the head {' | '.join(HEAD)} come a line |---|---|---|---| and rows; add them")
-    found: list[Question] = []
+    found: list[Comparison] = []
     for row in rows:
         cells = _cells(row)[: len(HEAD)]
         if not all(cells) or len(cells) < len(HEAD):
             raise ValueError(f"{path}: the row {row} lacks a cell; mend or delete it")
-        asked = Question(*cells)
+        asked = Comparison(*cells)
         others = [{q.variant, q.reference} for q in found if q[2:] == asked[2:]]
         if {asked.variant, asked.reference} in others or asked.variant == asked.reference:
             raise ValueError(f"{path}: the row {row} compares what is compared already; mend or delete it")

@@ -32,7 +32,7 @@ from .pages import comparison_page, write_page
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .comparison import Question
+    from .comparison import Comparison
 
 TABLE = f"table {OURS}"  # in the metadata of Parquet; CSV has none, and is known by its head
 RUNS_CSV = "^run,state,variant,group,budget,against,"
@@ -226,7 +226,7 @@ def write_tables(tables: "dict[str, pd.DataFrame]", folder: Path) -> list[Path]:
 
 
 def write_report(
-    tables: "dict[str, pd.DataFrame]", folder: Path, reference: str, title: str, primary: "Sequence[Question]" = ()
+    tables: "dict[str, pd.DataFrame]", folder: Path, reference: str, title: str, primary: "Sequence[Comparison]" = ()
 ) -> list[Path]:
     """The comparison as Markdown and as a page: means over seeds, and what the data support."""
     from .comparison import all_differences, conclusions, summary_rows

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from dtse_core.experiments.comparison import (
+    Comparison,
     Difference,
-    Question,
     all_differences,
     compare,
     conclusions,
@@ -49,11 +49,11 @@ def tables() -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def test_a_comparison_finds_what_was_put_in(tables):
-    d = compare(*tables, Question("worse", "full"))
+    d = compare(*tables, Comparison("worse", "full"))
     assert d.low < -0.2 < d.high < 0 and (d.seeds, d.clips, d.videos) == ((3, 3), 40, 40) and d.verdict == "lower"
     assert abs(d.mean + 0.2) < 0.05
-    assert compare(*tables, Question("same", "full")).verdict in ("undecided", "equivalent")
-    kind = compare(*tables, Question("worse", "full", "direction"))
+    assert compare(*tables, Comparison("same", "full")).verdict in ("undecided", "equivalent")
+    kind = compare(*tables, Comparison("worse", "full", "direction"))
     assert kind.clips == 20 and abs(kind.mean + 0.2) < 0.05
     assert kind.verdict == "no verdict" and sentence(kind).endswith("; 3 seeds, 20 clips).")
 
@@ -70,7 +70,7 @@ def test_differences_are_paired_by_clip_and_not_by_seed(tables):
     table = clips[clips["split"] == "test"].pivot(index="run", columns="clip", values="iou")
     ours = table.loc[[f"worse-steps-{k}" for k in range(3)]].to_numpy()
     theirs = table.loc[["full-steps-0", "full-steps-1", "again", "and again"]].to_numpy()
-    found, d = estimate(ours, -theirs), compare(runs, clips, Question("worse", "full"))
+    found, d = estimate(ours, -theirs), compare(runs, clips, Comparison("worse", "full"))
     assert d.seeds == (3, 4) and "3 and 4 seeds, 40 clips" in sentence(d)
     assert (d.mean, d.low, d.high) == pytest.approx((found.mean, *found.interval()))
     assert (d.p_different, d.p_equivalent) == pytest.approx((found.p_different(), found.p_equivalent()))
@@ -79,22 +79,22 @@ def test_differences_are_paired_by_clip_and_not_by_seed(tables):
 def test_clips_of_one_video_count_together(tables):
     runs, clips = tables
     few = clips.assign(video="v" + (clips["clip"].str[1:].astype(int) // 2).astype(str))
-    d = compare(runs, few, Question("worse", "full"))
+    d = compare(runs, few, Comparison("worse", "full"))
     assert (d.clips, d.videos, d.verdict, d.low, d.high) == (40, 20, "no verdict", -1, 1)
     assert "fewer than 30 clips" in sentence(d) and "40 clips of 20 videos" in sentence(d)
 
 
 def test_the_reference_of_equal_steps_sets_the_budget_of_equal_seconds(tables):
-    d = compare(*tables, Question("worse", "full", budget="seconds"))
+    d = compare(*tables, Comparison("worse", "full", budget="seconds"))
     assert d.verdict == "lower" and abs(d.mean + 0.1) < 0.05
 
 
 def test_what_was_not_run_says_so_and_two_seeds_support_nothing(tables):
     runs, clips = tables
-    d = compare(runs, clips, Question("absent", "full"))
+    d = compare(runs, clips, Comparison("absent", "full"))
     assert not d.run and d.verdict == "not run" and sentence(d).endswith("not run.")
     runs.loc[runs["run"] == "worse-steps-0", "state"] = "failed"
-    d = compare(runs, clips, Question("worse", "full"))
+    d = compare(runs, clips, Comparison("worse", "full"))
     assert d.verdict == "no verdict" and (d.low, d.high) == (-1, 1)
     assert "no verdict with fewer than 3 seeds (-0.2" in sentence(d) and "2 and 3 seeds" in sentence(d)
 
@@ -115,7 +115,7 @@ def test_a_label_names_another_reference(tables):
 
 
 def test_what_a_plan_named_comes_first_and_is_corrected_for_its_number(tables):
-    planned = [Question("worse", "full"), Question("same", "worse"), Question("same", "full")]
+    planned = [Comparison("worse", "full"), Comparison("same", "worse"), Comparison("same", "full")]
     every = all_differences(*tables, "full", planned)
     assert [d.asked for d in every if d.primary] == [d.asked for d in every[:3]] == planned
     assert sorted(d.asked for d in every) == sorted({*planned, *(d.asked for d in all_differences(*tables, "full"))})
@@ -131,10 +131,10 @@ def test_what_a_plan_named_comes_first_and_is_corrected_for_its_number(tables):
 
 def test_a_plan_that_asks_for_what_there_is_not_is_refused(tables):
     for asked, fault in (
-        (Question("sam", "full"), r"no variant 'sam' \(did you mean 'same'\?\)"),
-        (Question("worse", "ful"), r"no reference 'ful' \(did you mean 'full'\?\)"),
-        (Question("worse", "full", "twin"), r"no part 'twin' \(did you mean 'twins'\?\)"),
-        (Question("worse", "full", budget="second"), r"no budget 'second' \(did you mean 'seconds'\?\)"),
+        (Comparison("sam", "full"), r"no variant 'sam' \(did you mean 'same'\?\)"),
+        (Comparison("worse", "ful"), r"no reference 'ful' \(did you mean 'full'\?\)"),
+        (Comparison("worse", "full", "twin"), r"no part 'twin' \(did you mean 'twins'\?\)"),
+        (Comparison("worse", "full", budget="second"), r"no budget 'second' \(did you mean 'seconds'\?\)"),
     ):
         with pytest.raises(ValueError, match=fault):
             all_differences(*tables, "full", [asked])
@@ -161,8 +161,8 @@ def test_a_plan_beside_the_grid_names_primary_comparisons(tmp_path, below):
     text = PLAN.replace("\n\nLater", f"{below}\nLater")
     (tmp_path / "plan.md").write_text(text, encoding="utf-8", newline="")
     assert read_plan(tmp_path / "grid.toml") == [
-        Question("LMDF off", "DTSE", "twins", "steps"),
-        Question("one insertion, Res3", "DTSE", "all", "1,200 steps"),
+        Comparison("LMDF off", "DTSE", "twins", "steps"),
+        Comparison("one insertion, Res3", "DTSE", "all", "1,200 steps"),
     ]
 
 
@@ -203,17 +203,17 @@ def test_scores_on_different_clips_and_runs_counted_twice_are_refused(tables):
     runs, clips = tables
     some = clips[~((clips["run"] == "worse-steps-0") & (clips["clip"] == "c3"))]
     with pytest.raises(ValueError, match="seeds of worse were scored on different clips of test"):
-        compare(runs, some, Question("worse", "full"))
+        compare(runs, some, Comparison("worse", "full"))
     some = clips[~(clips["run"].str.startswith("worse-steps") & (clips["clip"] == "c3"))]
     with pytest.raises(ValueError, match="worse and full were scored on different clips of test"):
-        compare(runs, some, Question("worse", "full"))
+        compare(runs, some, Comparison("worse", "full"))
     twice = pd.concat([runs, runs[runs["run"] == "worse-steps-0"].assign(run="other")])
     with pytest.raises(ValueError, match="worse, equal steps, has two runs of seed 0"):
-        compare(twice, clips, Question("worse", "full"))
+        compare(twice, clips, Comparison("worse", "full"))
 
 
 def found(variant="a", part="direction", mean=0.1, p=0.5, p_equivalent=0.5, seeds=(3, 3), clips=50, videos=50):
-    return Difference(Question(variant, "b", part), mean, -0.05, 0.25, p, p_equivalent, seeds, clips, videos)
+    return Difference(Comparison(variant, "b", part), mean, -0.05, 0.25, p, p_equivalent, seeds, clips, videos)
 
 
 @pytest.mark.parametrize(
