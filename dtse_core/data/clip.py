@@ -144,6 +144,8 @@ class ClipDataSet(Dataset):
 
     def several(self, k: int, count: int) -> list[ReferringClip]:
         """Sample k and others that show the same window, `count` in all; from the first again where there are fewer."""
+        if count == 1:  # the usual case asks nothing about the other samples, of which there may be 100,000s
+            return [self[k]]
         alike = self._alike[self.window_of(k)]
         start = alike.index(k)
         return [self[j] for j in islice(cycle(alike[start:] + alike[:start]), count)]
