@@ -6,9 +6,12 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
+
+from dtse_core.shared.files import read_json
 
 PAIRS = 7  # how often both sides take a turn
 
@@ -81,3 +84,14 @@ def machine() -> dict:
     with open("/proc/cpuinfo", encoding="utf-8") as file:
         model = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), platform.machine())
     return {"processor": model, "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1)}
+
+
+def tables_of(path: Path, tables: Callable[[dict], str]) -> str:
+    """The tables of a stored result. Raises `FileNotFoundError`, or `ValueError` for the file of another program."""
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no {path}; without --tables the command writes it")
+    result = read_json(path)
+    try:
+        return tables(result)
+    except (LookupError, TypeError, ValueError, AttributeError, StopIteration) as error:
+        raise ValueError(f"{path} is not a result of this command; without --tables it writes one") from error

@@ -31,6 +31,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from measure import tables_of
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -44,7 +45,7 @@ from dtse_core.data.toy.level2.world import VERSION, DiagnosticWorld
 from dtse_core.data.toy.words import ACTORS, ANCHORS, COLORS
 from dtse_core.scoring.summary import bootstrap_interval
 from dtse_core.shared.console import bars_hidden, one_line_errors, parse
-from dtse_core.shared.files import read_json, require_ours, write_json
+from dtse_core.shared.files import require_ours, write_json
 
 GRID = 24, 36  # pixels of a frame, as in `ceilings`
 INSTANTS = 16  # in which an observer of the whole clip sees it
@@ -488,7 +489,7 @@ def main() -> None:
     """Command line."""
     options = parse(Command, "python benchmarks/shortcuts.py", description=__doc__)
     if options.tables:
-        print(tables(read_json(options.out)))
+        print(tables_of(options.out, tables))
         return
     require_ours(options.out, KEYS)
     torch.set_num_threads(1)

@@ -15,6 +15,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+from measure import tables_of
 from tqdm import tqdm
 
 from dtse_core.config import Count, Seed
@@ -22,7 +23,7 @@ from dtse_core.experiments import STUDY
 from dtse_core.experiments.verdicts import LEVEL, MARGIN, estimate, holm, verdict
 from dtse_core.shared import markdown
 from dtse_core.shared.console import bars_hidden, one_line_errors, parse
-from dtse_core.shared.files import read_json, require_ours, write_json
+from dtse_core.shared.files import require_ours, write_json
 
 KEYS = r'"normal, models alike"'  # of the result, by which a file is known that may be replaced
 SEEDS, CLIPS, SPREADS = (3, 5), (30, 100, 250, 1000), (0.01, 0.02, 0.03)  # the last: of a model's mean over seeds
@@ -149,7 +150,7 @@ def main() -> None:
         for (name, truths), S, C in tqdm(list(product(FAMILIES.items(), SEEDS, CLIPS[2:])), disable=bars_hidden()):
             result["families"][f"{name}; {S}; {C:,}"] = shares(truths, S, C, options.times, options.seed)
         write_json(options.out, result, KEYS)
-    print(tables(read_json(options.out)))
+    print(tables_of(options.out, tables))
 
 
 if __name__ == "__main__":

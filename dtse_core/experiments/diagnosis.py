@@ -40,6 +40,8 @@ def read_results(paths: Sequence[Path]) -> Results:
     read: dict[str, dict[str, dict]] = {}
     asked: dict[str, tuple[Path, list]] = {}
     for path in paths:
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no {path}; evaluate --json writes such a result")
         result = read_json(path)
         if missing := [key for key in ("source", "split", "samples", "diagnosis") if key not in result]:
             raise ValueError(

@@ -57,10 +57,16 @@ def estimate(*tables: np.ndarray, videos: Sequence[str] | None = None) -> Estima
 
     Two variants are two tables, `estimate(ours, -theirs)`: other clips would have changed both alike, other seeds each
     for itself. Where a seed ties them, their difference is one table, `estimate(ours - theirs)`. `videos` (C,) names
-    the video of each clip; None if each has its own.
+    the video of each clip; None if each has its own. Raises `ValueError` for tables of other clips or of none, and for
+    a score that is not finite.
     """
+    names, place = np.unique(np.arange(np.shape(tables[0])[-1]) if videos is None else videos, return_inverse=True)
+    for table in tables:
+        if np.ndim(table) != 2 or not len(table) or table.shape[1] != len(place) or not len(place):
+            raise ValueError(f"scores of the shape {np.shape(table)}; expected (seeds, {len(place)}), none of them 0")
+        for seed, clip in np.argwhere(~np.isfinite(table)):
+            raise ValueError(f"the score of seed {seed} on clip {clip} is {table[seed, clip]}; it must be finite")
     mean = float(sum(table.mean() for table in tables))
-    names, place = np.unique(np.arange(tables[0].shape[1]) if videos is None else videos, return_inverse=True)
     V = len(names)
     if V < VIDEOS or any(len(table) < SEEDS for table in tables):
         return Estimate(mean)
@@ -89,7 +95,12 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def verdict(mean: float, p_different: float, p_equivalent: float) -> str:
-    """What is there, in a word; "undecided" is not "equivalent": nothing was found, which proves nothing."""
+    """What is there, in a word; "undecided" is not "equivalent": nothing was found, which proves nothing.
+
+    Raises `ValueError` for a number that is not finite.
+    """
+    if not np.isfinite([mean, p_different, p_equivalent]).all():
+        raise ValueError(f"mean {mean}, p {p_different} and {p_equivalent} give no verdict; all must be finite")
     if p_equivalent <= 1 - LEVEL:
         return "equivalent"
     return "undecided" if p_different > 1 - LEVEL else "higher" if mean > 0 else "lower"

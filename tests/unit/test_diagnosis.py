@@ -293,7 +293,7 @@ def test_the_picture_shows_every_method_its_intervals_and_the_ceilings(tmp_path)
     [
         (lambda files: files[0].write_text('{"metrics": {}}', encoding="utf-8"), "has no source; give what evaluate"),
         (lambda files: files.append(files[0]), "0_scale.json is another result of runs/mine on scale; leave one out"),
-        (lambda files: files.append(files[0].with_name("none.json")), "none.json is missing"),
+        (lambda files: files.append(files[0].with_name("none.json")), "none.json; evaluate --json writes"),
         (lambda files: files[3].write_text(files[3].read_text("utf-8").replace("dog", "cat"), "utf-8"), "different"),
     ],
 )

@@ -1,5 +1,6 @@
 """Estimates whose intervals hold the truth, tests that are seldom false, and the documented simulation of both."""
 
+import importlib
 import json
 from pathlib import Path
 
@@ -94,6 +95,28 @@ def test_scores_that_never_vary_support_nothing():
     assert estimate(alike + 0.04, -alike).interval() == (-1, 1)
 
 
+@pytest.mark.parametrize(
+    ("tables", "words"),
+    [
+        ([np.full((3, 40), np.nan)], "the score of seed 0 on clip 0 is nan; it must be finite"),
+        ([drawn(), np.where(np.eye(5, 60) > 0, -np.inf, 0)[2:]], "seed 0 on clip 2 is -inf"),
+        ([drawn(), np.zeros((0, 60))], r"scores of the shape \(0, 60\); expected \(seeds, 60\)"),
+        ([np.zeros((3, 0))], r"scores of the shape \(3, 0\)"),
+        ([drawn(), drawn(C=61)], r"scores of the shape \(3, 61\); expected \(seeds, 60\)"),
+        ([drawn()[0]], r"scores of the shape \(60,\)"),
+    ],
+)
+def test_scores_that_say_nothing_are_refused_by_name(tables, words):
+    with pytest.raises(ValueError, match=words):
+        estimate(*tables)
+
+
+@pytest.mark.parametrize("numbers", [(np.nan, 0.1, 0.1), (0.1, np.nan, 0.1), (0.1, 0.1, np.inf)])
+def test_no_word_is_given_for_what_is_not_a_number(numbers):
+    with pytest.raises(ValueError, match="give no verdict; all must be finite"):
+        verdict(*numbers)
+
+
 def test_an_interval_ends_where_differences_do():
     low, high = Estimate(0.9, 0.3, freedom=(10.0, 1.0)).interval()
     assert high == 1 and 0 < low < 0.9
@@ -155,6 +178,28 @@ def test_the_whole_simulation_keeps_what_is_promised(stored):
     assert {cell: n for cell, n in held.items() if not 0.93 - chance <= n <= 0.97 + chance} == {}
     families = {name: of["false, corrected"] for name, of in stored["families"].items() if "; 5; " in name}
     assert len(families) == 10 and max(families.values()) <= 0.05
+
+
+@pytest.mark.parametrize("command", ["verdicts", "shortcuts"])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "there is no {}; without --tables the command writes it"),
+        ("{}", "{} is not a result of this command; without --tables it writes one"),
+        ('{"coverage": 1, "families": {}, "ceilings": {}, "scores": {"all": 3}}', "{} is not a result of this command"),
+        ("[1", "{}, line 1, column 3: not JSON"),
+    ],
+)
+def test_the_tables_of_no_result_are_refused_in_one_line(command, content, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    if content:
+        (tmp_path / "r.json").write_text(content, encoding="utf-8")
+    monkeypatch.setattr("sys.argv", [command, "--out", str(tmp_path / "r.json"), "--tables"])
+    with pytest.raises(SystemExit, match="1"):
+        importlib.import_module(command).main()
+    told = capsys.readouterr()
+    assert told.err.startswith(f"error: {said.format(tmp_path / 'r.json')}") and told.err.count("\n") == 1
+    assert told.out == ""
 
 
 def test_the_documented_tables_are_those_of_the_simulation(simulation, stored):
