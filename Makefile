@@ -86,7 +86,7 @@ test-gpu: $(DEV) ## lessons, masks, trainings and memory on a GPU; fails where t
 # The site is as new as what it shows; a warning is an error, and leaves no front page behind.
 SITE := runs/gallery/index.html
 gallery: $(SITE) ## all executed notebooks, figures, API and register as a site; open runs/gallery/index.html
-$(SITE): $(DEV) README.md $(wildcard docs/*.* notebooks/*.ipynb notebooks/lessons.toml figures/*.* figures/strips/*.png dtse_core/*.py dtse_core/*/*.py)
+$(SITE): $(DEV) CONTRIBUTING.md $(wildcard docs/*.* benchmarks/*.md benchmarks/*/*.md dtse_core/*/*/*.md notebooks/*.ipynb notebooks/lessons.toml figures/*.* figures/strips/*.png dtse_core/*.py dtse_core/*/*.py)
 	rm -rf runs/gallery docs/api
 	$(VENV)/bin/sphinx-build --fail-on-warning --keep-going --fresh-env -c docs -d runs/gallery_cache . runs/gallery
 

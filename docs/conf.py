@@ -29,7 +29,14 @@ version = release = PROJECT["version"]
 
 # The source folder is the repository, so that links among notebooks, docs and figures hold as they are written.
 root_doc = "docs/index"
-include_patterns = ["docs/**", "notebooks/*.ipynb", "dtse_core/checkpoints/tiny/README.md"]
+include_patterns = [
+    "docs/**",
+    "notebooks/*.ipynb",
+    "CONTRIBUTING.md",
+    "benchmarks/**.md",
+    "dtse_core/checkpoints/tiny/README.md",
+    "dtse_core/experiments/study/*.md",
+]
 exclude_patterns = [".*", "runs", "**/.ipynb_checkpoints", "docs/api/modules.rst"]
 extensions = [
     "myst_nb",
@@ -46,6 +53,7 @@ myst_enable_extensions = ["dollarmath", "substitution"]
 myst_heading_anchors = 3
 myst_substitutions = {
     "path": paper_to_code.path(),
+    "modules": paper_to_code.by_module(),
     "by_notebook": paper_to_code.by_notebook(),
     "by_source": paper_to_code.by_source(),
 }

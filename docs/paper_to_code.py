@@ -1,4 +1,4 @@
-"""The tables of the gallery, read from lessons.toml and the code: the path, and from the paper to the code."""
+"""The tables of the gallery, read from lessons.toml and the code: the path, the modules, from the paper to the code."""
 
 import ast
 import json
@@ -62,6 +62,18 @@ def path() -> str:
     """The notebooks, what one can do afterwards, and their minutes."""
     rows = ([x["link"], x["about"], x["minutes"]] for x in lessons())
     return table(["notebook", "afterwards you can", "minutes on 2 cores"], *rows)
+
+
+def by_module() -> str:
+    """The modules in their folders, each with the first sentence or line of its docstring."""
+    rows = []
+    for file in sorted(PACKAGE.rglob("*.py"), key=lambda file: (file.parent, file.stem != "__init__", file.stem)):
+        dotted = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        about = (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").split("\n\n")[0].split()
+        role = f"{{py:mod}}`{dotted}`"
+        if file.stem != "__main__":  # commands have no API
+            rows.append([f"**{role}**" if file.stem == "__init__" else role, " ".join(about)])
+    return table(["module", "what it is for"], *rows)
 
 
 def by_notebook() -> str:

@@ -89,7 +89,7 @@ def test_every_notebook_module_figure_and_choice_has_its_place(pages):
                 assert f"{module}.{node.name}" in page.ids
     shown = {Path(source).name for source in pages["docs/figures.html"].all("img", "src")}
     assert {file.name for file in (ROOT / "figures").glob("*.svg")} <= shown
-    choices = re.findall(r"(?m)^\| (D-\d+) \|", (ROOT / "README.md").read_text(encoding="utf-8"))
+    choices = re.findall(r"(?m)^\| (D-\d+) \|", (ROOT / "docs/register.md").read_text(encoding="utf-8"))
     assert len(choices) > 15
     assert pages["docs/register.html"].rows == choices
     assert "../_images/follow.gif" in pages[FRONT].all("img", "src")

@@ -151,6 +151,7 @@ def test_commands_are_found_in_every_kind_of_text():
     assert len(FOUND) > 60
     for kind in (
         "README.md",
+        "docs/quickstart.md",
         "docs/training.md",
         "CONTRIBUTING.md",
         "notebooks/12",

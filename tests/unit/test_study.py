@@ -62,13 +62,13 @@ def test_its_report_follows_from_the_tables(tables, request, tmp_path):
     )
 
 
-def test_the_readme_quotes_it(tables, request):
+def test_the_results_quote_it(tables, request):
     said = (request.config.rootpath / STUDY / "report.md").read_text(encoding="utf-8").splitlines()
-    readme = (request.config.rootpath / "README.md").read_text(encoding="utf-8")
-    assert f"{len(tables['runs'])} trainings on equal terms" in readme
-    quoted = [line for line in readme.splitlines() if " against DTSE, " in line]
+    results = (request.config.rootpath / "docs/results.md").read_text(encoding="utf-8")
+    assert f"{len(tables['runs'])} trainings on equal terms" in results
+    quoted = [line for line in results.splitlines() if " against DTSE, " in line]
     assert len(quoted) >= 5 and set(quoted) <= set(said)
-    section = readme[readme.index("### What the parts are worth") : readme.index("What the scores support")]
+    section = results[results.index("## What the parts are worth") : results.index("What the scores support")]
     head, _, *rows = (line.replace("*", "").strip("| ").split(" | ") for line in section.splitlines() if "|" in line)
     names, *cells = summary_rows(tables["runs"])
     by_steps, by_seconds = (
