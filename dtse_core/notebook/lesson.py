@@ -1,4 +1,4 @@
-"""What every notebook shares: the set-up cell, checked claims, folded answers, exercises, the progress bar.
+"""What every notebook shares: the set-up cell, checked claims, folded answers, the progress bar.
 
 IPython is imported only where it is used.
 """
@@ -8,8 +8,9 @@ import os
 import platform
 import random
 import sys
+import tomllib
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -20,7 +21,7 @@ import numpy as np
 import torch
 from tqdm import tqdm  # the text bar: the widget bar would leave its state in the notebook file
 
-from ..config import RunConfig, Seed, checked, override, preset, to_dict
+from ..config import RunConfig, Seed, checked, nearest, override, preset, to_dict
 from ..shared.console import usable_device
 from ..shared.versions import version
 from .parameters import check_parameters, literals
@@ -33,6 +34,7 @@ SHARED = {  # parameters of every notebook: default, and what is allowed
     "DEVICE": ("", str),
     "DATA_ROOT": ("", str),
 }
+GUESSES = Path(__file__).parent / "exercises/guesses.toml"
 _claims: dict[str, None] = {}  # texts of the claims checked so far; a cell that is run twice counts once
 
 
@@ -132,36 +134,22 @@ def claims_checked() -> int:
     return count
 
 
-def guess(prompt: str, answer: str) -> None:
-    """A question whose answer is folded away, in plain HTML: predict, then look."""
-    folded = f"<details><summary>{html.escape(prompt)}</summary>{html.escape(answer)}</details>"
-    _show({"text/plain": f"{prompt} (predict, then look) {answer}", "text/html": folded})
+def guess(*questions: str) -> None:
+    """Questions to answer before reading on; each answer, from `exercises/guesses.toml`, is folded away in plain HTML.
 
-
-def grade(answer: Any, expected: Any, slips: Mapping[str, Any] | None = None, tolerance: float = 1e-5) -> bool:
-    """Says whether an exercise's answer is right, and names the likely slip if it is not. Never raises.
-
-    `slips` maps a hint ("did you divide by sqrt(d)?") to the wrong value which that slip produces. Values are
-    numbers, arrays or tensors of any one shape.
+    Raises `ValueError` for a question that the file does not have.
     """
-    if untouched(answer):
-        print("not attempted yet")
-        return False
-    if _close(answer, expected, tolerance):
-        print("✓ correct")
-        return True
-    for hint, wrong in (slips or {}).items():
-        if _close(answer, wrong, tolerance):
-            print(f"✗ not yet: {hint}")
-            return False
-    shape, wanted = np.shape(_array(answer)), np.shape(_array(expected))
-    print("✗ not yet: " + (f"the shape is {shape}, expected {wanted}" if shape != wanted else "the values differ"))
-    return False
-
-
-def untouched(answer: Any) -> bool:
-    """True if an exercise's stub is as it was: it answers None, or None to the first of several cases."""
-    return answer is None or (isinstance(answer, list) and len(answer) > 0 and answer[0] is None)
+    answers: dict[str, str] = {}
+    for lesson in tomllib.loads(GUESSES.read_text(encoding="utf-8")).values():
+        answers |= lesson
+    for question in questions:
+        if question not in answers:
+            raise ValueError(f"guesses.toml has no answer to {question!r}{nearest(question, answers)}")
+    folded = (
+        f"<details><summary>{html.escape(q)}</summary><p>{html.escape(answers[q])}</p></details>" for q in questions
+    )
+    plain = "\n".join(f"{q} (the answer is folded away: this view shows no HTML)" for q in questions)
+    _show({"text/plain": plain, "text/html": "\n".join(folded)})
 
 
 def progress(iterable: Iterable[Item], what: str, total: int | None = None) -> Iterable[Item]:
@@ -197,15 +185,3 @@ def _show(forms: dict[str, str], metadata: dict[str, Any] | None = None) -> None
         print(forms["text/plain"])
     else:
         shell().display_pub.publish(forms, metadata)
-
-
-def _array(value: Any) -> np.ndarray:
-    return np.asarray(value.detach().cpu() if isinstance(value, torch.Tensor) else value)
-
-
-def _close(a: Any, b: Any, tolerance: float) -> bool:
-    try:
-        a, b = _array(a), _array(b)
-        return a.shape == b.shape and bool(np.allclose(a, b, rtol=0, atol=tolerance, equal_nan=True))
-    except (TypeError, ValueError):  # the answer is not a number at all
-        return False

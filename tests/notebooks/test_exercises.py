@@ -1,11 +1,13 @@
 """Each exercise: the stub counts as untouched, the folded solution is right, and each slip gets its own hint.
 
-An exercise is a code cell tagged `exercise` that holds a stub and calls `check_exercise_NN_k(fn)`, which it
-imports or defines; its solution stands in the next `<details>`. The checker calls `dtse_core.notebook.lesson.grade`,
-which we watch here.
+An exercise is a code cell tagged `exercise` that imports `check_exercise_NN_k`, holds a stub and hands it to that
+checker; its solution stands in the next `<details>`. The checker calls `dtse_core.notebook.grading.grade`, which we
+watch here.
 """
 
+import contextlib
 import importlib
+import io
 import math
 import re
 from pathlib import Path
@@ -18,9 +20,13 @@ import torch
 import torch.nn.functional as F
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
-from dtse_core.notebook import lesson
+from dtse_core.notebook import grading
 
 ROOT = Path(__file__).resolve().parents[2]
+CHECKERS = [
+    importlib.import_module(f"dtse_core.notebook.exercises.{path.stem}")
+    for path in sorted((ROOT / "dtse_core/notebook/exercises").glob("[a-z]*.py"))
+]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 
 
@@ -37,38 +43,52 @@ def exercises(cells: list[Any]) -> list[tuple[str, str]]:
 
 def faults(exercise: str, solution: str) -> list[str]:
     """What is wrong with an exercise, a line each."""
-    graded: list[tuple[Any, Any, dict[str, Any], bool]] = []
-    real = lesson.grade
+    graded: list[tuple[Any, ...]] = []
+    real = grading.grade
 
-    def watched(answer, expected, slips=None, tolerance=1e-5):
-        graded.append((answer, expected, slips or {}, right := real(answer, expected, slips, tolerance)))
+    def watched(fn, expected, cases, slips, tolerance=1e-5):
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said):
+            right = real(fn, expected, cases, slips, tolerance)
+        graded.append((said.getvalue(), expected, cases, slips))
         return right
 
-    lesson.grade = watched
+    for module in (grading, *CHECKERS):
+        module.grade = watched
     try:
         space: dict[str, Any] = {"np": np, "torch": torch, "F": F}
         exec(exercise, space)
         checkers = [name for name in space if name.startswith("check_exercise_")]
         if len(checkers) != 1:
-            return [f"defines {len(checkers)} checkers; expected one"]
-        if not graded or not all(lesson.untouched(answer) for answer, *_ in graded):
-            return ["the stub does not return None to the checker"]
-        called = re.search(rf"^{checkers[0]}\((\w+)\)", exercise, re.MULTILINE)
+            return [f"has {len(checkers)} checkers; expected one"]
+        called = re.search(rf"^(?:\w+ = )?{checkers[0]}\((\w+)\)", exercise, re.MULTILINE)
         if not called:
             return [f"the cell does not call {checkers[0]}(its stub)"]
+        if [said for said, *_ in graded] != ["not attempted yet: the function returns None\n"]:
+            return ["the stub does not return None to the checker"]
         exec(solution, space)
-        graded.clear()
         space[checkers[0]](space[called[1]])
-        found = [] if graded and all(right for *_, right in graded) else ["the solution is not accepted"]
-        hints = {hint: (wrong, expected, slips) for _, expected, slips, _ in graded for hint, wrong in slips.items()}
-        found += [] if hints else ["no slip has a hint"]
-        for hint, (wrong, expected, slips) in hints.items():
-            earlier = [slips[h] for h in list(slips)[: list(slips).index(hint)]]
-            if real(wrong, expected) or any(real(wrong, other) for other in earlier):
+        _, (said, right, cases, slips) = graded
+        found = [] if said == "✓ correct\n" else ["the solution is not accepted"]
+        found += [] if slips else ["no slip has a hint"]
+        if checkers[0] not in FIXED and (len(cases) < 3 or not varied(right, cases)):
+            found.append("three cases are needed, with different answers: one to show and two hidden")
+        for hint, options in slips.items():
+            watched(lambda *case, options=options: right(*case, **options), right, cases, slips)
+            if hint not in graded[-1][0]:
                 found.append(f"the hint {hint!r} can never appear")
         return found
     finally:
-        lesson.grade = real
+        for module in (grading, *CHECKERS):
+            module.grade = real
+
+
+def varied(right, cases) -> bool:
+    first, *others = (np.asarray(right(*case), dtype=object) for case in cases)
+    return any(first.shape != a.shape or not np.array_equal(first, a) for a in others)
+
+
+FIXED = {"check_exercise_00_1", "check_exercise_00_2", "check_exercise_02_2"}  # ask for one value, not for a function
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -173,12 +193,8 @@ WRONG = {
 
 
 def checker(name: str):
-    [home] = [
-        p
-        for p in (ROOT / "dtse_core/notebook/exercises").glob("*.py")
-        if f"check_exercise_{name}" in p.read_text(encoding="utf-8")
-    ]
-    return getattr(importlib.import_module(f"dtse_core.notebook.exercises.{home.stem}"), f"check_exercise_{name}")
+    [found] = [vars(m)[f"check_exercise_{name}"] for m in CHECKERS if f"check_exercise_{name}" in vars(m)]
+    return found
 
 
 def test_wrong_answers_are_listed_for_each_exercise_of_00_to_07():
@@ -197,12 +213,14 @@ def test_typical_wrong_answers_get_different_hints(name, capsys):
 
 
 EXERCISE = """
+from dtse_core.notebook.grading import grade
+
 def double(x):
     return None  # your code
 
 def check_exercise_04_1(fn):
-    from dtse_core.notebook.lesson import grade
-    return grade(fn(np.ones(2)), np.full(2, 2.0), {"that is the sum": 2.0, "that is half": np.full(2, 0.5)})
+    cases = [(np.ones(2),), (np.arange(3),), (np.ones(4),)]
+    grade(fn, lambda x, f=2, s=1: s * f * x, cases, {"that is the square": {"f": 4}, "that is half": {"s": 0.25}})
 
 check_exercise_04_1(double)
 """
@@ -211,7 +229,6 @@ SOLUTION = "def double(x):\n    return 2 * x\n"
 
 def test_a_good_exercise_has_no_fault():
     assert faults(EXERCISE, SOLUTION) == []
-    assert lesson.grade.__name__ == "grade"  # put back
 
 
 @pytest.mark.parametrize(
@@ -219,10 +236,12 @@ def test_a_good_exercise_has_no_fault():
     [
         ("return 2 * x", "return x", "the solution is not accepted"),
         ("return None", "return x", "the stub does not return None"),
-        ("np.full(2, 0.5)", "np.full(2, 2.0)", "the hint 'that is half' can never appear"),
-        ("np.full(2, 0.5)", "2.0", "the hint 'that is half' can never appear"),
-        (', {"that is the sum": 2.0, "that is half": np.full(2, 0.5)}', "", "no slip has a hint"),
-        ("def check_exercise_04_1", "def check_it", "defines 0 checkers"),
+        ('{"s": 0.25}', '{"s": 1}', "the hint 'that is half' can never appear"),
+        ('{"s": 0.25}', '{"f": 4}', "the hint 'that is half' can never appear"),
+        ('{"that is the square": {"f": 4}, "that is half": {"s": 0.25}}', "{}", "no slip has a hint"),
+        (", (np.ones(4),)]", "]", "three cases are needed"),
+        ("(np.arange(3),), (np.ones(4),)", "(np.ones(2),), (np.ones(2),)", "three cases are needed"),
+        ("def check_exercise_04_1", "def check_it", "has 0 checkers"),
     ],
 )
 def test_a_bad_exercise_is_caught(old, new, words):

@@ -2,41 +2,44 @@
 
 import numpy as np
 
-from .. import lesson
+from ..grading import grade
 
 
 def check_exercise_06_1(fn):
-    cases = [(3, (1, 3, 5)), (5, (1, 2)), (3, (1,))]
-    answer = [fn(K, dilations) for K, dilations in cases]
+    def reach(K, dilations, steps=lambda K: K - 1, first=1, rates=max):
+        return rates(dilations) * steps(K) + first
+
     slips = {
-        "K taps span K - 1 steps, not K": [16, 11, 4],
-        "each tap is one position: add the first one": [10, 8, 2],
-        "they act side by side, not one after the other": [19, 13, 3],
-        "that is the smallest rate": [3, 5, 3],
+        "K taps span K - 1 steps, not K": {"steps": lambda K: K},
+        "each tap is one position: add the first one": {"first": 0},
+        "they act side by side, not one after the other": {"rates": sum},
+        "that is the smallest rate": {"rates": min},
     }
-    lesson.grade(answer, [11, 9, 3], slips)
+    grade(fn, reach, [(3, (1, 3, 5)), (5, (1, 2)), (3, (1,))], slips)
 
 
 def check_exercise_06_2(fn):
-    cases = [(0, 1), (1, 0), (-1, 1), (0, 0)]
-    answer = [fn(dy, dx) for dy, dx in cases]
-
-    def weights(place):
-        return np.array([np.eye(9)[place(dy, dx)] for dy, dx in cases])
+    def put_back(dy, dx, sign=1, rows_first=True):
+        i, j = 1 + sign * dy, 1 + sign * dx
+        return np.eye(9)[3 * i + j if rows_first else 3 * j + i]
 
     slips = {
-        "that moves it on: fetch from where it went": weights(lambda dy, dx: 3 * (1 - dy) + 1 - dx),
-        "rows come first: dy counts in threes": weights(lambda dy, dx: 3 * (1 + dx) + 1 + dy),
+        "that moves it on: fetch from where it went": {"sign": -1},
+        "rows come first: dy counts in threes": {"rows_first": False},
     }
-    lesson.grade(answer, weights(lambda dy, dx: 3 * (1 + dy) + 1 + dx), slips)
+    grade(fn, put_back, [(0, 1), (1, 0), (-1, 1), (0, 0)], slips)
 
 
 def check_exercise_06_3(fn):
-    G = np.random.default_rng(0).random((3, 4, 5))
-    before, now, after = G
+    def what_changed(G, sign=1, to=(1, 1), order=(0, 1, 2)):
+        before, now, after = G
+        found = now, sign * (before - G[to[0]]), sign * (after - G[to[1]])
+        return np.stack([found[k] for k in order])
+
     slips = {
-        "reference minus current, not the other way": np.stack([now, now - before, now - after]),
-        "both differences are to the current frame": np.stack([now, before - now, after - before]),
-        "the current frame comes first": np.stack([before - now, now, after - now]),
+        "reference minus current, not the other way": {"sign": -1},
+        "both differences are to the current frame": {"to": (1, 0)},
+        "the current frame comes first": {"order": (1, 0, 2)},
     }
-    lesson.grade(fn(G), np.stack([now, before - now, after - now]), slips)
+    rng = np.random.default_rng(0)
+    grade(fn, what_changed, [(rng.random((3, *size)),) for size in ((4, 5), (2, 3), (6, 1, 2))], slips)
