@@ -96,6 +96,8 @@ def local_sources(app, name: str, source: list[str]) -> None:
             for file, data in cell.get("attachments", {}).items():
                 text = text.replace(f"(attachment:{file})", f"({picture(file, data)})")
             cell["source"] = text
+            if cell["cell_type"] == "code" and "appendix" in cell["metadata"].get("tags", []):
+                cell["metadata"]["tags"].append("hide-cell")  # folded, as its heading is in JupyterLab
         source[0] = json.dumps(notebook)
 
 

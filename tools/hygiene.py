@@ -24,9 +24,11 @@ from tools.clocks import clocks_in_checks  # noqa: E402
 
 ORDER = ("head", "goals", "roadmap", "parameters", "bootstrap", "idea", "exercise", "summary", "assertions")
 BODY = ("idea", "toy", "define", "sketch", "check", "real", "explore")  # repeats between idea and exercise
-OTHER = ("nbval-ignore-output", "nbval-check-output", "figure")
+OTHER = ("nbval-ignore-output", "nbval-check-output", "figure", "appendix")
 SHARED = ("PROFILE", "SEED", "DEVICE", "DATA_ROOT")
-MARK = re.compile(r"\[(?:A|L|D-\d+)(?:, (?:A|L|D-\d+))*\](?![\[(\]])")  # with no link behind it
+MARK = re.compile(  # with no link behind it; the letters are on their way out: a mark is words
+    r"\[(?:A|L|D-\d+)(?:, (?:A|L|D-\d+))*\](?![\[(\]])|(?<![\[*])\*(?:abstract|lab|choices? \d[^*]*)\*(?!\]\[register)"
+)
 REGISTER = "#what-the-abstract-fixes-and-what-we-chose"  # a heading of the README
 ABSTRACT = (  # arXiv 2203.15969, whole; "VLGM" is spelt so there
     "Referring video segmentation aims to segment the corresponding video object described by the language "
@@ -113,8 +115,12 @@ def tags_in_order(page: Page) -> Iterator[str]:
             yield f"no cell is tagged {tag}"
     for tag in BODY:
         for k, _ in page.tagged(tag):
-            if not first.get("idea", 0) <= k < first.get("exercise", len(page.cells)):
+            body = first.get("idea", 0) <= k < first.get("exercise", len(page.cells))
+            if not body and "appendix" not in tags(page.cells[k]):
                 yield f"cell {k}: {tag} stands outside the body, which runs from idea to exercise"
+    for k, _ in page.tagged("appendix"):
+        if not first.get("summary", 0) < k < first.get("assertions", len(page.cells)):
+            yield f"cell {k}: an appendix stands between summary and assertions"
     checks = [k for k, _ in page.tagged("check")]
     for k, cell in page.tagged("define"):
         if not any(c > k for c in checks):
@@ -251,8 +257,8 @@ def marked_and_quoted(page: Page) -> Iterator[str]:
         if cell.cell_type != "markdown":
             continue
         prose = re.sub(r"```.*?```|`[^`]*`|\$\$.*?\$\$", "", cell.source, flags=re.DOTALL)
-        for found in MARK.findall(prose):
-            yield f"cell {k}: {found} leads nowhere; write [{found}][register]"
+        for found in (match[0] for match in MARK.finditer(prose)):
+            yield f"cell {k}: {found} leads nowhere; link it: [*choice 3*][register]"
         if "][register]" in prose and not re.search(rf"^\[register\]: https://\S+{REGISTER}$", prose, re.MULTILINE):
             yield f"cell {k}: the line `[register]: ADDRESS{REGISTER}` is missing"
         for line in re.findall(r"^> (?!\*)(.+)$", cell.source, re.MULTILINE):

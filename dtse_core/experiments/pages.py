@@ -53,8 +53,20 @@ def write_html(notebook: Any, path: Path) -> None:
 
     # Not with embed_images: it closes `<details>` at the first blank line, and the solutions stand open.
     page, _ = Exporter().from_notebook_node(notebook, {"metadata": {"name": path.stem}})
-    page = page.replace("<head>", f"<head><!-- {PAGE} -->", 1)
+    page = _folded(page.replace("<head>", f"<head><!-- {PAGE} -->", 1))
     write_page(path, re.sub(r'(href="\d\d_\w+)\.ipynb', r"\1.html", page))
+
+
+def _folded(page: str) -> str:
+    """Cells tagged `appendix` folded below their first one, the heading."""
+    cell = r'<div[^>]*class="[^"]*\bjp-Cell\b[^"]*celltag_appendix'
+    first, *more = [found.start() for found in re.finditer(cell, page)] or [0]
+    if not more:
+        return page
+    rest = re.compile(r'<div[^>]*class="[^"]*\bjp-Cell\b|</main>').search(page, more[-1] + 1)
+    end = rest.start() if rest else len(page)
+    opened = "<details><summary>Unfold the appendix</summary>\n"
+    return f"{page[: more[0]]}{opened}{page[more[0] : end]}</details>\n{page[end:]}"
 
 
 def write_page(path: Path, text: str) -> Path:

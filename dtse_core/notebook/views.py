@@ -15,7 +15,7 @@ from PIL import Image
 
 from ..metrics import region_similarity, sample_ious
 from ..video.letters import spelled
-from ..video.overlay import GUIDANCE, LANGUAGE, MASK, TIME, overlay
+from ..video.overlay import GUIDANCE, LANGUAGE, MASK, TIME, outline, overlay
 from .inside import LEVELS, Inside, Lens, change, swap_word
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def draw_words(lens: Lens, clip: int, word: str, row: int, column: int) -> "Figu
     x = lens.see(clip)
     words = [spelled(word) for word in x.words]  # first: it may add a font
     sheet = _Sheet([["frame", *x.attention], ["bars"] * (1 + len(x.attention))], x)
-    sheet.show("frame", overlay(_frame(x), x.clip.mask, alpha=0), f'"{word}", and a position')
+    sheet.show("frame", outline(_frame(x), x.clip.mask, "white"), f'"{word}", and a position')
     sheet.outline("frame", (row, column), (x.size[0] // 8, x.size[1] // 8), **HERE)
     ax = sheet.plot("bars", "words that the position reads")
     n, bars = x.words.index(word), 0.8 / len(x.attention)
@@ -270,7 +270,7 @@ def _heat(x: Inside, values: Any, top: float = 0.0) -> np.ndarray:
     H, W = x.clip.mask.shape
     large = np.asarray(Image.fromarray(values).resize((W, H), Image.Resampling.NEAREST))
     mixed = 0.85 * _colored(large) + 0.15 * _grey(x)
-    return overlay(mixed.astype(np.uint8), x.clip.mask, alpha=0)
+    return outline(mixed.astype(np.uint8), x.clip.mask, "white")
 
 
 def _masked(x: Inside, probability: np.ndarray, threshold: float = 0.5) -> np.ndarray:

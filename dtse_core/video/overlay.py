@@ -1,6 +1,7 @@
 """Masks drawn on frames, with the sentences beside them: overlays, legends, GIFs. Needs no matplotlib.
 
-One hue per concept everywhere (Okabe-Ito), and a mask is fill *and* white contour, so that color never speaks alone.
+One hue per concept everywhere (Okabe-Ito). A mask is an outline with the rest of the frame dimmed: what it marks keeps
+the colors that a sentence may name, and the outline's hue never speaks alone.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,29 +22,46 @@ MASK = "#D55E00"
 MASK_COLORS = (MASK, "#56B4E9", "#F0E442", GUIDANCE, TIME)  # of several masks in one frame
 
 
-def overlay(frame: np.ndarray, mask: np.ndarray, color: str = MASK, alpha: float = 0.6) -> np.ndarray:
-    """`frame` (H, W, 3) uint8 with `mask` (H, W) filled in `color` and a white contour around it; a new array."""
+def overlay(frame: np.ndarray, mask: np.ndarray, color: str = MASK) -> np.ndarray:
+    """`frame` (H, W, 3) uint8 with an outline around `mask` (H, W) and the rest dimmed; a new array."""
+    return outline(_dimmed(frame, mask), mask, color)
+
+
+def overlay_all(frame: np.ndarray, masks: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+    """`frame` (H, W, 3) uint8 with S masks (H, W) drawn on it, each outlined in a color of its own of `MASK_COLORS`."""
+    frame = _dimmed(frame, np.any([np.asarray(mask, bool) for mask in masks], axis=0))
+    for k, mask in enumerate(masks):
+        frame = outline(frame, mask, MASK_COLORS[k % len(MASK_COLORS)])
+    return frame
+
+
+def outline(frame: np.ndarray, mask: np.ndarray, color: str = MASK) -> np.ndarray:
+    """`frame` (H, W, 3) uint8 with a line in `color` around `mask` (H, W), outside of it; a new array."""
+    out, mask = _fitting(frame, mask)
+    out = out.copy()
+    thickness = max(1, round(min(mask.shape) / 120))
+    rows, columns = (slice(max(0, s.start - thickness), s.stop + thickness) for s in bounding_box(mask))
+    mask, part = mask[rows, columns], out[rows, columns]  # outside nothing changes
+    part[dilate(mask, thickness) & ~mask] = ImageColor.getrgb(color)
+    return out
+
+
+def _dimmed(frame: np.ndarray, mask: np.ndarray, rest: float = 0.45) -> np.ndarray:
+    """`frame` with `rest` of its light outside of `mask`; a new array."""
+    frame, mask = _fitting(frame, mask)
+    darker = np.round(rest * np.arange(256)).astype(np.uint8)[frame]
+    np.copyto(darker, frame, where=mask[..., None])
+    return darker
+
+
+def _fitting(frame: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Frame and mask, (H, W) bool. Raises `ValueError` if they do not fit each other."""
     frame, mask = np.asarray(frame), np.asarray(mask).astype(bool)
     if frame.dtype != np.uint8 or frame.shape != (*mask.shape, 3):
         raise ValueError(
             f"expected a frame (H, W, 3) uint8 and a mask (H, W); found {frame.shape} {frame.dtype} and {mask.shape}"
         )
-    out = frame.copy()
-    thickness = max(1, round(min(mask.shape) / 320))
-    rows, columns = (slice(max(0, s.start - thickness), s.stop + thickness) for s in bounding_box(mask))
-    mask, part = mask[rows, columns], out[rows, columns]  # outside nothing changes
-    tint = np.round((1 - alpha) * np.arange(256)[:, None] + alpha * np.array(ImageColor.getrgb(color))).astype(np.uint8)
-    for channel in range(3):
-        np.copyto(part[..., channel], tint[:, channel][part[..., channel]], where=mask)
-    part[dilate(mask, thickness) & ~mask] = 255
-    return out
-
-
-def overlay_all(frame: np.ndarray, masks: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-    """`frame` (H, W, 3) uint8 with S masks (H, W) drawn on it, each in a color of its own, those of `MASK_COLORS`."""
-    for k, mask in enumerate(masks):
-        frame = overlay(frame, mask, MASK_COLORS[k % len(MASK_COLORS)])
-    return frame
+    return frame, mask
 
 
 def legend(expressions: Sequence[str], width: int) -> np.ndarray:

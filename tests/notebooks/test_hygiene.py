@@ -100,7 +100,7 @@ QUOTE = """\
 >
 > *The paper, [arXiv 2203.15969](https://arxiv.org/abs/2203.15969)*"""
 LINE = "[register]: https://x.org/y#what-the-abstract-fixes-and-what-we-chose"
-MARKED = f"By hand [[D-3]][register].\n\n{LINE}"
+MARKED = f"By hand [*choice 3*][register].\n\n{LINE}"
 TICK = "✓ yes\n"
 COUNT = "This notebook checked 1 claim.\n"
 
@@ -125,7 +125,7 @@ def sample() -> nbformat.NotebookNode:
         *[("parameters", code(PARAMETERS)), ("bootstrap", code(BOOTSTRAP.replace("data_root", "\n    data_root")))],
         *[
             ("idea", text(QUOTE)),
-            ("toy", text("By hand [[D-3]][register].\n\n" + LINE)),
+            ("toy", text("By hand [*choice 3*][register].\n\n" + LINE)),
             ("toy", code("1 + STEPS")),
             ("", text("Now the class.")),
         ],
@@ -206,6 +206,7 @@ SLIPS = [
     ("tags_in_order", "no cell is tagged goals", lambda n: drop(n, "goals")),
     ("tags_in_order", "unknown tag parameter (did you mean parameters?)", lambda n: n.cells[5].metadata.update(tags=["idea", "parameter"])),  # noqa: E501
     ("tags_in_order", "tags stand in the order", lambda n: swap(n, "goals", "roadmap")),
+    ("tags_in_order", "an appendix stands between", lambda n: n.cells[11].metadata.update(tags=["appendix"])),
     ("tags_in_order", "check stands outside the body", lambda n: n.cells[18].metadata.update(tags=["summary", "check"])),  # noqa: E501
     ("tags_in_order", "no cell is tagged toy", lambda n: drop(n, "toy")),
     ("tags_in_order", "nothing checks define:VLMG", lambda n: swap(n, "define:VLMG", "check")),
@@ -242,8 +243,9 @@ SLIPS = [
     ("executed_once_in_order", "hold 1 checked claims, the last cell counts [2]", output("assertions", *said(COUNT.replace("1", "2")))),  # noqa: E501
     ("executed_once_in_order", "hold 1 checked claims, the last cell counts []", output("assertions")),
     ("executed_once_in_order", "hold 2 checked claims, the last cell counts [1]", output("toy", *said("✓ no\n"))),
-    ("marked_and_quoted", "[D-3] leads nowhere", text("toy", "[[D-3]][register]", "[D-3]")),
-    ("marked_and_quoted", "[A, D-3] leads nowhere", text("toy", "[[D-3]][register]", "[A, D-3]")),
+    ("marked_and_quoted", "*choice 3* leads nowhere", text("toy", "[*choice 3*][register]", "*choice 3*")),
+    ("marked_and_quoted", "*abstract* leads nowhere", text("toy", "[*choice 3*][register]", "(*abstract*)")),
+    ("marked_and_quoted", "[A, D-3] leads nowhere", text("toy", "[*choice 3*][register]", "[A, D-3]")),
     ("marked_and_quoted", "the line `[register]: ADDRESS#what", text("toy", LINE, "")),
     ("marked_and_quoted", "the line `[register]: ADDRESS#what", text("toy", "#what", "#how")),
     ("marked_and_quoted", "what the abstract does not say: Extensive studies", text("idea", "experiments", "studies")),

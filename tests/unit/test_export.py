@@ -157,7 +157,7 @@ def test_a_still_of_an_hour_can_be_saved_as_a_gif(tmp_path):
 def test_a_preview_of_any_stream_is_evenly_spaced_and_bounded(count, most):
     preview = Preview(most)
     for t in range(count):
-        preview.add(np.full((1, 1, 3), t % 256, np.uint8), np.zeros((1, 1, 1), bool))
+        preview.add(np.full((1, 1, 3), t % 256, np.uint8), np.ones((1, 1, 1), bool))  # drawn as it is
         assert len(preview.frames) <= most
     kept = [int(f[0, 0, 0]) for f in preview.frames]
     assert kept == [t % 256 for t in range(0, count, preview.every)]
@@ -165,12 +165,13 @@ def test_a_preview_of_any_stream_is_evenly_spaced_and_bounded(count, most):
 
 
 def test_all_masks_are_drawn_in_colors_of_their_own_and_the_legend_tells_them():
-    frame, masks = np.zeros((8, 8, 3), np.uint8), np.zeros((2, 8, 8), bool)
+    frame, masks = np.full((8, 8, 3), 200, np.uint8), np.zeros((2, 8, 8), bool)
     masks[0, 1:3, 1:3] = masks[1, 5:7, 5:7] = True
     drawn = overlay_all(frame, masks)
     one = overlay(frame, masks[0], MASK_COLORS[0])
     assert np.array_equal(drawn[:4, :4], one[:4, :4])
-    assert not np.array_equal(drawn[5, 5], drawn[1, 1]) and not frame.any()
+    assert (drawn[masks.any(0)] == 200).all() and (frame == 200).all()
+    assert not np.array_equal(drawn[5, 4], drawn[1, 3])  # the outlines
     strip = legend(["a", "b"], 200)
     assert strip.shape[1] == 200 and (strip[:, -1] == 255).all()
     for color in MASK_COLORS[:2]:

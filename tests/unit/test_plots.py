@@ -18,7 +18,7 @@ from dtse_core.metrics import dilate
 from dtse_core.notebook import plots as viz
 from dtse_core.scoring.pictures import show_prediction
 from dtse_core.video.film import film_strip
-from dtse_core.video.overlay import GUIDANCE, LANGUAGE, MASK, MASK_COLORS, TIME, VISION, overlay, save_gif
+from dtse_core.video.overlay import GUIDANCE, LANGUAGE, MASK, MASK_COLORS, TIME, VISION, outline, overlay, save_gif
 
 pytestmark = pytest.mark.usefixtures("style")
 
@@ -34,31 +34,32 @@ def make_clip(T=3, H=24, W=36, seed=0):
 # Overlay
 
 
-def test_overlay_blends_inside_draws_white_around_and_leaves_the_rest():
+def test_overlay_keeps_the_colors_inside_outlines_them_and_dims_the_rest():
     clip = make_clip()
     frame, before = clip.frames[0], clip.frames[0].copy()
-    out = overlay(frame, clip.mask, "#D55E00", alpha=0.5)
+    out = overlay(frame, clip.mask, "#D55E00")
     ring = np.zeros_like(clip.mask)
     ring[5:15, 10:22] = ring[6:14, 9:23] = True  # one pixel above, below, left and right
     ring &= ~clip.mask
-    assert np.array_equal(out[~ring & ~clip.mask], frame[~ring & ~clip.mask])
-    assert (out[ring] == 255).all()
-    blend = (frame[clip.mask].astype(int) + (0xD5, 0x5E, 0x00)) / 2
-    assert np.abs(out[clip.mask] - blend).max() <= 0.5
+    assert np.array_equal(out[clip.mask], frame[clip.mask])
+    assert (out[ring] == (0xD5, 0x5E, 0x00)).all()
+    rest = ~ring & ~clip.mask
+    assert np.abs(out[rest] - 0.45 * frame[rest]).max() <= 0.5
     assert np.array_equal(frame, before)
 
 
-def test_overlay_of_nothing_is_the_frame_and_of_everything_has_no_contour():
+def test_overlay_of_nothing_dims_all_and_of_everything_is_the_frame():
     frame = make_clip().frames[0]
-    assert np.array_equal(overlay(frame, np.zeros((24, 36))), frame)
-    assert (overlay(frame, np.ones((24, 36)), "#000000", alpha=1.0) == 0).all()
+    assert np.abs(overlay(frame, np.zeros((24, 36))) - 0.45 * frame).max() <= 0.5
+    assert np.array_equal(overlay(frame, np.ones((24, 36))), frame)
 
 
-def test_contour_grows_with_the_frame():
+def test_an_outline_grows_with_the_frame_and_leaves_the_rest():
     mask = np.zeros((960, 1280), bool)
     mask[400:500, 400:500] = True
-    out = overlay(np.zeros((960, 1280, 3), np.uint8), mask)
-    assert (out[450, 390:400].min(axis=-1) == 255).sum() == 3
+    out = outline(np.zeros((960, 1280, 3), np.uint8), mask, "white")
+    assert (out[450].min(axis=-1) == 255).sum() == 16 and (out[450, 392:400] == 255).all()
+    assert not out[mask].any()
 
 
 @pytest.mark.parametrize("shape", [(24, 36), (24, 36, 4), (36, 24, 3)])
@@ -198,11 +199,10 @@ def test_gif_shows_every_frame_with_its_mask_and_its_caption(tmp_path):
         assert (strip == 255).all(axis=-1).mean() > 0.5  # on white
         grown = masks[k].repeat(2, 0).repeat(2, 1)
         far = ~dilate(grown, 3)
-        assert np.abs(picture[far] - (40, 120, 200)).max() <= 8
-        fill = 0.4 * np.array((40, 120, 200)) + 0.6 * np.array((0xD5, 0x5E, 0x00))
-        filled = np.abs(picture - fill).max(axis=-1) <= 8
-        assert (filled != grown).sum() <= 0.02 * grown.sum()
-        assert (picture.min(axis=-1) > 240).any()  # the white contour
+        assert np.abs(picture[far] - 0.45 * np.array((40, 120, 200))).max() <= 8  # dimmed
+        bright = np.abs(picture - (40, 120, 200)).max(axis=-1) <= 8
+        assert (bright != grown).sum() <= 0.02 * grown.sum()
+        assert (np.abs(picture - (0xD5, 0x5E, 0x00)).max(axis=-1) <= 8).any()  # the outline
     assert sorted(p.name for p in path.parent.iterdir()) == ["a.gif"]
 
 
