@@ -5,8 +5,10 @@
 """
 
 from .cross_modal_self_attention import CrossModalSelfAttention
+from .frozen_text import FrozenText
 from .late_concat import LateConcat
 from .one_way_fusion import OneWayFusion
+from .query_memory import QueryMemory
 from .query_transformer import QueryTransformer
 from .sentence_filters import SentenceFilters
 from .temporal_duplex import TemporalDuplex
@@ -18,4 +20,6 @@ BASELINES: dict[str, type] = {
     "one_way_fusion": OneWayFusion,
     "temporal_duplex": TemporalDuplex,
     "query_transformer": QueryTransformer,
+    "query_memory": QueryMemory,
+    "frozen_text": FrozenText,
 }

@@ -30,8 +30,14 @@ class Streams(nn.Module):
 
     def read(self, input_ids: Tensor, word_mask: Tensor) -> tuple[Tensor, Tensor]:
         """`(B, N)` to the last layer's words `(B, N, D)` and their mean `(B, D)`."""
-        L, kept = self.text(input_ids, word_mask), word_mask[:, :, None]  # (B, N, D), (B, N, 1)
-        return L, (L * kept).sum(1) / kept.sum(1)
+        L = self.text(input_ids, word_mask)  # (B, N, D)
+        return L, sentence_mean(L, word_mask)
+
+
+def sentence_mean(L: Tensor, word_mask: Tensor) -> Tensor:
+    """Words `(B, N, D)` to their mean without padding `(B, D)`."""
+    kept = word_mask[:, :, None]  # (B, N, 1)
+    return (L * kept).sum(1) / kept.sum(1)
 
 
 class JoinFrames(nn.Module):
@@ -50,6 +56,14 @@ class JoinFrames(nn.Module):
         now = X[:, current]  # (B, c, h, w)
         changes = [X[:, t] - now for t in range(X.shape[1]) if t != current]
         return now + self.change(torch.cat([now, *changes], 1))  # (B, c, h, w)
+
+
+def per_sentence(x: Tensor, sentences: Tensor) -> Tensor:
+    """What is there once for each window, `(B / S, ...)`, once for each of `sentences (B, ...)`: `(B, ...)`.
+
+    S sentences in a row are about one window; what they do not change is computed before this, once.
+    """
+    return x.repeat_interleave(len(sentences) // len(x), 0)
 
 
 def level_widths(config: ModelConfig) -> dict[int, int]:

@@ -10,7 +10,7 @@ from dtse_core.decoder import MaskDecoder
 from dtse_core.layers import CBR
 from dtse_core.model import DTSEOutput
 
-from .common import Streams, as_output, level_widths, read_by_attention, whole_window, with_place
+from .common import Streams, as_output, level_widths, per_sentence, read_by_attention, whole_window, with_place
 
 
 class PairAttention(nn.Module):
@@ -77,21 +77,25 @@ class CrossModalSelfAttention(nn.Module, PyTorchModelHubMixin):
         self.decoder = MaskDecoder(channels[2], config.widths, config.norm)
 
     def forward(self, frames: Tensor, input_ids: Tensor, attention_mask: Tensor) -> DTSEOutput:
-        """`frames (B, T, 3, H, W)`, `input_ids` and `attention_mask (B, N)`."""
+        """`frames (B / S, T, 3, H, W)`; for each, S sentences in a row: `input_ids`, `attention_mask (B, N)`."""
         frames, current = whole_window(frames, self.config)
-        features = self.encoder.see(frames)  # {2: (B, T, C, H/4, W/4), ...}
+        features = self.encoder.see(frames)  # {2: (B / S, T, C, H/4, W/4), ...}
         L, _ = self.encoder.read(input_ids, attention_mask)  # (B, N, D)
         size = features[5].shape[3:]  # stride 16
         y = torch.cat(
-            [attend(_pooled(features[int(n)], size), L, attention_mask, current) for n, attend in self.attend.items()],
+            [
+                attend(per_sentence(_pooled(features[int(n)], size), L), L, attention_mask, current)
+                for n, attend in self.attend.items()
+            ],
             1,
         )  # (B, 3 d, H/16, W/16)
         y = sum((self.gates(y).sigmoid() * y).chunk(3, 1))  # (B, d, H/16, W/16)
         U3, U4, U5 = (
-            reduce(features[int(n)][:, current]) + F.interpolate(self.fuse[n](y), features[int(n)].shape[3:])
+            per_sentence(reduce(features[int(n)][:, current]), y)
+            + F.interpolate(self.fuse[n](y), features[int(n)].shape[3:])
             for n, reduce in self.reduce.items()
         )  # (B, c, h, w)
-        low = self.decoder.reduce_low(features[2][:, current])  # (B, w4, H/4, W/4)
+        low = per_sentence(self.decoder.reduce_low(features[2][:, current]), y)  # (B, w4, H/4, W/4)
         return as_output(self.decoder(U5, U4, U3, low), frames)
 
 

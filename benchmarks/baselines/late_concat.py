@@ -8,7 +8,7 @@ from dtse_core.decoder import MaskDecoder
 from dtse_core.layers import CBR
 from dtse_core.model import DTSEOutput
 
-from .common import JoinFrames, Streams, as_output, level_widths, whole_window, with_place
+from .common import JoinFrames, Streams, as_output, level_widths, per_sentence, whole_window, with_place
 
 
 class LateConcat(nn.Module, PyTorchModelHubMixin):
@@ -31,12 +31,13 @@ class LateConcat(nn.Module, PyTorchModelHubMixin):
         self.decoder = MaskDecoder(channels[2], config.widths, config.norm)
 
     def forward(self, frames: Tensor, input_ids: Tensor, attention_mask: Tensor) -> DTSEOutput:
-        """`frames (B, T, 3, H, W)`, `input_ids` and `attention_mask (B, N)`."""
+        """`frames (B / S, T, 3, H, W)`; for each, S sentences in a row: `input_ids`, `attention_mask (B, N)`."""
         frames, current = whole_window(frames, self.config)
-        features = self.encoder.see(frames)  # {2: (B, T, C, H/4, W/4), ...}
+        features = self.encoder.see(frames)  # {2: (B / S, T, C, H/4, W/4), ...}
         _, s = self.encoder.read(input_ids, attention_mask)  # (B, D)
         U3, U4, U5 = (
-            self.fuse[n](with_place(join(features[int(n)], current), s)) for n, join in self.join.items()
+            self.fuse[n](with_place(per_sentence(join(features[int(n)], current), s), s))
+            for n, join in self.join.items()
         )  # (B, c, h, w)
-        low = self.decoder.reduce_low(features[2][:, current])  # (B, w4, H/4, W/4)
+        low = per_sentence(self.decoder.reduce_low(features[2][:, current]), s)  # (B, w4, H/4, W/4)
         return as_output(self.decoder(U5, U4, U3, low), frames)

@@ -9,7 +9,16 @@ from dtse_core.decoder import MaskDecoder
 from dtse_core.layers import CBR
 from dtse_core.model import DTSEOutput
 
-from .common import JoinFrames, Streams, as_output, level_widths, read_by_attention, whole_window, with_place
+from .common import (
+    JoinFrames,
+    Streams,
+    as_output,
+    level_widths,
+    per_sentence,
+    read_by_attention,
+    whole_window,
+    with_place,
+)
 
 
 class CoAttention(nn.Module):
@@ -56,16 +65,16 @@ class OneWayFusion(nn.Module, PyTorchModelHubMixin):
         self.decoder = MaskDecoder(channels[2], config.widths, config.norm)
 
     def forward(self, frames: Tensor, input_ids: Tensor, attention_mask: Tensor) -> DTSEOutput:
-        """`frames (B, T, 3, H, W)`, `input_ids` and `attention_mask (B, N)`."""
+        """`frames (B / S, T, 3, H, W)`; for each, S sentences in a row: `input_ids`, `attention_mask (B, N)`."""
         frames, current = whole_window(frames, self.config)
-        B, T = frames.shape[:2]
+        T, visual = frames.shape[1], self.encoder.visual
         L, s = self.encoder.read(input_ids, attention_mask)  # (B, N, D), (B, D)
+        low = V = visual.stage(2, visual.stem(frames.flatten(0, 1)))  # (B / S * T, C, H/4, W/4)
+        low = per_sentence(self.decoder.reduce_low(low.unflatten(0, (-1, T))[:, current]), s)  # (B, w4, H/4, W/4)
         L, s, word_mask = (x.repeat_interleave(T, 0) for x in (L, s, attention_mask))  # one for each frame
-        visual = self.encoder.visual
-        low = V = visual.stage(2, visual.stem(frames.flatten(0, 1)))  # (B*T, C, H/4, W/4)
         U = []
         for n, guide in self.guide.items():
-            V = guide(visual.stage(int(n), V), L, s, word_mask)  # (B*T, C, h, w)
-            U.append(self.join[n](V.unflatten(0, (B, T)), current))  # (B, c, h, w)
-        low = self.decoder.reduce_low(low.unflatten(0, (B, T))[:, current])  # (B, w4, H/4, W/4)
+            V = visual.stage(int(n), V).unflatten(0, (-1, T))  # (B / S, T, C, h, w), from the first guide on (B, ...)
+            V = guide(per_sentence(V, input_ids).flatten(0, 1), L, s, word_mask)  # (B*T, C, h, w)
+            U.append(self.join[n](V.unflatten(0, (-1, T)), current))  # (B, c, h, w)
         return as_output(self.decoder(*reversed(U), low), frames)

@@ -8,7 +8,7 @@ from dtse_core.config import ModelConfig
 from dtse_core.layers import CBR
 from dtse_core.model import DTSEOutput
 
-from .common import Streams, as_output, feature_decoder, level_widths, whole_window, with_place
+from .common import Streams, as_output, feature_decoder, level_widths, per_sentence, whole_window, with_place
 
 
 class QueryTransformer(nn.Module, PyTorchModelHubMixin):
@@ -49,30 +49,44 @@ class QueryTransformer(nn.Module, PyTorchModelHubMixin):
         self.score_heads = nn.Linear(d, 1)
 
     def forward(self, frames: Tensor, input_ids: Tensor, attention_mask: Tensor) -> DTSEOutput:
-        """`frames (B, T, 3, H, W)`, `input_ids` and `attention_mask (B, N)`."""
+        """`frames (B / S, T, 3, H, W)`; for each, S sentences in a row: `input_ids`, `attention_mask (B, N)`."""
         frames, current = whole_window(frames, self.config)
-        B, T = frames.shape[:2]
-        features = self.encoder.see(frames)  # {2: (B, T, C, H/4, W/4), ...}
-        words = self.to_words(self.encoder.read(input_ids, attention_mask)[0])  # (B, N, d)
+        features = self.encoder.see(frames)  # {2: (B / S, T, C, H/4, W/4), ...}
+        pixels, words = self.tokens(features[5], input_ids, attention_mask)  # (B, T, hw, d), (B, N, d)
+        pixels = (pixels + self.frame_embedding[:, None]).flatten(1, 2)  # (B, T hw, d)
+        E, padding = self.encode(pixels, words, attention_mask)  # (B, T hw + N, d), (B, T hw + N)
         h, w = features[5].shape[3:]
-        pixels = self.to_pixels(with_place(features[5].flatten(0, 1)).flatten(2).mT)  # (B*T, hw, d)
-        pixels = pixels.unflatten(0, (B, T)) + self.frame_embedding[:, None]  # (B, T, hw, d)
-        E = torch.cat([pixels.flatten(1, 2), words], 1)  # (B, T hw + N, d)
-        padding = torch.cat([attention_mask.new_zeros(B, T * h * w), 1 - attention_mask], 1).bool()  # (B, T hw + N)
+        D2 = self.paint(E[:, current * h * w : (current + 1) * h * w], features, current)  # (B, w4, H/4, W/4)
+        return as_output(self.ask(self.query_embedding, E, padding, D2), frames)
+
+    def tokens(self, V: Tensor, input_ids: Tensor, word_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Pixels of Res5 with their place, frame by frame `(B, T, hw, d)`, and words `(B, N, d)`."""
+        words = self.to_words(self.encoder.read(input_ids, word_mask)[0])  # (B, N, d)
+        pixels = self.to_pixels(with_place(V.flatten(0, 1)).flatten(2).mT)  # (B / S * T, hw, d)
+        return per_sentence(pixels.unflatten(0, V.shape[:2]), words), words
+
+    def encode(self, pixels: Tensor, words: Tensor, word_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Pixels `(B, P, d)` and words read each other: `(B, P + N, d)`, and where that is padding."""
+        E = torch.cat([pixels, words], 1)  # (B, P + N, d)
+        padding = torch.cat([word_mask.new_zeros(pixels.shape[:2]), 1 - word_mask], 1).bool()  # (B, P + N)
         for layer in self.reads:
             E = layer(E, src_key_padding_mask=padding)
-        E = self.norm_E(E)
+        return self.norm_E(E), padding
 
-        U3, U4, X5 = (reduce(features[int(n)][:, current]) for n, reduce in self.reduce.items())  # (B, c, h, w)
-        seen = E[:, current * h * w : (current + 1) * h * w].mT.unflatten(2, (h, w))  # (B, d, H/16, W/16)
-        U5 = self.from_encoder(torch.cat([seen, X5], 1))  # (B, c, H/16, W/16)
-        *_, D2 = self.decoder(U5, U4, U3, self.decoder.reduce_low(features[2][:, current]))  # (B, w4, H/4, W/4)
+    def paint(self, seen: Tensor, features: dict[int, Tensor], current: int) -> Tensor:
+        """The current frame, its pixels as they were `seen (B, hw, d)`, to the map of the masks `(B, w4, H/4, W/4)`."""
+        U3, U4, X5 = (per_sentence(reduce(features[int(n)][:, current]), seen) for n, reduce in self.reduce.items())
+        U5 = self.from_encoder(torch.cat([seen.mT.unflatten(2, X5.shape[2:]), X5], 1))  # (B, c, H/16, W/16)
+        low = per_sentence(self.decoder.reduce_low(features[2][:, current]), seen)  # (B, w4, H/4, W/4)
+        return self.decoder(U5, U4, U3, low)[-1]
 
-        Q, masks = self.query_embedding.expand(B, -1, -1), []  # (B, queries, d)
+    def ask(self, Q: Tensor, E: Tensor, padding: Tensor, D2: Tensor) -> list[Tensor]:
+        """A mask `(B, H/4, W/4)` from each layer of the queries `(B or 1, queries, d)`."""
+        Q, masks = Q.expand(len(E), -1, -1), []
         for layer in self.asks:
-            Q = layer(Q, E, memory_key_padding_mask=padding)
-            masks.append(self.draw(self.norm_Q(Q), D2))  # (B, H/4, W/4)
-        return as_output(masks, frames)
+            Q = layer(Q, E, memory_key_padding_mask=padding)  # (B, queries, d)
+            masks.append(self.draw(self.norm_Q(Q), D2))
+        return masks
 
     def draw(self, Q: Tensor, D2: Tensor) -> Tensor:
         """Queries `(B, queries, d)` and pixels `(B, w4, h, w)` to logits `(B, h, w)`."""

@@ -8,7 +8,16 @@ from dtse_core.config import ModelConfig
 from dtse_core.layers import CBR
 from dtse_core.model import DTSEOutput
 
-from .common import JoinFrames, Streams, as_output, feature_decoder, level_widths, whole_window, with_place
+from .common import (
+    JoinFrames,
+    Streams,
+    as_output,
+    feature_decoder,
+    level_widths,
+    per_sentence,
+    whole_window,
+    with_place,
+)
 
 
 def apply_filters(V: Tensor, filters: Tensor) -> Tensor:
@@ -41,16 +50,16 @@ class SentenceFilters(nn.Module, PyTorchModelHubMixin):
         self.offsets = nn.Parameter(torch.zeros(4))
 
     def forward(self, frames: Tensor, input_ids: Tensor, attention_mask: Tensor) -> DTSEOutput:
-        """`frames (B, T, 3, H, W)`, `input_ids` and `attention_mask (B, N)`."""
+        """`frames (B / S, T, 3, H, W)`; for each, S sentences in a row: `input_ids`, `attention_mask (B, N)`."""
         frames, current = whole_window(frames, self.config)
-        features = self.encoder.see(frames)  # {2: (B, T, C, H/4, W/4), ...}
+        features = self.encoder.see(frames)  # {2: (B / S, T, C, H/4, W/4), ...}
         U3, U4, U5 = (
             self.place[n](with_place(join(features[int(n)], current))) for n, join in self.join.items()
-        )  # (B, c, h, w)
-        maps = self.decoder(U5, U4, U3, self.decoder.reduce_low(features[2][:, current]))  # D5 to D2 (B, c, h, w)
+        )  # (B / S, c, h, w)
+        maps = self.decoder(U5, U4, U3, self.decoder.reduce_low(features[2][:, current]))  # D5 to D2 (B / S, c, h, w)
         _, s = self.encoder.read(input_ids, attention_mask)  # (B, D)
         answers = [
-            scale * apply_filters(with_place(D), head(s).tanh()) + offset  # (B, h, w)
+            scale * apply_filters(per_sentence(with_place(D), s), head(s).tanh()) + offset  # (B, h, w)
             for D, head, scale, offset in zip(maps, self.filter_heads, self.scales, self.offsets, strict=True)
         ]
         return as_output(answers, frames)

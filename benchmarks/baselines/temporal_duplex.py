@@ -10,7 +10,7 @@ from dtse_core.layers import CBR
 from dtse_core.model import DTSEOutput
 from dtse_core.streams import VisualStream
 
-from .common import Streams, as_output, level_widths, read_by_attention, whole_window, with_place
+from .common import Streams, as_output, level_widths, per_sentence, read_by_attention, whole_window, with_place
 
 
 class Bridge(nn.Module):
@@ -61,23 +61,23 @@ class TemporalDuplex(nn.Module, PyTorchModelHubMixin):
         self.decoder = MaskDecoder(channels[2], c.widths, c.norm)
 
     def forward(self, frames: Tensor, input_ids: Tensor, attention_mask: Tensor) -> DTSEOutput:
-        """`frames (B, T, 3, H, W)`, `input_ids` and `attention_mask (B, N)`."""
+        """`frames (B / S, T, 3, H, W)`; for each, S sentences in a row: `input_ids`, `attention_mask (B, N)`."""
         frames, current = whole_window(frames, self.config)
         L, s = self.encoder.read(input_ids, attention_mask)  # (B, N, D), (B, D)
         appearance, motion = self.encoder.visual, self.motion["visual"]
-        low = V = appearance.stage(2, appearance.stem(frames[:, current]))  # (B, C, H/4, W/4)
-        changes = frame_changes(frames, current)  # (B, T - 1, 3, H, W)
+        low = V = appearance.stage(2, appearance.stem(frames[:, current]))  # (B / S, C, H/4, W/4)
+        changes = frame_changes(frames, current)  # (B / S, T - 1, 3, H, W)
         M = motion.stage(2, motion.stem(changes.flatten(0, 1))).unflatten(0, changes.shape[:2]).mean(1)
         U = []
         for n, gate in self.gates.items():
-            V, M = appearance.stage(int(n), V), motion.stage(int(n), M)  # (B, C, h, w) each
+            V, M = (per_sentence(x, s) for x in (appearance.stage(int(n), V), motion.stage(int(n), M)))  # (B, C, h, w)
             V, M = (
                 self.to_appearance[n](M, V, L, attention_mask),
                 self.to_motion[n](V, M, L, attention_mask),
             )  # (B, C, h, w) each
             both = torch.cat([V, M], 1) * gate(s).sigmoid()[:, :, None, None]  # (B, 2 C, h, w)
             U.append(self.join[n](with_place(both)))  # (B, c, h, w)
-        return as_output(self.decoder(*reversed(U), self.decoder.reduce_low(low)), frames)
+        return as_output(self.decoder(*reversed(U), per_sentence(self.decoder.reduce_low(low), s)), frames)
 
 
 def frame_changes(frames: Tensor, current: int) -> Tensor:

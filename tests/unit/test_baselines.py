@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -16,11 +17,25 @@ from dtse_core import DTSE, preset
 from dtse_core.config import ModelConfig
 from dtse_core.data.batch import Batch
 from dtse_core.layers import coordinates
+from dtse_core.streams import LinguisticStream
 from dtse_core.train import train, train_step
 from dtse_core.training.optimizer import MuonAdamW, parameter_groups
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks" / "baselines"
-each = pytest.mark.parametrize("name", BASELINES)
+
+
+def example() -> type:
+    """The baseline that CONTRIBUTING.md shows, as if its file lay among the others."""
+    text = (FOLDER.parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    source = re.search(r"## Adding a baseline\n.*?```python\n(.*?)```", text, re.DOTALL)[1]
+    module = ModuleType("benchmarks.baselines.sentence_gate")
+    module.__package__ = "benchmarks.baselines"
+    exec(source, vars(module))
+    return module.SentenceGate
+
+
+MODELS = {**BASELINES, "example": example()}
+each = pytest.mark.parametrize("name", MODELS)
 
 
 def small(**changes) -> ModelConfig:
@@ -29,7 +44,7 @@ def small(**changes) -> ModelConfig:
 
 def make(name: str, **changes) -> torch.nn.Module:
     torch.manual_seed(0)
-    return BASELINES[name](small(**changes)).eval()
+    return MODELS[name](small(**changes)).eval()
 
 
 @pytest.fixture
@@ -101,6 +116,20 @@ def test_every_frame_matters_and_their_order_too(name, inputs):
 
 
 @each
+def test_several_sentences_about_a_window_are_as_many_windows_with_one_each(name, inputs):
+    frames, ids, word_mask = inputs
+    model, ids, word_mask = make(name), torch.cat([ids, ids.flip(1)]), torch.cat([word_mask, torch.ones_like(ids)])
+    seen = []
+    model.encoder.visual.resnet.embedder.register_forward_hook(lambda _, __, out: seen.append(len(out)))
+    with torch.no_grad():
+        shared = model(frames, ids, word_mask)
+        repeated = model(frames.repeat_interleave(2, 0), ids, word_mask)
+    assert 2 * seen[0] == seen[1], "frames that two sentences share are encoded twice"
+    for one, other in zip((shared.logits, *shared.aux_logits), (repeated.logits, *repeated.aux_logits), strict=True):
+        assert one.shape[0] == 4 and torch.allclose(one, other, atol=1e-5)
+
+
+@each
 def test_clips_of_a_batch_do_not_meet(name, inputs):
     frames, ids, word_mask = inputs
     model = make(name)
@@ -116,7 +145,9 @@ def test_gradients_reach_every_parameter_of_both_streams_and_of_the_idea(name, i
     model = make(name)
     out = model(frames, ids, word_mask)
     (out.logits.square().mean() + sum(aux.square().mean() for aux in out.aux_logits)).backward()
-    idle = [key for key, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    learning = {key: p for key, p in model.named_parameters() if p.requires_grad}
+    assert len(learning) > 100 and all(".bert." in key for key, _ in model.named_parameters() if key not in learning)
+    idle = [key for key, p in learning.items() if p.grad is None or not p.grad.any()]
     assert not idle, f"{idle} learn nothing"
 
 
@@ -124,7 +155,7 @@ def test_gradients_reach_every_parameter_of_both_streams_and_of_the_idea(name, i
 def test_a_short_training_on_one_clip_lowers_the_loss_by_more_than_half(name):
     config = preset("tiny", **{"train.dice_weight": 0.0})
     torch.manual_seed(0)
-    model = BASELINES[name](config.model)
+    model = MODELS[name](config.model)
     masks = torch.zeros(1, 32, 48)
     masks[:, 8:20, 10:30] = 1
     ids = torch.tensor([[2, 20, 30, 3]])
@@ -142,8 +173,9 @@ def test_a_short_training_on_one_clip_lowers_the_loss_by_more_than_half(name):
 @each
 def test_the_loop_that_trains_dtse_trains_it_and_its_weights_are_read_again(name, tmp_path):
     quick = {"train.steps": 1, "train.eval_samples": 1, "train.batch": 2, "data.size": (32, 48), "data.toy_clips": 4}
-    final = train(preset("tiny", out=str(tmp_path / "run"), **quick), False, make_model=BASELINES[name])
-    loaded, kept = BASELINES[name].from_pretrained(final, strict=True), load_file(final / "model.safetensors")
+    quick["train.sentences"] = 2
+    final = train(preset("tiny", out=str(tmp_path / "run"), **quick), False, make_model=MODELS[name])
+    loaded, kept = MODELS[name].from_pretrained(final, strict=True), load_file(final / "model.safetensors")
     assert loaded.state_dict().keys() == kept.keys()
     assert all(torch.equal(loaded.state_dict()[key], kept[key]) for key in kept)
 
@@ -151,10 +183,15 @@ def test_the_loop_that_trains_dtse_trains_it_and_its_weights_are_read_again(name
 @each
 def test_streams_learn_at_the_rate_of_streams(name):
     config = preset("tiny", **{"train.optimizer": "adamw", "train.lr": 3.0, "train.stream_lr": 2.0})
-    model = BASELINES[name](config.model)
+    model = MODELS[name](config.model)
     rates = {id(p): group["lr"] for group in parameter_groups(model, config) for p in group["params"]}
-    streams = {id(p) for key, p in model.named_parameters() if ".resnet." in key or ".bert." in key}
-    assert {rates[key] for key in streams} == {2.0} and {rates[key] for key in rates if key not in streams} == {3.0}
+    learning = {key: id(p) for key, p in model.named_parameters() if p.requires_grad}
+    streams = {number for key, number in learning.items() if ".resnet." in key or ".bert." in key}
+    assert (
+        rates.keys() == {*learning.values()}
+        and {rates[key] for key in streams} == {2.0}
+        and {rates[key] for key in rates if key not in streams} == {3.0}
+    )
 
 
 def table() -> dict[str, int]:
@@ -169,10 +206,10 @@ def test_the_table_of_parameters_is_that_of_the_models():
 
 @each
 def test_a_baseline_is_about_as_large_as_dtse_and_says_so(name):
-    count = table()[name]
-    assert f"Parameters at `tiny`: {count:,}" in BASELINES[name].__doc__
+    count, said = parameters(make(name)), MODELS[name].__doc__
     assert 0.75 < count / table()["dtse"] < 1.1
-    assert "Source:" in BASELINES[name].__doc__ and "Simplified:" in BASELINES[name].__doc__
+    assert f"Parameters at `tiny`: {count:,}" in said
+    assert all(field in said for field in ("Source:", "Simplified:", "Sees ", " = "))
 
 
 # ------------------------------------------------------------------------- what makes each idea what it is
@@ -370,6 +407,96 @@ def test_words_and_pixels_of_all_frames_are_one_sequence_in_the_transformer(inpu
     with torch.no_grad():
         model(*inputs)
     assert lengths == [3 * (32 // 16) * (48 // 16) + 6]
+
+
+@torch.no_grad()
+def test_frames_meet_in_the_carried_queries_alone(inputs):
+    frames, ids, word_mask = inputs
+    model, moved = make("query_memory"), frames.clone()
+    moved[:, [0, 2]] += 1
+    assert (model(frames, ids, word_mask).logits - model(moved, ids, word_mask).logits).abs().max() > 1e-4
+    for carry in (model.carry_on, model.carry_back):
+        torch.nn.init.zeros_(carry.weight)
+    assert torch.equal(model(frames, ids, word_mask).logits, model(moved, ids, word_mask).logits)
+
+
+@torch.no_grad()
+def test_queries_go_from_both_ends_of_the_window_to_the_current_frame_and_keep_their_place():
+    """Written out for the memory of two frames; queries in another order give the same mask."""
+    model, order = make("query_memory", window=5), []
+    frames, ids = torch.randn(1, 5, 3, 32, 48), torch.tensor([[2, 20, 30, 3]])
+    asked = model.asks[0].register_forward_hook(lambda _, given, __: order.append(given[1][0, 0]))
+    encoded = []
+    model.norm_E.register_forward_hook(lambda _, __, out: encoded.append(out))
+    logits = model(frames, ids, torch.ones_like(ids)).logits
+    asked.remove()
+    assert [next(t for t in range(5) if torch.equal(encoded[0][t, 0], one)) for one in order] == [0, 1, 4, 3, 2]
+
+    E, M, carry = encoded[0][None], torch.zeros(10, 64), model.carry_on
+    for t in (0, 1):
+        Q = (model.query_embedding + M)[None]
+        for layer in model.asks:
+            Q = layer(Q, E[:, t])
+        M = carry(model.norm_Q(Q)[0])
+    padding = torch.zeros(E.shape[:3], dtype=torch.bool)
+    assert torch.allclose(model.follow([0, 1], carry, E, padding)[0], M, atol=1e-5)
+    assert not model.follow([], carry, E, padding).any()
+
+    model.query_embedding.copy_(model.query_embedding.flip(0))
+    assert torch.allclose(model(frames, ids, torch.ones_like(ids)).logits, logits, atol=1e-5)
+    model.query_embedding[0] = torch.randn(64)
+    assert (model(frames, ids, torch.ones_like(ids)).logits - logits).abs().max() > 1e-4
+
+
+def stepped(model, config, words: int = 6) -> torch.nn.Module:
+    """The model after three large steps on noise."""
+    optimizer = MuonAdamW(parameter_groups(model, config))
+    for _ in range(3):
+        ids = torch.randint(5, 200, (2, words))
+        batch = Batch(torch.randn(2, 3, 3, 32, 48), ids, torch.ones_like(ids), torch.ones(2, 32, 48), [])
+        train_step(model, batch, config)[0].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return model
+
+
+@pytest.fixture
+def folder(tmp_path) -> str:
+    """A text stream with weights of its own, as benchmarks/pretrain.py writes it."""
+    torch.manual_seed(7)
+    LinguisticStream("tiny-bert").bert.save_pretrained(tmp_path / "words")
+    return str(tmp_path / "words")
+
+
+def test_a_frozen_encoder_has_the_weights_of_its_folder_before_and_after_training(folder):
+    config = preset("tiny", **{"model.text": folder, "train.muon_lr": 0.1})
+    model, kept = BASELINES["frozen_text"](config.model), load_file(f"{folder}/model.safetensors")
+    for trained in (False, True):
+        if trained:
+            stepped(model, config)
+        found = model.encoder.text.bert.state_dict()
+        assert all(torch.equal(found[key], weight) for key, weight in kept.items()) and len(kept) > 40
+    fresh = BASELINES["frozen_text"](config.model)
+    before, after = ([adapt[1].weight for adapt in m.encoder.adapters] for m in (fresh, model))
+    assert not any(map(torch.equal, before, after)) and len(after) == 3
+
+
+@torch.no_grad()
+def test_adapters_begin_next_to_the_identity_and_their_words_are_written_out(folder, inputs):
+    _, ids, word_mask = inputs
+    encoder = make("frozen_text", text=folder).encoder
+    plain, (adapted, s) = encoder.text(ids, word_mask), encoder.read(ids, word_mask)
+    assert 0 < (adapted - plain).abs().max() < 0.05
+    for adapt in encoder.adapters:
+        torch.nn.init.normal_(adapt[3].weight)
+    L = encoder.text.embed(ids)
+    for k, adapt in enumerate(encoder.adapters):
+        L = encoder.text.layers(L, word_mask, k, k + 1)
+        normed = torch.nn.functional.layer_norm(L, (64,), adapt[0].weight, adapt[0].bias)
+        L = L + adapt[3](torch.nn.functional.gelu(adapt[1](normed)))
+    adapted, s = encoder.read(ids, word_mask)
+    assert torch.allclose(adapted, L, atol=1e-5) and torch.allclose(s[1], L[1, :4].mean(0), atol=1e-5)
+    assert (adapted - plain).abs().max() > 0.5
 
 
 def test_joined_frames_of_a_still_clip_are_a_function_of_one_frame():
