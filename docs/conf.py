@@ -18,7 +18,7 @@ import paper_to_code  # noqa: E402
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 ADDRESS = PROJECT["urls"]["Repository"]
-REGISTER = rf"(?:\.\./README\.md|{re.escape(ADDRESS)})#what-the-abstract-fixes-and-what-we-chose"
+REGISTER = rf"{re.escape(ADDRESS)}(?:/blob/main/docs/register\.md|#what-the-abstract-fixes-and-what-we-chose)"
 VIEWER = r"\[!\[Rendered page\]\([^)]*\)\]\([^)]*\) ?"  # it leads to what this site is
 BADGE = r"\[!\[([^\]]*)\]\(https://img\.shields\.io/[^)]*\)\]\(([^)]*)\) ?"
 
@@ -72,6 +72,7 @@ html_favicon = "icon.svg"
 html_static_path = ["gallery.css"]
 html_css_files = ["gallery.css"]
 html_copy_source = False
+html_search_scorer = "search_scorer.js"
 html_show_sphinx = False
 html_theme_options = {
     "source_repository": ADDRESS,
@@ -83,7 +84,7 @@ html_theme_options = {
 
 def local_sources(app, name: str, source: list[str]) -> None:
     """Of a notebook: badges, which a server would draw, become words; attached pictures become those in figures/;
-    links to the README's register lead to its page here. Of the API: shorter titles and lists."""
+    links to the register on GitHub lead to its page here. Of the API: shorter titles and lists."""
     if name.startswith("docs/api/"):
         source[0] = re.sub(r"(?m) (module|package)$", "", source[0]).replace(":maxdepth: 4", ":maxdepth: 1")
     if app.env.doc2path(name).suffix == ".ipynb":
