@@ -54,7 +54,7 @@ def resize_logits(logits: Tensor, height: int, width: int) -> Tensor:
 def logits_to_mask(logits: Tensor, height: int, width: int) -> Tensor:
     """Bool masks (..., height, width): logits are resized first and thresholded at 0 after (D-15).
 
-    The other order moves edges: nearest resizing shifts them, bilinear resizing dilates the mask.
+    The other order discards how sure each position was: every edge comes to lie half-way between two positions.
     """
     return resize_logits(logits, height, width) > 0
 

@@ -14,8 +14,10 @@ def segmentation_loss(
 ) -> Tensor:
     """BCE of every head against the current frame's mask, the coarser ones times `aux_weight` (D-13, D-14).
 
-    A coarse head is read as the output is: its logits are resized bilinearly to the target. The target is
-    never resized, so it stays binary, thin objects do not vanish from it, and a right answer costs 0.
+    A coarse head is read as the output is: its logits are resized bilinearly to the target, and never the target to
+    them, so that thin objects stay in it. The lowest loss is 0 where the target is binary. Where `resize_mask` has
+    resized a mask, pixels of its outline hold shares, and the lowest loss of a head is the mean of their entropies:
+    0.011 for clips of 96 x 144 at 64 x 96.
 
     Shapes: `logits` (B, H, W), `target` (B, H, W) bool or in [0, 1], each of `aux_logits` (B, h, w).
     Returns a scalar in float32, also under mixed precision. Zero logits give ln 2 per head.
@@ -36,7 +38,7 @@ def segmentation_loss(
 def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
     """Mean over clips of 1 - dice of the probabilities, on `logits` and `target` (B, H, W); in [0, 1].
 
-    One pixel is added to overlap and areas alike: an empty target is matched by an empty mask at loss 0.
+    1 is added above and below the fraction: an empty mask for an empty target costs 0.
     """
     p, t = torch.sigmoid(logits.float()).flatten(1), target.float().flatten(1)  # (B, HW)
     return (1 - (2 * (p * t).sum(1) + 1) / (p.sum(1) + t.sum(1) + 1)).mean()

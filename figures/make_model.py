@@ -73,24 +73,27 @@ def draw_lmdf(ax) -> None:
 
 
 def draw_decoder(ax) -> None:
-    """Top-down: four maps to four answers, each held against the mask."""
+    """Top-down: four maps to four answers, all held against the mask at its own size."""
     columns = (("$U_5$", "$D_5$", "H/16"), ("$U_4$", "$D_4$", "H/16"), ("$U_3$", "$D_3$", "H/8"),
                ("Res2", "$D_2$", "H/4"))  # fmt: skip
+    loss = box(
+        ax, 5.8, -0.75, "resized to H x W, and held against the mask: BCE of each, dice of the last", PLAIN, 9.6, 0.55
+    )
     before = None
     for k, (name, level, size) in enumerate(columns):
         x, side = 1.3 + 2.9 * k, (0.8, 0.8, 1.05, 1.4)[k]
         U = box(ax, x, 4.4, name, VISION if k == 3 else TIME, side, side)
         D = box(ax, x, 2.4, level, PLAIN, side, side)
-        head = box(ax, x, 0.6, "head", MASK, 0.9, 0.6)
-        arrow(ax, U[2], D[3])
+        head = box(ax, x, 0.6, "head: 1x1", MASK, 1.2, 0.5)
+        arrow(ax, U[2], D[3], "1x1" if k == 3 else "", (0.3, 0.0))
         arrow(ax, D[2], head[3])
+        arrow(ax, head[2], (x, loss[3][1]))
         note(ax, x + side / 2 + 0.12, 4.4, size, "left")
         if before:
-            arrow(ax, before[1], D[0], "" if k == 1 else "up ×2", (0.0, 0.22))
+            arrow(ax, before[1], D[0], ("", "", "up ×2", "1x1, up ×2")[k], (0.0, 0.22))
         before = D
-        if k < 3:
-            note(ax, x, 0.05, "for the loss")
-    note(ax, 1.3 + 8.7, 0.05, "for the loss, and the answer")
+    answer = box(ax, 11.9, 0.6, "answer", MASK, 1.0, 0.5)
+    arrow(ax, head[1], answer[0], "up ×4", (0.0, 0.22))
 
 
 def draw_model(ax) -> None:
@@ -126,7 +129,7 @@ def draw_model(ax) -> None:
 
 DIAGRAMS = {  # name: (drawing, width, bottom, top)
     "lmdf": (draw_lmdf, 15.0, 0.8, 7.0),
-    "decoder": (draw_decoder, 11.6, -0.2, 5.3),
+    "decoder": (draw_decoder, 12.5, -1.1, 5.3),
     "model": (draw_model, 14.3, 1.0, 8.0),
 }
 

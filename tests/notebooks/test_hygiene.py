@@ -199,7 +199,7 @@ def text(tag: str, old: str, new: str):
 def longer(n) -> None:
     for c in n.cells:
         if c.cell_type == "code" and "bootstrap" not in c.metadata.tags:
-            c.source += "\n1" * (9 - len(c.source.splitlines()))
+            c.source += "\n1" * (21 - len(c.source.splitlines()))
 
 
 SLIPS = [
@@ -227,7 +227,7 @@ SLIPS = [
     ("parameters_plain_and_read", "no cell after set-up reads the parameter STEPS", replace("toy", "STEPS", "20")),
     ("within_budget", "1 markdown cells for", lambda n: n.update(cells=[c for c in n.cells if c.cell_type == "code" or "head" in c.metadata.tags])),  # noqa: E501
     ("within_budget", "at most 2.2 for one", lambda n: n.cells.extend([new_markdown_cell("x", metadata={"tags": []})] * 20)),  # noqa: E501
-    ("within_budget", "more than 9 lines; at most 8", longer),
+    ("within_budget", "more than 21 lines; at most 20", longer),
     ("within_budget", "41 lines; at most 40", replace("real", "plot()", "\n".join(["plot()"] * 41))),
     ("within_budget", "7 lines; at most 6", replace("bootstrap", "run =", "1\n2\n3\nrun =")),
     ("within_budget", "81 columns; at most 80", replace("real", "plot()", "x" * 81)),

@@ -1,53 +1,66 @@
 """Checks of the exercises of notebook 07; each tells a likely slip by its own hint."""
 
-import math
-
-import numpy as np
+import torch
+import torch.nn.functional as F
 
 from ..grading import grade
 
 
 def check_exercise_07_1(fn):
-    def cost(z, truth, sign=-1, base=math.e, cost_of=None, stable=True):
-        x = sign * z if truth else -sign * z
-        if cost_of is not None:
-            return cost_of(z, truth)
-        return (float(np.logaddexp(0, x)) if stable else math.log(1 + math.exp(x))) / math.log(base)
+    def cost(z, t, weight, background=False, target=lambda t: t, log=F.logsigmoid, mean=False):
+        each = -weight * target(t) * log(z) - (weight if background else 1) * (1 - target(t)) * log(-z)
+        return each.mean() if mean else each
 
     slips = {
-        "the sign: the truth makes a high logit cheap": {"sign": 1},
-        "the natural logarithm, please": {"base": 2},
-        "a logit is not a probability: apply sigmoid first": {"cost_of": lambda z, truth: (z - truth) ** 2},
-        "for z = -1000 it overflows: log(1 + e^x) is x for large x": {"stable": False},
+        "that weighs the background, too": {"background": True},
+        "the target is the other way round: t is 1 on the object": {"target": lambda t: 1 - t},
+        "for z = -200 it takes the logarithm of 0: use F.softplus or F.logsigmoid": {
+            "log": lambda z: torch.sigmoid(z).log()
+        },
+        "one cost for each pixel, please: the mean comes later": {"mean": True},
     }
-    grade(fn, cost, [(2.0, 0), (0.0, 1), (-1.0, 1), (1.5, 1), (-1000.0, 1)], slips)
+    draw = torch.Generator().manual_seed(71)
+    cases = [
+        (torch.tensor([0.0, 2.0, -1.0]), torch.tensor([1.0, 0.0, 1.0]), 3.0),
+        (torch.randn(2, 3, generator=draw), torch.tensor([[1.0, 0.0, 0.25], [0.0, 1.0, 0.5]]), 0.5),
+        (torch.tensor([-200.0, 200.0, -200.0]), torch.tensor([1.0, 0.0, 0.0]), 2.0),
+    ]
+    return grade(fn, cost, cases, slips)
 
 
 def check_exercise_07_2(fn):
-    def double(row, places=lambda n: (np.arange(2 * n) + 0.5) / 2 - 0.5):
-        return np.interp(places(len(row)), np.arange(len(row)), row)
+    def joined(U5, U4, U3, low, mode="bilinear", order=(0, 1, 2, 3), size=3):
+        maps = U5, U4, U3, low
+        target = maps[size].shape[2:]
+        return torch.cat([F.interpolate(maps[k], target, mode=mode) for k in order], 1)
 
     slips = {
-        "that repeats each number; mix neighbors": {"places": lambda n: np.arange(2 * n) // 2},
-        "the middles lie at quarters, not at halves": {"places": lambda n: np.arange(2 * n) / 2},
-        "that stretches corner to corner": {"places": lambda n: np.linspace(0, n - 1, 2 * n)},
+        "bilinear, please: that repeats each position": {"mode": "nearest"},
+        "U5 comes first, low last": {"order": (3, 2, 1, 0)},
+        "low has no part in it": {"order": (0, 1, 2)},
+        "bring all to the size of low, the largest": {"size": 0},
     }
-    grade(fn, double, [([0, 4, 8],), ([2.0, 6.0],), ([1.0, 0.0, 3.0, 5.0],)], slips)
+    draw = torch.Generator().manual_seed(72)
+    sizes = ((2, 2, 3), (2, 2, 3), (3, 4, 6), (1, 8, 12)), ((1, 1, 1),) * 2 + ((1, 2, 2), (2, 3, 4))
+    cases = [tuple(torch.randn(B, *s, generator=draw) for s in some) for B, some in ((1, sizes[1]), (2, sizes[0]))]
+    return grade(fn, joined, [*cases, tuple(torch.randn(3, *s, generator=draw) for s in sizes[1])], slips)
 
 
 def check_exercise_07_3(fn):
-    def dice(p, t, loss=True, twice=2, extra=1, union=False):
-        hit, areas = (p * t).sum(), p.sum() + t.sum()
-        score = (twice * hit + extra) / (areas - hit * union + extra)
-        return 1 - score if loss else score
+    def band(truth, r, inside=True, outside=True, frame=0.0):
+        def near(x):
+            padded = F.pad(x.float(), (r, r, r, r), value=frame)
+            return F.max_pool2d(padded, 2 * r + 1, stride=1) > 0
+
+        return (near(truth) if outside else truth) & (near(~truth) if inside else ~truth)
 
     slips = {
-        "that is dice itself; a loss falls": {"loss": False},
-        "the overlap counts twice": {"twice": 1},
-        "add one pixel above and below": {"extra": 0},
-        "areas are added, that is the union": {"twice": 1, "union": True},
+        "pixels of the object near the outline belong to the band, too": {"inside": False},
+        "pixels of the background near the outline belong to the band, too": {"outside": False},
+        "beyond the frame there is neither: the frame's border is no outline": {"frame": 1.0},
     }
-    rng = np.random.default_rng(7)
-    cases = [(np.array([0.9, 0.4, 0.0, 0.2]), np.array([1.0, 1, 0, 0]))]
-    cases += [(rng.random(size), (rng.random(size) > 0.5) * 1.0) for size in ((3, 5), (8,))]
-    grade(fn, dice, cases, slips)
+    small = torch.zeros(1, 5, 7, dtype=torch.bool)
+    small[:, 1:4, 3:] = True
+    draw = torch.Generator().manual_seed(73)
+    blobs = [F.interpolate(torch.randn(2, 1, 3, 4, generator=draw), (12, 16), mode="bilinear")[:, 0] > 0 for _ in "ab"]
+    return grade(fn, band, [(small, 1), (blobs[0], 2), (blobs[1], 3)], slips)
