@@ -94,12 +94,16 @@ def with_scores(clips: "pd.DataFrame") -> "pd.DataFrame":
     return scored.drop(columns=["on_target", "on_twin"])
 
 
-def summary_rows(runs: "pd.DataFrame") -> list[list[str]]:
-    """Head and rows of a table of all variants: means over seeds, scores in percent; "not run" where there is none."""
+def summary_rows(runs: "pd.DataFrame", metrics: Sequence[str] = ()) -> list[list[str]]:
+    """Head and rows of a table of all variants: means over seeds, scores in percent; "not run" where there is none.
+
+    `metrics`: further columns of `runs`, shown as they are.
+    """
     columns = {"mean IoU": ("metrics.mean_iou", 100, 1)}
     columns |= {kind: (f"by_evidence.{kind}.mean_iou", 100, 1) for kind in EVIDENCE}
     columns |= {"twins": ("twins_accuracy", 100, 1), "unseen pairs": ("compositional.mean_iou", 100, 1)}
     columns |= {"M parameters": ("parameters", 1e-6, 2), "steps": ("steps", 1, 0), "ms a step": STEP_COST}
+    columns |= {name: (name, 1, 4) for name in metrics if name not in {shown for shown, *_ in columns.values()}}
     columns = {head: column for head, column in columns.items() if column[0] in runs}
     rows = [["variant", "equal", "seeds", *columns]]
     for (variant, budget), some in runs.groupby(["variant", "budget"], sort=False):

@@ -2,6 +2,7 @@
 
     notebook = "experiment.ipynb"     # seen from this file
     minutes = 30                      # limit of a run
+    metrics = ["metrics.mean_iou"]    # recorded numbers that are held to a reference, see reference.py
     seeds = [0, 1, 2]                 # values of SEED
 
     [values]                          # every combination of these; what is not a list holds for all
@@ -37,7 +38,7 @@ from ..config import Positive, RunConfig, checked, nearest, setting_kinds, with_
 from ..notebook.parameters import check_parameters
 from ..shared.files import read_json, read_toml, write_json
 from ..shared.versions import RESULT_KEYS
-from .runner import Result, parameters_of, run_notebook
+from .runner import Result, parameters_of, run_notebook, source_of
 
 MOST_RUNS = 5000
 BLOCK_KEYS = {"seeds": list, "values": dict, "zips": list, "labels": dict}
@@ -47,7 +48,8 @@ LABELS = {
     "budget": str,  # what the variant has in common with those it is compared with: "steps", "seconds", "1,200 steps"
     "against": str,  # the variant that it is compared with; by default the first of the grid
 }
-GRID_KEYS = {**BLOCK_KEYS, "notebook": str, "minutes": Positive, "blocks": list}
+GRID_KEYS = {**BLOCK_KEYS, "notebook": str, "minutes": Positive, "metrics": tuple[str, ...], "blocks": list}
+SCORE = "metrics.mean_iou"  # what `record` has of a model that was evaluated
 RESULT = "result.json"  # in a run's folder; written last, so that a run without it did not end
 KEPT = {**setting_kinds(Result), "run": str, "attempt": int, "cpu_seconds": float, "peak_memory": int}  # what it holds
 
@@ -60,6 +62,10 @@ class Run:
     parameters: dict[str, Any]
     labels: dict[str, str]
 
+    def folder(self, out: Path) -> Path:
+        """Where it is carried out, and what it leaves lies."""
+        return out / "runs" / self.name
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -68,6 +74,13 @@ class Grid:
     notebook: Path
     minutes: float
     runs: tuple[Run, ...]
+    metrics: tuple[str, ...] = (SCORE,)
+    source: str = ""  # SHA-256 of the notebook's code
+
+    @property
+    def fingerprint(self) -> str:
+        """Of what its runs do: their parameters, and the notebook's code."""
+        return hashlib.sha256("\n".join([self.source, *(run.name for run in self.runs)]).encode()).hexdigest()
 
     def differs(self, run: Run, without: tuple[str, ...] = ()) -> str:
         """The parameters by which a run differs from others of its grid, as text."""
@@ -119,7 +132,8 @@ def _expanded(asked: dict[str, Any], folder: Path) -> Grid:
     seeds = [run.parameters.get("SEED") for run in runs.values()]
     # Seed by seed: a grid that is stopped has whole comparisons.
     ordered = sorted(runs.values(), key=lambda run: seeds.index(run.parameters.get("SEED")))
-    return Grid(notebook, float(asked.get("minutes", 60)), tuple(ordered))
+    metrics = tuple(asked.get("metrics", ())) or (SCORE,)
+    return Grid(notebook, float(asked.get("minutes", 60)), tuple(ordered), metrics, source_of(notebook))
 
 
 def carry_out(run: Run, notebook: str, folder: str, minutes: float, attempt: int = 1) -> dict[str, Any]:

@@ -7,6 +7,7 @@ afterwards compares what the notebook used with what was asked.
 """
 
 import argparse
+import hashlib
 import os
 import re
 import sys
@@ -51,6 +52,7 @@ class Result:
     recorded: dict[str, Any] = field(default_factory=dict)  # what the notebook handed to record()
     versions: dict[str, str] = field(default_factory=dict)
     commit: str = ""  # of the repository that holds the notebook; "-dirty" where it was changed
+    source: str = ""  # SHA-256 of the notebook's code
 
 
 def run_notebook(
@@ -104,7 +106,7 @@ def _execute(path: Path, copy: Path, asked: dict[str, Any], timeout: float, cour
     notebook = nbformat.read(path, as_version=4)
     result = Result(path.stem, title(notebook) or path.stem, asked=asked)
     result.versions = {"python": sys.version.split()[0]} | {name: version(name) for name in PACKAGES}
-    result.commit = commit(path.parent)
+    result.commit, result.source = commit(path.parent), source_of(path)
     start = time.monotonic()
     course.cells, course.began = sum(c.cell_type == "code" for c in notebook.cells), start
     try:
@@ -192,6 +194,14 @@ def parameters_of(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is not a notebook that can be read ({first}); download it again") from error
     cells = [c.source for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
     return literals("\n".join(cells[:1]), path.name)
+
+
+def source_of(path: Path) -> str:
+    """SHA-256 of the code of a notebook, which neither its texts nor its outputs change."""
+    import nbformat
+
+    code = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    return hashlib.sha256("\n\n".join(code).encode("utf-8", "backslashreplace")).hexdigest()
 
 
 def normalize(notebook: Any) -> Any:
@@ -321,7 +331,8 @@ def _read_outputs(executed: Any, result: Result) -> None:
     wrong = {n: result.used.get(n) for n, v in result.asked.items() if result.used.get(n) != v}
     if result.ok and wrong:
         result.ok = False
-        result.error = f"{result.notebook}.ipynb: asked for {result.asked}, but setup() got {wrong}"
+        got = f"but setup() got {wrong}; hand it each parameter"
+        result.error = f"{result.notebook}.ipynb: asked for {result.asked}, {got}"
 
 
 def _where(copy: Path) -> str:

@@ -35,7 +35,7 @@ COMMANDS = {  # module: where `parse_command` is
         "dtse_core.experiments.diagnosis",
     )
 } | {
-    "dtse_core.experiments": "dtse_core.experiments.run",
+    "dtse_core.experiments": "dtse_core.experiments.__main__",
     "data_scripts/make_toy_world.py": "dtse_core.data.toy.__main__",
     "data_scripts/prepare.py": "dtse_core.data.prepare.__main__",
 }

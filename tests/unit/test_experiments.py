@@ -13,8 +13,12 @@ import pytest
 from distributed import LocalCluster
 from test_grid import grid_of, notebook
 
+from dtse_core.experiments import __main__ as command
 from dtse_core.experiments import run as experiments
-from dtse_core.experiments.run import collect, main, parse_command, run_grid, write_report, write_tables
+from dtse_core.experiments.__main__ import main, parse_command
+from dtse_core.experiments.report import write_report
+from dtse_core.experiments.run import run_grid
+from dtse_core.experiments.tables import collect, read_tables, write_tables
 from dtse_core.shared.files import ANY, write_json
 
 CLIPS = {"clip": ["a", "b"], "video_id": ["a", "b"], "evidence": ["action", "action"], "union": [4, 4]}
@@ -75,7 +79,7 @@ def test_a_crashed_run_is_tried_once_more_and_the_others_go_on(out, scheduler, c
     assert set(told) == {"broken", "full disk", "elsewhere"}
     assert "it broke" in told["broken"] and "No space left on device" in told["full disk"]
     assert "all machines must share that disk" in told["elsewhere"]
-    states = collect(grid, out)["runs"].set_index("MODE")["state"].to_dict()
+    states = collect(grid, [out])["runs"].set_index("MODE")["state"].to_dict()
     assert states == {"broken": "failed", "full disk": "not run", "once": "ok", "elsewhere": "not run", "ok": "ok"}
     assert "FAILED" in capsys.readouterr().out
 
@@ -92,10 +96,10 @@ def test_a_stopped_grid_resumes_with_what_is_missing(out, scheduler, monkeypatch
     monkeypatch.setattr(experiments, "_line", stop)
     with pytest.raises(KeyboardInterrupt):
         run_grid(grid, out, scheduler=scheduler)
-    done = (collect(grid, out)["runs"]["state"] == "ok").sum()
+    done = (collect(grid, [out])["runs"]["state"] == "ok").sum()
     assert 3 <= done <= 5  # at most the two in flight beside what was told
     assert run_grid(grid, out, scheduler=scheduler) == []
-    tables = collect(grid, out)
+    tables = collect(grid, [out])
     assert (tables["runs"]["state"] == "ok").all() and len(tables["runs"]) == len(set(tables["runs"]["run"])) == 8
     assert len(tables["clips"]) == 8 * 2  # nothing is counted twice
     assert sum(attempts(out, grid).values()) <= 8 + 2
@@ -105,7 +109,7 @@ def test_the_tables_hold_each_run_each_clip_and_what_was_not_run(out, scheduler)
     blocks = [{"labels": {"variant": "a"}}, {"labels": {"variant": "b", "budget": "seconds"}, "values": {"MODE": "x"}}]
     grid = grid_of(out.parent, seeds=[0, 2], blocks=blocks)
     run_grid(grid_of(out.parent, seeds=[0, 2]), out, scheduler=scheduler)
-    tables = collect(grid, out)
+    tables = collect(grid, [out])
     runs = tables["runs"].set_index("run")
     assert runs["state"].tolist() == ["ok", "not run"] * 2
     assert runs["variant"].tolist() == ["a", "b"] * 2 and runs["budget"].tolist() == ["steps", "seconds"] * 2
@@ -115,8 +119,8 @@ def test_the_tables_hold_each_run_each_clip_and_what_was_not_run(out, scheduler)
     assert clips["iou"].tolist() == [0.0, 1.0, 0.5, 1.0] and clips["told_apart"].tolist()[:2] == [1.0, 0.0]
     files = {p.name: p for p in write_tables(tables, out / "tables")}
     assert set(files) == {"runs.parquet", "runs.csv", "clips.parquet", "curves.parquet"}
-    for name in ("runs", "clips", "curves"):
-        pd.testing.assert_frame_equal(pd.read_parquet(files[f"{name}.parquet"]), tables[name])
+    for name, table in read_tables(grid, out / "tables").items():
+        pd.testing.assert_frame_equal(table, tables[name])
     assert len(pd.read_csv(files["runs.csv"])) == 4
     assert {p.name for p in (out / "tables").iterdir()} == set(files)
 
@@ -125,7 +129,7 @@ def test_the_report_shows_all_variants_and_only_supported_claims(out, scheduler)
     blocks = [{"labels": {"variant": "a<b"}}, {"labels": {"variant": "never"}, "values": {"MODE": "x"}}]
     grid = grid_of(out.parent, seeds=[0, 1], blocks=blocks)
     run_grid(grid_of(out.parent, seeds=[0, 1]), out, scheduler=scheduler)
-    paths = write_report(collect(grid, out), out, "a<b", "g")
+    paths = write_report(collect(grid, [out]), out, "a<b", "g")
     text, page = (p.read_text(encoding="utf-8") for p in paths)
     assert (
         "2 of 4 runs." in text
@@ -135,12 +139,12 @@ def test_the_report_shows_all_variants_and_only_supported_claims(out, scheduler)
     assert "- Not run: never (equal steps)." in text
     assert "<td>a&lt;b</td>" in page and "<td>never</td>" in page and "not run" in page
     with pytest.raises(ValueError, match=r"no variant 'nevr' \(did you mean 'never'\?\)"):
-        write_report(collect(grid, out), out, "nevr", "g")
+        write_report(collect(grid, [out]), out, "nevr", "g")
 
 
 def test_a_report_before_the_first_run_says_that_nothing_ran(out):
     grid = grid_of(out.parent, seeds=[0])
-    assert "0 of 1 runs." in write_report(collect(grid, out), out, "all", "g")[0].read_text(encoding="utf-8")
+    assert "0 of 1 runs." in write_report(collect(grid, [out]), out, "all", "g")[0].read_text(encoding="utf-8")
 
 
 def test_without_dask_one_line_names_the_extra(out, monkeypatch):
@@ -150,7 +154,7 @@ def test_without_dask_one_line_names_the_extra(out, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("command", "taken", "words"),
+    ("word", "taken", "words"),
     [
         ("run", "runs", "is a file, so that"),
         ("collect", "runs.parquet", "exists, and not with the mark"),
@@ -158,13 +162,15 @@ def test_without_dask_one_line_names_the_extra(out, monkeypatch):
         ("report", "report.html", "exists, and not with the mark"),
     ],
 )
-def test_a_place_that_is_taken_is_said_before_any_work(command, taken, words, out, monkeypatch, capsys):
+def test_a_place_that_is_taken_is_said_before_any_work(word, taken, words, out, monkeypatch, capsys):
     (out.parent / "g.toml").write_text('notebook = "work.ipynb"', encoding="utf-8")
     (out / "runs").rmdir()
     (out / taken).write_text("a user's own", encoding="utf-8")
-    monkeypatch.setattr(sys, "argv", ["experiments", command, str(out.parent / "g.toml"), "--out", str(out)])
-    monkeypatch.setattr(experiments, "run_grid", None)  # the work, which is not begun
-    monkeypatch.setattr(experiments, "collect", None)
+    place = "--tables" if word == "report" else "--out"
+    monkeypatch.setattr(sys, "argv", ["experiments", word, str(out.parent / "g.toml"), place, str(out)])
+    monkeypatch.setattr(command, "run_grid", None)  # the work, which is not begun
+    monkeypatch.setattr(command, "collect", None)
+    monkeypatch.setattr(command, "read_tables", None)
     with pytest.raises(SystemExit, match="1"):
         main()
     said = capsys.readouterr()
@@ -209,7 +215,7 @@ def test_workers_and_kernels_that_die_are_told_and_the_others_go_on(tmp_path):
     told = {line.split("MODE=")[1].split(":")[0]: line for line in failed}
     assert set(told) == {"worker", "kernel"}
     assert "its worker died" in told["worker"] and "DeadKernelError" in told["kernel"]
-    runs = collect(grid, tmp_path / "out")["runs"].set_index("MODE")
+    runs = collect(grid, [tmp_path / "out"])["runs"].set_index("MODE")
     assert runs["state"].to_dict() == {"worker": "not run", "kernel": "failed", "worker once": "ok", "ok": "ok"}
     assert runs["attempt"]["worker once"] == 2 and runs["attempt"]["ok"] == 1
 
@@ -235,9 +241,9 @@ def test_a_killed_command_loses_at_most_the_runs_in_flight(tmp_path):
         time.sleep(0.1)
     os.killpg(started.pid, signal.SIGKILL)
     started.wait()
-    assert collect(grid, tmp_path / "o")["runs"]["state"].tolist() == ["ok", "ok", "not run", "not run"]
+    assert collect(grid, [tmp_path / "o"])["runs"]["state"].tolist() == ["ok", "ok", "not run", "not run"]
     kept = {p.parent.name: p.stat().st_mtime_ns for p in results.glob("*/result.json")}
     again = subprocess.run(command, capture_output=True, encoding="utf-8")
     assert again.returncode == 0 and "4 runs, 2 of them done already" in again.stdout, again.stderr
-    assert (collect(grid, tmp_path / "o")["runs"]["state"] == "ok").all()
+    assert (collect(grid, [tmp_path / "o"])["runs"]["state"] == "ok").all()
     assert all((results / name / "result.json").stat().st_mtime_ns == when for name, when in kept.items())

@@ -155,6 +155,7 @@ class Home:
         from nbformat.v4 import new_code_cell, new_notebook
 
         from dtse_core.experiments.grid import read_grid
+        from dtse_core.experiments.tables import collect, write_tables
 
         (folder := self.folder / "grid").mkdir()
         parameters = 'SEED = 0  # of all\nMODE = "a"\nRATE = 0.5\nSETTINGS = ""'
@@ -170,6 +171,7 @@ class Home:
             record = {"run": one.name, "attempt": 1, "notebook": "work", "title": "w", "ok": k < 2, "seconds": 1.0}
             record |= {"asked": one.parameters, "config": {"a": 1}, "versions": {"python": "3"}, "recorded": recorded}
             (place / "result.json").write_text(json.dumps(record), encoding="utf-8")
+        write_tables(collect(read_grid(folder / "g.toml"), [folder]), folder)
         return folder
 
 
@@ -314,8 +316,11 @@ def grid(home: Home, folder: Path, k: int, rng: random.Random, name: str) -> Cas
     copy, to = linked(home.grid, folder / "grid"), folder / "to"
     file = some_file(copy, name, rng)
     what = damaged(file, k, rng)
-    arguments = [rng.choice(["collect", "report"]), copy / "g.toml", "--out", copy, "--to", to]
-    return Case(what, "dtse_core.experiments.run", arguments, (file.name,), to)
+    if name == "result.json":
+        arguments = ["collect", copy / "g.toml", "--out", copy, "--tables", to]
+    else:
+        arguments = [rng.choice(["report", "reference"]), copy / "g.toml", "--tables", copy]
+    return Case(what, "dtse_core.experiments.__main__", arguments, (file.name,), to)
 
 
 def notebook(home: Home, folder: Path, k: int, rng: random.Random) -> Case:
@@ -348,7 +353,7 @@ ENTRANCES: dict[str, list[Callable[..., Case]]] = {
     "evaluate": [partial(f, layout=layout) for f in (world, masks) for layout in LAYOUTS] + [EVALUATE],
     "prepare": [partial(check, layout=layout) for layout in LAYOUTS] + [CHECK],
     "train": [resumed, TRAIN],
-    "experiments": [partial(grid, name=name) for name in ("g.toml", "work.ipynb", "result.json")],
+    "experiments": [partial(grid, name=name) for name in ("g.toml", "work.ipynb", "result.json", "*.parquet")],
     "runner": [notebook],
     "toy": [TOY],
     "cost": [COST],

@@ -1,6 +1,8 @@
 """The study's tables in the repository: of its grid, whole, and what its report says follows from them."""
 
 import json
+import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +10,9 @@ import pandas as pd
 import pytest
 
 from dtse_core.config import from_dict
+from dtse_core.experiments.__main__ import main
 from dtse_core.experiments.comparison import summary_rows
 from dtse_core.experiments.grid import read_grid
-from dtse_core.experiments.run import write_report
 
 STUDY = Path("dtse_core/experiments/study")
 TABLES = ("runs", "clips", "curves")
@@ -55,11 +57,13 @@ def test_the_scores_of_its_clips_give_those_of_its_runs(tables):
         np.testing.assert_allclose(means, done.loc[means.index, column], atol=1e-6)
 
 
-def test_its_report_follows_from_the_tables(tables, request, tmp_path):
-    written = write_report(tables, tmp_path, "DTSE", (STUDY / "grid.toml").as_posix())
-    assert written[0].read_text(encoding="utf-8") == (request.config.rootpath / STUDY / "report.md").read_text(
-        encoding="utf-8"
-    )
+def test_one_command_makes_its_report_from_the_committed_tables(request, tmp_path, monkeypatch):
+    monkeypatch.chdir(request.config.rootpath)
+    for name in TABLES:
+        shutil.copy(STUDY / f"{name}.parquet", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["", "report", str(STUDY / "grid.toml"), "--tables", str(tmp_path)])
+    main()
+    assert (tmp_path / "report.md").read_bytes() == (STUDY / "report.md").read_bytes()
 
 
 def test_the_results_quote_it(tables, request):
