@@ -8,7 +8,10 @@ from scipy import stats
 from test_grid import grid_of, notebook
 from test_shards import finish, said
 
+from dtse_core.experiments import STARTER
+from dtse_core.experiments.grid import read_grid
 from dtse_core.experiments.reference import WIDTH, Score, interval, picture, read_reference, table
+from dtse_core.experiments.runner import run_notebook
 
 SCORES = {"a": [0.5, 0.52, 0.54], "b": [0.3, 0.3, 0.36]}
 BLOCKS = [{"labels": {"variant": "a"}}, {"labels": {"variant": "b"}, "values": {"MODE": "x"}}]
@@ -190,9 +193,14 @@ def test_no_reference_is_no_score(tmp_path):
     assert read_reference(tmp_path / "reference.csv") == {}
 
 
-def test_the_example_is_written_once_and_its_grid_can_run(tmp_path, capsys, monkeypatch):
-    from dtse_core.experiments.grid import read_grid
+@pytest.mark.slow
+def test_the_example_runs(tmp_path):
+    result = run_notebook(STARTER / "own.ipynb", tmp_path, {"CLIPS": 2, "NOISE": 9.0})
+    assert result.ok, result.error
+    assert {"metrics", "hit", "clips"} <= set(result.recorded) and len(result.recorded["clips"]["test"]["clip"]) == 2
 
+
+def test_the_example_is_written_once_and_its_grid_can_run(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert "written: .github/workflows/experiments.yml" in said(capsys, monkeypatch, "start", ".", status=0)
     assert len(read_grid("grid.toml").runs) == 6

@@ -1,11 +1,15 @@
 """The GitHub workflows: free of errors that actionlint knows, and each notebook's copy kept whatever happens."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+
+from dtse_core.experiments import STARTER
+from dtse_core.experiments.__main__ import parse_command
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
@@ -18,8 +22,27 @@ def actionlint(*paths: Path) -> str:
     return done.stdout
 
 
+EXAMPLE = STARTER / "experiments.yml"  # what `start` writes, for repositories of others
+
+
 def test_actionlint_finds_nothing():
-    assert actionlint(*WORKFLOWS) == ""
+    assert actionlint(*WORKFLOWS, EXAMPLE) == ""
+
+
+def test_the_example_gives_each_command_what_it_takes():
+    steps = [s for job in yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))["jobs"].values() for s in job["steps"]]
+    lines = [step["run"].partition(" >> ")[0] for step in steps if "dtse_core" in step.get("run", "")]
+    shard = {"${{ matrix.shard }}": "2", "${{ strategy.job-total }}": "2"}
+    asked = []
+    for line in lines:
+        for name, value in shard.items():
+            line = line.replace(name, value)
+        words = shlex.split(line)
+        assert words[:3] == ["python", "-m", "dtse_core.experiments"]
+        asked.append(parse_command(words[3:]))
+    assert [one.command for one in asked] == ["run", "collect", "report", "check"]
+    assert asked[0].shard == (2, 2) and asked[1].shards == [Path("shards/*")]
+    assert {one.tables for one in asked[1:]} == {Path("results")}
 
 
 def test_actionlint_finds_a_slip_in_an_expression_and_an_action_that_no_longer_runs(tmp_path):
