@@ -3,10 +3,12 @@
     lens = Lens(predictor, clips)
     explore(partial(draw_words, lens, 0), word=lens.see(0).words, row=range(8), column=range(12))
 
-`explore` draws first, as any cell does, so that a page without a kernel loses nothing; controls come after, where a
-front end can show them. The figures of the model's inside are in `views.py`.
+Without a front end it draws as any cell does, so that a page without a kernel loses nothing. The figures of the model's
+inside are in `views.py`.
 """
 
+import base64
+import importlib
 import inspect
 import io
 from collections.abc import Callable, Sequence
@@ -15,16 +17,18 @@ from typing import Any
 from ..config import nearest
 from .lesson import headless, shell
 
-Options = Sequence[Any] | range | tuple[float, float, float]
+Options = str | Sequence[Any] | range | tuple[float, float, float]
 
 
 def explore(draw: Callable[..., Any], grid: Callable[[], Any] | None = None, **choices: Options) -> None:
-    """Draws `grid()`, a panel of small multiples, then `draw` for the default choices; then adds controls.
+    """Draws `grid()`, a panel of small multiples, then `draw` for the default choices, with controls where they work.
 
-    A choice is a list (a dropdown), a `range` or a tuple (lowest, highest, step) of floats (a slider). Its default is
-    that of `draw`'s parameter, or else the first of the list or the middle of the slider. Controls need a front end
-    and ipywidgets 7.7 or newer, and are left out with `DTSE_HEADLESS=1`. Raises `ValueError` for a choice that `draw`
-    does not take, and for a default that its options do not hold.
+    A choice is a list (a dropdown), a `range` or a tuple (lowest, highest, step) of floats (a slider), or a text (a
+    line to type in; what `draw` refuses with a `ValueError` is shown below it). Its default is that of `draw`'s
+    parameter, or else the text, the first of the list or the middle of the slider. Controls need a front end and
+    ipywidgets 7.7 or newer, and are left out with `DTSE_HEADLESS=1`. Each figure is on the page once: a view that
+    cannot show controls shows the picture as it was drawn first. Raises `ValueError` for a choice that `draw` does not
+    take, and for a default that its options do not hold.
     """
     import matplotlib.pyplot as plt
 
@@ -32,32 +36,41 @@ def explore(draw: Callable[..., Any], grid: Callable[[], Any] | None = None, **c
     if grid is not None:
         grid()
         plt.show()
-    draw(**defaults)
-    plt.show()
-    if headless() or not _front_end():
-        return
     try:
-        import ipywidgets
+        widgets = None if headless() or not _front_end() else importlib.import_module("ipywidgets")
     except ModuleNotFoundError:
         print("controls need ipywidgets: pip install ipywidgets")
+        widgets = None
+    if widgets is None:
+        draw(**defaults)
+        plt.show()
         return
     from IPython.display import display
 
-    controls = {name: _control(ipywidgets, name, options, defaults[name]) for name, options in choices.items()}
-    picture = ipywidgets.Image(format="png")  # its bytes are replaced: an Output may stack pictures of quick changes
+    controls = {name: _control(widgets, name, options, defaults[name]) for name, options in choices.items()}
+    picture = widgets.Image(format="png")  # its bytes are replaced: an Output may stack pictures of quick changes
+    said = widgets.Label()
 
     def redraw(change: Any = None) -> None:
-        draw(**{name: control.value for name, control in controls.items()})
-        png = io.BytesIO()
-        plt.savefig(png, format="png", bbox_inches="tight")  # as a cell would show it
+        try:
+            draw(**{name: control.value for name, control in controls.items()})
+        except ValueError as error:
+            said.value = f"error: {error}"
+        else:
+            said.value, png = "", io.BytesIO()
+            plt.savefig(png, format="png", bbox_inches="tight")  # as a cell would show it
+            picture.value = png.getvalue()
         plt.close()
-        picture.value = png.getvalue()
 
     for control in controls.values():
         control.observe(redraw, "value")
     redraw()
-    bar = ipywidgets.HBox(list(controls.values()), layout=ipywidgets.Layout(flex_flow="row wrap"))
-    display(ipywidgets.VBox([bar, picture]))
+    bar = widgets.HBox(list(controls.values()), layout=widgets.Layout(flex_flow="row wrap"))
+    box = widgets.VBox([bar, said, picture])
+    view = {"version_major": 2, "version_minor": 0, "model_id": box.model_id}
+    still = base64.b64encode(picture.value).decode()
+    forms = {"application/vnd.jupyter.widget-view+json": view, "image/png": still, "text/plain": "a figure"}
+    display(forms, raw=True)
 
 
 def _front_end() -> bool:
@@ -71,6 +84,8 @@ def _default(draw: Callable[..., Any], name: str, options: Options) -> Any:
         raise ValueError(f"the figure has no choice {name}{nearest(name, parameters)}; it has {', '.join(parameters)}")
     if not len(options):
         raise ValueError(f"the choice {name} has no options")
+    if isinstance(options, str):
+        return options
     middle = options[len(options) // 2] if isinstance(options, range) else options[0]
     if isinstance(options, tuple):
         low, high, step = options
@@ -84,6 +99,8 @@ def _default(draw: Callable[..., Any], name: str, options: Options) -> Any:
 
 def _control(widgets: Any, name: str, options: Options, value: Any) -> Any:
     same = {"description": name, "value": value, "style": {"description_width": "initial"}}
+    if isinstance(options, str):
+        return widgets.Text(**same, continuous_update=False)
     if isinstance(options, range):
         ends = {"min": options.start, "max": options[-1], "step": options.step}
         return widgets.IntSlider(**same, **ends, continuous_update=False)

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from ..metrics import region_similarity, sample_ious
+from ..data.sentences import tokenize
+from ..metrics import region_similarity
+from ..predict import refuse_unknown
 from ..video.letters import spelled
 from ..video.overlay import GUIDANCE, LANGUAGE, MASK, TIME, outline, overlay
 from .inside import LEVELS, Inside, Lens, change, swap_word
@@ -107,31 +109,42 @@ def filters_grid(lens: Lens, clip: int) -> "Figure":
     return sheet.figure
 
 
-def draw_prediction(lens: Lens, sentence: str, threshold: float = 0.5) -> "Figure":
-    """A sentence and a threshold against the true mask; sentences are those of the lens's clips."""
-    x = lens.see([clip.expression for clip in lens.clips].index(sentence))
-    sheet = _Sheet([["true", "probability", "mask", "curve"]], x, lines=2)
-    p, truth = x.answer().probability, x.clip.mask
-    sheet.show("true", overlay(_frame(x), truth), fill(f'true mask of "{sentence}"', 26))
+def draw_prediction(
+    lens: Lens, objects: dict[str, np.ndarray], sentence: str, threshold: float = 0.5, clip: int = 0
+) -> "Figure":
+    """A sentence of the reader's own about a clip: its mask, and how well this covers each of the `objects` (H, W).
+
+    Raises `ValueError` for a sentence that says nothing to the model.
+    """
+    model = lens.predictor
+    refuse_unknown([sentence], model.tokenizer)
+    tokenize([sentence], model.tokenizer, model.data.max_words)  # refuses one that is empty or too long
+    x = lens.see(clip, sentence)
+    sheet = _Sheet([["frame", "probability", "mask", "bars", "bars"]], x, lines=2)
+    p = x.answer().probability
+    sheet.show("frame", _frame(x), "frame")
     sheet.show("probability", _colored(p), "probability")
-    sheet.show("mask", _masked(x, p, threshold), f"mask: IoU {region_similarity(p > threshold, truth):.2f}")
-    at = np.linspace(0.02, 0.98, 49)
-    ax = sheet.plot("curve", "IoU over threshold")
-    ax.plot(at, sample_ious(p > at[:, None, None], np.broadcast_to(truth, (49, *truth.shape))), color=MASK)
-    ax.axvline(threshold, color="0.3", linewidth=1)
-    ax.set(xlim=(0, 1), ylim=(0, 1), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
+    sheet.show("mask", _masked(x, p, threshold), fill(f'"{sentence}"', 24))
+    ious = [region_similarity(p > threshold, mask) for mask in objects.values()]
+    names = [spelled(name) for name in objects]
+    ax = sheet.plot("bars", "IoU with each object", left=0.9)
+    ax.plot(ious, range(len(ious)), "o", color=MASK, clip_on=False)
+    ax.set_yticks(range(len(ious)), names, fontsize=7)
+    ax.set(xlim=(0, 1), ylim=(len(ious) - 0.5, -0.5), xticks=[0, 0.5, 1])
+    ax.grid(axis="both")
     return sheet.figure
 
 
-def prediction_grid(lens: Lens, thresholds: Sequence[float] = (0.1, 0.9)) -> "Figure":
-    """Each sentence at several thresholds."""
-    views = [lens.see(k) for k in range(len(lens.clips))]
-    sheet = _Sheet([[(k, t) for t in ("", *thresholds)] for k in range(len(views))], views[0], lines=2, width=4.8)
-    for k, x in enumerate(views):
+def prediction_grid(lens: Lens, sentences: Sequence[str], thresholds: Sequence[float] = (0.1, 0.9)) -> "Figure":
+    """Sentences about the first clip: the probability, and masks at several thresholds."""
+    views = {sentence: lens.see(0, sentence) for sentence in sentences}
+    some = next(iter(views.values()))
+    sheet = _Sheet([[(one, t) for t in (0, *thresholds)] for one in views], some, lines=2, width=4.8)
+    for sentence, x in views.items():
         p = x.answer().probability
-        sheet.show((k, ""), _colored(p), fill(f'"{x.clip.expression}"', 22))
+        sheet.show((sentence, 0), _colored(p), fill(f'"{sentence}"', 22))
         for t in thresholds:
-            sheet.show((k, t), _masked(x, p, t), f"above {t}: IoU {region_similarity(p > t, x.clip.mask):.2f}")
+            sheet.show((sentence, t), _masked(x, p, t), f"above {t}")
     return sheet.figure
 
 
@@ -142,16 +155,19 @@ def draw_swap(lens: Lens, clip: int, word: str, by: str, threshold: float = 0.5)
     changes = {name: change(x.features[name], y.features[name])[x.clip.current] for name in x.features}
     a, b = x.answer(), y.answer()
     changes |= {f"LMDF{n}": change(a.updated[n], b.updated[n]) for n in LEVELS}
-    shown = ["Res3", "VLMG3", "VLMG5", "LMDF5"]
-    sheet = _Sheet([["old", "new", "bars", "bars"], shown], x, lines=2)
+    shown = ["VLMG3", "VLMG4", "VLMG5", "LMDF5"]
+    sheet = _Sheet([["old", "new", "dots", "dots"], shown], x, lines=2)
     for name, of in (("old", x), ("new", y)):
         sheet.show(name, _masked(of, of.answer().probability, threshold), fill(f'"{of.clip.expression}"', 26))
     means = [float(c.mean()) for c in changes.values()]
     colors = [{"V": GUIDANCE, "L": TIME}.get(name[0], "0.6") for name in changes]
-    ax = sheet.plot("bars", "mean change, stage by stage")
-    ax.bar_label(ax.bar(range(len(means)), means, color=colors), fmt="%.2f", fontsize=7)
+    ax = sheet.plot("dots", "mean change, stage by stage")
+    ax.vlines(range(len(means)), 0, means, color=colors, linewidth=1)
+    ax.scatter(range(len(means)), means, color=colors, s=25, zorder=2, clip_on=False)
+    for k, mean in enumerate(means):
+        ax.text(k, mean + 0.08 * max(means), f"{mean:.2f}", ha="center", fontsize=7)
     ax.set_xticks(range(len(means)), [f"{name[:-1]}\n{name[-1]}" for name in changes], fontsize=6)
-    ax.set(ylim=(0, 1.2 * max(*means, 1e-6)), yticks=[])
+    ax.set(ylim=(0, 1.25 * max(*means, 1e-6)), yticks=[])
     top = max(float(changes[name].max()) for name in shown)
     for name in shown:
         sheet.show(name, _heat(x, changes[name], top), f"change of {name}")
@@ -236,12 +252,12 @@ class _Sheet:
         if 0 <= at[0] < size[0] and 0 <= at[1] < size[1]:
             self.ax.add_artist(Rectangle((left + at[1] * wide, top + at[0] * high), wide, high, **style))
 
-    def plot(self, name: Any, title: str) -> "Axes":
-        """Axes in the place of a picture, with room for tick labels."""
-        left, top, wide, high = self.boxes[name]
+    def plot(self, name: Any, title: str, left: float = 0.3) -> "Axes":
+        """Axes in the place of a picture, with room for tick labels, `left` inches of it at their left."""
+        x, top, wide, high = self.boxes[name]
         width, height = self.figure.get_size_inches()
-        box = (left + 0.3) / width, 1 - (top + high - 0.24) / height, (wide - 0.3) / width, (high - 0.24) / height
-        self.ax.text(left + 0.3, top - 0.04, spelled(title), fontsize=9)
+        box = (x + left) / width, 1 - (top + high - 0.24) / height, (wide - left) / width, (high - 0.24) / height
+        self.ax.text(x + left, top - 0.04, spelled(title), fontsize=9)
         return self.figure.add_axes(box)
 
 

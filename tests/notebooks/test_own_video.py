@@ -16,7 +16,7 @@ from dtse_core.video.files import video_info
 from dtse_core.video.writing import write_video
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks/12_your_own_video.ipynb"
-OTHERS = {"72b3937a", "1b0db137", "ec902287", "8889e7f0", "d6a74495", "b865632a", "5843ad2f"}  # read no video
+OTHERS = {"72b3937a", "d6a74495", "b865632a"}  # read no video
 
 
 def run(**parameters: str) -> str:

@@ -1,6 +1,7 @@
 """Explorers show what the model computes: against direct calls, slow loops and the model's own forward pass; controls
 redraw with a front end and do not exist without one."""
 
+import base64
 import io
 import sys
 from dataclasses import replace
@@ -224,19 +225,29 @@ def texts(figure):
     return " | ".join(text.get_text().replace("\n", " ") for ax in figure.axes for text in ax.texts)
 
 
-def test_the_curve_and_the_title_hold_the_iou_at_the_threshold(lens):
-    x = lens.see(2)
-    figure = views.draw_prediction(lens, x.clip.expression, threshold=0.02)
-    iou = region_similarity(x.answer().probability > 0.02, x.clip.mask)
-    assert f"IoU {iou:.2f}" in texts(figure)
-    assert figure.axes[1].lines[0].get_ydata()[0] == pytest.approx(iou)
+def test_a_typed_sentence_is_held_against_each_object(lens):
+    objects = {"the dog": lens.clips[0].mask, "all of it": np.ones_like(lens.clips[0].mask)}
+    figure = views.draw_prediction(lens, objects, "the yellow dog", threshold=0.02)
+    marked = Inside(lens.predictor, replace(lens.clips[0], expression="the yellow dog")).answer().probability > 0.02
+    ious = [(marked & mask).sum() / (marked | mask).sum() for mask in objects.values()]
+    assert figure.axes[1].lines[0].get_xdata() == pytest.approx(ious)
+    assert [label.get_text() for label in figure.axes[1].get_yticklabels()] == list(objects)
+    assert '"the yellow dog"' in texts(figure)
 
 
-def test_bars_of_a_swap_are_mean_changes_in_the_current_frame(lens):
+@pytest.mark.parametrize(
+    ("sentence", "words"), [(" ", "empty expression"), ("zebra", "knows no word"), ("dog " * 99, "limit")]
+)
+def test_a_typed_sentence_that_says_nothing_is_refused(lens, sentence, words):
+    with pytest.raises(ValueError, match=words):
+        views.draw_prediction(lens, {"the dog": lens.clips[0].mask}, sentence)
+
+
+def test_dots_of_a_swap_are_mean_changes_in_the_current_frame(lens):
     x, y = lens.see(0), lens.see(0, "the cat that is white")
     figure = views.draw_swap(lens, 0, "dog", "cat")
-    heights = [bar.get_height() for bar in figure.axes[1].patches]
-    assert heights[:2] == [0, 0]
+    heights = figure.axes[1].collections[1].get_offsets()[:, 1]
+    assert list(heights[:2]) == [0, 0]
     moved = (y.features["VLMG4"][1] - x.features["VLMG4"][1]).norm(dim=0).mean()
     assert heights[4] == pytest.approx(float(moved / x.features["VLMG4"].norm(dim=1).mean()), rel=1e-4)
 
@@ -250,7 +261,7 @@ def test_grids_differ_with_what_they_show(lens):
     pairs = [
         (views.words_grid(lens, 0), views.words_grid(lens, 2)),
         (views.filters_grid(lens, 0), views.filters_grid(lens, 2)),
-        (views.prediction_grid(lens, (0.1, 0.2, 0.3)), views.prediction_grid(lens, (0.1, 0.2, 0.999))),
+        (views.prediction_grid(lens, ["the dog"], (0.1, 0.2)), views.prediction_grid(lens, ["the dog"], (0.1, 0.999))),
         (views.swap_grid(lens, 0, "dog", ["dog", "cat"]), views.swap_grid(lens, 0, "dog", ["dog", "ball"])),
         (views.shuffle_grid(lens, [0]), views.shuffle_grid(lens, [1])),
     ]
@@ -261,6 +272,9 @@ def test_grids_differ_with_what_they_show(lens):
 # `explore`
 
 
+VIEW = "application/vnd.jupyter.widget-view+json"
+
+
 class Page:
     """Collects what a notebook would show: pictures at each `plt.show()`, and widgets."""
 
@@ -268,13 +282,21 @@ class Page:
         self.pictures, self.widgets = [], []
         plt.switch_backend("Agg")  # at the latest now, as the first figure's choice writes to plt.show
         monkeypatch.setattr(plt, "show", self.show)
-        monkeypatch.setattr("IPython.display.display", self.widgets.append)
+        monkeypatch.setattr("IPython.display.display", self.display)
         monkeypatch.setenv("DTSE_HEADLESS", headless)
         monkeypatch.setattr(explore, "_front_end", lambda: front_end)
 
     def show(self):
         self.pictures += [pixels(plt.figure(number)) for number in plt.get_fignums()]
         plt.close("all")
+
+    def display(self, forms, raw):
+        """What a front end makes of it: the widget of that name; other views show the picture."""
+        from ipywidgets.widgets.widget import _instances
+
+        assert raw and set(forms) == {VIEW, "image/png", "text/plain"}
+        self.widgets.append(_instances[forms[VIEW]["model_id"]])
+        self.still = base64.b64decode(forms["image/png"])
 
     def controls(self):
         [box] = self.widgets
@@ -283,8 +305,8 @@ class Page:
     def picture(self):
         """What the picture below the controls shows now."""
         [box] = self.widgets
-        assert type(box.children[1]).__name__ == "Image" and not plt.get_fignums()
-        return box.children[1].value
+        assert type(box.children[2]).__name__ == "Image" and not plt.get_fignums()
+        return box.children[2].value
 
 
 def draw_line(slope: int, color: str = "red", width: float = 2.0):
@@ -312,7 +334,7 @@ def test_with_a_front_end_a_control_redraws_and_the_picture_changes(monkeypatch)
     page = Page(monkeypatch, front_end=True)
     explore.explore(draw_line, **CHOICES)
     controls, seen = page.controls(), [page.picture()]
-    assert len(page.pictures) == 1  # drawn as any cell draws, before the controls
+    assert page.pictures == [] and page.still == seen[0]  # once: below the controls, or in their place
     kinds = {name: type(control).__name__ for name, control in controls.items()}
     assert kinds == {"slope": "IntSlider", "color": "Dropdown", "width": "FloatSlider"}
     assert (controls["slope"].min, controls["slope"].max, controls["slope"].step) == (0, 8, 2)
@@ -326,10 +348,27 @@ def test_with_a_front_end_a_control_redraws_and_the_picture_changes(monkeypatch)
     assert seen[-1] == file.getvalue()
 
 
+def test_a_typed_text_redraws_and_a_refused_one_is_named(monkeypatch):
+    def draw_text(text: str):
+        if not text:
+            raise ValueError("say something")
+        plt.figtext(0.5, 0.5, text)
+
+    page = Page(monkeypatch, front_end=True)
+    explore.explore(draw_text, text="a dog")
+    [control], before = page.controls().values(), page.picture()
+    said = page.widgets[0].children[1]
+    assert (type(control).__name__, control.value, said.value) == ("Text", "a dog", "")
+    control.value = ""
+    assert said.value == "error: say something" and page.picture() == before
+    control.value = "a cat"
+    assert said.value == "" and page.picture() != before
+
+
 EXPLORERS = {
     "words": (views.draw_words, (0,), {"word": ["dog", "white"], "row": range(8), "column": range(12)}),
     "filters": (views.draw_filters, (2,), {"level": [3, 5], "row": range(8), "column": range(12)}),
-    "prediction": (views.draw_prediction, (), {"sentence": 2, "threshold": (0.05, 0.95, 0.05)}),
+    "prediction": (views.draw_prediction, (), {"sentence": "the dog", "threshold": (0.05, 0.95, 0.05)}),
     "swap": (views.draw_swap, (0,), {"word": ["dog", "white"], "by": ["ball", "cat"], "threshold": (0.0, 1.0, 0.1)}),
     "shuffle": (views.draw_shuffle, (), {"order": ["as it is", "exchanged"], "clip": range(3)}),
 }
@@ -339,12 +378,13 @@ EXPLORERS = {
 def test_every_control_of_every_explorer_changes_its_picture(monkeypatch, lens, name):
     draw, first, choices = EXPLORERS[name]
     if "sentence" in choices:
-        choices = choices | {"sentence": [clip.expression for clip in lens.clips]}
+        first = ({"the dog": lens.clips[0].mask},)
     page = Page(monkeypatch, front_end=True)
     explore.explore(partial(draw, lens, *first), **choices)
     for choice, control in page.controls().items():
         before = page.picture()
-        control.value = choices[choice][-1] if isinstance(choices[choice], list) else control.max
+        typed = "the ball" if choice == "sentence" else None
+        control.value = typed or (choices[choice][-1] if isinstance(choices[choice], list) else control.max)
         assert page.picture() != before, choice
 
 

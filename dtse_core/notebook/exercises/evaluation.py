@@ -2,29 +2,49 @@
 
 import numpy as np
 
+from ...metrics import contour, dilate
 from ..grading import grade
 
 
 def check_exercise_09_1(fn):
-    def mean_j(videos, by_video=False):
-        parts = [sum(v) / len(v) for v in videos] if by_video else [j for v in videos for j in v]
-        return sum(parts) / len(parts)
+    def mean_dice(counts, value=lambda i, u: 2 * i / (i + u), empty=1.0, by_sample=True):
+        parts = [value(i, u) if u else empty for i, u in counts]
+        return sum(parts) / len(parts) if by_sample else float(value(*counts.sum(0)))
 
-    slips = {"that is the mean over videos; let each object count": {"by_video": True}}
-    grade(fn, mean_j, [([[0.2], [0.8, 0.8, 0.8]],), ([[0.5, 0.1], [0.9]],), ([[1.0, 0.0, 0.5], [0.3], [0.4]],)], slips)
+    slips = {
+        "that is the IoU": {"value": lambda i, u: i / u},
+        "two empty masks agree: their Dice is 1": {"empty": 0.0},
+        "average over samples; the sums are those of one large sample": {"by_sample": False},
+        "Dice divides by I + U, not by 2 U": {"value": lambda i, u: i / (2 * u)},
+    }
+    cases = [([[8, 8], [6, 10], [4, 8], [0, 8]],), ([[3, 4], [0, 0]],), ([[0, 5], [7, 9], [1, 2]],)]
+    return grade(fn, mean_dice, [(np.array(counts),) for (counts,) in cases], slips)
 
 
 def check_exercise_09_2(fn):
-    def merge(probabilities, floor=True, first=1, reached=lambda p: p >= 0.5):
-        best = probabilities.argmax(0) + first
-        return np.where(reached(probabilities.max(0)), best, 0) if floor else best
+    def outline_f(mask, target, r, grown=True, widen=dilate, mean=lambda p, q: 2 * p * q / (p + q) if p + q else 0.0):
+        a, b = contour(mask), contour(target)
+        if not (a.any() and b.any()):
+            return float(a.any() == b.any())
+        wide = [widen(m, r) if grown else m for m in (a, b)]
+        return float(mean((a & wide[1]).sum() / a.sum(), (b & wide[0]).sum() / b.sum()))
 
     slips = {
-        "the background is missing: it stands before the first sentence": {"floor": False, "first": 0},
-        "a pixel where no sentence reaches 0.5 is background": {"floor": False},
-        "0.5 itself is not below 0.5": {"reached": lambda p: p > 0.5},
+        "widen the other outline by r": {"grown": False},
+        "widen outlines, not masks: everything inside would count": {"widen": lambda m, r: dilate(filled(m), r)},
+        "that is the mean of precision and recall; F is their harmonic mean": {"mean": lambda p, q: (p + q) / 2},
+        "that is precision alone": {"mean": lambda p, q: p},
+        "that is recall alone": {"mean": lambda p, q: q},
     }
-    pixels = [(0.7, 0.6), (0.49, 0.3), (0.5, 0.2), (0.6, 0.6), (0.05, 0.9)]
-    rng = np.random.default_rng(9)
-    others = [(rng.random((S, 3, 4)).round(1),) for S in (3, 1)]
-    grade(fn, merge, [(np.array(pixels).T[:, None],), *others], slips)
+    square, half, small = np.zeros((3, 16, 16), bool)
+    square[4:8, 4:8] = half[4:8, 4:6] = small[10:12, 5:9] = True
+    cases = [(np.roll(square, 2, 1), square, 1), (half, square, 0), (small, square, 3), (small & half, small & half, 1)]
+    return grade(fn, outline_f, cases, slips)
+
+
+def filled(outline):
+    """The box around an outline."""
+    rows, columns = np.nonzero(outline)
+    box = np.zeros_like(outline)
+    box[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] = True
+    return box

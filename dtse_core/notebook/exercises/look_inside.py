@@ -1,38 +1,49 @@
 """Checks of the exercises of notebook 10; each tells a likely slip by its own hint."""
 
-import numpy as np
+import torch
 
+from ...vlmg import VLMG
 from ..grading import grade
 
 
 def check_exercise_10_1(fn):
-    def ratio(a, share, per_area=True, turned=False, halves=True):
-        weight = share if halves else (share > 0.5) * 1.0
-        into, out = (a * weight).sum(), (a * (1 - weight)).sum()
-        found = (into / weight.sum()) / (out / (1 - weight).sum()) if per_area else into / out
-        return 1 / found if turned else found
+    def ordered(sentence, order=sorted):
+        return " ".join(order(sentence.split()))
 
     slips = {
-        "sums grow with the area: divide by it": {"per_area": False},
-        "outside over inside, it should be the other way": {"turned": True},
-        "a place half covered counts half on each side": {"halves": False},
+        "words come in alphabetical order, not letters": {"order": lambda words: sorted(" ".join(words))},
+        "a word that occurs twice stays twice": {"order": lambda words: sorted(set(words))},
+        "that is the order from z to a": {"order": lambda words: sorted(words, reverse=True)},
+        "that is the sentence from its end; sort the words": {"order": lambda words: words[::-1]},
+        "that is the order of their lengths": {"order": lambda words: sorted(words, key=len)},
     }
-    rng = np.random.default_rng(0)
-    grade(fn, ratio, [(rng.random(size), rng.random(size) ** 3) for size in ((4, 6), (3, 3), (5, 8))], slips)
+    sentences = "the dog that is white", "the cat to the left of the red car", "a small ball rolling to the right"
+    return grade(fn, ordered, [(text,) for text in sentences], slips)
 
 
 def check_exercise_10_2(fn):
-    def precision_recall(mask, truth, over=lambda mask, truth: (mask.sum(), truth.sum())):
-        both = (mask & truth).sum()
-        return tuple(both / size for size in over(mask, truth))
+    def closed(vlmg, names=("gate_V", "gate_L"), value=0.0):
+        with torch.no_grad():
+            for name in names:
+                getattr(vlmg, name).fill_(value)
+        return vlmg
+
+    def passes(seed, close=fn, **options):
+        """What the module that was closed makes of features and words, one tensor."""
+        torch.manual_seed(seed)
+        vlmg = close(VLMG(8, 16, width=8, heads=2, gate_init=1.0), **options)
+        if vlmg is None:
+            return None
+        after = vlmg(torch.randn(1, 8, 6, 8), torch.randn(1, 5, 16), torch.ones(1, 5, dtype=torch.long))[:2]
+        return torch.cat([one.detach().flatten() for one in after])
+
+    def expected(seed, **options):
+        return passes(seed, closed, **options)
 
     slips = {
-        "precision divides by the mask, recall by the target": {"over": lambda m, t: (t.sum(), m.sum())},
-        "that divides by the union: it is the IoU": {"over": lambda m, t: ((m | t).sum(),) * 2},
-        "that divides by the whole frame": {"over": lambda m, t: (m.size, m.size)},
+        "the frame still changes: close gate_V too": {"names": ("gate_L",)},
+        "the words still change: close gate_L too": {"names": ("gate_V",)},
+        "a gate of one is open": {"value": 1.0},
     }
-    mask, truth = np.zeros((2, 6, 8), bool)
-    mask[1:5, 1:6], truth[2:6, 3:5] = True, True
-    rng = np.random.default_rng(10)
-    others = [(rng.random((5, 7)) < 0.4, rng.random((5, 7)) < 0.7) for _ in range(2)]
-    grade(fn, precision_recall, [(mask, truth), *others], slips)
+    right = grade(passes, expected, [(0,), (1,), (2,)], slips) is passes
+    return fn if right else closed

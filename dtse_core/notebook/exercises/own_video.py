@@ -21,23 +21,26 @@ def check_exercise_12_1(fn):
     masks = np.zeros((5, 1, 4), bool)
     masks[0, 0, :2] = masks[1, 0, 1:3] = masks[2, 0, 1:4] = True
     rng = np.random.default_rng(12)
-    grade(fn, steadiness, [(masks,), (rng.random((3, 4, 5)) < 0.5,), (rng.random((7, 2, 6)) < 0.7,)], slips)
+    return grade(fn, steadiness, [(masks,), (rng.random((3, 4, 5)) < 0.5,), (rng.random((7, 2, 6)) < 0.7,)], slips)
 
 
 def check_exercise_12_2(fn):
-    def thinned(count, most, slack=0, spread=True, first=0):
-        kept, every = [], 1
-        for t in range(count):
-            if t % every == 0:
-                kept.append(t)
-                if len(kept) > most + slack:
-                    kept, every = kept[first::2], 2 * every if spread else 1
-        return kept
+    def smoothed(p, before=1, after=2, own=True, divide=lambda some: len(some), axis=0):
+        def near(p):
+            spans = [range(max(t - before, 0), min(t + after, len(p))) for t in range(len(p))]
+            some = [[p[k] for k in span if own or k != t] for t, span in enumerate(spans)]
+            return np.stack([np.sum(frames, axis=0) / divide(frames) if frames else 0 * p[0] for frames in some])
+
+        return np.moveaxis(near(np.moveaxis(p, axis, 0)), 0, axis)
 
     slips = {
-        "too many: drop as soon as more than `most` are held": {"slack": 2},
-        "too few: `most` frames may be held": {"slack": -1},
-        "after dropping, new frames must be as far apart as the old": {"spread": False},
-        "the first frame stays: drop the second, fourth ...": {"first": 1},
+        "divide by the number of frames that there are; at both ends it is two": {"divide": lambda some: 3},
+        "the frame itself counts, too": {"own": False},
+        "the frame after it counts, too": {"after": 1},
+        "the frame before it counts, too": {"before": 0},
+        "that is the sum; take the mean": {"divide": lambda some: 1},
+        "time is the first axis": {"axis": 1},
     }
-    grade(fn, thinned, [(12, 4), (3, 3), (30, 5)], slips)
+    rng = np.random.default_rng(12)
+    sizes = (4, 1, 2), (3, 2, 3), (1, 2, 2), (6, 3, 3)
+    return grade(fn, smoothed, [(rng.random(size).round(1),) for size in sizes], slips)
