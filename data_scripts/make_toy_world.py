@@ -1,4 +1,4 @@
-"""Write the toy world to disk in the genuine layout of a data set: the door to `dtse_core/data/toy`.
+"""Write the toy world to disk in the genuine layout of a data set; the command of `dtse_core/data/toy`.
 
 python data_scripts/make_toy_world.py --layout a2d --out runs/toy_a2d
 """

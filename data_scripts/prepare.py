@@ -1,4 +1,4 @@
-"""Get a data set into place, or check a copy of it: the door to `dtse_core/data/prepare`.
+"""Get a data set into place, or check a copy of it; the command of `dtse_core/data/prepare`.
 
 python data_scripts/prepare.py a2d --root data/a2d_sentences --check
 """

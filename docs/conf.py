@@ -72,7 +72,7 @@ html_favicon = "icon.svg"
 html_static_path = ["gallery.css"]
 html_css_files = ["gallery.css"]
 html_copy_source = False
-html_search_scorer = "search_scorer.js"
+html_search_scorer = str(DOCS / "search_scorer.js")
 html_show_sphinx = False
 html_theme_options = {
     "source_repository": ADDRESS,

@@ -1,4 +1,4 @@
-"""Somebody else's method on the diagnostic world: which colors a sentence is about, learned from masks.
+"""An outside method on the diagnostic world: it learns from masks which colors a sentence is about.
 
     python docs/outsider.py WORLD SPLIT OUT
 

@@ -9,7 +9,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "dtse_core"
 MARK = re.compile(r"\[([AL])[\],:]|\b(D-\d+)\b")  # [A], [L: HDFNet], [L, D-4]; D-4 alone as well
-NO_BREAK = "\N{NON-BREAKING HYPHEN}"
 
 
 def table(*rows: list[str]) -> str:
@@ -58,6 +57,11 @@ def ordered(found: set[str]) -> list[str]:
     return sorted(found, key=lambda mark: (mark[0] == "D", int(mark[2:] or 0), mark))
 
 
+def word(mark: str) -> str:
+    """A mark as notebooks write it."""
+    return {"A": "abstract", "L": "lab"}.get(mark, f"choice\N{NO-BREAK SPACE}{mark[2:]}")
+
+
 def path() -> str:
     """The notebooks, what one can do afterwards, and their minutes."""
     rows = ([x["link"], x["about"], x["minutes"]] for x in lessons())
@@ -65,14 +69,15 @@ def path() -> str:
 
 
 def by_module() -> str:
-    """The modules in their folders, each with the first sentence or line of its docstring."""
+    """The modules in their folders, each with the first lines of its docstring, without its marks."""
     rows = []
     for file in sorted(PACKAGE.rglob("*.py"), key=lambda file: (file.parent, file.stem != "__init__", file.stem)):
         dotted = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        about = (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").split("\n\n")[0].split()
+        text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+        about = re.sub(r" \[[AL][^]]*\]| Notebook: \S+$", "", " ".join(text.split("\n\n")[0].split()))
         role = f"{{py:mod}}`{dotted}`"
         if file.stem != "__main__":  # commands have no API
-            rows.append([f"**{role}**" if file.stem == "__init__" else role, " ".join(about)])
+            rows.append([f"**{role}**" if file.stem == "__init__" else role, about])
     return table(["module", "what it is for"], *rows)
 
 
@@ -89,7 +94,7 @@ def by_notebook() -> str:
                 x["link"],
                 defined or "–",
                 f"{{py:mod}}`{module}`",
-                ", ".join(ordered(found)).replace("-", NO_BREAK) or "–",
+                ", ".join(map(word, ordered(found))) or "–",
             ]
         )
     return table(["notebook", "defines", "module", "source"], *rows)
@@ -101,4 +106,4 @@ def by_source() -> str:
     for module in modules():
         for mark in marks(module):
             where.setdefault(mark, []).append(f"{{py:mod}}`{module}`")
-    return table(["source", "named in"], *([mark, ", ".join(where[mark])] for mark in ordered(set(where))))
+    return table(["source", "named in"], *([word(mark), ", ".join(where[mark])] for mark in ordered(set(where))))

@@ -1,4 +1,4 @@
-"""The numbers of the field, decided in integers: IoU, P@K, two kinds of AP, J and F.
+"""The field's metrics, decided in integers: IoU, P@K, two kinds of AP, J and F.
 
 A sample is one (video, annotated frame, sentence). The metrics of a set take either masks and
 targets (sequences of (H, W) arrays, non-zero is foreground, at the annotation's original size) or

@@ -78,7 +78,7 @@ class ReferringVideoPredictor:
 
     @property
     def caution(self) -> str:
-        """What to know before trusting a mask on real footage: "" unless the model was trained on drawn clips alone."""
+        """What to know before trusting a mask on real footage: "" unless the model was trained only on drawn clips."""
         return CAUTION if self.drawn else ""
 
     def segment(
@@ -87,7 +87,7 @@ class ReferringVideoPredictor:
         """Masks for every frame; a list of expressions gives a list of results.
 
         `video` is a video file, a folder of frames, frames `(T, H, W, 3)` uint8, or "example", a clip that ships
-        with the package. A `caution` is said as `stream` says it. Raises `ValueError` for frames or expressions that
+        with the package. A `caution` is printed as in `stream`. Raises `ValueError` for frames or expressions that
         cannot be used and for a file whose masks would take more than 1 GiB, `FileNotFoundError` for a missing file.
         """
         from tqdm import tqdm

@@ -22,28 +22,28 @@ SIZE, FRAMES, COLUMNS, GAP = (160, 240), 8, 4, 4  # of a frame; of a strip
 PAGE = """# The diagnostic world in pictures
 
 Each strip shows eight frames of one clip, from its first to its last, row by row. The actors that the sentence below
-means are outlined; a frame without an outline shows none of them. The clips are from the split `val` of
+refers to are outlined; a frame without an outline shows none of them. The clips are from the split `val` of
 [the diagnostic world](diagnostic.md).
 
-Under each sentence is its program: `a & b` means those that are both, `does(...)` those that do something in the
-course of the clip, `beside(...)` and the like those in that relation to another, `second(left, ...)` the second from
-the left, `both(...)`, `all three(...)` and `all(...)` a group. Depth is 1 where a program speaks of its targets alone,
-and one more for each step to others. `toy_world.json` lists the same programs.
+Under each sentence is its program: `a & b` selects actors that are both, `does(...)` actors that do something in the
+course of the clip, `beside(...)` and similar words actors in that relation to another, `second(left, ...)` the second
+from the left, `both(...)`, `all three(...)` and `all(...)` a group. Depth is 1 if a program mentions only its targets,
+and one more for each step to other actors. `toy_world.json` lists the same programs.
 """
 KINDS = {  # which of its clips in val, and what it asks for
     "appearance": (6, "Looks alone: kind and color."),
     "position": (4, "The outermost of a kind, in every frame."),
-    "relation": (5, "Where somebody stands in relation to another, throughout the clip."),
-    "action": (0, "What somebody does."),
-    "direction": (8, "Where somebody goes."),
+    "relation": (5, "An actor's place in relation to another, throughout the clip."),
+    "action": (0, "What an actor does."),
+    "direction": (8, "Where an actor goes."),
     "ordinal": (4, "Counting from a side, or by size or speed."),
     "comparison": (3, "The larger or smaller, the faster or slower."),
-    "nested": (5, "A relation to another, who is found by a description of its own."),
-    "event": (5, "What changes: who stops, starts, turns round or is hidden, and who does so first."),
+    "nested": (5, "A relation to another actor that has a description of its own."),
+    "event": (5, "What changes: an actor stops, starts, turns around or is hidden, or is the first to do so."),
     "interaction": (7, "Who does what to whom; each role can be asked for."),
     "group": (8, "Several at once; the mask covers them all."),
-    "none": (3, "Nothing fits, though all but one part of the sentence fits somebody: the right mask is empty."),
-    "negation": (2, "Who does not do something, or is not of a color."),
+    "none": (3, "Nothing fits, though all but one part of the sentence fits an actor: the right mask is empty."),
+    "negation": (2, "An actor that does not do something, or does not have a color."),
 }
 SLICES = {  # which of its families in val, what it asks for, and some of its questions
     "guidance": (
@@ -53,7 +53,7 @@ SLICES = {  # which of its families in val, what it asks for, and some of its qu
     ),
     "coherence": (
         3,
-        "Frames have to be seen in order.",
+        "Only frames in order give the answer.",
         {0: "A scene", 2: "The same frames in the other order, the same words", 4: "The control asks by looks"},
     ),
     "granularity": (
@@ -63,7 +63,7 @@ SLICES = {  # which of its families in val, what it asks for, and some of its qu
     ),
     "scale": (
         3,
-        "Sizes and speeds have to be compared.",
+        "Only a comparison of sizes or speeds gives the answer.",
         {0: "A scene", 2: "The same words, two sizes exchanged", 4: "The control asks by looks"},
     ),
 }

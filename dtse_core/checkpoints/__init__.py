@@ -1,1 +1,1 @@
-"""The checkpoint that ships with the package, and how any other one is found."""
+"""The checkpoint that ships with the package, and the loader of any other one."""

@@ -1,4 +1,4 @@
-"""One loader for checkpoints: where they are, what they hold, and whether it fits together.
+"""Finds and loads checkpoints, and checks that their files fit together.
 
     model.safetensors   the weights
     config.json         the architecture (`ModelConfig`), with both streams' own settings

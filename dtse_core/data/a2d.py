@@ -1,4 +1,4 @@
-"""A2D-Sentences in its genuine layout; the toy world written as such is read by the same lines.
+"""A2D-Sentences in its genuine layout; the same code reads the toy world written in it.
 
     root/Release/videoset.csv                   id, label, start, end, height, width, frames, annotated, subset; bare
     root/Release/clips320H/<video>.mp4          or a folder of extracted frames, numbered from 1
@@ -160,7 +160,7 @@ class A2DSentences(ClipDataSet):
 
 
 def read_videos(path: Path) -> dict[str, Video]:
-    """What videoset.csv tells, by video. Raises `ValueError` naming file and line."""
+    """The content of videoset.csv, by video. Raises `ValueError` naming file and line."""
     videos = {}
     for number, row in read_rows(path):
         if len(row) != 9 or row[8] not in SUBSETS.values() or not all(map(NUMBER.fullmatch, row[6:8])):
@@ -170,7 +170,7 @@ def read_videos(path: Path) -> dict[str, Video]:
             )
         told = Video(row[8], row[1], int(row[6]), int(row[7]))
         if videos.setdefault(row[0], told) != told:
-            raise ValueError(f"{path}, line {number}: {row[0]} is listed twice, with other values; copy it again")
+            raise ValueError(f"{path}, line {number}: {row[0]} is listed twice, with other values; download it again")
     return videos
 
 
@@ -229,7 +229,7 @@ def video_path(clips: Path, video: str) -> Path:
 
 
 def require_layout(root: Path, clips: Path, masks: Path) -> None:
-    """Raises `FileNotFoundError` that names what is missing, and a folder that only bears another name."""
+    """Raises `FileNotFoundError` that names what is missing, and the folder if it only has another name."""
     if not clips.is_dir() and (clips.parent / "CLIPS320").is_dir():
         raise FileNotFoundError(f"A2D-Sentences: {clips} is missing, but CLIPS320 is there: rename it to clips320H")
     texts = masks.parent

@@ -1,4 +1,4 @@
-"""What a data set is: samples that are `ReferringClip`s, and for sets of videos sentences over a whole one.
+"""Data sets: samples are `ReferringClip`s, and sets of videos also give sentences over a whole video.
 
 `ClipDataSet` is every data set, the toy world in memory included; `VideoDataSet` is one whose sentences are scored
 over whole videos. What they do not have, a category, an annotator, a version, they answer with None or "".
@@ -126,7 +126,7 @@ class ClipDataSet(Dataset):
         """Reads the tables and finds the samples: the last step of the constructor."""
 
     def category(self, about: "str | ReferringVideo") -> str | None:
-        """What kind of thing or action a video, by its id, or a sentence's target is; None where no file tells."""
+        """What kind of thing or action a video, by its id, or a sentence's target is; None if no file has it."""
         return None
 
     def programs(self) -> dict[tuple[str, str], tuple[int, str]]:
@@ -230,7 +230,7 @@ class VideoDataSet(ClipDataSet):
         """(n, 2) int32: the index in `videos` and the current frame of every window that shows the target.
 
         In the current frame it may be absent; the mask then is empty. For a sentence that refers to nothing every
-        window counts, so that empty answers are learned, too.
+        window counts, so that the model also learns empty answers.
         """
         windows: dict[int, np.ndarray] = {}  # (frames, window) by number of frames
         found = [np.empty((0, 2), np.int32)]

@@ -1,4 +1,4 @@
-"""J-HMDB-Sentences in its genuine layout; the toy world written as such is read by the same lines.
+"""J-HMDB-Sentences in its genuine layout; the same code reads the toy world written in it.
 
     root/jhmdb_annotation.txt                          CSV with header video_id,query
     root/Rename_Images/<action>/<video>/00001.png      frames, numbered from 1
@@ -92,7 +92,7 @@ class JHMDBSentences(ClipDataSet):
         return self.root / "puppet_mask" / self.actions[video] / video / "puppet_mask.mat"
 
     def _find(self, videos: set[str]) -> dict[str, str]:
-        """The action of each video, which no file tells: its folder is looked for among all actions."""
+        """The action of each video, which no file states: its folder is looked for among all actions."""
         images, found = self.root / "Rename_Images", {}
         for action in sorted(entry.name for entry in os.scandir(images) if entry.is_dir()):
             for video in sorted(entry.name for entry in os.scandir(images / action) if entry.name in videos):
@@ -234,7 +234,7 @@ def _find(path: Path, name: str, most: int) -> tuple[tuple[int, ...], str, Itera
     data, names = read_bytes(path), []
     order = {b"IM": "<", b"MI": ">"}.get(data[126:128])
     if order is None or data[:10] == b"MATLAB 7.3":
-        raise _damaged(path, "version 7.3" if data[:10] == b"MATLAB 7.3" else "another head")
+        raise _damaged(path, "version 7.3" if data[:10] == b"MATLAB 7.3" else "a different header")
     try:
         for kind, payload in _elements(data[128:], order, whole=True):
             if kind == COMPRESSED:

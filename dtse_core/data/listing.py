@@ -1,4 +1,4 @@
-"""Which videos a split holds, and what `toy_world.json`, beside a layout's own files, tells: evidence and twins.
+"""Which videos a split holds, and what `toy_world.json` adds to a layout's own files: evidence and twins.
 
 No data set publishes a validation part beside the one that is scored. So each has two more splits: `local-val`, the
 training videos that `held_out` keeps, and `local-train`, the others.
@@ -18,7 +18,7 @@ Labels = dict[tuple[str, int | str, str], tuple[str, int | None]]  # (evidence, 
 
 
 def read_toy(path: Path) -> tuple[Splits | None, Labels]:
-    """Videos by split, and what each sentence needs; None and nothing where there is no such file.
+    """Videos by split, and what each sentence needs; None and empty if there is no such file.
 
     The key is the layout's own, as `toy.layouts` wrote it. Raises `ValueError` if the file is damaged.
     """
@@ -33,7 +33,7 @@ def read_toy(path: Path) -> tuple[Splits | None, Labels]:
             for key, sentence, evidence, twin in entries
         }
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise ValueError(f"{path} is damaged; write the toy world anew with data_scripts/make_toy_world.py") from error
+        raise ValueError(f"{path} is damaged; write the toy world again with data_scripts/make_toy_world.py") from error
 
 
 def read_programs(path: Path) -> dict[tuple[str, str], tuple[int, str]]:
@@ -46,7 +46,7 @@ def read_programs(path: Path) -> dict[tuple[str, str], tuple[int, str]]:
             for video, row in said
         }
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is damaged; write the toy world anew with data_scripts/make_toy_world.py") from error
+        raise ValueError(f"{path} is damaged; write the toy world again with data_scripts/make_toy_world.py") from error
 
 
 def part_of(split: str, parts: Iterable[str], toy: Splits | None, other: str, root: Path) -> str:
@@ -68,7 +68,7 @@ def videos_of(split: str, names: Iterable[str], toy: Splits | None, path: Path) 
     """The split's videos among `names`, which the file `path` lists for its part, or for a toy world as a whole."""
     videos, known = (toy or {}).get("train" if split in LOCAL else split), list(dict.fromkeys(names))
     if unknown := sorted(set(videos or ()) - set(known)):
-        raise ValueError(f"{path} lacks {unknown[0]}, which toy_world.json lists; write the toy world anew")
+        raise ValueError(f"{path} lacks {unknown[0]}, which toy_world.json lists; write the toy world again")
     videos = known if videos is None else videos
     return [video for video in videos if held_out(video) == (split == "local-val")] if split in LOCAL else videos
 

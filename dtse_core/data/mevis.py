@@ -1,4 +1,4 @@
-"""MeViS in its genuine layout; the toy world written as such is read by the same lines.
+"""MeViS in its genuine layout; the same code reads the toy world written in it.
 
     root/{train,valid_u,valid}/meta_expressions.json            see `expressions`; `anno_id`, a list, but in valid
     root/{train,valid_u,valid}/JPEGImages/<video>/00000.jpg
@@ -35,7 +35,7 @@ class MeViS(VideoDataSet):
     `split` is train, valid_u (scored locally) or valid (scored by the server: no masks), or one of the halves of train
     (`listing`); a root with `toy_world.json` has its finer splits too, all labelled. `object_ids` of a video are the
     names of its masks in mask_dict.json; none is a sentence without a target. `version` is v1, v2 or other, by the
-    file's counts; `labelled` tells whether masks are published: without them `read_target` and `dataset[i]` raise
+    file's counts; `labelled` says whether masks are published: without them `read_target` and `dataset[i]` raise
     `ValueError`, and everything else works.
 
     A sample is a window in which the target appears, or any window for a sentence without a target. mask_dict.json,

@@ -1,4 +1,4 @@
-"""Ref-DAVIS17 in its genuine layout; the toy world written as such is read by the same lines.
+"""Ref-DAVIS17 in its genuine layout; the same code reads the toy world written in it.
 
     root/DAVIS/JPEGImages/480p/<sequence>/00000.jpg                  numbered from 0
     root/DAVIS/Annotations_unsupervised/480p/<sequence>/00000.png    palette images, index = object id, 255 void
@@ -66,7 +66,7 @@ class RefDAVIS17(VideoDataSet):
         return int(video.expression_id) % len(SETS)
 
     def category(self, video: ReferringVideo) -> str | None:
-        """The object's category, such as `dog`; None where no file tells."""
+        """The object's category, such as `dog`; None if no file has it."""
         return self.categories.get((video.video_id, video.object_ids[0]))
 
     def choices(self) -> dict[str, str]:

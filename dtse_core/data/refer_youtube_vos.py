@@ -1,4 +1,4 @@
-"""Refer-YouTube-VOS in its genuine layout; the toy world written as such is read by the same lines.
+"""Refer-YouTube-VOS in its genuine layout; the same code reads the toy world written in it.
 
     root/meta_expressions/{train,valid,test}/meta_expressions.json   see `expressions`; `obj_id` in train alone
     root/{train,valid,test}/JPEGImages/<video>/00000.jpg 00005.jpg   every fifth frame of 30 a second
@@ -29,7 +29,7 @@ class ReferYouTubeVOS(VideoDataSet):
     """Sentences over whole videos (`videos`), and windows of listed frames cut from them as `ReferringClip`s.
 
     `split` is train, valid or test, or one of the halves of train (`listing`); a root with `toy_world.json` has its
-    finer splits too, all labelled. `labelled` tells whether masks are published: without them `read_target` and
+    finer splits too, all labelled. `labelled` says whether masks are published: without them `read_target` and
     `dataset[i]` raise `ValueError`, and everything else works.
 
     A sample is a window of listed frames in which the target appears. Where it does is read from meta.json. Without

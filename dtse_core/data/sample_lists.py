@@ -1,4 +1,4 @@
-"""Lists of scored samples as MTTR publishes them, for numbers that compare with the literature's.
+"""Lists of scored samples as MTTR publishes them, for numbers comparable with the literature's.
 
 A2D-Sentences: `[[query, video, frame, instance], ...]`; J-HMDB-Sentences: `[[video, frame's path, mask's path, total
 frames, query], ...]`, its paths beginning with `./jhmdb_sentences/`, wherever the data lies. Frames count from 1.

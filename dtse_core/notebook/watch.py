@@ -1,4 +1,4 @@
-"""A training watched from a notebook: curves, and masks of a few clips, drawn anew at each line of the log.
+"""A training watched from a notebook: curves, and masks of a few clips, drawn again at each line of the log.
 
     watch = Watch(clips, tokenizer, config.data)
     train(config, on_log=watch, make_model=watch.make_model)

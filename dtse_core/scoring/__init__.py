@@ -1,4 +1,4 @@
-"""Masks against the truth: a model runs or a folder of masks is read, and their scores are counted here.
+"""Scores masks against the truth, from a model or from a folder of masks.
 
 clips          a model on the clips of a data set, one mask each
 answers        a checkpoint's masks for any data set, in the form in which mask_reader gives those of a folder

@@ -1,4 +1,4 @@
-"""Nothing fits: the confidence below which a model's mask is worth less than an empty one, chosen on validation clips.
+"""Chooses on validation clips the confidence below which an empty mask scores more than the model's.
 
     python -m dtse_core.scoring.calibration --checkpoint RUN
 
@@ -31,11 +31,11 @@ def least_confidence(samples: Sequence[Sample]) -> float:
     """The threshold with the highest mean IoU over `samples`, two empty masks counting 1; 0 if none gains anything.
 
     It lies halfway between two confidences; of equally good ones it is the lowest, and one answer at least stays.
-    Raises `ValueError` where something is to be marked in every sample: any mask is better than none there.
+    Raises `ValueError` if every sample has something to mark: any mask is then better than none.
     """
     empty = np.array([sample.target == 0 for sample in samples])
     if not empty.any():
-        raise ValueError("something is to be marked in every sample; take more --samples, with --data.level 2")
+        raise ValueError("every sample has something to mark; take more --samples, with --data.level 2")
     ious = sample_ious([(sample.intersection, sample.union) for sample in samples])
     order = np.argsort([sample.confidence for sample in samples])
     rising = np.array([samples[k].confidence for k in order])

@@ -1,4 +1,4 @@
-"""A model on the clips of a data set, each answered and scored at its original size."""
+"""Runs a model on the clips of a data set, and scores each answer at its original size."""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,4 +1,4 @@
-"""How predicted masks lie on disk: what `evaluate --save-masks` writes and `evaluate --masks` scores, from any method.
+"""The layout of predicted masks on disk: `evaluate --save-masks` writes it, `evaluate --masks` scores any method's.
 
     refer_youtube_vos   Annotations/<video>/<expression id>/<frame>.png   a mask; Annotations/ may be left out
     mevis               <video>/<expression id>/<frame>.png               a mask

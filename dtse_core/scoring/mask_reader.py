@@ -1,4 +1,4 @@
-"""Predicted masks read from a folder or a zip, ours or those of any method; `mask_files` has their layout."""
+"""Reads predicted masks of any method from a folder or a zip; `mask_files` has their layout."""
 
 import functools
 import hashlib
@@ -90,8 +90,8 @@ class MaskReader:
         labels = self.read_labels(name, shape)
         if (most := labels.max()) > MOST_PROPOSALS:
             raise ValueError(
-                f"{self.path / name}: a pixel is {most}, which is no object's id; write label maps: 0 where there is "
-                f"no object, else the object's id, 1 to {MOST_PROPOSALS}"
+                f"{self.path / name}: a pixel is {most}, which is not an object's id; write label maps: 0 where there "
+                f"is no object, else the object's id, 1 to {MOST_PROPOSALS}"
             )
         return labels
 

@@ -1,4 +1,4 @@
-"""The protocol of each kind of data set: what is answered together, how it is scored, what a result tells.
+"""The protocol of each kind of data set: what is answered together, how it is scored, what a result contains.
 
     Samples     IoU of single frames: A2D- and J-HMDB-Sentences, the toy world
     Videos      J and F of a sentence over a whole video: Refer-YouTube-VOS, MeViS

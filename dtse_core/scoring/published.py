@@ -1,6 +1,6 @@
 """Results that other people published, as data (`published.json`), and tables that show them beside measured ones.
 
-A published number never stands in a measured cell: that one holds what `evaluate` wrote, with the record of its run,
+A published number is never shown in a measured cell: that one holds what `evaluate` wrote, with the record of its run,
 or "not run". Two numbers are subtracted only if both come from the same data by the same rules; what is not known of
 a published one never counts as agreement. All published numbers are percent, as their sources print them.
 """
@@ -71,7 +71,7 @@ def published_results(dataset: str) -> list[Published]:
 
 
 def require_record(result: dict[str, Any]) -> None:
-    """Raises `ValueError` unless a result tells of its run: settings, split, versions, hash of what was scored."""
+    """Raises `ValueError` unless a result describes its run: settings, split, versions, hash of what was scored."""
     missing = [key for key in RECORD if not result.get(key)]
     if not (result.get("checkpoint_sha256") or result.get("masks_sha256")):
         missing.append("checkpoint_sha256 (or masks_sha256)")

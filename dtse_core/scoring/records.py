@@ -1,4 +1,4 @@
-"""What is kept of masks once they are compared with the truth: small records, no pixels.
+"""Small records, without pixels, of masks that were compared with the truth.
 
 `score_mask` is for data sets of samples (A2D-Sentences, J-HMDB-Sentences, the toy world), `score_expressions` for
 sentences over whole videos (Refer-YouTube-VOS, MeViS), `score_sequence` for Ref-DAVIS17, where the sentences of one

@@ -1,4 +1,4 @@
-"""Submission zips for the servers of Refer-YouTube-VOS and MeViS: written, and validated, those of others too.
+"""Writes submission zips for the servers of Refer-YouTube-VOS and MeViS, and validates any such zip.
 
     refer_youtube_vos   Annotations/<video>/<expression id>/<frame>.png
     mevis               <video>/<expression id>/<frame>.png

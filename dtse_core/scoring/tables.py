@@ -87,7 +87,7 @@ def _aligned(rows: list[list[str]]) -> list[str]:
 def format_markdown(result: dict) -> str:
     """A page: what was scored and how, the table by evidence and by category, and published results beside it.
 
-    Published numbers never stand beside a toy world's.
+    Published numbers are never shown beside a toy world's.
     """
     data = {name: result["config"][f"data.{name}"] for name in ("name", "root")}
     hashed = "checkpoint_sha256" if "checkpoint_sha256" in result else "masks_sha256"

@@ -1,4 +1,4 @@
-"""Numbers of whole videos: J and F of many frames at once, the two ways of Ref-DAVIS17, and steadiness over time.
+"""Metrics of whole videos: J and F of many frames at once, the two matchings of Ref-DAVIS17, and stability over time.
 
 Equal to `region_similarity` and `contour_accuracy` frame by frame, and several times as fast: a pixel's byte holds one
 bit for each of several masks, so that one pass finds all their contours and widens them.

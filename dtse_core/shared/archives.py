@@ -1,4 +1,4 @@
-"""Reading archives that come from elsewhere: every member is listed and judged before anything is written."""
+"""Reads archives that come from elsewhere: every member is listed and checked before anything is written."""
 
 import errno
 import lzma
@@ -29,7 +29,7 @@ class Entry(NamedTuple):
 
 
 def archive_kind(path: Path) -> str:
-    """`zip`, `tar`, `gz`, `bz2` or `xz`, told from the content, never from the name; empty for anything else."""
+    """`zip`, `tar`, `gz`, `bz2` or `xz`, recognized by the content, never by the name; empty for anything else."""
     with open(path, "rb") as file:
         head = file.read(512)
     for magic, kind in MAGIC:
@@ -141,7 +141,7 @@ def _place(parts: tuple[str, ...], places: dict[str, str]) -> PurePosixPath | No
 
 
 def case_collisions(wanted: dict[PurePosixPath, Entry]) -> list[str]:
-    """Paths, of folders too, that differ in case alone."""
+    """Paths, including folders, that differ only in case."""
     seen: dict[str, str] = {}
     paths = dict.fromkeys(str(p) for path in wanted for p in (*path.parents, path))
     return [f"{seen[p.casefold()]} and {p}" for p in paths if seen.setdefault(p.casefold(), p) != p]

@@ -1,4 +1,4 @@
-"""What the commands share: their arguments, read into a dataclass and checked, and errors of one line."""
+"""What the commands share: arguments parsed into a checked dataclass, and errors in one line."""
 
 import argparse
 import functools
@@ -142,7 +142,7 @@ def tell(error: BaseException) -> int:
 
 
 def one_line_errors(command: Callable[[], Any]) -> Callable[[], None]:
-    """Turns the errors that a user can mend into one line on standard error and exit status 1, warnings into notes.
+    """Turns the errors that a user can correct into one line on standard error and exit status 1, warnings into notes.
 
     Errors of other libraries are turned into these where a file is opened or a text is parsed, which is where name and
     remedy are known. Whatever else arrives here is a bug, and keeps its traceback.
@@ -158,7 +158,7 @@ def one_line_errors(command: Callable[[], Any]) -> Callable[[], None]:
         except (MemoryError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and "memory" not in str(error):  # torch has no class of its own for it
                 raise
-            sys.exit(tell(MemoryError(f"the memory is full ({str(error)[:200]}); take smaller batches or frames")))
+            sys.exit(tell(MemoryError(f"the memory is full ({str(error)[:200]}); use smaller batches or frames")))
         except KeyboardInterrupt:
             print("stopped; the same command begins again, or goes on where it can", file=sys.stderr)
             sys.exit(130)

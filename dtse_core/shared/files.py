@@ -110,7 +110,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # not TOML; an integer of thousands of digits; nested too deeply
-        raise ValueError(f"{path}: not TOML ({error}); mend it, or begin with a copy of a grid that runs") from error
+        raise ValueError(f"{path}: not TOML ({error}); correct it, or start from a copy of a grid that runs") from error
 
 
 def read_bytes(path: Path) -> bytes:
@@ -126,7 +126,7 @@ def read_bytes(path: Path) -> bytes:
 def files_below(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
     """All files below a folder, in the order of their names, dot-files and dot-folders left out.
 
-    Links are followed wherever they lead, but not in a circle: whoever owns the folder has put them there, as data sets
+    Links are followed wherever they lead, but not in a circle: the owner of the folder has put them there, as data sets
     are kept on other disks. `above` are the folders that lead here.
     """
     place = folder.resolve()
@@ -180,7 +180,7 @@ def require_ours(path: str | Path, mark: str, folder: bool = False, inputs: Sequ
 
 
 def require_folder_above(path: Path) -> None:
-    """Raises `FileExistsError` where a file stands in the place of a folder above `path`, or `PermissionError`."""
+    """Raises `FileExistsError` if a file has the name of a folder above `path`, or `PermissionError`."""
     above = next(p for p in path.absolute().parents if p.exists())
     if not above.is_dir():
         raise FileExistsError(f"{above} is a file, so that {path} cannot be written; choose another name")

@@ -1,4 +1,4 @@
-"""Reading pictures, be they frames or masks, with errors that name file and remedy; writing masks."""
+"""Reads pictures, frames and masks alike, with errors that name file and remedy; writes masks."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -57,7 +57,7 @@ def read_images(paths: Sequence[Path]) -> np.ndarray:
 
 
 def image_shape(path: Path) -> tuple[int, int]:
-    """Height and width of an image as it is shown, from its header alone. Raises as `load_image` does."""
+    """Height and width of an image as it is shown, from its header only. Raises as `load_image` does."""
     with _opened(path) as (image, orientation):
         return (image.width, image.height) if orientation > 4 else (image.height, image.width)
 
@@ -87,7 +87,7 @@ def read_rgb(path: Path, content: bytes | None = None) -> np.ndarray:
 def load_image(path: Path, content: bytes | None = None) -> Image.Image:
     """The image at `path`, upright, or the one that an archive holds there: its bytes are `content` then.
 
-    Every picture that the package reads comes through here, so that none but `DECODERS` ever runs on a file: Pillow
+    Every picture that the package reads comes through here, so that only `DECODERS` ever run on a file: Pillow
     would start Ghostscript on an EPS, whatever its name. Raises `FileNotFoundError`, or `ValueError` for what is not
     one whole picture.
     """

@@ -33,7 +33,7 @@ def version(package: str) -> str:
 
 
 def commit(folder: Path) -> str:
-    """The git hash of the checkout that `folder` lies in, "-dirty" where it was changed; empty if there is none."""
+    """The git hash of the checkout that holds `folder`, with "-dirty" if it was changed; empty if there is none."""
     return _git(folder, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
 
 

@@ -90,7 +90,7 @@ def parameter_groups(model: DTSE, config: RunConfig) -> list[dict]:
         frozen = [p.requires_grad_(False) for name, p in model.named_parameters() if name.startswith(start)]
         if not frozen:
             known = ", ".join(name for name, _ in model.encoder.named_children())
-            raise ValueError(f"train.freeze {start!r} is the beginning of no weight's name; encoder. has {known}")
+            raise ValueError(f"no weight's name begins with train.freeze {start!r}; encoder. has {known}")
     rates = {"stream": c.stream_lr, "gate": c.gate_lr, "new": c.lr, "muon": c.muon_lr}
     groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():

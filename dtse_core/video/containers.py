@@ -1,4 +1,4 @@
-"""What a video file says about its own end, so that one cut short is recognized without decoding it."""
+"""What a video file states about its end, so that a truncated one is recognized without decoding it."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
 """Video files as a player shows them: one decoder and one rule, for frames in order and at random.
 
 A file's frames are those that the decoder of its largest stream shows from the first packet on, where the default
-stream wins among equals and cover pictures do not count: not its packets, some of which show nothing. They come
+stream wins among equals and cover pictures do not count: not its packets, some of which hold no frame. They come
 turned and mirrored as the file asks, over white where they are transparent, and at the size of the first.
 
 Where every packet is known to show one frame (`_plain`), the times of the packets are the table of the frames: nothing
@@ -207,7 +207,7 @@ def _packets(container: Any, stream: Any, faults: list[Exception]) -> Iterator[A
 def _pictures(path: Path, container: Any, stream: Any, whole: bool) -> Iterator[Any]:
     """The decoder's frames, from where the container stands.
 
-    Packets before the first frame may fail, for want of what they refer to; so may the last, where the file may be cut.
+    Packets before the first frame may fail, because they refer to missing frames, and the last, where the file is cut.
     """
     av, decoder, count = library("av", path), stream, 0
     faults: list[Exception] = []

@@ -1,4 +1,4 @@
-"""The files that are made of a prediction: masks, overlay video, small GIF, table of confidences.
+"""Writes a prediction as files: masks, overlay video, small GIF, table of confidences.
 
 `write_prediction` writes a stream as it comes, so that the memory does not grow with the video's length.
 Notebook: 12_your_own_video.

@@ -108,7 +108,7 @@ def frame_names(video: object) -> Iterator[str]:
 
 
 def find_video(path: str | Path) -> Path:
-    """The file or folder that a path stands for. Raises `FileNotFoundError`, or `ValueError` for an empty file."""
+    """The file or folder that a path names. Raises `FileNotFoundError`, or `ValueError` for an empty file."""
     path = Path(path)
     try:
         path = EXAMPLE if path == Path("example") and not path.exists() else path

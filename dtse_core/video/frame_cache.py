@@ -1,4 +1,4 @@
-"""Decoded frames kept as files: a second epoch reads arrays where the first one decoded.
+"""Keeps decoded frames as files: a second epoch reads the arrays that the first one decoded.
 
 One `.npy` a frame, uncompressed (H * W * 3 bytes), in a folder of the user's (`data.cache`). Its name is a hash of the
 source's path, size and time of change, the frame's index and `VERSION`: a source that changed has another name, so

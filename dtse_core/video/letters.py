@@ -1,4 +1,4 @@
-"""Sentences and names in pictures: letters of any script, and no character with a meaning of its own.
+"""Draws sentences and names in pictures: letters of any script, and no character with a special meaning.
 
 All text from users goes through `spelled` on its way into a figure, and through `wrapped` into an overlay or a GIF.
 """

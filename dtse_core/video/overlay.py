@@ -65,7 +65,7 @@ def _fitting(frame: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def legend(expressions: Sequence[str], width: int) -> np.ndarray:
-    """A white strip (h, `width`, 3) uint8 that tells which color `overlay_all` gives to which expression."""
+    """A white strip (h, `width`, 3) uint8 that shows which color `overlay_all` gives to which expression."""
     size = max(10, width // 24)
     step, indent = round(size * 1.3), round(size * 1.5)
     texts = [wrapped(e, size, width - indent - 6) for e in expressions]

@@ -1,4 +1,4 @@
-"""What a prediction is: one frame of a stream, and a whole video for one sentence."""
+"""Predictions: of one frame of a stream, and of a whole video for one sentence."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

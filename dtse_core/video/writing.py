@@ -1,4 +1,4 @@
-"""Writing videos: each frame for its time, the same bytes for the same frames, and a mark that the file is ours.
+"""Writes videos: each frame for its duration, the same bytes for the same frames, and a mark that the file is ours.
 
 H.264 in MP4, QuickTime and Matroska. WebM gets VP9, which at its fastest is no slower than H.264; libvpx's VP8
 takes three times the space and gives other bytes each time.
@@ -26,7 +26,7 @@ CLOCK = 90_000  # ticks a second where the rate varies
 def is_film(path: str | Path) -> bool:
     """True for the name of a film, False for a folder's, which has no suffix or is there already.
 
-    Raises `ValueError` for any other suffix: whoever asks for `masks.zip` does not want a folder of that name.
+    Raises `ValueError` for any other suffix: a user who asks for `masks.zip` does not want a folder of that name.
     """
     suffix = Path(path).suffix.lower()
     if suffix and suffix not in FILMS and not Path(path).is_dir():

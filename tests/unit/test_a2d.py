@@ -424,7 +424,7 @@ def test_only_a_toy_root_has_finer_splits(root):
     assert second.evidence == "x" and np.array_equal(second.twin_mask, A) and np.array_equal(second.mask, B)
     assert third.evidence == "x" and third.twin_mask is None  # the twin is not in this frame
     for text, said in (
-        ("{", "damaged; write the toy world anew"),
+        ("{", "damaged; write the toy world again"),
         ('{"splits": {"val": ["gone"]}, "sentences": {}}', "lacks gone"),
     ):
         (root / "toy_world.json").write_text(text, encoding="utf-8")

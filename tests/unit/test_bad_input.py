@@ -27,7 +27,7 @@ KINDS = {  # a pattern for each kind of file
     "mevis": ["train/meta_expressions.json", "train/mask_dict.json", "train/JPEGImages/*/*.jpg"],
 }  # fmt: skip
 KINDS = {layout: [*kinds, "toy_world.json"] for layout, kinds in KINDS.items()}
-REMEDIES = "copy", "download", "write the toy world anew", "expected", "must agree", "use the toy world", "give a"
+REMEDIES = "copy", "download", "write the toy world again", "expected", "must agree", "use the toy world", "give a"
 
 
 def replace(path: Path, content: bytes) -> None:

@@ -61,7 +61,7 @@ def test_no_threshold_is_better_and_no_lower_one_as_good(seed):
 
 
 def test_where_something_is_to_be_marked_everywhere_there_is_nothing_to_choose():
-    with pytest.raises(ValueError, match="something is to be marked in every sample"):
+    with pytest.raises(ValueError, match="every sample has something to mark"):
         least_confidence([sample(1, 0.6, 3, 3, 0), sample(2, 0.9, 3, 3, 3)])
 
 

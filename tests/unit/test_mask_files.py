@@ -243,7 +243,7 @@ def test_a_label_that_is_no_object_is_refused(tmp_path, davis, label):
     for path in (tmp_path / "anno_1").rglob("*.png"):
         Image.fromarray((np.asarray(Image.open(path)) > 0) * np.uint8(label)).save(path)  # 255: one sentence's mask
     with pytest.raises(
-        ValueError, match=rf"anno_1/-a/00000\.png: a pixel is {label}, which is no object's id; write l"
+        ValueError, match=rf"anno_1/-a/00000\.png: a pixel is {label}, which is not an object's id; write l"
     ):
         score(tmp_path, davis, "ref_davis")
 

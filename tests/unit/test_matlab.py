@@ -63,8 +63,8 @@ def test_files_of_either_byte_order_are_read(path, order, stored, kind, compress
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "another head"),
-        (b"MATLAB 5.0 MAT-file".ljust(128), "another head"),
+        (b"", "a different header"),
+        (b"MATLAB 5.0 MAT-file".ljust(128), "a different header"),
         (b"MATLAB 7.3 MAT-file".ljust(126) + b"IM", "version 7.3"),
         (by_hand("<", np.ones((2, 3)), 9, 6, False)[:-1], "cut short"),
         (by_hand("<", np.ones((2, 3)), 9, 6, True)[:-1], "cut short"),

@@ -503,7 +503,7 @@ def test_an_unknown_split_names_those_there_are(root, toy):
     with pytest.raises(ValueError, match="has train, valid_u, valid, val, test, twins, local-train, local-val "):
         MeViS(toy, "vall")
     (root / "toy_world.json").write_text('{"splits": {"val": ["gone"]}, "sentences": {}}', encoding="utf-8")
-    with pytest.raises(ValueError, match="lacks gone, which toy_world.json lists; write the toy world anew"):
+    with pytest.raises(ValueError, match="lacks gone, which toy_world.json lists; write the toy world again"):
         MeViS(root, "val")
 
 

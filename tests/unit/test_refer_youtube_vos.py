@@ -540,7 +540,7 @@ def test_an_unknown_split_names_those_there_are(root, toy):
     with pytest.raises(ValueError, match="unknown split 'vall'; .*valid, test, val, twins, local-train, local-val "):
         ReferYouTubeVOS(toy, "vall")
     write_json(root / "toy_world.json", {"splits": {"val": ["gone"]}, "sentences": {}})
-    with pytest.raises(ValueError, match="lacks gone, which toy_world.json lists; write the toy world anew"):
+    with pytest.raises(ValueError, match="lacks gone, which toy_world.json lists; write the toy world again"):
         ReferYouTubeVOS(root, "val")
 
 

@@ -195,7 +195,7 @@ def test_a_damaged_listing_in_place_of_what_is_asked_for_is_named(copy, lost, mo
     monkeypatch.setattr(sys, "argv", ["make_toy_world.py", *options.split(), "--out", str(copy)])
     monkeypatch.setattr(write, "_is_written", lambda *_: True)  # its val has one clip
     assert main() == 1
-    assert f"error: {copy / 'toy_world.json'} is damaged; delete {copy} and write it anew" in capsys.readouterr().err
+    assert f"error: {copy / 'toy_world.json'} is damaged; delete {copy} and write it again" in capsys.readouterr().err
 
 
 def test_the_command_says_whether_what_it_wrote_is_the_published_edition(written, tmp_path, monkeypatch, capsys):

@@ -132,7 +132,7 @@ def test_what_is_frozen_stays_and_the_rest_learns(tmp_path):
 
 def test_a_part_to_freeze_that_does_not_exist_is_refused():
     config = preset("tiny", **{"train.freeze": ("text",)})
-    with pytest.raises(ValueError, match="train.freeze 'text' is the beginning of no weight's name; .*visual, text"):
+    with pytest.raises(ValueError, match="no weight's name begins with train.freeze 'text'; .*visual, text"):
         parameter_groups(DTSE(config.model), config)
 
 

@@ -1,7 +1,7 @@
 """Get a data set into place, or check a copy of it.
 
-Without --check: every file is fetched where that can be done, unpacked where its archive lies in --archives (or in
-the root), and explained where it must be got by hand. With --check: nothing is changed; layout, counts, readability,
+Without --check: every file is fetched if that can be done, unpacked if its archive is in --archives (or in
+the root), and explained if it must be fetched by hand. With --check: nothing is changed; layout, counts, readability,
 shapes and one decoded frame a video are checked, and a table ends with "ready" or with what is missing or wrong.
 Exit status: 0 good, 1 incomplete, 2 malformed.
 

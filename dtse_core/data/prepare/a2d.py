@@ -1,4 +1,4 @@
-"""Checks A2D-Sentences: tables, and of each video one frame and all masks. See `check` for what a module offers."""
+"""Checks A2D-Sentences: the tables, and one frame and all masks of each video. `check` says what a module offers."""
 
 from collections import Counter
 from pathlib import Path

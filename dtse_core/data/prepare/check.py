@@ -1,4 +1,4 @@
-"""Checks that a copy of a data set is complete and readable. Nothing in it is changed.
+"""Checks that a copy of a data set is complete and readable, without changing it.
 
 A module a data set, `a2d` and its siblings here, knows the layout and offers `PARTS` (what belongs to the copy),
 `GENUINE` (numbers that a genuine copy has), `TOY` (where those of a toy world come from, see `toy_numbers`), `survey`
@@ -38,7 +38,7 @@ class Report:
     code: int  # 0 good, 1 incomplete, 2 malformed
 
     def lines(self) -> Iterator[str]:
-        """As it is printed: the table, then what is to be said, then the verdict."""
+        """As it is printed: the table, then the findings, then the verdict."""
         yield f"{self.title} in {self.root}"
         yield f"  {'':40}{'found':>10}{'expected':>18}  state"
         for what, found, expected, state in self.rows:

@@ -1,4 +1,4 @@
-"""Checks J-HMDB-Sentences: the table, and of each video its mask file and one frame. See `check`."""
+"""Checks J-HMDB-Sentences: the table, and the mask file and one frame of each video. See `check`."""
 
 import os
 from collections import Counter

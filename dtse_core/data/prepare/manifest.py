@@ -1,6 +1,6 @@
 """The manifest: size and SHA-256 of every file of a copy, kept in the user's cache folder, to notice later changes.
 
-There are no official sums but MeViS's, so that the first good check of a copy sets its own. A line a file:
+Only MeViS has official sums, so the first good check of any other copy sets its own. A line a file:
 {"path", "size", "modified", "sha256"}. A file whose size and time are as noted is not read again, unless asked to.
 """
 
@@ -35,7 +35,7 @@ def cache_folder() -> Path:
 
 
 def manifest_path(name: str, root: Path) -> Path:
-    """Where the manifest of this copy of a data set lies."""
+    """Path of the manifest of this copy of a data set."""
     place = hashlib.sha256(str(root.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:12]
     return cache_folder() / "manifests" / f"{name}-{place}.jsonl"
 

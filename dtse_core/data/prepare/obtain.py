@@ -1,4 +1,4 @@
-"""A data set's files into place: fetched where that can be done, unpacked where the archive is at hand, else explained.
+"""Puts a data set's files into place: fetches what it can, unpacks archives at hand, and explains the rest.
 
 A second run does nothing that the first has done.
 """

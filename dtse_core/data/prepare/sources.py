@@ -1,4 +1,4 @@
-"""Where the data sets come from, as data. Addresses are those of the official pages, as last reported in public.
+"""Where the data sets come from, as data: the addresses of the official pages, as last reported in public.
 
 Official checksums are published for MeViS's first masks alone; those of A2D's and J-HMDB's sentences were computed
 from the genuine files. Nothing here depends on an unofficial copy.

@@ -1,4 +1,4 @@
-"""Unpacking a data set's archive into place: write beside, then move in.
+"""Unpacks a data set's archive beside its place, then moves it in.
 
 Nothing is written outside the root, no link is followed, nothing that is there is overwritten, and the archive stays
 as it is. What an interrupted run has written is kept and used by the next.

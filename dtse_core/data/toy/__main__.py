@@ -65,7 +65,7 @@ def told(c: Command) -> Iterator[str]:
                 verdict = f"DIFFERS from the published: {', '.join(differ)}"
             yield f"{split:13}{row['clips']:>6}  {'  '.join(row[part][:12] for part in PARTS)}  {verdict}"
     except (KeyError, TypeError, AttributeError) as error:  # it was there, and its settings are what is asked for
-        raise ValueError(f"{path} is damaged; delete {c.out} and write it anew") from error
+        raise ValueError(f"{path} is damaged; delete {c.out} and write it again") from error
 
 
 def main() -> int:

@@ -65,7 +65,7 @@ def dress(rng, kind: str, color: str, size: str) -> Look:
 
 
 def draw_actor(rng, look: Look, actions, motion, facing: int = 0) -> Actor:
-    """An actor in a state that could begin any of `actions`; it faces where it goes unless told otherwise."""
+    """An actor in a state that could begin any of `actions`; it faces where it goes unless `facing` says otherwise."""
     return Actor(
         instance=0,
         **look._asdict(),

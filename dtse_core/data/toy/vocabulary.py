@@ -2,7 +2,7 @@
 
     python -m dtse_core.data.toy.vocabulary
 
-writes both `vocab/` anew after the toy world has learned a word.
+writes both `vocab/` folders again after the toy world has got a new word.
 """
 
 import json

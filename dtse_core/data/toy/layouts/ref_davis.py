@@ -1,7 +1,7 @@
 """The toy world in the layout of Ref-DAVIS17: JPEG, palette PNG and text. `write` calls it, `ref_davis` reads it.
 
 Masks hold what a sentence describes, as a set of objects chosen by annotators does; the others are background. Of
-sentences that are fewer than four an object, some stand in several annotation sets.
+sentences that are fewer than four an object, some occur in several annotation sets.
 """
 
 import json

@@ -1,6 +1,6 @@
 """The toy world in the layout of Refer-YouTube-VOS: `write` calls it, `refer_youtube_vos` reads it.
 
-All that is labelled lies in train/. The clips of split val appear again in valid/, those of test in test/, both
+Everything labelled is in train/. The clips of split val appear again in valid/, those of test in test/, both
 without masks; as in the genuine files the valid JSON lists both.
 """
 

@@ -1,4 +1,4 @@
-"""An edition: the hashes by which anybody can tell that clips are the same, in any layout and on any machine.
+"""An edition: hashes that show whether clips are the same, in any layout and on any machine.
 
 `toy_world.json` has them by split, so that more training clips change none of the others:
 

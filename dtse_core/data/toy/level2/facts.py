@@ -1,4 +1,4 @@
-"""What a scene shows, with margins: of each thing yes (1), no (-1), or unclear (0), where people would not agree.
+"""What a scene shows, with margins: each fact is yes (1), no (-1) or, where people would disagree, unclear (0).
 
 The measures are the whole clip's: "moves to the left" is all of its way, "left of" is so in every frame. Nothing is
 drawn; `tests/unit/test_toy_level2.py` measures the same in the pictures.

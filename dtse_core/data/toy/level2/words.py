@@ -1,4 +1,4 @@
-"""How programs are said: a grammar with several ways for everything, of which one is drawn.
+"""A grammar that puts programs into words; it has several ways to say each thing, and draws one.
 
 A noun has at most one clause, which follows it, so that a clause belongs to the noun before it. "The" is for what is
 single, "a" for one of several.
