@@ -38,7 +38,9 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 
 
 class VisualStream(nn.Module):
-    """ResNet stages Res2 to Res5 at strides 4, 8, 16, 16: Res5 keeps stride 1, which leaves weights valid (D-4).
+    """ResNet stages Res2 to Res5 at strides 4, 8, 16, 16 (D-4).
+
+    Res5 gets stride 1 and no dilation: pretrained weights load, and training adapts them to the denser map.
 
     Args: `name`, a hub name, folder or entry of `ARCHITECTURES`; `pretrained`, load its weights;
     `settings`, the library's settings as a checkpoint kept them (then no weights are loaded);

@@ -77,7 +77,8 @@ class VLMG(nn.Module):
         if vision_to_language:
             self.read = RegionAttention(text_width, width, heads)
             self.gate_L = nn.Parameter(torch.full((text_width,), gate_init))
-        self.language_to_vision, self.vision_to_language = language_to_vision, vision_to_language
+        self.language_to_vision = language_to_vision
+        self.vision_to_language = vision_to_language
         self.scale = width**-0.5  # 1 / sqrt(d)
 
     def project(self, V: Tensor, L: Tensor) -> tuple[Tensor, Tensor]:
@@ -92,7 +93,8 @@ class VLMG(nn.Module):
     def read_words(self, m: Tensor, t: Tensor, word_mask: Tensor) -> Tensor:
         """The weights a `(B, HW, N)` by which each pixel reads the words; padding weighs exactly 0."""
         scores = m @ (self.scale * t @ self.W_q.weight).mT  # m . (t W_q) / sqrt(d)  (B, HW, N)
-        return scores.masked_fill(word_mask[:, None] == 0, float("-inf")).softmax(-1)  # (3)
+        scores = scores.masked_fill(word_mask[:, None] == 0, float("-inf"))
+        return scores.softmax(-1)  # (3)
 
     def read_regions(self, m: Tensor, t: Tensor, a: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
         """The weights A `(B, HW, M)` by which each pixel reads the regions, and what it learns, f `(B, d, H, W)`."""
@@ -102,7 +104,7 @@ class VLMG(nn.Module):
         keys_e = R_a @ (self.K_e(t) @ (self.scale * self.Q_e.weight))  # pool(K_e e) Q_e / sqrt(d)  (B, M, d)
         A = torch.baddbmm(a @ (t @ keys_e.mT), m, keys_m.mT).softmax(-1)  # (5) e . keys_e + m . keys_m  (B, HW, M)
 
-        # A pool(V_m m) and A pool(V_e e), each through its block of the 1x1 convolution, are A times one sum
+        # the two parts of (6) that A mixes, as A times one sum
         values = torch.baddbmm(self.fuse[0](self.V_m(R_m)), R_a, self.fuse[1](self.V_e(t)))  # (B, M, d)
         f = torch.baddbmm(self.fuse[2](m * e), A, values)  # (B, HW, d)
         return A, F.relu(self.fuse_norm(_map(f, size)))  # (6)

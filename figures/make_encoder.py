@@ -68,52 +68,63 @@ def draw_streams(ax) -> None:
 
 
 def draw_vlmg(ax) -> None:
-    """From V and L to V' and L'; a line for each equation."""
-    V, L = box(ax, 0.6, 3.3, "V\npixels", VISION, 1.2), box(ax, 0.6, 0.5, "L\nwords", LANGUAGE, 1.2)
-    m, t = box(ax, 2.6, 3.3, "m", VISION, 0.9), box(ax, 2.6, 0.5, "t", LANGUAGE, 0.9)
-    a = box(ax, 4.3, 1.9, "a: the words\nthat a pixel reads", GUIDANCE, 2.2)
-    e = box(ax, 6.5, 1.9, "e = a t", GUIDANCE, 1.1)
-    A = box(ax, 8.4, 1.9, "A: the regions\nthat it reads", GUIDANCE, 1.8)
-    f = box(ax, 10.3, 1.9, "f", GUIDANCE, 0.9)
-    V2, L2 = box(ax, 12.2, 3.3, "V'", VISION, 1.2), box(ax, 12.2, 0.5, "L'", LANGUAGE, 1.2)
-    arrow(ax, V[1], m[0], "1x1")
-    arrow(ax, L[1], t[0], "linear")
-    arrow(ax, m[2], (3.6, 2.3))
-    arrow(ax, t[3], (3.6, 1.5))
+    """From V and L to V' and L': an arrow for each letter that an equation reads."""
+    V, L = box(ax, 0.7, 4.2, "V\npixels", VISION, 1.2), box(ax, 0.7, 0.6, "L\nwords", LANGUAGE, 1.2)
+    m, t = box(ax, 2.9, 4.2, "m", VISION, 0.9), box(ax, 2.9, 0.6, "t", LANGUAGE, 0.9)
+    place = box(ax, 2.9, 5.4, "$s_8$: place", VISION, 1.3, 0.6)
+    a = box(ax, 4.7, 2.4, "a: the words\nthat a pixel reads", GUIDANCE, 2.1)
+    e = box(ax, 7.0, 2.4, "e = a t", GUIDANCE, 1.1)
+    A = box(ax, 9.2, 2.4, "A: the regions\nthat it reads", GUIDANCE, 1.8)
+    f = box(ax, 11.4, 2.4, "f", GUIDANCE, 0.9)
+    V2, L2 = box(ax, 13.6, 4.2, "V'", VISION, 1.2), box(ax, 13.6, 0.6, "L'", LANGUAGE, 1.2)
+    arrow(ax, V[1], m[0])
+    arrow(ax, place[2], m[3])
+    arrow(ax, (1.1, 1.0), (2.6, 3.8), "[CLS]", (-0.45, 0.1))
+    arrow(ax, L[1], t[0])
+    arrow(ax, m[2], (4.0, 2.8))
+    arrow(ax, t[3], (4.0, 2.0))
     arrow(ax, a[1], e[0])
+    arrow(ax, t[1], (6.8, 2.0), bend="across")
     arrow(ax, e[1], A[0])
     arrow(ax, m[1], A[3], bend="across")
     arrow(ax, A[1], f[0])
-    arrow(ax, f[3], (11.6, 3.15), "× gate", (-0.55, 0.25))
-    arrow(ax, f[2], (11.6, 0.65), "regions of f, × gate", (-1.15, -0.2))
-    ax.set_ylim(-0.45, 4.4)
-    for x, x2, y in ((V, V2, 4.1), (L, L2, -0.3)):
+    arrow(ax, m[1], f[3], bend="across")
+    ax.plot([7.2, 7.2, 11.4], [2.0, 1.4, 1.4], color=INK, lw=1.1)
+    arrow(ax, (11.4, 1.4), f[2])
+    arrow(ax, f[1], V2[2], "× gate", (0.35, 0.25), bend="across")
+    arrow(ax, f[1], L2[3], "pooled, read by\nthe words, × gate", (-0.15, -0.15), bend="across")
+    for x, x2, y in ((V, V2, 6.0), (L, L2, -0.3)):
         ax.plot([x[3][0], x[3][0], x2[3][0]], [x[3][1] if y > 2 else x[2][1], y, y], color=INK, lw=1.1)
         arrow(ax, (x2[3][0], y), x2[3] if y > 2 else x2[2])
-        ax.text(6.4, y + (0.14 if y > 2 else 0.16), "goes on unchanged, the guidance is added", color=INK, fontsize=7.5,
+        ax.text(7.2, y + 0.18, "goes on as it is; what guidance found is added", color=INK, fontsize=7.5,
                 ha="center")  # fmt: skip
+    ax.set_ylim(-0.45, 6.4)
 
 
 def draw_encoder(ax) -> None:
     """Left: the streams meet once, at the end. Right: they meet at three depths, and both go on with the result."""
-    for left, title, late in ((0, "late fusion", True), (7.2, "interleaved", False)):
-        ax.text(left + 0.1, 4.1, title, color=INK, fontsize=9, weight="bold")
+    for left, title, late in ((0.8, "late fusion: one insertion", True), (8.4, "interleaved: three insertions", False)):
+        ax.text(left, 4.75, title, color=INK, fontsize=9, weight="bold")
         before = None
         for k in range(3):
-            x = left + 0.9 + 2.2 * k
+            x = left + 0.8 + 2.1 * k
             res, group = box(ax, x, 3.3, f"Res{k + 3}", VISION, 1.2), box(ax, x, 0.5, f"group {k + 1}", LANGUAGE, 1.2)
             if before:
                 arrow(ax, before[0][1], res[0])
                 arrow(ax, before[1][1], group[0])
+            else:
+                arrow(ax, (left - 0.8, 3.3), res[0], "Res2", (-0.1, 0.25))
+                arrow(ax, (left - 0.8, 0.5), group[0], "embed", (-0.1, 0.25))
             if not late or k == 2:
-                name = "fuse" if late else "VLMG"
-                middle = box(ax, x, 1.9, name, GUIDANCE, 1.2)
-                arrow(ax, res[2], middle[3], style="-|>" if late else "<|-|>")
-                arrow(ax, group[3], middle[2], style="-|>" if late else "<|-|>")
+                middle = box(ax, x, 1.9, "VLMG", GUIDANCE, 1.2)
+                arrow(ax, res[2], middle[3], style="<|-|>")
+                arrow(ax, group[3], middle[2], style="<|-|>")
+            arrow(ax, res[3], (x, 4.3), "features" if k == 0 else "", (0.65, 0.1))
             before = res, group
+        arrow(ax, before[1][1], (before[1][1][0] + 0.6, 0.5), "words", (0.1, 0.25))
 
 
-DIAGRAMS = {"streams": (draw_streams, 12.0, 3.8), "vlmg": (draw_vlmg, 13.0, 4.75), "encoder": (draw_encoder, 14.0, 4.4)}
+DIAGRAMS = {"streams": (draw_streams, 12.0, 3.8), "vlmg": (draw_vlmg, 14.4, 6.85), "encoder": (draw_encoder, 15.4, 5.1)}
 
 
 def draw(name: str, folder: Path) -> bytes:

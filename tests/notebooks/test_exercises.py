@@ -97,6 +97,28 @@ def test_exercises_have_right_solutions_and_hints(path, capsys):
         assert faults(exercise, solution) == [], f"{path.stem}, exercise {k}"
 
 
+def dilated(stage, which):
+    """A stage at stride 1, its k-th 3 x 3 filter dilated if `which(k)`."""
+    filters = [m for m in stage.modules() if isinstance(m, torch.nn.Conv2d)]
+    for m in filters:
+        m.stride = (1, 1)
+    for k, m in enumerate(m for m in filters if m.kernel_size == (3, 3)):
+        m.dilation = m.padding = (2, 2) if which(k) else (1, 1)
+    return stage
+
+
+def opened(block, factor, gates=("gate_V", "gate_L")):
+    for gate in gates:
+        getattr(block, gate).data *= factor
+    return block
+
+
+def closed(vlmg, which, gates=("gate_V", "gate_L")):
+    for name, block in vlmg.items():
+        opened(block, 0 if which(int(name)) else 1, gates)
+    return vlmg
+
+
 # What a reader may well write, and words of the hint that it must get.
 WRONG = {
     "00_1": [
@@ -129,36 +151,36 @@ WRONG = {
         (lambda stored: stored.reshape(1, *stored.shape[::-1]), "reshape does not turn"),
     ],
     "03_1": [
-        (lambda side: [side // s for s in (4, 8, 16, 16)], "rounded up"),
-        (lambda side: [math.ceil(side / s) for s in (4, 8, 16, 32)], "keeps stride 1"),
-    ],
-    "03_2": [
         (lambda mask: mask[:, None, None], "adds 1 to words"),
         (lambda mask: (mask == 0)[:, None, :, None] * -1e9, "keys are the last axis"),
     ],
+    "03_2": [
+        (lambda stage: dilated(stage, lambda k: False), "dilate them"),
+        (lambda stage: dilated(stage, lambda k: True), "leave it"),
+    ],
     "03_3": [
-        (lambda n, k: [(j * (n // k), n if j == k - 1 else (j + 1) * (n // k)) for j in range(k)], "earlier groups"),
-        (lambda n, k: [(j * (n // k), (j + 1) * (n // k)) for j in range(k)], "never run"),
+        (lambda n, k: [(0, n)] + [(n, n)] * (k - 1), "before the first insertion"),
+        (lambda n, k: [(0, 0)] * (k - 1) + [(0, 1)], "all the layers"),
     ],
     "04_1": [
-        (lambda scores, mask: scores.softmax(-1), "still gets weight"),
-        (lambda scores, mask: scores.softmax(-1) * mask, "rows sum to less than 1"),
+        (lambda a: F.one_hot(a.argmax(-1), a.shape[-1]) * a, "keeps its old weight"),
+        (lambda a: F.one_hot(a.argmin(-1), a.shape[-1]).float(), "the least weight"),
     ],
     "04_2": [
-        (lambda word, regions: (regions @ word).softmax(0) @ regions, "divide the scores by sqrt(d)"),
-        (lambda word, regions: (regions @ word / len(word) ** 0.5).softmax(0), "mix the regions"),
+        (lambda x, bins: torch.cat([F.adaptive_avg_pool2d(x, n).flatten(2).mT for n in bins], 1), "the mean"),
+        (lambda x, bins: torch.cat([F.adaptive_max_pool2d(x, n).flatten(2) for n in bins], 2), "channels come last"),
     ],
     "04_3": [
-        (lambda H, W, N, bins: H * W * (N + sum(bins)), "k * k cells"),
-        (lambda H, W, N, bins: H * W * (N + H * W), "A reads regions"),
+        (lambda block, factor: opened(block, factor, ("gate_V",)), "gate_V alone"),
+        (lambda block, factor: opened(block, 1 / factor), "not divided"),
     ],
     "05_1": [
-        (lambda stages: list(stages), "later stages"),
-        (lambda stages: [2, 3, 4, 5], "before the first insertion"),
+        (lambda vlmg, stages: closed(vlmg, lambda n: n in stages), "are to stay open"),
+        (lambda vlmg, stages: closed(vlmg, lambda n: n not in stages, ("gate_V",)), "close gate_L"),
     ],
     "05_2": [
-        (lambda L, mask: L.mean(1), "counts padding as words"),
-        (lambda L, mask: (L * mask[..., None]).mean(1), "not by N"),
+        (lambda L, mask: L.amax(1), "padding takes part"),
+        (lambda L, mask: (L * mask[..., None]).amax(1), "minus infinity"),
     ],
     "05_3": [
         (lambda T, S: (T * S,) * 3, "group 1 has seen no frame"),

@@ -1,44 +1,58 @@
 """Checks of the exercises of notebook 05; each tells a likely slip by its own hint."""
 
 import torch
+from torch import nn
 
+from ...vlmg import VLMG
 from ..grading import grade
 
 
 def check_exercise_05_1(fn):
-    def differ(vlmg_stages, which=lambda k, stages: k >= min(stages)):
-        return [k for k in (2, 3, 4, 5) if which(k, vlmg_stages)]
+    def only(vlmg, stages, which=lambda n, stages: n not in stages, gates=("gate_V", "gate_L")):
+        for name, block in vlmg.items():
+            for gate in gates:
+                getattr(block, gate).data *= not which(int(name), stages)
+        return vlmg
+
+    def opened(names, stages, **options):
+        return of(names, lambda vlmg: only(vlmg, stages, **options))
+
+    def given(names, stages):
+        return of(names, lambda vlmg: fn(vlmg, stages))
+
+    def of(names, change):
+        """Whether g_V and g_L are open, a row for each block, after `change`."""
+        found = change(nn.ModuleDict({n: VLMG(2, 2, width=2, heads=1, bins=(1,), gate_init=1.0) for n in names}))
+        return None if found is None else [[float(b.gate_V.data[0]), float(b.gate_L.data[0])] for b in found.values()]
 
     slips = {
-        "later stages run on what VLMG returned, so they differ too": {"which": lambda k, stages: k in stages},
-        "a stage's features are those after its VLMG": {"which": lambda k, stages: k > min(stages)},
-        "stages before the first insertion have not heard the word": {"which": lambda k, stages: True},
+        "that closes the insertions that are to stay open": {"which": lambda n, stages: n in stages},
+        "words still take in what pixels found: close gate_L, too": {"gates": ("gate_V",)},
+        "pixels still take in the words: close gate_V, too": {"gates": ("gate_L",)},
+        "that closes all of them": {"which": lambda n, stages: True},
     }
-    grade(fn, differ, [((3,),), ((4, 5),), ((3, 5),), ((5,),)], slips)
+    right = grade(given, opened, [("345", [3]), ("2345", [2, 5]), ("345", []), ("45", [4, 5])], slips)
+    return fn if right is given else only
 
 
 def check_exercise_05_2(fn):
-    def sentence_vector(L, word_mask, masked=True, divide=lambda L, mask: mask.sum(1, keepdim=True), axis=1):
-        total = (L * word_mask[..., None] if masked else L).sum(axis)
-        return total / divide(L, word_mask)
+    def strongest(L, word_mask, hide=lambda L, m: L.masked_fill(m == 0, -torch.inf), axis=1, mean=False):
+        hidden = hide(L, word_mask[..., None])
+        return hidden.mean(axis) if mean else hidden.amax(axis)
 
     slips = {
-        "that counts padding as words": {"masked": False, "divide": lambda L, mask: L.shape[1]},
-        "divide by the number of real words, not by N": {"divide": lambda L, mask: L.shape[1]},
-        "that is the sum; divide by the number of real words": {"divide": lambda L, mask: 1},
-        "that is a mean over channels; words are axis 1": {
-            "axis": 2,
-            "masked": False,
-            "divide": lambda L, mask: L.shape[2],
-        },
+        "padding takes part; hide it before the maximum": {"hide": lambda L, m: L},
+        "0 is larger than a negative number; hide padding behind minus infinity": {"hide": lambda L, m: L * m},
+        "that is a mean": {"hide": lambda L, m: L, "mean": True},
+        "that is a maximum over channels; words are axis 1": {"axis": 2},
     }
     g = torch.Generator().manual_seed(5)
     cases = [
-        (torch.arange(12.0).view(2, 3, 2) + 1, torch.tensor([[1, 1, 1], [1, 1, 0]])),
-        (torch.randn(3, 4, 5, generator=g), torch.tensor([[1, 1, 0, 0], [1, 1, 1, 1], [1, 1, 1, 0]])),
-        (torch.randn(1, 6, 3, generator=g), torch.tensor([[1, 1, 1, 0, 0, 0]])),
+        (torch.tensor([[[-1.0, 2.0], [-3.0, 1.0], [5.0, 5.0]]]), torch.tensor([[1, 1, 0]])),
+        (torch.randn(3, 4, 4, generator=g) - 1, torch.tensor([[1, 1, 0, 0], [1, 1, 1, 1], [1, 1, 1, 0]])),
+        (torch.randn(1, 6, 3, generator=g) - 1, torch.tensor([[1, 1, 1, 0, 0, 0]])),
     ]
-    grade(fn, sentence_vector, cases, slips)
+    return grade(fn, strongest, cases, slips)
 
 
 def check_exercise_05_3(fn):

@@ -1,53 +1,69 @@
 """Checks of the exercises of notebook 04; each tells a likely slip by its own hint."""
 
 import torch
+import torch.nn.functional as F
 
+from ...vlmg import VLMG
 from ..grading import grade
 
 
 def check_exercise_04_1(fn):
-    def weights(scores, word_mask, score=lambda s, m: s.masked_fill(m == 0, float("-inf")), axis=-1, times=False):
-        return score(scores, word_mask).softmax(axis) * (word_mask if times else 1)
+    def hard(weights, best=lambda a: a.argmax(-1), keep=False, axis=-1):
+        one = F.one_hot(best(weights), weights.shape[axis]).to(weights.dtype)
+        return one.mT * (weights if keep else 1) if axis == 1 else one * (weights if keep else 1)
 
     slips = {
-        "padding still gets weight; use the mask": {"score": lambda s, m: s},
-        "mask before the softmax: these rows sum to less than 1": {"score": lambda s, m: s, "times": True},
-        "a score of 0 is a score like any other; use minus infinity": {"score": lambda s, m: s * m},
-        "that is a softmax over pixels; words are the last axis": {"score": lambda s, m: s, "axis": 0, "times": True},
+        "the word keeps its old weight; its weight is 1": {"keep": True},
+        "that is the word with the least weight": {"best": lambda a: a.argmin(-1)},
+        "that is the best pixel of each word; words are the last axis": {"best": lambda a: a.argmax(1), "axis": 1},
     }
     g = torch.Generator().manual_seed(4)
-    cases = [
-        (torch.tensor([[1.0, 2.0, 3.0], [0.0, -1.0, 4.0]]), torch.tensor([1, 1, 0])),
-        (torch.randn(5, 4, generator=g), torch.tensor([1, 1, 0, 0])),
-        (torch.randn(2, 6, generator=g), torch.tensor([1, 1, 1, 1, 1, 0])),
-    ]
-    grade(fn, weights, cases, slips)
+    cases = [(torch.randn(B, HW, N, generator=g).softmax(-1),) for B, HW, N in ((1, 2, 3), (2, 5, 4), (3, 4, 6))]
+    return grade(fn, hard, cases, slips)
 
 
 def check_exercise_04_2(fn):
-    def look(word, regions, power=0.5, mix=True, even=False):
-        weights = (regions @ word / len(word) ** power * (not even)).softmax(0)
-        return weights @ regions if mix else weights
+    def largest(x, bins, pool=F.adaptive_max_pool2d, last=True, turn=False):
+        grids = [pool(x, n).mT.flatten(2) if turn else pool(x, n).flatten(2) for n in bins]
+        found = torch.cat(grids, 2)
+        return found.mT if last else found
 
     slips = {
-        "divide the scores by sqrt(d)": {"power": 0},
-        "divide by the square root of d, not by d": {"power": 1},
-        "those are the weights; mix the regions by them": {"mix": False},
-        "every region counts alike here; where is the word?": {"even": True},
+        "that is the mean of each cell": {"pool": F.adaptive_avg_pool2d},
+        "channels come last: (B, M, C)": {"last": False},
+        "cells are listed row by row, not column by column": {"turn": True},
     }
     g = torch.Generator().manual_seed(4)
-    cases = [(torch.randn(d, generator=g), torch.randn(M, d, generator=g)) for d, M in ((4, 6), (9, 3), (2, 5))]
-    grade(fn, look, cases, slips)
+    cases = [(torch.arange(16.0).view(1, 1, 4, 4), (1, 2))]
+    cases += [(torch.randn(2, 3, 5, 7, generator=g), (1, 2, 4)), (torch.randn(1, 4, 6, 3, generator=g), (3,))]
+    return grade(fn, largest, cases, slips)
 
 
 def check_exercise_04_3(fn):
-    def entries(H, W, N, bins, cells=lambda bins, H, W: sum(k * k for k in bins), words=True, regions=True):
-        return H * W * (N * words + cells(bins, H, W) * regions)
+    def scaled(block, factor, V=True, L=True, power=1, add=False):
+        for gate, on in ((block.gate_V, V), (block.gate_L, L)):
+            gate.data.copy_((gate.data + factor if add else gate.data * factor**power) if on else gate.data)
+        return block
+
+    def both(gates, factor, **options):
+        return of(gates, lambda block: scaled(block, factor, **options))
+
+    def given(gates, factor):
+        return of(gates, lambda block: fn(block, factor))
+
+    def of(gates, change):
+        """The two gates, four numbers each, of a block after `change`."""
+        block = VLMG(4, 4, width=4, heads=1, bins=(1,))
+        block.gate_V.data[:], block.gate_L.data[:] = torch.tensor(gates)
+        found = change(block)
+        return None if found is None else torch.stack([found.gate_V, found.gate_L]).detach()
 
     slips = {
-        "a grid of k x k has k * k cells, not k": {"cells": lambda bins, H, W: sum(bins)},
-        "that lets pixels read pixels; A reads regions": {"cells": lambda bins, H, W: H * W},
-        "that is A alone; add the words": {"words": False},
-        "that is a alone; add the regions": {"regions": False},
+        "that is gate_V alone": {"L": False},
+        "that is gate_L alone": {"V": False},
+        "the gates are multiplied by the factor, not divided": {"power": -1},
+        "multiply; that adds the factor": {"add": True},
     }
-    grade(fn, entries, [(20, 40, 12, (1, 2, 4)), (8, 12, 5, (1, 3)), (10, 10, 9, (1, 3, 6, 8))], slips)
+    ones, more = [[1.0] * 4] * 2, [[0.5, -1.0, 2.0, 1.0], [3.0, 0.25, -2.0, 1.0]]
+    right = grade(given, both, [(ones, 0.5), (more, 2.0), (more, -0.25)], slips)
+    return fn if right is given else scaled
