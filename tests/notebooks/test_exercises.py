@@ -8,7 +8,6 @@ watch here.
 import contextlib
 import importlib
 import io
-import math
 import re
 from pathlib import Path
 from typing import Any
