@@ -74,10 +74,12 @@ def by_module() -> str:
     for file in sorted(PACKAGE.rglob("*.py"), key=lambda file: (file.parent, file.stem != "__init__", file.stem)):
         dotted = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
-        about = re.sub(r" \[[AL][^]]*\]| Notebook: \S+$", "", " ".join(text.split("\n\n")[0].split()))
-        role = f"{{py:mod}}`{dotted}`"
-        if file.stem != "__main__":  # commands have no API
-            rows.append([f"**{role}**" if file.stem == "__init__" else role, about])
+        first = " ".join(text.split("\n\n")[0].split())
+        about = re.sub(r" \[[AL][^]]*\]| (Notebook: \S+|Built in notebook \d+\.)$", "", first)
+        if file.stem == "__init__":
+            rows.append([f"**{{py:mod}}`{dotted}`**", about])
+        elif file.stem != "__main__":  # a command has no API
+            rows.append([f"{{py:mod}}`{file.stem} <{dotted}>`", about])
     return table(["module", "what it is for"], *rows)
 
 
