@@ -84,7 +84,7 @@ class ModelConfig:
     filtered_width: Size = 64  # m: channels that are filtered
     filter_size: Odd = 3  # K: side of a dynamic filter
     dilations: Sizes = (1, 3, 5)  # R: rates at which the filters act
-    lmdf_bins: Bins = (1, 3, 6, 8)  # pooled regions of a reference frame
+    reference_gradient: bool = True  # what references contribute is trained, too; else the current frame alone is
 
     widths: tuple[Size, Size, Size] = (64, 128, 256)  # of the decoder at strides 4, 8, 16; LMDF has the last two
     norm: Literal["batch", "group"] = "batch"  # of the new layers, and of streams from scratch (D-16)
@@ -208,7 +208,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "model.lmdf_width": 32,
         "model.filtered_width": 32,
         "model.dilations": (1, 2, 3),
-        "model.lmdf_bins": (1, 2, 4),
+        "model.reference_gradient": False,
         "model.widths": (32, 48, 64),
         "model.norm": "group",
         "data.size": (64, 96),
@@ -221,6 +221,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "train.gate_lr": 1e-3,
         "train.clip": 1.0,
         "train.threads": 1,
+        "train.sentences": 2,
         "train.warmup": 100,
         "train.schedule": "cosine",
         "train.dice_weight": 1.0,

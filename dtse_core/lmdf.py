@@ -4,9 +4,7 @@ The equations:
 
     X_t = CBR1x1(F_t)                                             every frame
     G_t = P X_t * sigmoid(Conv3x3(P X_t) + W_s s_t)               language gate [D-9]
-    l   = CBR3x3([G_cur ; G_ref1 - G_cur ; G_ref2 - G_cur])       what changed, here [D-10]
-    y   = attention(q = G_cur, k = v = R(G_ref1), R(G_ref2))      where it went, anywhere [D-11]
-    Y   = CBR3x3([l ; y]) + W_y s                                 language-guided spatial-temporal feature
+    Y   = CBR3x3([G_cur ; G_ref1 - G_cur ; ...]) + W_y s          language-guided spatial-temporal feature [D-10]
     k   = Conv1x1(Y)                                              position-specific filters [A]
     x   = Conv1x1(X_cur)
     Z_r[p] = sum over o of k_r[o, p] * x[p + r*o]                 multi-scale: one dilation r a scale [L: HDFNet]
@@ -20,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import CBR, PyramidPool
+from .layers import CBR
 
 
 def dynamic_filter_reference(x: Tensor, filters: Tensor, dilation: int) -> Tensor:
@@ -116,7 +114,6 @@ class LMDF(nn.Module):
         filtered_width: int = 64,  # m
         filter_size: int = 3,  # K
         dilations: tuple[int, ...] = (1, 3, 5),
-        bins: tuple[int, ...] = (1, 3, 6, 8),
         norm: str = "batch",
         mode: str = "full",
         language: bool = True,
@@ -136,22 +133,12 @@ class LMDF(nn.Module):
                 nn.Conv2d(m, m, K, padding=r * pad, dilation=r, groups=m, bias=False) for r in dilations
             )
             return
-        self._add_temporal_path(outputs, text_width, window, width, bins, norm)
-        self.to_filters = nn.Conv2d(width, R * m * K**2, 1)
-
-    def _add_temporal_path(
-        self, outputs: int, text_width: int, window: int, width: int, bins: tuple[int, ...], norm: str
-    ) -> None:
-        """What makes the language-guided spatial-temporal feature `Y` of which the filters are generated."""
         self.P = nn.Conv2d(outputs, width, 1)
-        if self.language:
+        if language:
             self.gate = nn.Conv2d(width, width, 3, padding=1)
-            self.W_s = nn.Linear(text_width, width)
-            self.W_y = nn.Linear(text_width, width)
+            self.W_s, self.W_y = nn.Linear(text_width, width), nn.Linear(text_width, width)
         self.difference = CBR(width * window, width, 3, norm)
-        self.pool = PyramidPool(bins)  # R
-        self.q, self.k, self.v = (nn.Linear(width, width, bias=False) for _ in range(3))
-        self.mix = CBR(2 * width, width, 3, norm)
+        self.to_filters = nn.Conv2d(width, R * m * K**2, 1)
 
     def forward(self, F: Tensor, s: Tensor, current: int) -> Tensor:
         B, T = F.shape[:2]
@@ -192,11 +179,7 @@ class LMDF(nn.Module):
         """Gated features of the current frame and its references to the spatial-temporal feature `Y (B, w, H, W)`."""
         G_refs = list(G_refs) + [G] * (self.references - len(G_refs))  # a missing reference repeats the current frame
         changes = [G_ref - G for G_ref in G_refs]  # T - 1 times (B, w, H, W)
-        local = self.difference(torch.cat([G, *changes], 1))  # (B, w, H, W)
-        regions = torch.cat([self.pool(G_ref) for G_ref in G_refs or [G]], 1)  # (B, (T - 1) * M, w)
-        q, k, v = self.q(G.flatten(2).mT), self.k(regions), self.v(regions)  # (B, HW, w), (B, (T - 1) * M, w) twice
-        y = F.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None])[:, 0]  # (B, HW, w), one head
-        Y = self.mix(torch.cat([local, y.mT.unflatten(2, G.shape[2:])], 1))  # (B, w, H, W)
+        Y = self.difference(torch.cat([G, *changes], 1))  # (B, w, H, W)
         return Y + self.W_y(s)[:, :, None, None] if self.language else Y  # (B, w, H, W)
 
     def make_filters(self, Y: Tensor, i: int) -> Tensor:
