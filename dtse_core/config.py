@@ -84,7 +84,6 @@ class ModelConfig:
     filtered_width: Size = 64  # m: channels that are filtered
     filter_size: Odd = 3  # K: side of a dynamic filter
     dilations: Sizes = (1, 3, 5)  # R: rates at which the filters act
-    reference_gradient: bool = True  # what references contribute is trained, too; else the current frame alone is
 
     widths: tuple[Size, Size, Size] = (64, 128, 256)  # of the decoder at strides 4, 8, 16; LMDF has the last two
     norm: Literal["batch", "group"] = "batch"  # of the new layers, and of streams from scratch (D-16)
@@ -162,7 +161,7 @@ class TrainConfig:
     weight_decay: Amount = 5e-4
     clip: Positive = 0.1  # largest norm of the gradient
     warmup: Whole = 0  # steps of linear warm-up
-    schedule: Literal["milestones", "cosine"] = "milestones"
+    schedule: Literal["milestones", "trapezoid"] = "milestones"  # halved there, or constant, then linearly to 0
     milestones: tuple[Share, ...] = (10 / 15, 12 / 15, 14 / 15)  # the rate halves at these shares of the run
     dice_weight: Amount = 0.0  # weight of the dice loss beside BCE
     aux_weight: Amount = 1.0  # weight of the three coarser heads
@@ -208,7 +207,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "model.lmdf_width": 32,
         "model.filtered_width": 32,
         "model.dilations": (1, 2, 3),
-        "model.reference_gradient": False,
         "model.widths": (32, 48, 64),
         "model.norm": "group",
         "data.size": (64, 96),
@@ -221,9 +219,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "train.gate_lr": 1e-3,
         "train.clip": 1.0,
         "train.threads": 1,
-        "train.sentences": 2,
         "train.warmup": 100,
-        "train.schedule": "cosine",
+        "train.schedule": "trapezoid",
         "train.dice_weight": 1.0,
         "train.eval_every": 1000,
         "train.eval_samples": 200,
@@ -289,7 +286,7 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
     return flat
 
 
-FORMAT = 1  # of run.json, as its "format" says (none: 1), and of config.json beside it; +1 when older ones do not fit
+FORMAT = 2  # of run.json, as its "format" says (none: 1), and of config.json beside it; +1 when older ones do not fit
 RETIRED = {"model.filtered": "current"}  # settings that no longer exist, at the value that every recorded run had
 
 

@@ -113,31 +113,21 @@ class DTSE(
         Fewer frames than the model's window are completed with the current one, so a single image works (D-3).
         """
         self._check(frames, input_ids, attention_mask)
-        T = frames.shape[1]
+        clips, T = frames.shape[:2]
+        sentences = len(input_ids) // clips  # S
         current = T - 1 if self.config.causal else T // 2
-        window = list(range(T)) if self.uses_references else [current]
+        if not self.uses_references:
+            frames, T, current = frames[:, current : current + 1], 1, 0
         L = self.encoder.read_sentence(input_ids, attention_mask)  # (B, N, D)
-        if self.config.reference_gradient or return_maps or not torch.is_grad_enabled():
-            seen = self._see(frames, window, L, attention_mask, return_maps)
-        else:
-            seen = self._see(frames, [current], L, attention_mask)
-            window.remove(current)
-            with torch.no_grad():  # the later one: autocast would keep weights that it cast without gradient
-                seen |= self._see(frames, window, L, attention_mask) if window else {}
-        now = seen.pop(current)
-        return self.decode(now, list(seen.values()), frames.shape[3:])
-
-    def _see(
-        self, frames: Tensor, window: list[int], L: Tensor, word_mask: Tensor, return_maps: bool = False
-    ) -> dict[int, FrameMemory]:
-        """What each of t frames out of `frames (B / S, T, 3, H, W)` contributes, guided by `L (B, N, D)`."""
-        t, sentences = len(window), len(L) // len(frames)
-        V = self.encoder.see_frame(frames[:, window].flatten(0, 1))  # {2: (B / S * t, C, H/4, W/4), ...}
-        if sentences > 1:
-            V = {n: x.unflatten(0, (-1, t)).repeat_interleave(sentences, 0).flatten(0, 1) for n, x in V.items()}
-        L, word_mask = L.repeat_interleave(t, 0), word_mask.repeat_interleave(t, 0)  # (B*t, N, D): its own copy (D-6)
-        memory = self.remember(self.encoder.interleave(V, L, word_mask, return_maps))
-        return {number: select_frame(memory, k, t) for k, number in enumerate(window)}
+        L = L.repeat_interleave(T, 0)  # (B*T, N, D): each frame reads its own copy (D-6)
+        word_mask = attention_mask.repeat_interleave(T, 0)  # (B*T, N)
+        seen = {
+            number: V.unflatten(0, (clips, 1, T)).expand(-1, sentences, -1, -1, -1, -1).flatten(0, 2)
+            for number, V in self.encoder.see_frame(frames.flatten(0, 1)).items()
+        }  # {2: (B*T, C, H/4, W/4), ...}
+        memory = self.remember(self.encoder.interleave(seen, L, word_mask, return_maps))
+        window = [select_frame(memory, t, T) for t in range(T)]
+        return self.decode(window[current], window[:current] + window[current + 1 :], frames.shape[3:])
 
     @property
     def uses_references(self) -> bool:

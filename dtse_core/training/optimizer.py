@@ -107,11 +107,12 @@ def parameter_groups(model: DTSE, config: RunConfig) -> list[dict]:
 
 
 def rate_factor(share: float, step: int, config: RunConfig) -> float:
-    """Learning rate over its base: linear warm-up, then halved at the milestones or a cosine to 0."""
+    """Learning rate over its base: linear warm-up, then halved at the milestones; or constant for half of the run and
+    falling linearly to 0 in the other."""
     c = config.train
     warm = min(1.0, (step + 1) / c.warmup) if c.warmup else 1.0
-    if c.schedule == "cosine":
-        return warm * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+    if c.schedule == "trapezoid":
+        return warm * min(1.0, 2 * max(0.0, 1 - share))
     return warm * 0.5 ** sum(share >= milestone for milestone in c.milestones)
 
 
