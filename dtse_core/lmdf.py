@@ -5,7 +5,7 @@ The equations:
     X_t = CBR1x1(F_t)                                             every frame
     G_t = P X_t * sigmoid(Conv3x3(P X_t) + W_s s_t)               language gate [D-9]
     Y   = CBR3x3([G_cur ; G_ref1 - G_cur ; ...]) + W_y s          language-guided spatial-temporal feature [D-10]
-    k   = Conv1x1(Y)                                              position-specific filters [A]
+    k_r = Conv1x1(Y), one convolution a rate                      position-specific filters [A]
     x   = Conv1x1(X_cur)
     Z_r[p] = sum over o of k_r[o, p] * x[p + r*o]                 multi-scale: one dilation r a scale [L: HDFNet]
     U   = X_cur + CBR1x1([x ; Z_1 ; Z_3 ; Z_5])                   the updated feature of the current frame
@@ -138,7 +138,7 @@ class LMDF(nn.Module):
             self.gate = nn.Conv2d(width, width, 3, padding=1)
             self.W_s, self.W_y = nn.Linear(text_width, width), nn.Linear(text_width, width)
         self.difference = CBR(width * window, width, 3, norm)
-        self.to_filters = nn.Conv2d(width, R * m * K**2, 1)
+        self.to_filters = nn.ModuleList(nn.Conv2d(width, K**2 * m, 1) for _ in dilations)
 
     def forward(self, F: Tensor, s: Tensor, current: int) -> Tensor:
         B, T = F.shape[:2]
@@ -171,11 +171,11 @@ class LMDF(nn.Module):
         if G is None:  # static
             Z = [convolution(x) for convolution in self.static]  # R times (B, m, H, W)
         else:
-            Y = self.look_around(G, s, [G_ref for _, G_ref in references])  # (B, w, H, W)
+            Y = self.spatial_temporal_feature(G, s, [G_ref for _, G_ref in references])  # (B, w, H, W)
             Z = [dynamic_filter(x, self.make_filters(Y, i), r) for i, r in enumerate(self.dilations)]  # (B, m, H, W)
         return X + self.fuse(torch.cat([x, *Z], 1))  # (B, c, H, W)
 
-    def look_around(self, G: Tensor, s: Tensor, G_refs: Sequence[Tensor]) -> Tensor:
+    def spatial_temporal_feature(self, G: Tensor, s: Tensor, G_refs: Sequence[Tensor]) -> Tensor:
         """Gated features of the current frame and its references to the spatial-temporal feature `Y (B, w, H, W)`."""
         G_refs = list(G_refs) + [G] * (self.references - len(G_refs))  # a missing reference repeats the current frame
         changes = [G_ref - G for G_ref in G_refs]  # T - 1 times (B, w, H, W)
@@ -185,11 +185,8 @@ class LMDF(nn.Module):
     def make_filters(self, Y: Tensor, i: int) -> Tensor:
         """`Y (B, w, H, W)` to the filters of dilation number `i`, `k_r (B, m, K*K, H, W)`.
 
-        One dilation at a time, so through a part of `to_filters`' weight: a third of the memory, and the processor's
-        cache still holds the filters when they are applied. Called as a module, at once for all dilations, it and
-        the filtering take up to 1.4 times as long, with the backward pass 1.1 to 2.5 times (one thread). Computed
-        offset by offset, so that in channels-last layout one offset's values for all m channels are neighbours.
+        Of one dilation at a time, so that the processor's cache still holds them when they are applied; offset by
+        offset, so that in channels-last layout one offset's values for all m channels are neighbors.
         """
-        m, R = self.to_filtered.out_channels, len(self.dilations)
-        W, b = (p.unflatten(0, (R, m, -1))[i].transpose(0, 1).flatten(0, 1) for p in self.to_filters.parameters())
-        return F.conv2d(Y, W, b).unflatten(1, (-1, m)).transpose(1, 2)  # (B, m, K*K, H, W)
+        k = self.to_filters[i](Y)  # (B, K*K*m, H, W)
+        return k.unflatten(1, (-1, self.to_filtered.out_channels)).transpose(1, 2)  # (B, m, K*K, H, W)

@@ -105,7 +105,7 @@ class Inside:
             level, X, G = self.model.lmdf[str(n)], current.X[i], current.G[i]
             updated[n] = level.update(X, G, current.sentence, [(r.X[i], r.G[i]) for r in references])[0].cpu()
             if G is not None:
-                Y = level.look_around(G, current.sentence, [r.G[i] for r in references])  # (1, w, h, w)
+                Y = level.spatial_temporal_feature(G, current.sentence, [r.G[i] for r in references])  # (1, w, h, w)
                 k = [level.make_filters(Y, r) for r in range(len(level.dilations))]  # R times (1, m, K*K, h, w)
                 x = level.to_filtered(X)
                 Z = [dynamic_filter(x, k_r, r) for k_r, r in zip(k, level.dilations, strict=True)]

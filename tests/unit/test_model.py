@@ -69,7 +69,6 @@ SWITCHES = {
     "filtered_width": [4],
     "filter_size": [1, 3, 5],
     "dilations": [(1,), (1, 3, 5), (2, 4)],
-    "lmdf_bins": [(1,), (1, 3, 6, 8)],
     "widths": [(4, 8, 12)],
     "norm": ["batch", "group"],
     "freeze_batch_norm": [True, False],

@@ -102,7 +102,7 @@ def test_muon_gets_the_inner_matrices_alone():
     marked = {names[id(p)] for g in parameter_groups(model, config) if g["muon"] for p in g["params"]}
     assert all(dict(model.named_parameters())[name].ndim > 1 for name in marked)
     assert not any("embed" in name or "heads" in name for name in marked)
-    assert {"lmdf.3.to_filters.weight", "encoder.vlmg.4.W_v.weight", "decoder.reduce_low.0.weight"} & marked
+    assert {"lmdf.3.to_filters.0.weight", "encoder.vlmg.4.W_v.weight", "decoder.reduce_low.0.weight"} & marked
     assert sum(p.numel() for n, p in model.named_parameters() if n in marked) > 0.9 * sum(
         p.numel() for p in model.parameters()
     )

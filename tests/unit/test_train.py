@@ -101,11 +101,10 @@ def test_rates_halve_at_the_milestones_of_the_paper_preset():
     assert [rate_factor(s, 1000, config) for s in shares] == [1, 1, 0.5, 0.5, 0.25, 0.125, 0.125]
 
 
-def test_warm_up_rises_to_one_and_the_cosine_ends_at_zero():
+def test_warm_up_rises_to_one_and_the_second_half_falls_to_zero():
     config = preset("tiny", **{"train.warmup": 10})
     assert [round(rate_factor(0, step, config), 6) for step in (0, 4, 9, 50)] == [0.1, 0.5, 1.0, 1.0]
-    assert rate_factor(0.5, 100, config) == pytest.approx(0.5)
-    assert rate_factor(1.0, 100, config) == pytest.approx(0.0)
+    assert [rate_factor(share, 100, config) for share in (0.5, 0.75, 0.9, 1.0)] == pytest.approx([1, 0.5, 0.2, 0])
 
 
 def test_every_parameter_is_in_one_group_at_its_rate():
@@ -472,7 +471,7 @@ def test_a_tracker_that_is_not_installed_is_named_with_the_remedy(tmp_path, monk
     [
         ("train.keep", 0, "train.keep is 0; it must be 1 or more"),
         ("train.accumulate", 0, "train.accumulate is 0; it must be 1 to 65536"),
-        ("train.schedule", "cosin", "train.schedule is 'cosin'; it must be one of milestones, cosine"),
+        ("train.schedule", "trapez", "train.schedule is 'trapez'; it must be one of milestones, trapezoid"),
         ("train.best_by", "iou", "train.best_by is 'iou'; it must be one of mean_iou"),
         ("train.tracker", "tb", "train.tracker is 'tb'; it must be one of none, tensorboard, wandb"),
     ],
