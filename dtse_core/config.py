@@ -280,14 +280,13 @@ def with_settings(config: RunConfig, text: str) -> RunConfig:
 
 def to_dict(config: RunConfig) -> dict[str, Any]:
     """The flat dotted form that run folders and result files carry."""
-    flat: dict[str, Any] = {"preset": config.preset, "out": config.out}
+    flat: dict[str, Any] = {"format": FORMAT, "preset": config.preset, "out": config.out}
     for group in ("model", "data", "train"):
         flat |= {f"{group}.{k}": v for k, v in dataclasses.asdict(getattr(config, group)).items()}
     return flat
 
 
-FORMAT = 2  # of run.json, as its "format" says (none: 1), and of config.json beside it; +1 when older ones do not fit
-RETIRED = {"model.filtered": "current"}  # settings that no longer exist, at the value that every recorded run had
+FORMAT = 2  # of settings, as their "format" says (none: 1); raised when older ones do not fit
 
 
 class Outdated(ValueError):
@@ -295,17 +294,15 @@ class Outdated(ValueError):
 
 
 def from_dict(flat: dict[str, Any]) -> RunConfig:
-    """The inverse of `to_dict`, also of records with a `format`, or from when settings of `RETIRED` existed.
+    """The inverse of `to_dict`.
 
-    Raises `Outdated` for another format than `FORMAT` and for what no longer exists, `ValueError` as `preset` does.
+    Raises `Outdated` for another format than `FORMAT`, `ValueError` as `preset` does.
     """
     remedy = "load it with the version of dtse that wrote it, or train again with this one"
     if (written := checked("format", flat.get("format", 1), Count)) != FORMAT:
         remedy = "install a newer one" if written > FORMAT else remedy
         raise Outdated(f"settings of format {written}, this dtse reads format {FORMAT}; {remedy}")
-    if gone := [name for name, value in RETIRED.items() if flat.get(name, value) != value]:
-        raise Outdated(f"{gone[0]} is {flat[gone[0]]!r}, which no longer exists; {remedy}")
-    return override(RunConfig(), {name: value for name, value in flat.items() if name not in ("format", *RETIRED)})
+    return override(RunConfig(), {name: value for name, value in flat.items() if name != "format"})
 
 
 def nearest(name: object, known: Iterable[str]) -> str:

@@ -136,7 +136,11 @@ def record_of(c: EvaluateCommand, protocol: Samples | Videos, records: list) -> 
     """What a result must tell of its run: what was scored, on what, by which choices of the protocol."""
     answers, version = protocol.answers, protocol.dataset.version
     if isinstance(answers, MaskReader):
-        config = {name: value for name, value in to_dict(RunConfig(data=c.data)).items() if name.startswith("data.")}
+        config = {
+            name: value
+            for name, value in to_dict(RunConfig(data=c.data)).items()
+            if name.startswith(("format", "data."))
+        }
         scored: dict[str, Any] = {"masks_sha256": answers.sha256()}
     else:
         config = to_dict(replace(read_run_config(answers.folder), data=c.data))

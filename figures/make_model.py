@@ -36,7 +36,7 @@ def note(ax, x: float, y: float, text: str, ha: str = "center") -> None:
 
 def draw_lmdf(ax) -> None:
     """From three frames and a sentence to the updated feature of the current frame."""
-    rows = {"$F_{cur}$": 5.6, "$F_{ref1}$": 4.2, "$F_{ref2}$": 2.8}
+    rows = {"$F_{ref1}$": 5.6, "$F_{ref2}$": 4.2, "$F_{cur}$": 2.8}
     gated = []
     for name, y in rows.items():
         F = box(ax, 0.6, y, name, VISION, 1.0)
@@ -47,29 +47,34 @@ def draw_lmdf(ax) -> None:
         gated.append((X, G))
     s = box(ax, 3.9, 1.4, "s", LANGUAGE, 1.0)
     arrow(ax, s[3], gated[2][1][2])
-    note(ax, 4.05, 2.1, "opens the gates", "left")
-    near = box(ax, 6.4, 5.2, "l: what changed,\nhere", TIME, 2.0)
-    far = box(ax, 6.4, 3.2, "y: where it went,\nanywhere", TIME, 2.0)
+    note(ax, 4.05, 2.1, "opens every gate", "left")
+    changes = box(ax, 6.5, 4.2, "compare:\n$G_{cur}$, and each\n$G_{ref} - G_{cur}$", TIME, 2.1, 1.2)
     for _, G in gated:
-        arrow(ax, G[1], near[0])
-        arrow(ax, G[1], far[0])
-    Y = box(ax, 8.6, 4.2, "Y", GUIDANCE, 1.0)
-    arrow(ax, near[1], Y[0])
-    arrow(ax, far[1], Y[0])
+        arrow(ax, G[1], changes[0])
+    Y = box(ax, 8.7, 4.2, "Y", GUIDANCE, 1.0)
+    arrow(ax, changes[1], Y[0])
     arrow(ax, s[1], Y[2], bend="across")
-    k = box(ax, 10.4, 4.2, "a filter for\neach position", GUIDANCE, 1.7)
-    arrow(ax, Y[1], k[0])
-    Z = [box(ax, 12.5, y, f"$Z_{r}$", TIME, 0.9) for y, r in ((5.2, 1), (4.2, 3), (3.2, 5))]
-    for one in Z:
+    Z = []
+    for y, r in ((5.4, 1), (4.2, 3), (3.0, 5)):
+        k = box(ax, 10.6, y, f"$k_{r}$: a filter for\neach position", GUIDANCE, 2.0)
+        one = box(ax, 13.0, y, f"$Z_{r}$", TIME, 0.9)
+        arrow(ax, Y[1], k[0])
         arrow(ax, k[1], one[0])
-    U = box(ax, 14.3, 4.2, "U", VISION, 0.9)
+        Z.append(one)
+    x = box(ax, 13.0, 1.6, "x", VISION, 0.9)
+    ax.plot([12.55, 12.1, 12.1], [1.6, 1.6, 5.15], color=INK, lw=1.1, zorder=0)  # x is what every filter acts on
     for one in Z:
+        arrow(ax, (12.1, one[0][1] - 0.25), (one[0][0], one[0][1] - 0.25))
+    U = box(ax, 14.9, 4.2, "U", VISION, 0.9)
+    for one in (*Z, x):
         arrow(ax, one[1], U[0])
-    X = gated[0][0]
-    ax.plot([X[3][0], X[3][0], 14.3, 14.3], [X[3][1], 6.5, 6.5, 4.6], color=INK, lw=1.1)
-    ax.plot([12.5, 12.5], [6.5, 5.6], color=INK, lw=1.1)
-    note(ax, 8.4, 6.72, "the current frame's feature is filtered, and goes on; the result is added to it")
-    note(ax, 12.5, 2.4, "rates 1, 3, 5")
+    X = gated[2][0]
+    low = 0.5
+    ax.plot([X[2][0], X[2][0], 14.9], [X[2][1], low, low], color=INK, lw=1.1, zorder=0)
+    arrow(ax, (14.9, low), U[2])
+    arrow(ax, (13.0, low), x[2])
+    note(ax, 7.6, low - 0.3, "the current frame's X: as x it is filtered by every $k_r$, and the result is added to it")
+    note(ax, 13.0, 6.15, "rates 1, 3, 5")
 
 
 def draw_decoder(ax) -> None:
@@ -128,7 +133,7 @@ def draw_model(ax) -> None:
 
 
 DIAGRAMS = {  # name: (drawing, width, bottom, top)
-    "lmdf": (draw_lmdf, 15.0, 0.8, 7.0),
+    "lmdf": (draw_lmdf, 15.6, 0.0, 6.5),
     "decoder": (draw_decoder, 12.5, -1.1, 5.3),
     "model": (draw_model, 14.3, 1.0, 8.0),
 }

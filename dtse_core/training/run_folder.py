@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ..checkpoints.find import DRAWN
-from ..config import FORMAT, RunConfig, checked, from_dict, setting_kinds, to_dict
+from ..config import RunConfig, checked, from_dict, setting_kinds, to_dict
 from ..data.build import is_toy
 from ..model import DTSE
 from ..shared.files import (
@@ -108,7 +108,7 @@ def open_run(out: Path, config: RunConfig) -> None:
     """Writes down what runs in it, and on what. Errors as in `same_settings`."""
     if (out / "run.json").is_file():
         same_settings(out, config)
-    write_json(out / "run.json", {"format": FORMAT} | to_dict(config), ANY)
+    write_json(out / "run.json", to_dict(config), ANY)
     write_json(out / "versions.json", versions() | hardware(), ANY)
 
 
@@ -131,7 +131,7 @@ def save_weights(folder: Path, model: Any, tokenizer: Any, config: RunConfig) ->
         model.save_pretrained(part)
         tokenizer.save_pretrained(part)
         more = {"out": Path(config.out).name, DRAWN: is_toy(config.data)}  # who loads it may not have the data set
-        write_json(part / "run.json", {"format": FORMAT} | to_dict(config) | more, ANY)
+        write_json(part / "run.json", to_dict(config) | more, ANY)
 
 
 def checkpoints(out: Path) -> list[Path]:

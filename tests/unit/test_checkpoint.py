@@ -207,19 +207,10 @@ def test_a_run_file_that_cannot_be_true_is_refused(copy, key):
 @pytest.mark.parametrize("load", [ReferringVideoPredictor.from_pretrained, DTSE.from_pretrained, read_run_config])
 def test_settings_of_another_format_are_refused_with_what_to_do(copy, monkeypatch, load, now, written, said):
     monkeypatch.setattr("dtse_core.config.FORMAT", now)
-    changed(copy / "run.json", lambda c: c.update({"format": written} if written else {}))
+    changed(copy / "run.json", lambda c: c.update(format=written) if written else c.pop("format"))
     with pytest.raises(ValueError) as error:
         load(copy)
     assert str(error.value).startswith((f"{copy / 'run.json'}: {said}", f"{copy / 'config.json'}: {said}"))
-
-
-def test_a_setting_that_is_gone_is_read_at_the_value_that_models_still_have_and_refused_at_others(copy):
-    for file, name in (("run.json", "model.filtered"), ("config.json", "filtered")):
-        changed(copy / file, lambda c, name=name: c.update({name: "current"}))
-    assert load_all(copy) == load_all(TINY)
-    changed(copy / "config.json", lambda c: c.update(filtered="reference"))
-    with pytest.raises(ValueError, match="config.json: model.filtered is 'reference', which no longer exists; load it"):
-        DTSE.from_pretrained(copy)
 
 
 def test_settings_on_which_two_files_do_not_agree_are_refused(copy):
