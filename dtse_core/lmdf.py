@@ -135,7 +135,8 @@ class LMDF(nn.Module):
         self.P = nn.Conv2d(outputs, width, 1)
         if language:
             self.gate = nn.Conv2d(width, width, 3, padding=1)
-            self.W_s, self.W_y = nn.Linear(text_width, width), nn.Linear(text_width, width)
+            self.W_s = nn.Linear(text_width, width)
+            self.W_y = nn.Linear(text_width, width)
         self.difference = CBR(width * window, width, 3, norm)
         self.to_filters = nn.ModuleList(nn.Conv2d(width, K**2 * m, 1) for _ in dilations)
 
@@ -170,7 +171,8 @@ class LMDF(nn.Module):
         if G is None:  # static
             Z = [convolution(x) for convolution in self.static]  # R times (B, m, H, W)
         else:
-            Y = self.spatial_temporal_feature(G, s, [G_ref for _, G_ref in references])  # (B, w, H, W)
+            G_refs = [G_ref for _, G_ref in references]
+            Y = self.spatial_temporal_feature(G, s, G_refs)  # (B, w, H, W)
             Z = [dynamic_filter(x, self.make_filters(Y, i), r) for i, r in enumerate(self.dilations)]  # (B, m, H, W)
         return X + self.fuse(torch.cat([x, *Z], 1))  # (B, c, H, W)
 
@@ -188,4 +190,5 @@ class LMDF(nn.Module):
         offset, so that in channels-last layout one offset's values for all m channels are neighbors.
         """
         k = self.to_filters[i](Y)  # (B, K*K*m, H, W)
-        return k.unflatten(1, (-1, self.to_filtered.out_channels)).transpose(1, 2)  # (B, m, K*K, H, W)
+        m = self.to_filtered.out_channels
+        return k.unflatten(1, (-1, m)).transpose(1, 2)  # (B, m, K*K, H, W)

@@ -1,45 +1,51 @@
 """Checks of the exercises of notebook 06; each tells a likely slip by its own hint."""
 
 import numpy as np
+import torch
 
 from ..grading import grade
 
 
 def check_exercise_06_1(fn):
-    def reach(K, dilations, steps=lambda K: K - 1, first=1, rates=max):
-        return rates(dilations) * steps(K) + first
+    def weights(dy, dx, sign=1, twist=1, rows_first=True):
+        w = np.zeros((3, 3, 3))
+        for channel, step in ((1, -sign), (2, sign * twist)):
+            place = 1 + step * dy, 1 + step * dx
+            w[(channel, *(place if rows_first else place[::-1]))] = 1
+        return w
 
     slips = {
-        "K taps span K - 1 steps, not K": {"steps": lambda K: K},
-        "each tap is one position: add the first one": {"first": 0},
-        "they act side by side, not one after the other": {"rates": sum},
-        "that is the smallest rate": {"rates": min},
+        "that is a dot that moves the other way: before, it was at (-dy, -dx)": {"sign": -1},
+        "both weights read the same neighbor; after the frame it is on the other side": {"twist": -1},
+        "rows come first: dy counts along the second axis": {"rows_first": False},
     }
-    grade(fn, reach, [(3, (1, 3, 5)), (5, (1, 2)), (3, (1,))], slips)
+    return grade(fn, weights, [(0, 1), (1, 0), (-1, 1), (0, -1)], slips)
 
 
 def check_exercise_06_2(fn):
-    def put_back(dy, dx, sign=1, rows_first=True):
-        i, j = 1 + sign * dy, 1 + sign * dx
-        return np.eye(9)[3 * i + j if rows_first else 3 * j + i]
+    def flat(k, over=(3, 4), like=True):
+        mean = k.mean(over, keepdim=True)
+        return mean.expand_as(k).clone() if like else mean
 
     slips = {
-        "that moves it on: fetch from where it went": {"sign": -1},
-        "rows come first: dy counts in threes": {"rows_first": False},
+        "the mean is over positions alone; clips and channels keep their own filters": {"over": (0, 1, 3, 4)},
+        "the mean is over positions, the last two axes, not over the weights of a filter": {"over": (2,)},
+        "every position needs its copy: expand the mean to the shape of k": {"like": False},
     }
-    grade(fn, put_back, [(0, 1), (1, 0), (-1, 1), (0, 0)], slips)
+    gen = torch.Generator().manual_seed(0)
+    sizes = ((1, 1, 9, 2, 3), (2, 3, 9, 4, 5), (2, 1, 25, 3, 3))
+    return grade(fn, flat, [(torch.randn(size, generator=gen),) for size in sizes], slips)
 
 
 def check_exercise_06_3(fn):
-    def what_changed(G, sign=1, to=(1, 1), order=(0, 1, 2)):
-        before, now, after = G
-        found = now, sign * (before - G[to[0]]), sign * (after - G[to[1]])
-        return np.stack([found[k] for k in order])
+    def unordered(G_refs, times=None, one=False):
+        mean = sum(G_refs) / (times or len(G_refs))
+        return [mean] if one else [mean] * len(G_refs)
 
     slips = {
-        "reference minus current, not the other way": {"sign": -1},
-        "both differences are to the current frame": {"to": (1, 0)},
-        "the current frame comes first": {"order": (1, 0, 2)},
+        "the list is as long as the one given: repeat the mean": {"one": True},
+        "that is the sum, not the mean": {"times": 1},
     }
-    rng = np.random.default_rng(0)
-    grade(fn, what_changed, [(rng.random((3, *size)),) for size in ((4, 5), (2, 3), (6, 1, 2))], slips)
+    gen = torch.Generator().manual_seed(0)
+    sizes = ((2, (1, 1, 1, 2)), (3, (2, 3, 4, 5)), (4, (1, 2, 3, 3)))
+    return grade(fn, unordered, [([torch.randn(s, generator=gen) for _ in range(n)],) for n, s in sizes], slips)
