@@ -211,7 +211,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "model.norm": "group",
         "data.size": (64, 96),
         "data.flip": "swap",
-        "train.steps": 8_000,
+        "train.steps": 9_000,
         "train.epochs": 0.0,
         "train.optimizer": "muon",
         "train.lr": 1e-3,
