@@ -10,9 +10,10 @@ HELD_OUT = 500  # clips in each split of the in-memory toy world that is not for
 SCORED = ("test", "twins", "guidance", "coherence", "granularity", "scale")  # splits of a toy world
 
 
-def build_dataset(config: DataConfig, split: str, window: int, causal: bool = False) -> ClipDataSet:
+def build_dataset(config: DataConfig, split: str, window: int, causal: bool = False, clips: int = 0) -> ClipDataSet:
     """The data set `config.name`: `toy`, drawn in memory at the model's size, or one read from `config.root`.
 
+    Of a split that is not for training the toy world has 500 clips, or as many as `clips`, if that is more.
     Raises `ValueError` for data on disk without a root.
     """
     name, loader = config.name, DATASETS[config.name].loader
@@ -20,7 +21,7 @@ def build_dataset(config: DataConfig, split: str, window: int, causal: bool = Fa
         from .toy.cache import KeptDiagnosticClips, KeptToyWorld
         from .toy.level2.clips import DiagnosticClips
 
-        length = config.toy_clips if split == "train" else HELD_OUT
+        length = config.toy_clips if split == "train" else max(HELD_OUT, clips)
         height, width = config.size
         world = split, length, config.toy_seed, height, width, window, config.frame_offset, causal
         drawn, kept = (data.ToyWorld, KeptToyWorld) if config.level == 1 else (DiagnosticClips, KeptDiagnosticClips)

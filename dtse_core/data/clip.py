@@ -138,6 +138,10 @@ class ClipDataSet(Dataset):
 
         return read_programs(self.root / "toy_world.json")
 
+    def family_of(self, k: int) -> str:
+        """Which minimal pairs sample k is one of, in a slice of the diagnostic world drawn in memory; else nothing."""
+        return ""
+
     def choices(self) -> dict[str, str]:
         """What a result must tell of the data that its numbers depend on."""
         return {"version": self.version} if self.version else {}

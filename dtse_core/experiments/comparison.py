@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..config import nearest
-from ..data.clip import EVIDENCE, KINDS
+from ..data.clip import CONTROL, EVIDENCE, KINDS
 from ..metrics import sample_ious
+from ..scoring.diagnosis import CEILINGS
 from .verdicts import LEVEL, MARGIN, PRIMARY_SEEDS, SEEDS, VIDEOS, estimate, holm, verdict
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Comparison(NamedTuple):
 
     variant: str
     reference: str
-    part: str = "all"  # of the clips: all of `test`, a kind of evidence of it, or another split
+    part: str = "all"  # of the clips: all of `test`, a kind of evidence of it, or another split without its controls
     budget: str = "steps"  # what both have alike, as the grid says it: steps, seconds, or how many steps
 
     @property
@@ -102,7 +103,9 @@ def summary_rows(runs: "pd.DataFrame", metrics: Sequence[str] = ()) -> list[list
     columns = {"mean IoU": ("metrics.mean_iou", 100, 1)}
     columns |= {kind: (f"by_evidence.{kind}.mean_iou", 100, 1) for kind in EVIDENCE}
     columns |= {"twins": ("twins_accuracy", 100, 1), "unseen pairs": ("compositional.mean_iou", 100, 1)}
+    columns |= {name: (f"slices.{name}.mean_iou", 100, 1) for name in CEILINGS}
     columns |= {"M parameters": ("parameters", 1e-6, 2), "steps": ("steps", 1, 0), "ms a step": STEP_COST}
+    columns |= {"MB": ("peak_memory", 2**-20, 0)}
     columns |= {name: (name, 1, 4) for name in metrics if name not in {shown for shown, *_ in columns.values()}}
     columns = {head: column for head, column in columns.items() if column[0] in runs}
     rows = [["variant", "equal", "seeds", *columns]]
@@ -223,8 +226,7 @@ def _scores(runs, clips, variant: str, asked: Comparison) -> "pd.DataFrame":
             f"{variant}, equal {asked.budget}, has two runs of seed {twice[0]}; label them as two variants"
         )
     found = clips[(clips["split"] == split) & clips["run"].isin(own["run"]) & clips[asked.score].notna()]
-    if kind:
-        found = found[found["evidence"] == asked.part]
+    found = found[found["evidence"] == asked.part] if kind else found[found["evidence"] != CONTROL]
     table = found.merge(own[["run", "SEED"]], on="run").pivot(
         index="SEED", columns=["video", "clip"], values=asked.score
     )

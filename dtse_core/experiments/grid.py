@@ -17,7 +17,8 @@
     labels = { variant = "no LMDF" }  # names in the results, see LABELS
     values = { SETTINGS = "model.lmdf=off" }
 
-TOML or JSON. A parameter called SETTINGS holds dotted settings; they are checked before anything runs. A run is named
+TOML or JSON. A parameter called SETTINGS holds dotted settings, which are checked before anything runs; those of a
+block are added to those above, and have the last word. A run is named
 by the hash of its notebook's name and all its parameters: the same run asked for twice, by two blocks or two grids, is
 one run.
 """
@@ -81,6 +82,13 @@ class Grid:
     def fingerprint(self) -> str:
         """Of what its runs do: their parameters, and the notebook's code."""
         return hashlib.sha256("\n".join([self.source, *(run.name for run in self.runs)]).encode()).hexdigest()
+
+    def title(self, run: Run) -> str:
+        """What a run is called: by its labels and its seed, or, without a label, by how it differs from others."""
+        if not run.labels.get("variant"):
+            return self.differs(run)
+        budget, seed = run.labels.get("budget"), run.parameters.get("SEED")
+        return run.labels["variant"] + f", equal {budget}" * bool(budget) + f", seed {seed}" * (seed is not None)
 
     def differs(self, run: Run, without: tuple[str, ...] = ()) -> str:
         """The parameters by which a run differs from others of its grid, as text."""
@@ -181,6 +189,9 @@ def _check_settings(text: Any) -> None:
 
 def _merge(above: dict[str, Any], block: dict[str, Any]) -> dict[str, Any]:
     merged = {key: {**above.get(key, {}), **block.get(key, {})} for key in ("values", "labels")}
+    if settings := [table["values"]["SETTINGS"] for table in (above, block) if "SETTINGS" in table.get("values", {})]:
+        ways = product(*(some if isinstance(some, list) else [some] for some in settings))
+        merged["values"]["SETTINGS"] = [" ".join(map(str, way)).strip() for way in ways]
     merged["zips"] = [*above.get("zips", []), *block.get("zips", [])]
     merged["seeds"] = block.get("seeds", above.get("seeds"))
     return merged

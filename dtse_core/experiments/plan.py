@@ -6,7 +6,8 @@ Its primary comparisons are the rows of the one table whose head begins so; furt
     |----------|---------|-----------|---------|---------------------------------------|
     | LMDF off | DTSE    | direction | seconds | filters of several frames show motion |
 
-`on` is all, a kind of evidence or another split than test; `equal` is a budget of the grid.
+`on` is all, a kind of evidence, or another split than test, of a slice without its controls; `equal` is a budget of the
+grid.
 """
 
 import re

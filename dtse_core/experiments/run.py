@@ -41,7 +41,7 @@ def run_grid(grid: Grid, out: Path, workers: int = 2, scheduler: str = "", shard
     bar = tqdm(total=len(waiting), unit=" runs", disable=bars_hidden())
     with _cluster(workers, scheduler) as client, bar:
         score = grid.metrics[0].rpartition(".")[2]
-        print(f"{'run':12}  {'state':6}  {'seconds':>7}  {'MB':>5}  {score:>8}  parameters", flush=True)
+        print(f"{'run':12}  {'state':6}  {'seconds':>7}  {'MB':>5}  {score:>8}  what", flush=True)
         running: dict[Any, tuple[Run, int]] = {}
         began, todo = time.monotonic(), len(waiting)
         while waiting or running:
@@ -61,7 +61,7 @@ def run_grid(grid: Grid, out: Path, workers: int = 2, scheduler: str = "", shard
                 if again:
                     waiting.append((run, attempt + 1))
                 elif not record["ok"]:
-                    failed.append(f"{run.name} {grid.differs(run)}: {record['error']}")
+                    failed.append(f"{run.name} {grid.title(run)}: {record['error']}")
                 tqdm.write(_line(grid, run, record, again))
                 sys.stdout.flush()
                 bar.update(not again)
@@ -91,7 +91,7 @@ def _line(grid: Grid, run: Run, record: dict[str, Any], again: bool) -> str:
     seconds, memory = record.get("seconds", 0), record.get("peak_memory", 0) / 2**20
     score = dict(plain(record.get("recorded", {}))).get(grid.metrics[0])
     shown = f"{score:.3f}" if isinstance(score, float) else "-"
-    line = f"{run.name}  {state:6}  {seconds:7.1f}  {memory:5.0f}  {shown:>8}  {grid.differs(run)}"
+    line = f"{run.name}  {state:6}  {seconds:7.1f}  {memory:5.0f}  {shown:>8}  {grid.title(run)}"
     return line if record["ok"] else f"{line}\n    {record['error']}"
 
 

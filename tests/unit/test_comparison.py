@@ -199,6 +199,16 @@ def test_a_damaged_plan_is_refused(tmp_path, old, new, fault):
         read_plan(tmp_path / "grid.toml")
 
 
+def test_of_a_slice_its_questions_are_compared_without_its_controls(tables):
+    runs, clips = tables
+    some = clips[clips["split"] == "test"].assign(split="scale")
+    control = some["clip"].isin([f"c{k}" for k in range(8)])
+    some = some.assign(evidence=np.where(control, "control", "comparison"), iou=some["iou"].mask(control, 1.0))
+    found = compare(runs, pd.concat([clips, some]), Comparison("worse", "full", "scale"))
+    whole = compare(runs, pd.concat([clips, some[~control]]), Comparison("worse", "full", "scale"))
+    assert found.clips == 32 and found == whole
+
+
 def test_scores_on_different_clips_and_runs_counted_twice_are_refused(tables):
     runs, clips = tables
     some = clips[~((clips["run"] == "worse-steps-0") & (clips["clip"] == "c3"))]

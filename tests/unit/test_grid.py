@@ -78,6 +78,22 @@ def test_blocks_add_to_what_stands_above_and_a_run_asked_for_twice_is_one(home):
     assert found.runs[1].labels == {"group": "all", "variant": "other", "budget": "seconds"}
 
 
+def test_settings_of_a_block_are_added_to_those_above_and_have_the_last_word(tmp_path):
+    notebook(tmp_path, parameters='SEED = 0  # a\nMODE = ""  # b\nRATE = 0.5  # c\nSETTINGS = ""  # d')
+    above = {"values": {"SETTINGS": "data.level=2 train.batch=4"}}
+    blocks = [{}, {"values": {"SETTINGS": ["data.level=1", "train.lr=1"]}}, {"values": {"SETTINGS": ""}}]
+    found = [run.parameters["SETTINGS"] for run in grid_of(tmp_path, **above, blocks=blocks).runs]
+    assert found == ["data.level=2 train.batch=4" + more for more in ("", " data.level=1", " train.lr=1")]
+    assert with_settings(preset("tiny"), found[1]).data.level == 1
+    assert [run.parameters["SETTINGS"] for run in grid_of(tmp_path, blocks=blocks[1:]).runs][0] == "data.level=1"
+
+
+def test_a_run_is_called_by_its_labels_and_its_seed_or_by_how_it_differs(home):
+    blocks = [{"labels": {"variant": "mine", "budget": "seconds"}}, {"values": {"MODE": "x"}}]
+    found = grid_of(home, seeds=[4], blocks=blocks)
+    assert [found.title(run) for run in found.runs] == ["mine, equal seconds, seed 4", "MODE=x"]
+
+
 def test_a_run_is_named_by_its_notebook_and_all_its_parameters_whatever_the_file_looks_like(home):
     (home / "g.toml").write_text('notebook = "work.ipynb"\n[values]\nRATE = [0.5]\nMODE = "ok"\n', encoding="utf-8")
     one, other = read_grid(home / "g.toml").runs, grid_of(home, values={"MODE": ["ok"]}, labels={"variant": "x"}).runs

@@ -106,3 +106,22 @@ def test_a_model_trains_and_is_scored_on_it(tmp_path, monkeypatch):
     result = run_command(EvaluateCommand(checkpoint=str(tmp_path / "run"), split="test", data=config.data))
     assert list(result["by_evidence"]) == list(KINDS) and "twins_accuracy" not in result
     assert result["counts"] == {"samples": COUNT} and result["config"]["data.level"] == 2
+
+
+@pytest.mark.parametrize("split", ["test", "guidance", "granularity"])
+def test_a_sample_s_family_is_that_of_its_programs(split):
+    world = DiagnosticClips(split, 6, 4, **SIZE)
+    told = world.programs()
+    for k in range(6):
+        film = world.scene(k)
+        _, family = told[film.video_id, film.sentences[0].text]
+        assert world.family_of(k) == (family if split != "test" else "") and (
+            split != "test" or family == film.video_id
+        )
+
+
+def test_more_clips_than_usual_can_be_scored_and_the_usual_ones_are_the_first_of_them():
+    config = preset("tiny", **{"data.level": 2, "data.size": (32, 48)}).data
+    usual, more = (build_dataset(config, "scale", 3, clips=clips) for clips in (20, 600))
+    assert (len(usual), len(more)) == (500, 600) and same(usual[3], more[3])
+    assert len(build_dataset(config, "train", 3, clips=600)) == config.toy_clips

@@ -94,10 +94,18 @@ class DiagnosticClips(ToyWorld):
 
     def _of_family(self, k: int) -> tuple[Scene, list[Said]]:
         """A scene of a slice's families, of which most have two, with what is asked and said about it."""
-        each = 1 if self.split == "granularity" else 2
-        family = _family(self.world, self.split, k // each)
-        scene = [*dict.fromkeys(question.scene for question in family)][k % each]
-        return scene, [Said.of(q.sentence, family=k // each, control=q.control) for q in family if q.scene == scene]
+        number, place = divmod(k, self._scenes)
+        family = _family(self.world, self.split, number)
+        scene = [*dict.fromkeys(question.scene for question in family)][place]
+        return scene, [Said.of(q.sentence, family=number, control=q.control) for q in family if q.scene == scene]
+
+    @property
+    def _scenes(self) -> int:
+        """Of a family."""
+        return 1 if self.split == "granularity" else 2
+
+    def family_of(self, k: int) -> str:
+        return str(k // self._scenes) if self.split in THEMES else ""
 
     def programs(self) -> dict[tuple[str, str], tuple[int, str]]:
         films = [self.scene(k) for k in range(self.length)]
