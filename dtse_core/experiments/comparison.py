@@ -163,8 +163,8 @@ def all_differences(
     found = [replace(d, p_different=a, p_equivalent=b) for d, a, b in zip(first, *map(holm, p), strict=True)]
     for budget in budgets(runs):
         labels = runs[runs["budget"] == budget].drop_duplicates("variant").set_index("variant")["against"]
-        pairs = [(v, labels[v] or reference) for v in labels.index if v != reference]
-        others = [Comparison(*pair, part, budget) for pair in pairs for part in parts]
+        pairs = [(v, labels[v] or reference) for v in labels.index]
+        others = [Comparison(*pair, part, budget) for pair in pairs if len({*pair}) == 2 for part in parts]
         found += [compare(runs, clips, asked) for asked in others if asked not in primary]
     return found
 

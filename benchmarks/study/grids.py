@@ -1,0 +1,148 @@
+"""The grids of the study, from one list of what is compared.
+
+    python -m benchmarks.study.grids        writes grid.toml and rates.toml beside this file
+
+plan.md says why. A budget is processor time, given in steps of DTSE: by costs.json, which `costs.py` measures, a model
+has more or fewer steps of its own for it. Rates are those of the `tiny` preset times what rates.json, which `rates.py`
+writes, has chosen for the model.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dtse_core.config import preset
+from dtse_core.shared.files import read_json
+
+HERE = Path(__file__).parent
+COSTS, RATES = HERE / "costs.json", HERE / "rates.json"
+BUDGET = 1800  # of a main run, in steps of DTSE; 16 clips a step
+CURVE = (450, 900, 3600)  # further budgets, so that curves are of runs that ended
+SEARCH, FACTORS = 600, (0.5, 1.0, 2.0)  # of the search of rates: its budget, and what all rates are multiplied by
+PRIMARY, OTHERS, SEARCHED = [0, 1, 2, 3, 4], [5, 6, 7], [100]  # seeds; a grid goes seed by seed, so primary runs first
+CLIPS = 1000  # scored, of each split
+MINUTES = 45  # limit of a run
+COMMON = f"data.cache=../runs/study/clips data.toy_clips={16 * BUDGET}"  # paths are seen from the notebook
+
+
+class Variant(NamedTuple):
+    """A model of the study; in its settings {level} is that of the world."""
+
+    name: str
+    group: str
+    settings: str = ""
+    model: str = "dtse"
+
+
+DTSE = Variant("DTSE", "design")
+IDEAS = [
+    Variant("late concatenation", "baselines", model="late_concat"),
+    Variant("sentence filters", "baselines", model="sentence_filters"),
+    Variant("cross-modal self-attention", "baselines", model="cross_modal_self_attention"),
+    Variant("one-way fusion", "baselines", model="one_way_fusion"),
+    Variant("temporal duplex", "baselines", model="temporal_duplex"),
+    Variant("query transformer", "baselines", model="query_transformer"),
+    Variant("query memory", "baselines", model="query_memory"),
+    Variant("frozen text", "baselines", "model.text=../runs/study/streams/words-{level}", "frozen_text"),
+]
+PARTS = [  # whose worth primary comparisons ask, on both levels of the world
+    Variant("LMDF off", "LMDF", "model.lmdf=off"),
+    Variant("one insertion, Res3", "VLMG", "model.vlmg_stages=3"),
+]
+FINER = [  # likewise, but of what level 1 has nothing to ask
+    Variant("last text layer only", "VLMG", "model.text_levels=last"),
+    Variant("LMDF at one rate", "LMDF", "model.dilations=1"),
+]
+EXPLORATORY = [
+    Variant("VLMG off", "VLMG", "model.vlmg_stages=()"),
+    Variant("words not guided", "VLMG", "model.vision_to_language=False"),
+    Variant("pixels not guided", "VLMG", "model.language_to_vision=False"),
+    Variant("one insertion, Res5", "VLMG", "model.vlmg_stages=5"),
+    Variant("LMDF static", "LMDF", "model.lmdf=static"),
+    Variant("LMDF current frame only", "LMDF", "model.lmdf=current_only"),
+    Variant("LMDF without the sentence", "LMDF", "model.lmdf_language=False"),
+    Variant("one frame", "window", "model.window=1"),
+    Variant("five frames", "window", "model.window=5"),
+]
+VARIANTS = [DTSE, *IDEAS, *PARTS, *FINER, *EXPLORATORY]
+
+
+def steps_for(variant: Variant, budget: int, costs: dict[str, Any]) -> int:
+    """How many steps of its own a variant has in the time of so many of DTSE, to the next ten."""
+    return 10 * round(budget / costs[variant.name]["share"] / 10)
+
+
+def rates(factor: float) -> str:
+    """All rates of the `tiny` preset times a factor, as settings; nothing for 1."""
+    tiny = preset("tiny").train
+    names = ("lr", "stream_lr", "gate_lr", "muon_lr")
+    return " ".join(f"train.{name}={getattr(tiny, name) * factor:g}" for name in names) if factor != 1 else ""
+
+
+def settings(variant: Variant, level: int, factor: float, *more: str) -> str:
+    """What a run adds to COMMON."""
+    own = (f"data.level={level}", variant.settings.format(level=level), rates(factor), *more)
+    return " ".join(text for text in own if text)
+
+
+def study(costs: dict[str, Any], chosen: dict[str, float]) -> Iterator[dict[str, Any]]:
+    """Blocks of the study's grid, the most important first."""
+
+    def block(variant: Variant, seeds: Sequence[int], level: int = 2, budget: int = BUDGET) -> dict[str, Any]:
+        labels = {"variant": variant.name + ", level 1" * (level == 1), "group": variant.group}
+        labels["budget"] = "seconds" if budget == BUDGET else f"seconds of {budget:,} steps"
+        labels |= {"against": "DTSE, level 1"} if level == 1 else {}
+        own = settings(variant, level, chosen.get(variant.model, 1.0))
+        values = {"MODEL": variant.model, "STEPS": steps_for(variant, budget, costs), "SETTINGS": own}
+        return {"labels": labels, "seeds": list(seeds), "values": values}
+
+    yield from (block(variant, PRIMARY) for variant in (DTSE, *PARTS, *FINER, *IDEAS))
+    yield from (block(variant, PRIMARY, level=1) for variant in (DTSE, *PARTS, *IDEAS))
+    yield from (block(variant, OTHERS) for variant in EXPLORATORY)
+    for budget in CURVE:
+        yield from (block(variant, OTHERS, budget=budget) for variant in (DTSE, *IDEAS))
+
+
+def search(costs: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Blocks of the grid that searches rates: of DTSE and of every idea, on the same terms."""
+    validation = "train.eval_every=0 train.eval_samples=500"  # scored once, at the end
+    for variant in (DTSE, *IDEAS):
+        for factor in FACTORS:
+            own = settings(variant, 2, factor, validation)
+            values = {"MODEL": variant.model, "STEPS": steps_for(variant, SEARCH, costs), "SETTINGS": own}
+            labels = {"variant": f"{variant.name}, rates x {factor:g}", "group": variant.name, "budget": "seconds"}
+            yield {"labels": labels, "seeds": SEARCHED, "values": values}
+
+
+def as_toml(about: str, clips: int, blocks: Iterator[dict[str, Any]]) -> str:
+    """A grid file."""
+    head = [f"# {about}", "# Written by `python -m benchmarks.study.grids`: change that file, not this one."]
+    head += ['notebook = "../../notebooks/experiment.ipynb"', f"minutes = {MINUTES}"]
+    head += ["", "[values]", f"EVAL = {clips}", f'SETTINGS = "{COMMON}"']
+    for block in blocks:
+        head += ["", "[[blocks]]", f"seeds = {block['seeds']}"]
+        for name in ("labels", "values"):
+            pairs = ", ".join(f"{k} = {json.dumps(v)}" for k, v in block[name].items())
+            head.append(f"{name} = {{ {pairs} }}")
+    return "\n".join(head) + "\n"
+
+
+def grids() -> dict[Path, str]:
+    """Both files' text."""
+    costs = read_json(COSTS)["variants"]
+    chosen = read_json(RATES)["chosen"] if RATES.exists() else {}
+    return {
+        HERE / "grid.toml": as_toml("The study; plan.md says what it asks.", CLIPS, study(costs, chosen)),
+        HERE / "rates.toml": as_toml("The search of rates; plan.md says how one is chosen.", 20, search(costs)),
+    }
+
+
+def main() -> None:
+    for path, text in grids().items():
+        path.write_text(text, encoding="utf-8")
+        print(f"written: {path}")
+
+
+if __name__ == "__main__":
+    main()
