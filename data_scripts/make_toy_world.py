@@ -3,9 +3,7 @@
 python data_scripts/make_toy_world.py --layout a2d --out runs/toy_a2d
 """
 
-import sys
-
 from dtse_core.data.toy.__main__ import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

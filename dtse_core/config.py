@@ -37,20 +37,23 @@ def at_least(lowest: int) -> Allowed:
 Count = Annotated[int, at_least(1)]
 Whole = Annotated[int, at_least(0)]
 Size = Annotated[int, Allowed("1 to 65536", range(1, 65537).__contains__)]  # channels, clips: what memory is taken for
-Workers = Annotated[int, Allowed("0 to 1024", range(1025).__contains__)]  # processes
+Workers = Annotated[int, Allowed("0 to 1024", range(1025).__contains__)]  # processes or threads
 Odd = Annotated[int, Allowed("odd: 1, 3, 5 ... 999", range(1, 1000, 2).__contains__)]
 Seed = Annotated[int, Allowed("0 to 4294967295", lambda n: 0 <= n < 2**32)]  # what NumPy takes
 WorldSeed = Annotated[int, Allowed("0 to 2147483647", range(2**31).__contains__)]  # of a toy world
-Amount = Annotated[float, at_least(0)]
-Positive = Annotated[float, Allowed("above 0", lambda x: x > 0)]
+Moderate = Annotated[float, Allowed("between -1e30 and 1e30", lambda x: abs(x) <= 1e30)]  # what float32 computes with
+Amount = Annotated[Moderate, at_least(0)]
+Positive = Annotated[Moderate, Allowed("above 0", lambda x: x > 0)]
 Share = Annotated[float, Allowed("0 to 1", lambda x: 0 <= x <= 1)]
 Name = Annotated[str, Allowed("a name, not empty", bool)]
 Level = Annotated[int, Allowed("1 or 2", (1, 2).__contains__)]  # of the toy world
 Side = Annotated[int, Allowed("1 to 8192", range(1, 8193).__contains__)]  # of a frame, in pixels
 Offset = Annotated[int, Allowed("0 to 1000", range(1001).__contains__)]  # frames; a stream keeps twice as many
 Bin = Annotated[int, Allowed("1 to 64", range(1, 65).__contains__)]  # side of a grid of regions
-Bins = Annotated[tuple[Bin, ...], Allowed("one number or more", len)]
-Sizes = Annotated[tuple[Size, ...], Allowed("one number or more", len)]
+Few = Allowed("16 numbers or fewer", lambda numbers: len(numbers) <= 16)
+Bins = Annotated[tuple[Bin, ...], Allowed("one number or more", len), Few]
+Sizes = Annotated[tuple[Size, ...], Allowed("one number or more", len), Few]
+Frame = Annotated[tuple[Side, Side], Allowed("of at most 4194304 pixels", lambda sides: math.prod(sides) <= 2**22)]
 Stages = Annotated[
     tuple[int, ...],
     Allowed("rising stage numbers out of 2 3 4 5", lambda s: set(s) <= {2, 3, 4, 5} and list(s) == sorted(set(s))),
@@ -76,7 +79,7 @@ class ModelConfig:
     vision_to_language: bool = True  # words are guided by the frame
     language_to_vision: bool = True  # pixels are guided by the words
     text_levels: Literal["hierarchical", "last"] = "hierarchical"  # word features that VLMG meets
-    gate_init: float = 0.0  # 0: pretrained streams start undisturbed; 1: streams from scratch (D-8)
+    gate_init: Moderate = 0.0  # 0: pretrained streams start undisturbed; 1: streams from scratch (D-8)
 
     lmdf: Literal["off", "static", "current_only", "full"] = "full"  # what makes the filters
     lmdf_language: bool = True  # the sentence gates the temporal features
@@ -118,7 +121,7 @@ class DataConfig:
 
     name: DataSet = "toy"  # toy (drawn in memory), a2d, jhmdb, ref_davis, refer_youtube_vos or mevis
     root: str = ""  # the data set's folder; not needed for toy
-    size: tuple[Side, Side] = (320, 320)  # height, width that the model sees (D-2)
+    size: Frame = (320, 320)  # height, width that the model sees (D-2)
     train_split: str = "train"  # learned from, without what local-val holds if that is val_split
     val_split: str = ""  # scored during training; "": val of a toy world, else local-val: one training video in 17
     offset: Offset = 6  # frames between the current frame and a reference; 0 is the data set's own choice (D-3)
@@ -165,7 +168,7 @@ class TrainConfig:
     milestones: tuple[Share, ...] = (10 / 15, 12 / 15, 14 / 15)  # the rate halves at these shares of the run
     dice_weight: Amount = 0.0  # weight of the dice loss beside BCE
     aux_weight: Amount = 1.0  # weight of the three coarser heads
-    threads: Whole = 0  # CPU threads; 0 leaves torch's choice. Two that wait for each other on a busy core crawl
+    threads: Workers = 0  # CPU threads; 0 leaves torch's choice. Two that wait for each other on a busy core crawl
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
     seed: Seed = 0
     log_every: Whole = 20  # steps between records of the training loss

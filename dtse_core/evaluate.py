@@ -10,7 +10,6 @@ toy world adds a breakdown by the evidence that a sentence needs, its second lev
 `torchrun --nproc_per_node N -m dtse_core.evaluate ...` shares the work; the numbers are those of one process.
 """
 
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ import torch
 from .checkpoints.find import LEAST, checkpoint_folder, checkpoint_sha256, model_sha256, read_run_config
 from .config import DataConfig, RunConfig, Size, check_settings, to_dict
 from .data.build import build_dataset, scored_split
+from .data.listing import read_toy
 from .scoring.answers import ModelAnswers
 from .scoring.mask_files import MaskWriter, folder_for_masks
 from .scoring.mask_reader import MaskReader
@@ -156,7 +156,7 @@ def has_twins(data: DataConfig) -> bool:
     listing = Path(data.root) / "toy_world.json"
     if data.name != "a2d" or not listing.is_file():
         return data.name == "toy" and data.level == 1
-    return bool(json.loads(listing.read_text(encoding="utf-8"))["splits"].get("twins"))
+    return bool((read_toy(listing)[0] or {}).get("twins"))
 
 
 def validate_command(c: EvaluateCommand) -> None:

@@ -217,14 +217,21 @@ def dilate(points: np.ndarray, radius: int) -> np.ndarray:
 
 
 def mask_pair(mask: ArrayLike, target: ArrayLike, void: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Both masks as bool (H, W), background where `void` is set; `ValueError` if shapes differ."""
-    mask, target = np.asarray(mask).astype(bool), np.asarray(target).astype(bool)
+    """Both masks as bool (H, W), background where `void` is set; `ValueError` if shapes differ, and for NaN."""
+    mask, target = _inside(mask), _inside(target)
     _same_shape(mask, target)
     if void is None:
         return mask, target
     kept = ~np.asarray(void).astype(bool)
     _same_shape(kept, target)
     return mask & kept, target & kept
+
+
+def _inside(mask: ArrayLike) -> np.ndarray:
+    values = np.asarray(mask)
+    if values.dtype.kind == "f" and np.isnan(values).any():
+        raise ValueError("a mask holds NaN, which is neither inside nor outside")
+    return values.astype(bool)
 
 
 def _same_shape(a: np.ndarray, b: np.ndarray) -> None:

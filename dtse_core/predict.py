@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from .checkpoints.find import checkpoint_folder, read_least_confidence, read_run_config, read_tokenizer, saw_drawn_clips
-from .config import Allowed, DataConfig, Name, check_settings, checked
+from .config import Allowed, DataConfig, Name, Size, check_settings, checked
 from .data.clip import window_indices
 from .data.sentences import clean_expression, tokenize
 from .data.transforms import resize_frames
@@ -61,6 +61,7 @@ class ReferringVideoPredictor:
         self.drawn = data.name == "toy"  # trained on drawn clips alone
         self.cautioned = False  # `caution` has been said
         self.least = 0.0  # confidence below which nothing is marked
+        self.emptied = 0  # masks that this has emptied so far
 
     @classmethod
     def from_pretrained(
@@ -126,7 +127,7 @@ class ReferringVideoPredictor:
             self.cautioned = True
             print(f"note: {self.caution}", file=sys.stderr)
         ids, word_mask = ids.to(self.device), word_mask.to(self.device)
-        batch = batch or self._batch(video, len(expressions))
+        batch = checked("batch", batch, Size) if batch is not None else self._batch(video, len(expressions))
         if not isinstance(video, str | Path):  # an iterator is asked for a frame when it is needed, not before
             return self._stream(frames, ids, word_mask, batch)
         from .shared.processes import ahead  # only files need threads
@@ -197,6 +198,7 @@ class ReferringVideoPredictor:
             inside = [sigmoid(x[m]) for x, m in zip(maps, masks, strict=True)]  # probabilities in the masks alone
             confidence = np.array([mask_confidence(p, p > 0) for p in inside])
             unsure = confidence < self.least  # nothing fits
+            self.emptied += int(np.count_nonzero(confidence[unsure]))
             maps[unsure], masks[unsure], confidence[unsure] = -np.abs(maps[unsure]), False, 0.0
             yield Step(t, frame, masks, maps, confidence)
 
@@ -326,6 +328,9 @@ def main() -> None:
     steps = predictor.stream(command.video, command.expressions, None)
     steps = tqdm(steps, unit=" frames", disable=bars_hidden())
     table = write_prediction(steps, command.expressions, command.out, video_fps(command.video), command.video)
+    if predictor.emptied:
+        said = f"{predictor.emptied} masks are left empty: they have less than {predictor.least:.3f}"
+        print(f"note: {said}, the checkpoint's least confidence", file=sys.stderr)
     print(f"{summary(command.expressions, table)}\nwritten: {command.out}")
 
 

@@ -55,6 +55,7 @@ def train(
     DTSE does and, being a `PyTorchModelHubMixin` too, saves itself: one of benchmarks/baselines. Raises `ValueError`
     if the run folder belongs to other settings or another training is using it, `FloatingPointError` if loss or
     weights are no longer finite, `OSError` if a checkpoint cannot be written, `ChildProcessError` if a worker dies.
+    Ctrl-C and SIGTERM end it after the step that is being taken, with a checkpoint, by a `KeyboardInterrupt`.
     """
     c, accelerator, final = config.train, join_processes(config), Path(config.out) / "final"
     if (final / "model.safetensors").is_file():
@@ -62,8 +63,10 @@ def train(
         accelerator.print(f"{final.parent} is finished: its weights are in {final}")
         return final
 
-    with only_training(final.parent) if accelerator.is_main_process else nullcontext():
-        run = prepare(config, accelerator, make_model, progress, on_log)
+    with (
+        only_training(final.parent) if accelerator.is_main_process else nullcontext(),
+        prepare(config, accelerator, make_model, progress, on_log) as run,
+    ):
         model, optimizer, state = run.model, run.optimizer, run.state
         while not run.over:
             # Rates and dropout follow from where the run stands.
@@ -94,6 +97,7 @@ def train(
                 run.validate()
             if to_save and not run.over:
                 run.save()
+            run.stop_if_asked()
         run.finish()
     return final
 

@@ -6,8 +6,9 @@
                         format of all settings here
     tokenizer.json      the tokenizer; tokenizer_config.json names its marks
 
-A checkpoint is these five files in one folder. Nothing outside it is looked up or opened, whatever they say. A file
-that is missing, damaged or does not fit the others is an error of one line that names it.
+A checkpoint is these five files in one folder. Nothing outside it is looked up or opened, whatever they say or are: a
+link may lead to the hub's `blobs`, where its cache keeps them, and nowhere else. A file that is missing, damaged or
+does not fit the others is an error of one line that names it.
 """
 
 import dataclasses
@@ -38,7 +39,6 @@ AGAIN = "copy the checkpoint again from the run that made it, or download it aga
 LEAST = "least_confidence"  # in run.json beside the settings: below it nothing is marked, see `scoring.calibration`
 DRAWN = "drawn"  # in run.json beside the settings: the clips came from a toy world, in memory or on disk
 ANSWER = ("data.name", "data.size", "data.offset", "data.max_words")  # of run.json: what an answer depends on
-LARGEST = 2**26  # bytes of a JSON file here; the largest vocabularies take a quarter
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 Width = Annotated[int, Allowed("1 to 1048576", range(1, 2**20 + 1).__contains__)]  # channels, words; or layers:
 Depth = Annotated[int, Allowed("1 to 64", range(1, 65).__contains__)]
@@ -70,6 +70,8 @@ STREAMS: dict[str, dict[str, Any]] = {  # what a stream is built from, and what 
         "attention_probs_dropout_prob": Share,
     },
 }
+STEPS = ("BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "StripAccents")  # of a tokenizer
+STEPS += ("BertPreTokenizer", "Whitespace", "WhitespaceSplit", "Punctuation", "Sequence")
 Model = TypeVar("Model", bound=nn.Module)
 
 
@@ -115,7 +117,7 @@ def load_model(folder: str | Path, make: Callable[[ModelConfig], Model]) -> Mode
     Names, shapes and types of all weights are compared before memory is taken. Raises `FileNotFoundError` or
     `ValueError` naming the file.
     """
-    config, file = read_model_config(folder), Path(folder) / WEIGHTS
+    config, file = read_model_config(folder), _own(Path(folder) / WEIGHTS)
     with _told(Path(folder) / CONFIG, "describes no model"), torch.device("meta"):
         wanted = make(config).state_dict()
     with _told(file, "cannot be read"):
@@ -212,6 +214,8 @@ def read_tokenizer(folder: str | Path):
 
     found, rows = _words(folder), read_model_config(folder).saved_streams["text"]["vocab_size"]
     with _told(Path(folder) / WORDS, "does not hold a tokenizer"):
+        for part in ("normalizer", "pre_tokenizer"):
+            _require_plain(found.get(part), part)
         tokenizer = Tokenizer.from_str(json.dumps(found))
         vocabulary, given = tokenizer.get_vocab(), tokenizer.encode("the dog").ids
         if not given or max(given + list(vocabulary.values())) >= rows:
@@ -222,6 +226,16 @@ def read_tokenizer(folder: str | Path):
             f"{Path(folder) / MARKS} names {strange[0]!r:.60}, which {WORDS} beside it does not have; {AGAIN}"
         )
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **marks)
+
+
+def _require_plain(step: Any, part: str) -> None:
+    """Raises `ValueError` for a step before the vocabulary that a BERT does not have: some write a text a million times
+    as long, or search it without end."""
+    kind = step.get("type") if isinstance(step, dict) else step
+    if kind not in (None, *STEPS):
+        raise ValueError(f"its {part} is {kind!r:.60}; it must be one of {', '.join(STEPS)}")
+    for inner in step.get(f"{part.replace('_', '')}s", []) if kind == "Sequence" else []:
+        _require_plain(inner, part)
 
 
 def _words(folder: str | Path) -> dict[str, Any]:
@@ -243,7 +257,7 @@ def _marks(folder: str | Path) -> dict[str, str]:
 
 def checkpoint_sha256(folder: str | Path) -> str:
     """SHA-256 of the weights' file in a checkpoint folder, as 64 hexadecimal digits."""
-    with open(Path(folder) / WEIGHTS, "rb") as file:
+    with open(_own(Path(folder) / WEIGHTS), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -255,8 +269,8 @@ def model_sha256(folder: str | Path) -> str:
     `load_model`, `read_run_config` and `read_tokenizer` do.
     """
     folder, digests = Path(folder), {}
-    with _told(folder / WEIGHTS, "cannot be read"):
-        for name, tensor in load_file(folder / WEIGHTS).items():
+    with _told(file := _own(folder / WEIGHTS), "cannot be read"):
+        for name, tensor in load_file(file).items():
             content = hashlib.sha256(tensor.flatten().view(torch.uint8).numpy()).hexdigest()
             digests[name] = [str(tensor.dtype), list(tensor.shape), content]
     config = dataclasses.asdict(read_model_config(folder))
@@ -268,9 +282,16 @@ def model_sha256(folder: str | Path) -> str:
 def _read(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise FileNotFoundError(f"{file} is missing; a checkpoint folder holds {', '.join(FILES)}: {AGAIN}")
-    if file.stat().st_size > LARGEST:
-        raise ValueError(f"{file} has {file.stat().st_size} bytes, more than such a file takes; {AGAIN}")
-    return read_json(file)
+    return read_json(_own(file))
+
+
+def _own(file: Path) -> Path:
+    """A file of a checkpoint. Raises `ValueError` for a link that leads out of its folder, save to the hub's blobs."""
+    folder, place = file.parent.resolve(), file.resolve()
+    blobs = folder.parents[min(1, len(folder.parents) - 1)] / "blobs"  # beside snapshots/COMMIT/
+    if file.is_symlink() and place.parent not in (folder, blobs):
+        raise ValueError(f"{file} is a link to {place}, outside its folder; copy the file itself again")
+    return file
 
 
 def _require(found: Any, names: Iterable[str]) -> None:

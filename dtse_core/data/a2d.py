@@ -10,6 +10,7 @@
 Frames are numbered from 1 on disk: `00030.h5` belongs to decoded frame 29.
 """
 
+import math
 import os
 import re
 import warnings
@@ -21,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..shared.files import read_rows
-from ..shared.images import require_shape
+from ..shared.images import PIXELS, as_mask, require_shape
 from ..video.files import frame_files, video_length
 from ..video.frame_cache import video_frames
 from .clip import ClipDataSet, ReferringClip
@@ -267,7 +268,7 @@ def read_masks(path: Path, instances: list[int], shape: tuple[int, int]) -> dict
             if len(places) > 1:
                 warnings.warn(f"{path} holds instance {instance} {len(places)} times; the first is taken", stacklevel=2)
             if len(places):
-                found[instance] = (masks[()] if squeezed else masks[places[0]]).T != 0
+                found[instance] = as_mask(path, (masks[()] if squeezed else masks[places[0]]).T)
     return found
 
 
@@ -285,11 +286,19 @@ def _numbers(file, path: Path, key: str):
     """An array of numbers that the file holds, not yet read."""
     import h5py
 
-    if key not in file:
+    if (link := file.get(key, getlink=True)) is None:
         raise ValueError(f"{path} lacks {key!r}; it holds {', '.join(sorted(file)) or 'nothing'}")
+    if not isinstance(link, h5py.HardLink):
+        raise ValueError(f"{path}: {key!r} is a link, which nobody follows; download it again")
     array = file[key]  # once: h5py looks it up each time
     if not isinstance(array, h5py.Dataset) or array.dtype.kind not in "biuf" or array.shape is None:
         raise ValueError(f"{path}: {key!r} is not an array of numbers; download it again")
+    if array.external or array.is_virtual:
+        raise ValueError(f"{path}: {key!r} lies in other files, which nobody opens; download it again")
+    if math.prod(array.chunks or (1,)) > 4 * PIXELS:
+        raise ValueError(
+            f"{path}: {key!r} is packed in pieces of {array.chunks}, too large for masks; download it again"
+        )
     return array
 
 

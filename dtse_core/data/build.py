@@ -4,6 +4,7 @@ from pathlib import Path
 
 from .. import data
 from ..config import DATASETS, DataConfig
+from ..shared.files import require_folder_above
 from .clip import ClipDataSet
 
 HELD_OUT = 500  # clips in each split of the in-memory toy world that is not for training
@@ -14,8 +15,11 @@ def build_dataset(config: DataConfig, split: str, window: int, causal: bool = Fa
     """The data set `config.name`: `toy`, drawn in memory at the model's size, or one read from `config.root`.
 
     Of a split that is not for training the toy world has 500 clips, or as many as `clips`, if that is more.
-    Raises `ValueError` for data on disk without a root.
+    Raises `ValueError` for data on disk without a root, and an error as `require_folder_above` does for a cache that
+    nothing can be kept in.
     """
+    if config.cache:
+        require_folder_above(Path(config.cache).expanduser() / "00")
     name, loader = config.name, DATASETS[config.name].loader
     if name == "toy":  # imported here: reading files needs no cartoons
         from .toy.cache import KeptDiagnosticClips, KeptToyWorld

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..shared.files import read_bytes, read_rows
-from ..shared.images import require_shape
+from ..shared.images import as_mask, require_shape
 from ..video.frame_cache import image_frames
 from .clip import ClipDataSet, ReferringClip
 from .listing import part_of, read_toy, require_tree, videos_of
@@ -183,7 +183,7 @@ def read_mask(path: Path, frame: int, shape: tuple[int, int]) -> np.ndarray:
     require_shape(path, (height, width), shape)
     if frame > length:
         raise ValueError(f"{path} annotates frames 1 to {length}, not {frame}; was it replaced? download it again")
-    return masks.reshape(height, width, length)[:, :, frame - 1] != 0
+    return as_mask(path, masks.reshape(height, width, length)[:, :, frame - 1])
 
 
 def _axes(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
@@ -231,7 +231,7 @@ def read_array(path: Path, name: str) -> np.ndarray:
 
 def _find(path: Path, name: str, most: int) -> tuple[tuple[int, ...], str, Iterator]:
     """Axes, byte order and remaining elements of a matrix of numbers, of which `most` bytes are unpacked."""
-    data, names = read_bytes(path), []
+    data, names = read_bytes(path, MOST), []
     order = {b"IM": "<", b"MI": ">"}.get(data[126:128])
     if order is None or data[:10] == b"MATLAB 7.3":
         raise _damaged(path, "version 7.3" if data[:10] == b"MATLAB 7.3" else "a different header")

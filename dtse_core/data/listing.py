@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..shared.files import read_json
+from ..shared.files import TABLES, read_json
 from .sentences import clean_expression
 
 LOCAL = ("local-train", "local-val")
@@ -25,7 +25,7 @@ def read_toy(path: Path) -> tuple[Splits | None, Labels]:
     if not path.is_file():
         return None, {}
     try:
-        toy = read_json(path)
+        toy = read_json(path, most=TABLES)
         splits = {split: [_text(video) for video in videos] for split, videos in toy["splits"].items()}
         return splits, {
             (_text(video), key, clean_expression(sentence)): (_text(evidence), None if twin is None else int(twin))
@@ -38,7 +38,7 @@ def read_toy(path: Path) -> tuple[Splits | None, Labels]:
 
 def read_programs(path: Path) -> dict[tuple[str, str], tuple[int, str]]:
     """What `ClipDataSet.programs` tells; nothing for other files. Raises `ValueError` if the file is damaged."""
-    toy = read_json(path) if path.is_file() else {}
+    toy = read_json(path, most=TABLES) if path.is_file() else {}
     try:
         said = [(video, row) for video, rows in toy.get("programs", {}).items() for row in rows]
         return {

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..shared.files import read_json
+from ..shared.files import TABLES, read_json
 from ..shared.images import image_shape
 from .clip import ReferringVideo, VideoDataSet
 from .expressions import brief, parse_expressions, require_folders
@@ -123,7 +123,7 @@ def version_of(folder: str, videos: int, sentences: int) -> str:
 @functools.lru_cache(2)
 def _mask_dict(path: Path, modified: int, size: int) -> dict[str, Any]:
     """The file once a process, not pickled with the data set; `modified` and `size` only mark its version."""
-    return read_json(path)
+    return read_json(path, most=TABLES)
 
 
 # Run-length encoded masks as COCO keeps them, decoded without trusting them: pycocotools returns whatever lies in

@@ -27,7 +27,6 @@ import hashlib
 import json
 import math
 import os
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -39,6 +38,7 @@ from ..config import Positive, RunConfig, checked, nearest, setting_kinds, with_
 from ..notebook.parameters import check_parameters
 from ..shared.files import read_json, read_toml, write_json
 from ..shared.versions import RESULT_KEYS
+from .pages import read_record
 from .runner import Result, parameters_of, run_notebook, source_of
 
 MOST_RUNS = 5000
@@ -166,17 +166,7 @@ def carry_out(run: Run, notebook: str, folder: str, minutes: float, attempt: int
 
 def read_result(folder: Path) -> dict[str, Any] | None:
     """The record of a run that ended, well or not; None for one that did not, and with a note for a damaged one."""
-    file = folder / RESULT
-    if not file.exists():
-        return None
-    try:
-        record = read_json(file)
-        for name in KEPT.keys() & record.keys() | {"ok"}:
-            checked(f"{file}: {name}", record.get(name), KEPT[name])
-        return record
-    except (ValueError, OSError) as error:
-        print(f"note: {error}; the run counts as not run", file=sys.stderr)
-        return None
+    return read_record(folder / RESULT, KEPT, {"ok"})
 
 
 def _check_settings(text: Any) -> None:

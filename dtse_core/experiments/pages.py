@@ -3,16 +3,19 @@
 import base64
 import html
 import io
-import json
 import os
 import re
+import sys
+from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from PIL import Image
 
-from ..shared.files import PAGE, as_text, written_whole
+from ..config import checked
+from ..shared.files import PAGE, TABLES, as_text, read_json, written_whole
 from ..shared.images import read_rgb
 
 _STYLE = """
@@ -34,6 +37,7 @@ td small { display: block; color: var(--soft); overflow-wrap: anywhere; }
 .ok { color: #00704f; } .failed { color: #b3261e; font-weight: 600; }
 """
 
+SHOWN = {"notebook": str, "title": str, "ok": bool, "error": str, "seconds": float, "claims": int}  # of a record
 _DENSE = """
 body { max-width: 84rem; font-size: 14px; } td, th { padding: .3rem .5rem; white-space: nowrap; }
 li { margin: .2rem 0; }
@@ -126,9 +130,24 @@ def _png(image: Image.Image) -> str:
     return base64.b64encode(file.getvalue()).decode()
 
 
+def read_record(file: Path, kinds: dict[str, Any], needed: Collection[str]) -> dict[str, Any] | None:
+    """What was recorded of a run; None if there is no file, and with a note where it is not of these `kinds`."""
+    if not file.exists():
+        return None
+    try:
+        record = read_json(file)
+        for name in kinds.keys() & record.keys() | needed:
+            checked(f"{file}: {name}", record.get(name), kinds[name])
+        return record
+    except (ValueError, OSError) as error:
+        print(f"note: {error}; the run counts as not run", file=sys.stderr)
+        return None
+
+
 def write_index(folder: Path) -> Path:
     """`index.html` from the results (`NN_name.json`) that the folder holds; needs no other file to be seen."""
-    results = [json.loads(p.read_text(encoding="utf-8")) for p in sorted(folder.glob("[0-9][0-9]_*.json"))]
+    files = sorted(folder.glob("[0-9][0-9]_*.json"))
+    results = [record for file in files if (record := read_record(file, SHOWN, SHOWN))]
     rows = "\n".join(_row(r, folder) for r in results)
     good, claims = sum(r["ok"] for r in results), sum(r["claims"] for r in results)
     seconds = sum(r["seconds"] for r in results)
@@ -204,12 +223,11 @@ def _link(file: Path, text: str) -> str:
 
 def _thumbnail(notebook: Path) -> str:
     """The notebook's first figure, made small, as a data address; "" if it has none."""
-    if not notebook.is_file():
-        return ""
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    for data in (o.get("data", {}) for c in cells for o in c.get("outputs", [])):
-        if "image/png" in data:
-            picture = _image("".join(data["image/png"]))
-            picture.thumbnail((240, 144))
-            return f"data:image/png;base64,{_png(picture)}"
+    with suppress(FileNotFoundError, ValueError, TypeError, AttributeError, KeyError):  # none, or damaged
+        cells = read_json(notebook, most=TABLES)["cells"]
+        for data in (o.get("data", {}) for c in cells for o in c.get("outputs", [])):
+            if "image/png" in data:
+                picture = _image("".join(data["image/png"]))
+                picture.thumbnail((240, 144))
+                return f"data:image/png;base64,{_png(picture)}"
     return ""

@@ -132,7 +132,7 @@ def _cluster(workers: int, scheduler: str) -> Iterator[Any]:
             n_workers=workers,
             threads_per_worker=1,
             memory_limit=None,  # what a run holds is in its kernel, outside the worker
-            dashboard_address=":0",
+            dashboard_address="127.0.0.1:0",  # or anyone on the network could look in
             silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster) as client,

@@ -13,8 +13,8 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from ..config import Count, Positive, checked
 from ..notebook.parameters import check_parameters, literals, read_parameters
-from ..shared.console import Parser, bars_hidden, plain_output, tell
+from ..shared.console import Parser, bars_hidden, in_terminal, stopped, tell
 from ..shared.files import ANY, OURS, PAGE, require_ours, write_json, written_whole
 from ..shared.versions import RESULT_KEYS, commit, version
 from .pages import fewer_colors, table, title, write_html, write_index
@@ -160,8 +160,9 @@ def run_all(
     """
     courses = [Course(path.name) for path in paths]
     bar = tqdm(total=1.0, unit="", bar_format="{l_bar}{bar}| {elapsed}, {remaining} left", disable=bars_hidden())
-    with ThreadPoolExecutor(jobs) as pool, bar, _environment(ENVIRONMENT):
-        waiting = {pool.submit(run, path, course): course for path, course in zip(paths, courses, strict=True)}
+    waiting: dict[Future[Result], Course] = {}
+    with ThreadPoolExecutor(jobs) as pool, bar, _environment(ENVIRONMENT), _left_at_once(pool, waiting):
+        waiting |= {pool.submit(run, path, course): course for path, course in zip(paths, courses, strict=True)}
         while waiting:
             done, _ = wait(waiting, timeout=every if bar.disable else 1, return_when=FIRST_COMPLETED)
             for future in done:
@@ -174,6 +175,23 @@ def run_all(
             bar.refresh()
             if not done and bar.disable:
                 print("\n".join(map(str, running)), flush=True)
+
+
+@contextmanager
+def _left_at_once(pool: ThreadPoolExecutor, waiting: dict[Future, Course]) -> Iterator[None]:
+    """Where the block is stopped, no further notebook begins, and those that run lose their kernels."""
+    try:
+        yield
+    except (KeyboardInterrupt, GeneratorExit):
+        import psutil
+
+        pool.shutdown(wait=False, cancel_futures=True)
+        while not all(future.done() for future in waiting):
+            for child in psutil.Process().children(recursive=True):
+                with suppress(psutil.Error):  # it has just ended
+                    child.kill()
+            time.sleep(0.1)
+        raise
 
 
 def parameters_of(path: Path) -> dict[str, Any]:
@@ -277,12 +295,15 @@ def parse_command(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status: 0, 1 where a notebook failed, 2 where nothing could be run."""
-    try:
-        with plain_output():
+    """The command; returns its exit status: 0, 1 where a notebook failed, 2 where nothing could be run, or as a signal
+    ends it."""
+    with in_terminal():
+        try:
             return _main(parse_command(arguments))
-    except (ValueError, OSError, ImportError) as error:
-        return 2 * tell(error)
+        except (ValueError, OSError, ImportError) as error:
+            return 2 * tell(error)
+        except KeyboardInterrupt as stop:
+            return stopped(stop)
 
 
 def _main(options: argparse.Namespace) -> int:

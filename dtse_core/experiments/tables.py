@@ -3,6 +3,8 @@ run was scored on, `curves` one for each record of a training. pandas is importe
 """
 
 import json
+import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,18 +39,30 @@ PROVENANCE = ("error", "attempt", "claims", "seconds", "cpu_seconds", "peak_memo
 def collect(grid: Grid, outs: Sequence[Path]) -> "dict[str, pd.DataFrame]":
     """The results of the grid's runs, each in the folder of one of `outs`, as tables.
 
-    Raises `ValueError` naming the file of a run whose record does not fit into tables.
+    A run whose record does not fit into tables counts as not run, with a note that names its file.
     """
     import pandas as pd
 
     from .comparison import with_scores  # loads torch, which the workers' own processes can do without
 
     runs, clips, curves = [], [], []
-    kinds: dict[str, type] = {}  # of what the columns of `runs` hold
-    for run in grid.runs:
-        folder = next((run.folder(out) for out in outs if run.folder(out).exists()), run.folder(outs[0]))
-        record = read_result(folder) or {}
-        recorded = record.get("recorded", {}) if record.get("ok") else {}
+    folders = [next((run.folder(o) for o in outs if run.folder(o).exists()), run.folder(outs[0])) for run in grid.runs]
+    records = [read_result(folder) or {} for folder in folders]
+    kinds = Counter((n, isinstance(v, str)) for record in records for n, v in plain(_recorded(record)))
+    for run, folder, record in zip(grid.runs, folders, records, strict=True):
+        try:
+            numbers = dict(plain(recorded := _recorded(record)))
+            for name, value in numbers.items():  # as in most runs
+                checked(name, value, str if kinds[name, True] > kinds[name, False] else float)
+            points = _points(recorded.get("curves", []))
+            splits = checked("clips", recorded.get("clips", {}), dict)
+            scored = [pd.DataFrame(_columns(some)).assign(run=run.name, split=split) for split, some in splits.items()]
+        except ValueError as error:
+            said = f"{folder / RESULT}: {error}; the run counts as not run: move it away and run it again"
+            print(f"note: {said}", file=sys.stderr)
+            record, numbers, points, scored = {}, {}, [], []
+        curves += [{"run": run.name, **point} for point in points]
+        clips += scored
         state = "not run" if not record else "ok" if record["ok"] else "failed"
         variant = grid.differs(run, without=("SEED",)) or "all"
         row = {"run": run.name, "state": state, "variant": variant, "group": "", "budget": "steps", "against": ""}
@@ -56,19 +70,15 @@ def collect(grid: Grid, outs: Sequence[Path]) -> "dict[str, pd.DataFrame]":
         row |= run.parameters | {name: record.get(name) for name in PROVENANCE}
         row |= {name: json.dumps(record.get(name, {}), sort_keys=True) for name in ("used", "config", "versions")}
         row.setdefault("SEED", 0)  # a notebook may have none
-        try:
-            numbers = dict(plain(recorded))
-            for name, value in numbers.items():
-                checked(name, value, kinds.setdefault(name, str if isinstance(value, str) else float))
-            curves += [{"run": run.name, **point} for point in _points(recorded.get("curves", []))]
-            for split, columns in checked("clips", recorded.get("clips", {}), dict).items():
-                clips.append(pd.DataFrame(_columns(columns)).assign(run=run.name, split=split))
-        except ValueError as error:
-            raise ValueError(f"{folder / RESULT}: {error}; move it away and run it again") from error
         runs.append(row | numbers)
     empty = pd.DataFrame(columns=["run", "split", *CLIP_COLUMNS])
-    scored = with_scores(pd.concat(clips, ignore_index=True) if clips else empty)
-    return {"runs": pd.DataFrame(runs), "clips": scored, "curves": pd.DataFrame(curves)}
+    scores = with_scores(pd.concat(clips, ignore_index=True) if clips else empty)
+    return {"runs": pd.DataFrame(runs), "clips": scores, "curves": pd.DataFrame(curves)}
+
+
+def _recorded(record: dict[str, Any]) -> dict[str, Any]:
+    """What a run that ended well handed to record()."""
+    return record.get("recorded", {}) if record.get("ok") else {}
 
 
 def plain(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..shared.files import read_json_lines
+from ..training.run_folder import is_record
 from ..video.letters import in_lines, spelled
 from ..video.overlay import MASK, MASK_COLORS, TIME, VISION
 
@@ -45,7 +46,7 @@ def plot_history(history: str | Path | Sequence[dict]) -> "Figure":
         file = file / "history.jsonl" if file.is_dir() else file
         if not file.is_file():
             raise FileNotFoundError(f"{file} is missing; training writes it into its run folder")
-        history = read_json_lines(file)
+        history = read_json_lines(file, is_record)
     figure, axes = plt.subplots(1, 2, figsize=(7, 2.6))
     panels = (
         ("loss", [("loss", "training", "0.45", "-")]),

@@ -19,7 +19,7 @@ from ..data.build import build_dataset, training_splits
 from ..metrics import sample_ious
 from ..shared import markdown
 from ..shared.console import argument, one_line_errors, parse, usable_device
-from ..shared.files import ANY, read_json, write_json
+from ..shared.files import ANY, read_bytes, read_json, write_json, written_whole
 from .answers import ModelAnswers
 from .clips import some_of
 from .diagnosis import diagnose
@@ -72,6 +72,8 @@ def calibrate(c: Command) -> str:
     folder, split = checkpoint_folder(c.checkpoint), training_splits(c.data)[1]
     if folder.resolve().is_relative_to(PACKAGED.resolve()) or (folder / RUN).is_symlink():
         raise ValueError(f"{folder} is the package's or the hub's, and stays as it is; calibrate a copy of it")
+    with written_whole(folder / RUN, ANY) as part:  # before the work: the same content, to see that it can be written
+        part.write_bytes(read_bytes(folder / RUN))
     answers = ModelAnswers(c.checkpoint, c.data, usable_device(c.device), c.batch)
     answers.predictor.least = 0.0
     dataset = build_dataset(c.data, split, *answers.window)

@@ -22,7 +22,7 @@ import numpy as np
 
 from ..data.clip import ReferringClip, ReferringVideo
 from ..shared.archives import Entry, archive_kind, open_archive, refuse_harm
-from ..shared.files import ANY, require_ours, write_json, written_whole
+from ..shared.files import ANY, named_if_full, require_ours, write_json, written_whole
 from ..shared.images import write_index_mask
 from ..video.prediction import MASKS, save_mask
 from .records import Sample
@@ -96,8 +96,10 @@ def folder_for_masks(target: str, keep: bool, state) -> Iterator[Path | None]:
         if state.is_main_process and keep:
             part = str(stack.enter_context(written_whole(place, MASKS, folder=True)))
         elif state.is_main_process:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            part = stack.enter_context(TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent))
+            with named_if_full(place, place.parent):
+                place.parent.mkdir(parents=True, exist_ok=True)
+                part = stack.enter_context(TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent))
+            stack.enter_context(named_if_full(place, Path(part)))
         yield Path(broadcast_object_list([part])[0])
 
 

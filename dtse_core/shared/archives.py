@@ -11,12 +11,32 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, NoReturn
 
-MAX_BYTES, MAX_FILES = 400 * 2**30, 2_000_000  # several times the largest genuine data set
+MAX_BYTES, MAX_FILES = 400 * 2**30, 1_000_000  # twice the largest genuine data set
+DENSE, SMALL = 100, 64  # an archive of n bytes holds at most 100 n, of which a GiB is free, in n / 64 files: they are
+FREE_BYTES, FREE_FILES = 2**30, 10_000  # compressed already, a tenth of this is much
+LONGEST_HEAD = 2**14  # bytes of a long name, and of further notes on a member
 MAGIC = ((b"PK\x03\x04", "zip"), (b"PK\x05\x06", "zip"), (b"\x1f\x8b", "gz"), (b"BZh", "bz2"), (b"\xfd7zXZ\0", "xz"))
 DAMAGE = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError)
 DAMAGE += (NotImplementedError, RuntimeError, UnicodeError, struct.error)
+
+
+class _Member(tarfile.TarInfo):
+    """A member of a tar whose notes on itself (a long name, pax records) fit into memory."""
+
+    @classmethod
+    def frombuf(cls, *arguments: Any) -> "_Member":
+        found = super().frombuf(*arguments)
+        if found.size > LONGEST_HEAD and not found.isreg():
+            raise tarfile.ReadError(f"{found.size:,} bytes about one member")
+        return found if found.type != tarfile.GNUTYPE_SPARSE else cls._sparse()
+
+    @staticmethod
+    def _sparse(*_: Any) -> NoReturn:
+        raise tarfile.ReadError("a sparse file, whose holes may be listed without end")
+
+    _proc_gnusparse_10 = _sparse  # the one form whose list lies outside the head
 
 
 class Entry(NamedTuple):
@@ -56,8 +76,8 @@ def open_archive(path: Path) -> Iterator[tuple[Iterator[Entry], Callable[[Any], 
             with zipfile.ZipFile(path) as archive:
                 yield map(_zip_entry, archive.infolist()), archive.open
         else:
-            with tarfile.open(path, "r:" if kind == "tar" else f"r:{kind}") as archive:
-                yield map(_tar_entry, archive), archive.extractfile
+            with tarfile.open(path, f"r:{kind.removeprefix('tar')}", tarinfo=_Member) as archive:
+                yield _tar_entries(archive), archive.extractfile
     except DAMAGE as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # the disk's fault
             raise
@@ -72,29 +92,34 @@ def _zip_entry(info: zipfile.ZipInfo) -> Entry:
     return Entry(info.orig_filename, "folder" if info.orig_filename.endswith("/") else kind, info.file_size, info)
 
 
-def _tar_entry(info: tarfile.TarInfo) -> Entry:
-    link = "link" if info.issym() or info.islnk() else "device"
-    kind = "file" if info.isreg() else "folder" if info.isdir() else link
-    return Entry(info.name, kind, info.size, info)
+def _tar_entries(archive: tarfile.TarFile) -> Iterator[Entry]:
+    for info in archive:
+        link = "link" if info.issym() or info.islnk() else "device"
+        kind = "file" if info.isreg() else "folder" if info.isdir() else link
+        archive.members, info.pax_headers = [], {}  # type: ignore[attr-defined]  # or all heads stay in memory
+        yield Entry(info.name, kind, info.size, info)
 
 
 def list_wanted(archive: Path, entries, places: dict[str, str]) -> tuple[dict, int]:
     """The files under the folders named in `places`, by path in the root, and the number of the others.
 
     Raises `ValueError` for the first member, wanted or not, that could do harm: absolute paths, `..`, links, devices,
-    names that occur twice, too many files or bytes.
+    names that occur twice, more files or bytes than data sets have, or than an archive of its size holds.
     """
     wanted: dict[PurePosixPath, Entry] = {}
     total = count = ignored = 0
+    size = archive.stat().st_size
+    most_bytes = min(MAX_BYTES, FREE_BYTES + DENSE * size)
+    most_files = min(MAX_FILES, FREE_FILES + size // SMALL)
     tops: set[str] = set()
     try:
         for entry in entries:
             refuse_harm(entry)
             total, count = total + entry.size, count + 1
-            if count > MAX_FILES:
-                raise ValueError(f"more than {MAX_FILES:,} files")
-            if total > MAX_BYTES:
-                raise ValueError(f"it unpacks to more than {MAX_BYTES / 2**30:,.1f} GiB")
+            if count > most_files:
+                raise ValueError(f"more than {most_files:,} files in {size:,} bytes")
+            if total > most_bytes:
+                raise ValueError(f"it unpacks to more than {most_bytes / 2**30:,.1f} GiB from {size:,} bytes")
             parts = PurePosixPath(entry.name).parts
             if entry.kind != "file" or parts[0] == "__MACOSX" or parts[-1].startswith("._"):
                 continue

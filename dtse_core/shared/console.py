@@ -5,13 +5,15 @@ import functools
 import io
 import os
 import re
+import signal
 import sys
+import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from ..config import RunConfig, checked, nearest, origin_of, preset, read_value, setting_kinds
 
@@ -124,21 +126,95 @@ def usable_device(name: str = "auto") -> "torch.device":
         raise ValueError(f"device {name!r} cannot be used here; cpu always can") from error
 
 
+class _Plain:
+    """A stream for a terminal: control characters, which names and sentences may hold, are shown and not obeyed."""
+
+    # all but tab and line feed, and those that reverse the order of letters; bars return to their line and go up
+    CONTROLS = re.compile(r"\x1b(?!\[A)|[\0-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+    def __init__(self, stream: Any):
+        self.stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        return self.stream.write(self.CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text))
+
+
 @contextmanager
 def plain_output() -> Iterator[None]:
-    """In the block, warnings are notes of one line, and a character that the terminal cannot show is escaped."""
+    """In the block, warnings are notes of one line, and a character that a terminal cannot show, or would obey, is
+    escaped.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    with warnings.catch_warnings():
+    out, err = (cast(Any, _Plain(stream)) for stream in (sys.stdout, sys.stderr))
+    with redirect_stdout(out), redirect_stderr(err), warnings.catch_warnings():
         warnings.showwarning = lambda message, *_: print(f"note: {' '.join(str(message).split())}", file=sys.stderr)
         yield
+
+
+@contextmanager
+def signals(act: Callable[[int, Any], object], *names: str) -> Iterator[None]:
+    """In the block signals of these names call `act(number, frame)`, save those that are ignored.
+
+    Only the main thread can have it so; in others nothing changes.
+    """
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]  # Windows has fewer
+    numbers = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []
+    before = {number: signal.signal(number, act) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop(number: int, _: Any) -> NoReturn:
+    raise KeyboardInterrupt(number)
+
+
+@contextmanager
+def in_terminal() -> Iterator[None]:
+    """What all commands do: `plain_output`, and a stop by SIGTERM, or as the terminal closes, tidies up as Ctrl-C does.
+
+    Of what a stop says the first part is its signal's number.
+    """
+    with plain_output(), signals(_stop, "SIGTERM", "SIGHUP"):
+        yield
+
+
+@contextmanager
+def stops_noted() -> Iterator[list[int]]:
+    """In the block the first stop, by Ctrl-C or as above, only puts its number into the list; the next one stops."""
+    asked: list[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        if asked:
+            _stop(number, frame)
+        asked.append(number)
+        with suppress(RuntimeError):  # it may come while something is printed
+            print("stopping after this step and what is due with it; once more stops at once", file=sys.stderr)
+
+    with signals(note, "SIGINT", "SIGTERM", "SIGHUP"):
+        yield asked
 
 
 def tell(error: BaseException) -> int:
     """Prints an error in one line on standard error; returns exit status 1."""
     print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
     return 1
+
+
+def stopped(stop: KeyboardInterrupt) -> int:
+    """Prints what a stop leaves behind; returns the exit status of a process that such a signal ends."""
+    number, *said = stop.args or (signal.SIGINT,)
+    print(*said or ["stopped; the same command begins again, or goes on where it can"], file=sys.stderr)
+    return 128 + number
 
 
 def one_line_errors(command: Callable[[], Any]) -> Callable[[], None]:
@@ -150,17 +226,16 @@ def one_line_errors(command: Callable[[], Any]) -> Callable[[], None]:
 
     @functools.wraps(command)
     def run() -> None:
-        try:
-            with plain_output():
+        with in_terminal():
+            try:
                 command()
-        except (ValueError, OSError, ImportError, FloatingPointError) as error:
-            sys.exit(tell(error))
-        except (MemoryError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and "memory" not in str(error):  # torch has no class of its own for it
-                raise
-            sys.exit(tell(MemoryError(f"the memory is full ({str(error)[:200]}); use smaller batches or frames")))
-        except KeyboardInterrupt:
-            print("stopped; the same command begins again, or goes on where it can", file=sys.stderr)
-            sys.exit(130)
+            except (ValueError, OSError, ImportError, FloatingPointError) as error:
+                sys.exit(tell(error))
+            except (MemoryError, RuntimeError) as error:
+                if isinstance(error, RuntimeError) and "memory" not in str(error):  # torch has no class of its own
+                    raise
+                sys.exit(tell(MemoryError(f"the memory is full ({str(error)[:200]}); use smaller batches or frames")))
+            except KeyboardInterrupt as stop:
+                sys.exit(stopped(stop))
 
     return run

@@ -9,11 +9,12 @@ import os
 import re
 import secrets
 import shutil
+import sys
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 OURS = "written by dtse, which may replace it"  # follows what a file is: the mark in its metadata that says it is ours
 PAGE = f"page {OURS}"  # of a page in HTML or Markdown, in a comment
@@ -21,11 +22,13 @@ ANY = ""  # the mark of names that are ours whatever they hold, since they lie i
 MANIFEST = ".dtse.json"  # in a folder of ours: its mark, and what it holds
 UNWRITABLE = (errno.EACCES, errno.EFBIG, errno.ENAMETOOLONG, errno.ENOSPC, errno.EPERM, errno.EROFS)
 WINDOW = 2**16  # bytes at the head and at the tail of a file where its mark stands
+LARGEST, TABLES = 2**26, 2**31  # bytes that a file may have: settings, states, vocabularies; what a data set lists
+LONGEST = 255  # bytes of a name, on most systems
 
 
 def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
     """A whole text file. Raises `FileNotFoundError`, or `ValueError` naming line and byte that cannot be decoded."""
-    return _decoded(read_bytes(path), path, encoding)
+    return _decoded(read_bytes(path, TABLES), path, encoding)
 
 
 def _decoded(data: bytes, path: Path, encoding: str = "utf-8-sig") -> str:
@@ -64,19 +67,19 @@ def read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise ValueError(f"{path}, line {reader.line_num}: not CSV ({error}); download the file again") from error
 
 
-def read_json(path: Path, kind: type = dict) -> Any:
-    """A JSON file that holds an object, or a list where `kind` is list.
+def read_json(path: Path, kind: type = dict, most: int = LARGEST) -> Any:
+    """A JSON file of at most `most` bytes that holds an object, or a list where `kind` is list.
 
-    Raises `FileNotFoundError`, or `ValueError` naming line and column.
+    Raises `FileNotFoundError`, or `ValueError` naming line and column; NaN and infinity are not JSON.
     """
-    return parse_json(read_bytes(path), path, kind)
+    return parse_json(read_bytes(path, most), path, kind)
 
 
 def parse_json(data: bytes, path: Path, kind: type = dict) -> Any:
     """As `read_json`, from a file's bytes."""
     text = _decoded(data, path)
     try:
-        value = json.loads(text, parse_int=_whole)
+        value = json.loads(text, parse_int=_whole, parse_constant=_refused)
     except json.JSONDecodeError as error:
         raise ValueError(
             f"{path}, line {error.lineno}, column {error.colno}: not JSON ({error.msg}); cut short? download it again"
@@ -95,32 +98,51 @@ def _whole(digits: str) -> int:
     return value
 
 
-def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a JSON Lines file; none if there is no file. Lines that are cut or damaged are passed over."""
-    found = []
-    for line in path.read_bytes().splitlines() if path.is_file() else ():
-        with suppress(ValueError):
+def _refused(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a number")
+
+
+def read_json_lines(path: Path, sound: Callable[[dict[str, Any]], bool] = bool) -> list[dict[str, Any]]:
+    """The objects of a JSON Lines file that are `sound`; none if there is no file.
+
+    Lines that are cut or damaged are passed over, with a note that names the first. Raises as `read_bytes` does.
+    """
+    found, odd = [], []
+    for number, line in enumerate(read_bytes(path, TABLES).splitlines() if path.is_file() else (), 1):
+        try:
             found.append(parse_json(line, path))
+        except ValueError:
+            odd.append(number)
+            continue
+        if not sound(found[-1]):
+            found.pop()
+            odd.append(number)
+    if odd:
+        more = f" and {len(odd) - 1} more lines are" if len(odd) > 1 else " is"
+        print(f"note: {path}: line {odd[0]}{more} cut short or damaged, and passed over", file=sys.stderr)
     return found
 
 
 def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file. Raises `FileNotFoundError`, or `ValueError` naming line and column."""
-    text = read_text(path)
+    text = _decoded(read_bytes(path), path)
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # not TOML; an integer of thousands of digits; nested too deeply
         raise ValueError(f"{path}: not TOML ({error}); correct it, or start from a copy of a grid that runs") from error
 
 
-def read_bytes(path: Path) -> bytes:
-    """A whole file. Raises `FileNotFoundError`, or `ValueError` for a folder."""
+def read_bytes(path: Path, most: int = LARGEST) -> bytes:
+    """A whole file of at most `most` bytes. Raises `FileNotFoundError`, or `ValueError` for anything else."""
     try:
+        size = path.stat().st_size
+        if not path.is_file():  # a pipe would be waited for, a device has no end
+            raise ValueError(f"{path} is {'a folder' if path.is_dir() else 'a pipe or a device'}; expected a file")
+        if size > most:
+            raise ValueError(f"{path} has {size:,} bytes, where {most:,} are the most; download it again")
         return path.read_bytes()
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path} is missing; download it again") from error
-    except IsADirectoryError as error:
-        raise ValueError(f"{path} is a folder; expected a file") from error
 
 
 def files_below(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
@@ -245,25 +267,36 @@ def written_whole(path: str | Path, mark: str, folder: bool = False, sync: bool 
     path = Path(os.path.realpath(path)) if path.is_symlink() else path  # the link stays
     part = _unused(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _unfinished(part, path, mark) if folder else nullcontext():
-            yield part
-        for file in part.rglob("*") if folder else [part]:
-            if sync and file.is_file():
-                with open(file, "r+b") as written:
-                    os.fsync(written.fileno())
-        if mark or folder:
-            require_ours(path, mark, folder)  # it may have been there for an hour
-        _take_place(part, path)
-    except BaseException as error:
+        with named_if_full(path, part):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with _unfinished(part, path, mark) if folder else nullcontext():
+                yield part
+            for file in part.rglob("*") if folder else [part]:
+                if sync and file.is_file():
+                    with open(file, "r+b") as written:
+                        os.fsync(written.fileno())
+            if mark or folder:
+                require_ours(path, mark, folder)  # it may have been there for an hour
+            _take_place(part, path)
+    except BaseException:
         with suppress(OSError):
             _remove(part)
-        if isinstance(error, OSError) and error.errno in UNWRITABLE and _lies_on(Path(error.filename or part), part):
-            why = os.strerror(error.errno)
-            told = OSError(f"{path} cannot be written ({why}); make room, or choose another place")
-            told.errno = error.errno  # for the folder that this file may be written into
-            raise told from error
         raise
+
+
+@contextmanager
+def named_if_full(path: Path, part: Path) -> Iterator[None]:
+    """In the block an error of a disk that is full, or cannot be written to, names `path`, not the `part` that is
+    written in its place."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in UNWRITABLE or not _lies_on(Path(error.filename or part), part):
+            raise
+        why = os.strerror(error.errno)
+        told = OSError(f"{path} cannot be written ({why}); make room, or choose another place")
+        told.errno = error.errno  # for the folder that this file may be written into
+        raise told from error
 
 
 def _lies_on(one: Path, other: Path) -> bool:
@@ -273,13 +306,18 @@ def _lies_on(one: Path, other: Path) -> bool:
 
 def _unused(path: Path) -> Path:
     """A name beside `path` that nothing has."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    return path.with_name(f"{_beside(path)}.{secrets.token_hex(4)}.part")
+
+
+def _beside(path: Path) -> str:
+    """How names beside `path` begin: as long as they may be."""
+    return os.fsencode(f".{path.name}")[: LONGEST - len(".12345678.part")].decode("utf-8", "ignore")
 
 
 @contextmanager
 def _unfinished(part: Path, path: Path, mark: str) -> Iterator[None]:
     """Makes the folder `part`, marked and locked until it is full; what killed writers left is removed first."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+    for left in path.parent.glob(f"{glob.escape(_beside(path))}.*.part"):
         remove_ours(left, mark)
     part.mkdir()
     manifest = part / MANIFEST
@@ -309,16 +347,25 @@ def _locked(file: Path) -> Iterator[bool]:
 
 
 def _take_place(part: Path, path: Path) -> None:
-    """Renames `part` to `path`; a folder there is out of the way between two renames."""
-    if not path.is_dir():
-        return os.replace(part, path)
-    old = _unused(path)
-    os.replace(path, old)
-    try:
-        os.replace(part, path)
-    except BaseException:
-        os.replace(old, path)
-        raise
+    """Renames `part` to `path`; a folder there is out of the way between two renames.
+
+    Of several writers each takes the place of the one before.
+    """
+    old, done = _unused(path), False
+    while not done:
+        try:
+            with suppress(FileNotFoundError):  # another writer has just moved it
+                if path.is_dir():
+                    os.replace(path, old)
+            os.replace(part, path)
+            done = True
+        except BaseException as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # another was faster
+                _remove(old)
+                continue
+            if old.is_dir():
+                os.replace(old, path)
+            raise
     _remove(old)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 DECODERS = ("PNG", "JPEG", "BMP", "WEBP")  # of Pillow, the only ones that run on a picture
+PIXELS = 2**25  # at most, of a picture or of a video's frame: 8K has a little less
 ORIENTATION = 0x0112  # EXIF's tag
 TURNS = {  # by its values; 1 is upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -70,6 +71,13 @@ def require_shape(path: Path, shape: tuple[int, int], frame: tuple[int, int]) ->
         raise ValueError(f"{path}: {sizes}; it must have its frame's size")
 
 
+def as_mask(path: Path, values: np.ndarray) -> np.ndarray:
+    """Numbers as a mask (H, W) bool: all but zero is foreground. Raises `ValueError` for NaN, which is neither."""
+    if values.dtype.kind == "f" and np.isnan(values).any():
+        raise ValueError(f"{path}: a mask holds NaN, which is neither inside nor outside; download it again")
+    return values != 0
+
+
 def read_rgb(path: Path, content: bytes | None = None) -> np.ndarray:
     """An image's colors as a viewer shows them, (H, W, 3) uint8: upright, and white where it is transparent.
 
@@ -77,7 +85,8 @@ def read_rgb(path: Path, content: bytes | None = None) -> np.ndarray:
     """
     image = load_image(path, content)
     if image.mode.startswith("I"):  # 16-bit gray; Pillow itself takes the upper bits of 16-bit colors
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        values, clear = np.asarray(image), image.info.get("transparency")  # the one value that is transparent
+        image = Image.fromarray(np.where(values == clear, 255, values >> 8).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -105,7 +114,7 @@ def _opened(path: Path, content: bytes | None = None) -> Iterator[tuple[Image.Im
         with Image.open(path if content is None else io.BytesIO(content), formats=DECODERS) as image:
             if getattr(image, "is_animated", False) and image.format != "MPO":  # a photo that carries previews
                 raise ValueError("an animation; save its frames one by one")
-            if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:  # Pillow only warns
+            if image.width * image.height > PIXELS:
                 raise ValueError(f"{image.width} x {image.height} pixels; scale it down")
             yield image, _orientation(image)
     except FileNotFoundError as error:

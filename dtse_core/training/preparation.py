@@ -5,6 +5,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,7 +33,7 @@ from ..data.sentences import load_tokenizer
 from ..model import DTSE
 from ..scoring.clips import evaluate, some_of
 from ..scoring.summary import summarize
-from ..shared.console import bars_hidden
+from ..shared.console import bars_hidden, stops_noted
 from ..streams import LinguisticStream
 from .batches import TrainingSamples, batch_order, collate_training
 from .optimizer import MuonAdamW, checkpoint_streams, has_idle_parameters, parameter_groups
@@ -40,6 +41,7 @@ from .run_folder import (
     RunState,
     all_finite,
     append_history,
+    checkpoints,
     cut_history,
     diverged,
     open_run,
@@ -54,7 +56,10 @@ from .run_folder import (
 
 @dataclass
 class Training:
-    """A run that is ready for its next step: `prepare` makes it, the loop calls its methods."""
+    """A run that is ready for its next step: `prepare` makes it, the loop calls its methods.
+
+    As a context, stops by a signal wait until the loop asks for them.
+    """
 
     config: RunConfig
     accelerator: Accelerator
@@ -74,6 +79,14 @@ class Training:
         self.sums = torch.zeros(3, device=self.accelerator.device)  # loss, IoU and batches since the last record
         self.begun = time.monotonic() - self.state.seconds
         self.waited, self.recorded = 0.0, time.monotonic()
+        self.saved, self._stops = self.state.step, ExitStack()
+
+    def __enter__(self) -> "Training":
+        self.asked = self._stops.enter_context(stops_noted())
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stops.close()
 
     @property
     def share(self) -> float:
@@ -140,8 +153,25 @@ class Training:
 
     def save(self) -> None:
         """Saves a checkpoint to resume from."""
+        self.saved = self.state.step
         if self.main:
             save_checkpoint(self.out, self.state, self.bare, self.optimizer, self.accelerator, self.config.train.keep)
+
+    def stop_if_asked(self) -> None:
+        """Raises `KeyboardInterrupt` once a checkpoint is saved, if a stop has come to any of the processes."""
+        stop = max(self.asked, default=0)
+        if self.accelerator.num_processes > 1:
+            stop = int(self.accelerator.gather(torch.tensor([stop], device=self.accelerator.device)).max())
+        if not stop or self.over:
+            return
+        if not all_finite(self.bare):
+            raise diverged(f"weights are no longer finite at step {self.state.step}", self.out)
+        if self.saved < self.state.step:
+            self.save()
+        self.bar.close()
+        self.accelerator.wait_for_everyone()
+        where = checkpoints(self.out)[-1]
+        raise KeyboardInterrupt(stop, f"stopped; {where} is saved, from which the same command goes on")
 
     def finish(self) -> None:
         """Saves the final weights; checkpoints go, since nothing is left to resume."""

@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ..checkpoints.find import DRAWN
-from ..config import RunConfig, checked, from_dict, setting_kinds, to_dict
+from ..config import Amount, Outdated, RunConfig, Whole, checked, from_dict, setting_kinds, to_dict
 from ..data.build import is_toy
 from ..model import DTSE
 from ..shared.files import (
@@ -56,10 +56,10 @@ MARKS = {  # of what a run writes; its files are known by keys of their own
 class RunState:
     """Where a run stands; everything else that varies follows from the step."""
 
-    step: int = 0
-    seconds: float = 0.0  # of training, over all resumes
+    step: Whole = 0
+    seconds: Amount = 0.0  # of training, over all resumes
     best: float = -1.0  # highest validation score
-    stale: int = 0  # validations since then
+    stale: Whole = 0  # validations since then
 
 
 def require_run(out: Path) -> None:
@@ -105,8 +105,9 @@ def only_training(out: Path) -> Iterator[None]:
 
 
 def open_run(out: Path, config: RunConfig) -> None:
-    """Writes down what runs in it, and on what. Errors as in `same_settings`."""
-    if (out / "run.json").is_file():
+    """Writes down what runs in it, and on what. Errors as in `same_settings`, unless nothing is there to resume: who
+    corrects the command of a run that did not get so far begins it anew."""
+    if any((out / name).exists() for name in ("checkpoints", "best", "final")):
         same_settings(out, config)
     write_json(out / "run.json", to_dict(config), ANY)
     write_json(out / "versions.json", versions() | hardware(), ANY)
@@ -143,7 +144,7 @@ def save_checkpoint(
     out: Path, state: RunState, model: nn.Module, optimizer: torch.optim.Optimizer, accelerator: Accelerator, keep: int
 ) -> None:
     """Model, optimiser and position; only then the oldest goes."""
-    folder = out / "checkpoints" / f"step_{state.step:09d}"
+    folder = out / "checkpoints" / _name(state)
     with written_whole(folder, CHECKPOINT, folder=True, sync=True) as part, _room_for(folder):
         save_file({k: v.contiguous() for k, v in model.state_dict().items()}, part / "model.safetensors")
         scaler = accelerator.scaler.state_dict() if accelerator.scaler else {}
@@ -151,6 +152,10 @@ def save_checkpoint(
         write_json(part / "state.json", vars(state), ANY)
     for old in checkpoints(out)[:-keep]:
         remove_ours(old, CHECKPOINT)
+
+
+def _name(state: RunState) -> str:
+    return f"step_{state.step:09d}"
 
 
 def remove_checkpoints(out: Path) -> None:
@@ -169,6 +174,8 @@ def read_checkpoint(folder: Path) -> tuple[RunState, dict, dict]:
     try:
         found = read_json(folder / "state.json")
         state = RunState(**{name: checked(name, found[name], kind) for name, kind in setting_kinds(RunState).items()})
+        if folder.name != _name(state):
+            raise ValueError(f"it says step {state.step}")
         saved = torch.load(folder / "optimizer.pt", map_location="cpu", weights_only=True)
         return state, load_file(folder / "model.safetensors"), saved
     except Exception as error:  # each library has its own
@@ -246,6 +253,8 @@ def same_settings(out: Path, config: RunConfig) -> None:
         raise FileExistsError(f"{out} is not a run's folder: {out / 'run.json'} has no settings; choose another --out")
     try:
         old, new = to_dict(from_dict(read_json(out / "run.json"))), to_dict(config)
+    except Outdated as error:  # which says what to do
+        raise Outdated(f"{out / 'run.json'}: {error}") from error
     except ValueError as error:
         raise ValueError(f"{out / 'run.json'} does not hold a run's settings: {error}; choose another --out") from error
     # These change nothing in the result.
@@ -284,10 +293,13 @@ def cut_history(out: Path, step: int) -> None:
 
 
 def read_history(out: Path) -> list[dict[str, float]]:
-    """The records of `history.jsonl`, oldest first; what is cut short or damaged is passed over."""
-    records = read_json_lines(out / "history.jsonl")
-    whole = (r for r in records if {"step", "seconds"} <= r.keys() and {*map(type, r.values())} <= {int, float})
-    return list(whole)
+    """The records of `history.jsonl`, oldest first; what is cut short or damaged is passed over, with a note."""
+    return read_json_lines(out / "history.jsonl", is_record)
+
+
+def is_record(line: dict[str, Any]) -> bool:
+    """True for a line of the history: numbers by name, step and seconds among them."""
+    return {"step", "seconds"} <= line.keys() and {*map(type, line.values())} <= {int, float}
 
 
 @contextmanager

@@ -29,10 +29,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..shared.images import PIXELS
 from .containers import is_torn, promised_size
 
 FORMATS = (
-    "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,gif,mxf,nut,dv,rm,ivf,h264,hevc,obu,m4v,mpegvideo,mjpeg,yuv4mpegpipe"
+    "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,gif,mxf,nut,dv,rm,ivf,h264,hevc,obu,m4v,mpegvideo,mjpeg,yuv4mpegpipe,"
+    "mp3,wav,flac,aac"  # sound, to be called so
 )
 INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")  # formats whose key frames are found by their times
 SINGLE = ("h264", "hevc", "vp8", "vp9", "av1")  # codecs with one picture in a packet, shown or hidden
@@ -180,8 +182,12 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
                 for stream in streams:
                     stream.thread_count = 1  # data loaders run several processes
                     stream.codec_context.flags |= unaligned  # else H.264's decoder crops less than the file says
+                    stream.codec_context.options = {"max_pixels": str(PIXELS)}
                 container.flags &= ~av.container.Flags.gen_pts.value  # PyAV's default, which guesses wrong in AVI
-                yield container, max(streams, key=lambda s: (s.width * s.height, bool(s.disposition & kinds.default)))
+                shown = max(streams, key=lambda s: (s.width * s.height, bool(s.disposition & kinds.default)))
+                if shown.width * shown.height > PIXELS:
+                    raise ValueError(f"{path} has frames of {shown.width} x {shown.height} pixels; scale it down")
+                yield container, shown
         except Exception as error:  # of many classes: damaged files stumble in PyAV's code as in FFmpeg's
             if _from_here(error):
                 raise

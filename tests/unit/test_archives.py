@@ -1,5 +1,7 @@
 """Archives from elsewhere: what could do harm is refused by name, nothing leaves the root, nothing is overwritten."""
 
+import gzip
+import io
 import json
 import os
 import shutil
@@ -65,6 +67,25 @@ def encrypted() -> bytes:
     return bytes(content)
 
 
+def head(kind: bytes, size: int = 2**20) -> tarfile.TarInfo:
+    info = special("Release/a", kind)
+    info.size = size
+    return info
+
+
+def sparse_records() -> bytes:
+    out = io.BytesIO()
+    info = tarfile.TarInfo("Release/a")
+    info.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "Release/a"}
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(info)
+    return out.getvalue()
+
+
+def many(count: int) -> bytes:
+    return b"".join(tarfile.TarInfo(f"Release/{k}").tobuf(tarfile.GNU_FORMAT) for k in range(count)) + bytes(1024)
+
+
 HOSTILE = {
     "absolute": (tar_bytes({"/etc/passwd": b""}), "'/etc/passwd' is an absolute path"),
     "absolute zip": (zip_bytes({"/Release/a": b""}), "'/Release/a' is an absolute path"),
@@ -90,6 +111,13 @@ HOSTILE = {
     "encrypted": (encrypted(), "'Release/a' is encrypted"),
     "something else": (zip_bytes({"Annexe/a": b""}), "holds no Release, only Annexe; is it the right archive"),
     "empty": (zip_bytes({}), "holds no Release, only nothing"),
+    "long head": (tar_bytes({}, head(tarfile.XHDTYPE)), r"damaged .*\(1,048,576 bytes about one member\)"),
+    "long heads of all": (tar_bytes({}, head(tarfile.XGLTYPE)), "1,048,576 bytes about one member"),
+    "long name": (tar_bytes({}, head(tarfile.GNUTYPE_LONGNAME)), "1,048,576 bytes about one member"),
+    "sparse": (tar_bytes({}, head(tarfile.GNUTYPE_SPARSE, 0)), "a sparse file, whose holes may be listed without end"),
+    "sparse by records": (sparse_records(), "a sparse file"),
+    "dense": (head(tarfile.REGTYPE, 2**31).tobuf(), "unpacks to more than 1.0 GiB from 512 bytes"),
+    "many": (gzip.compress(many(20_000)), "more than 1[0-9],[0-9]+ files in"),
     "a web page": (b"<!DOCTYPE html><title>404</title>", r"is not an archive .* \(?.*33 bytes\): a saved web page"),
     "nothing": (b"", "is not an archive .* 0 bytes"),
 }

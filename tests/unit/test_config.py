@@ -213,8 +213,7 @@ def test_every_setting_written_as_text_is_read_back(config):
 def test_every_field_says_what_it_may_hold_and_every_preset_is_named_in_its_own_field():
     kinds = setting_kinds(RunConfig)
     assert ["format", *kinds] == list(to_dict(RunConfig())) and kinds["preset"] == Literal[tuple(PRESETS)]
-    numbers = {name for name, kind in kinds.items() if kind in (int, float)}
-    assert numbers == {"model.gate_init"}, "any finite number: the others have a range"
+    assert not [name for name, kind in kinds.items() if kind in (int, float)], "all have a range"
 
 
 def test_configurations_are_frozen_and_override_returns_a_new_one():

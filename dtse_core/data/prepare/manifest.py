@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
 
 from ...shared.files import files_below, read_json_lines
 
@@ -51,8 +51,9 @@ def files_of(root: Path, parts: Iterable[str]) -> Iterator[str]:
 
 def read_manifest(path: Path) -> dict[str, Entry]:
     """Entries by path, of a finished manifest or of what an interrupted run left; damaged lines are passed over."""
-    entries = (entry for entry in read_json_lines(path) if entry.keys() == set(Entry._fields))
-    return {entry["path"]: Entry(**entry) for entry in entries if isinstance(entry["path"], str)}
+    kinds = get_type_hints(Entry)
+    lines = read_json_lines(path, lambda line: {name: type(value) for name, value in line.items()} == kinds)
+    return {line["path"]: Entry(**line) for line in lines}
 
 
 def hash_file(root: Path, path: str) -> Entry:

@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from ...shared.files import read_json
+from ...shared.files import TABLES, read_json
 from ..mevis import COUNTS, FOLDERS, LABELLED, decode_rle, masks_of, read_annotations, version_of
 from .expressions import Listed, check_frames, listed_videos
 from .findings import Expected, Findings
@@ -42,7 +42,7 @@ def survey(root: Path, findings: Findings, genuine: bool, deep: bool) -> list[Jo
 
 def _jobs(root: Path, split: str, listed, findings: Findings, deep: bool) -> list[Job]:
     path, jobs = root / split / "mask_dict.json", []
-    table = read_json(path) if split in LABELLED else {}
+    table = read_json(path, most=TABLES) if split in LABELLED else {}
     findings.counts["annotations"] += len(table)
     for one in listed:
         masks = {}

@@ -7,15 +7,13 @@ training and evaluation read it as they read the real data: give its folder as -
 """
 
 import os
-import signal
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...config import Level, Side, Whole, Workers, WorldSeed, check_settings
-from ...shared.console import parse, plain_output, tell
-from ...shared.files import read_json
+from ...shared.console import one_line_errors, parse
+from ...shared.files import TABLES, read_json
 from .layouts.write import write_toy
 from .level2.edition import PARTS, compare_published
 from .level2.slices import THEMES
@@ -53,7 +51,7 @@ def parse_command(arguments: Sequence[str] | None = None) -> Command:
 def told(c: Command) -> Iterator[str]:
     """Lines about a written world of level 2: what it lacks, its hashes, and whether these are the published ones."""
     path = c.out / "toy_world.json"
-    toy = read_json(path)
+    toy = read_json(path, most=TABLES)
     try:
         left = "{sentences} sentences, {clips} clips".format(**toy["left_out"])
         yield f"left out, as {c.layout} has no room for them: {left}"
@@ -68,25 +66,18 @@ def told(c: Command) -> Iterator[str]:
         raise ValueError(f"{path} is damaged; delete {c.out} and write it again") from error
 
 
-def main() -> int:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a stopped run tidies up
-    try:
-        with plain_output():
-            c = parse_command()
-            own = {name: getattr(c, name) for name, usual in WHOLE.items() if getattr(c, name) != usual}
-            held_out = [split for split in HELD_OUT[c.level] if not own or split not in THEMES]
-            clips = {"train": c.train} | dict.fromkeys(held_out, c.val or c.test) | {"test": c.test}
-            new = write_toy(c.out, clips, c.layout, c.seed, c.height, c.width, c.traps, c.workers, c.level, own)
-            print(f"{c.out}: {sum(clips.values())} clips, {'written' if new else 'there with the same settings'}")
-            if c.level > 1:
-                print(*told(c), sep="\n")
-    except (ValueError, OSError, ImportError) as error:
-        return tell(error)
-    except KeyboardInterrupt:
-        print("stopped; nothing was written", file=sys.stderr)
-        return 130
-    return 0
+@one_line_errors
+def main() -> None:
+    """Command line."""
+    c = parse_command()
+    own = {name: getattr(c, name) for name, usual in WHOLE.items() if getattr(c, name) != usual}
+    held_out = [split for split in HELD_OUT[c.level] if not own or split not in THEMES]
+    clips = {"train": c.train} | dict.fromkeys(held_out, c.val or c.test) | {"test": c.test}
+    new = write_toy(c.out, clips, c.layout, c.seed, c.height, c.width, c.traps, c.workers, c.level, own)
+    print(f"{c.out}: {sum(clips.values())} clips, {'written' if new else 'there with the same settings'}")
+    if c.level > 1:
+        print(*told(c), sep="\n")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -30,8 +30,8 @@ class Kept:
         self.folder = Path(cache).expanduser() / name
 
     def several(self, k: int, count: int) -> list[ReferringClip]:
-        if not 0 <= k < self.length:
-            return super().several(k, count)  # which says so
+        if not 0 <= k < self.length or count < 1:
+            return super().several(k, count)  # which says so, or gives none
         name = self.folder / f"{k // 1000:03d}" / f"{k:06d}"
         files = [name.with_suffix(".npz"), *(name.with_name(f"{k:06d}_{i}_of_{count}.npz") for i in range(1, count))]
         clips = [_load(file) for file in files]

@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ....shared.files import ANY, files_below, read_json, written_whole
+from ....shared.files import ANY, TABLES, files_below, read_json, written_whole
 from ....shared.images import write_index_mask
 from ....shared.processes import Run, processes
 from ..level2.clips import DiagnosticClips, Film
@@ -216,7 +216,7 @@ def _is_written(root: Path, settings: dict) -> bool:
         return False
     toy = root / "toy_world.json"
     try:
-        found = read_json(toy)["settings"]
+        found = read_json(toy, most=TABLES)["settings"]
     except (OSError, ValueError, KeyError, TypeError):
         found = None
     if found == settings:

@@ -11,13 +11,14 @@ the published edition: all settings that change a clip, and the same rows.
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from ....shared.files import read_json, read_text
+from ....shared.files import TABLES, read_json, read_text
 
 PARTS = ("pixels", "masks", "sentences", "programs")
 PUBLISHED = Path(__file__).with_name("edition.json")
@@ -64,7 +65,7 @@ def faults(root: Path, files: Iterable[str]) -> list[str]:
     Raises `FileNotFoundError` without SHA256SUMS, `ValueError` where that or the listing is damaged.
     """
     path, sums = root / LISTING, root / SUMS
-    toy = read_json(path) if path.is_file() else {}
+    toy = read_json(path, most=TABLES) if path.is_file() else {}
     if "edition" not in toy:
         return []
     try:
@@ -94,10 +95,14 @@ def write_sums(root: Path, sums: Iterable[tuple[str, str]]) -> None:
 def read_sums(root: Path) -> dict[str, str]:
     """SHA-256 by path, as SHA256SUMS lists them; nothing where there is no such file. Raises `ValueError`."""
     lines = read_text(root / SUMS).splitlines() if (root / SUMS).is_file() else []
-    rows = [line.split("  ", 1) for line in lines]
-    if wrong := [line for line, row in zip(lines, rows, strict=True) if len(row) < 2 or len(row[0]) != 64]:
-        raise ValueError(f"{root / SUMS}: {wrong[0][:60]!r} is not a SHA-256 and a path; download it again")
-    return {path: sha256 for sha256, path in rows}
+    sums: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        found = re.fullmatch(r"([0-9a-fA-F]{64})  (?!/)(.+)", line)
+        if not found or ".." in PurePosixPath(found[2]).parts or found[2] in sums:
+            said = f"line {number}, {line[:100]!r}, is not the SHA-256 of one more file below it"
+            raise ValueError(f"{root / SUMS}: {said}; download it again")
+        sums[found[2]] = found[1].lower()
+    return sums
 
 
 def file_sum(root: Path, path: Path) -> tuple[str, str]:

@@ -1,0 +1,59 @@
+"""What is read of files that say where something stands: bounds, values that are none, and lines that are odd."""
+
+import json
+
+import pytest
+
+from dtse_core.data.prepare.manifest import Entry, read_manifest
+from dtse_core.shared.files import LARGEST, read_bytes, read_json, read_json_lines
+from dtse_core.training.run_folder import read_history
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "9" * 30])
+def test_a_number_that_is_none_is_refused_by_file(tmp_path, value):
+    file = tmp_path / "state.json"
+    file.write_text(f'{{"best": {value}}}', encoding="utf-8")
+    with pytest.raises(ValueError, match="state.json: JSON that cannot be read .*; download the file again"):
+        read_json(file)
+
+
+def test_a_file_of_more_than_its_kind_takes_is_refused_unread(tmp_path):
+    file = tmp_path / "state.json"
+    with open(file, "wb") as hole:
+        hole.truncate(LARGEST + 1)
+    with pytest.raises(ValueError, match=r"state.json has 67,108,865 bytes, where 67,108,864 are the most"):
+        read_json(file)
+    file.write_bytes(b"{" + b" " * 100 + b"}")
+    assert read_json(file, most=102) == {} and read_bytes(file, 102)
+    with pytest.raises(ValueError, match="102 bytes, where 101 are the most"):
+        read_json(file, most=101)
+
+
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path):
+    for name, said in (("/dev/zero", "a pipe or a device"), (tmp_path, "a folder")):
+        with pytest.raises(ValueError, match=f"is {said}; expected a file"):
+            read_bytes(tmp_path / name)
+
+
+RECORD = {"step": 1, "seconds": 0.5, "loss": 0.25}
+ODD = ("{", "[]", "3", '{"step": 2}', '{"step": 2, "seconds": "x"}', '{"step": 2, "seconds": NaN}', "\xff", "[" * 5000)
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_an_odd_line_of_a_history_is_named_and_costs_no_other(tmp_path, odd, capsys):
+    good, file = json.dumps(RECORD), tmp_path / "history.jsonl"
+    file.write_text("\n".join([good, odd, good, odd, odd, good]), encoding="latin-1")
+    assert read_history(tmp_path) == 3 * [RECORD]
+    said = f"note: {file}: line 2 and 2 more lines are cut short or damaged, and passed over\n"
+    assert capsys.readouterr().err == said
+    file.write_text(good, encoding="utf-8")
+    assert read_history(tmp_path) == [RECORD] and not capsys.readouterr().err
+    assert read_json_lines(tmp_path / "none.jsonl") == []
+
+
+def test_a_manifest_keeps_its_whole_lines_alone(tmp_path, capsys):
+    whole = Entry("a/b", 3, 5, "0" * 64)
+    lines = [whole._asdict() | {name: None} for name in Entry._fields] + [whole._asdict(), {"path": "c"}]
+    (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    assert read_manifest(tmp_path / "m.jsonl") == {"a/b": whole}
+    assert "line 1 and 4 more lines are" in capsys.readouterr().err
