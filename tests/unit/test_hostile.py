@@ -316,10 +316,10 @@ def grid(home: Home, folder: Path, k: int, rng: random.Random, name: str) -> Cas
     copy, to = linked(home.grid, folder / "grid"), folder / "to"
     file = some_file(copy, name, rng)
     what = damaged(file, k, rng)
-    if name == "result.json":
-        arguments = ["collect", copy / "g.toml", "--out", copy, "--tables", to]
+    if name == "*.parquet":
+        arguments = ["report", copy / "g.toml", "--tables", copy]
     else:
-        arguments = [rng.choice(["report", "reference"]), copy / "g.toml", "--tables", copy]
+        arguments = ["collect", copy / "g.toml", "--out", copy, "--tables", to]
     return Case(what, "dtse_core.experiments.__main__", arguments, (file.name,), to)
 
 
