@@ -81,6 +81,15 @@ def test_a_perfect_mask_drives_the_loss_to_zero(share):
     assert losses[-1] < 1e-4
 
 
+def test_the_lowest_loss_of_a_soft_target_is_its_entropy():
+    target = torch.rand(1, 6, 9, generator=torch.Generator().manual_seed(0)) * 0.98 + 0.01
+    entropy = np.mean([-t * math.log(t) - (1 - t) * math.log(1 - t) for t in target.flatten().tolist()])
+    perfect = torch.logit(target)
+    assert segmentation_loss(perfect, (perfect,), target).item() == pytest.approx(2 * entropy, abs=1e-5)
+    for step in (-0.1, 0.1):
+        assert segmentation_loss(perfect + step, (), target).item() > entropy + 1e-4
+
+
 def test_a_better_answer_costs_less_in_each_head():
     logits, aux, target = random_case(H=16, W=16, coarse=((8, 8), (8, 8), (8, 8)))
     heads = [logits, *aux]
