@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Collection
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -63,14 +64,13 @@ def write_html(notebook: Any, path: Path) -> None:
 
 def _folded(page: str) -> str:
     """Cells tagged `appendix` folded below their first one, the heading."""
-    cell = r'<div[^>]*class="[^"]*\bjp-Cell\b[^"]*celltag_appendix'
-    first, *more = [found.start() for found in re.finditer(cell, page)] or [0]
-    if not more:
+    starts = [found.start() for found in re.finditer(r'<div[^>]*class="jp-Cell |</main>', page)]
+    cells = [(a, b) for a, b in pairwise([*starts, len(page)]) if re.search('class="[^"]*celltag_appendix', page[a:b])]
+    if len(cells) < 2:
         return page
-    rest = re.compile(r'<div[^>]*class="[^"]*\bjp-Cell\b|</main>').search(page, more[-1] + 1)
-    end = rest.start() if rest else len(page)
+    start, end = cells[1][0], cells[-1][1]
     opened = "<details><summary>Unfold the appendix</summary>\n"
-    return f"{page[: more[0]]}{opened}{page[more[0] : end]}</details>\n{page[end:]}"
+    return f"{page[:start]}{opened}{page[start:end]}</details>\n{page[end:]}"
 
 
 def write_page(path: Path, text: str) -> Path:

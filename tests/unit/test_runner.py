@@ -282,6 +282,19 @@ def test_a_page_keeps_solutions_folded_and_holds_attached_pictures(tmp_path):
     assert 'src="data:image/png;base64,iVBORw0KGgo="' in page
 
 
+def test_a_page_folds_an_appendix_below_its_heading(tmp_path):
+    tagged = {"tags": ["appendix"]}
+    appendix = [new_markdown_cell("## Appendix: A", metadata=tagged), new_markdown_cell("explained", metadata=tagged)]
+    appendix.append(new_code_cell("computed", metadata=tagged))
+    write_html(
+        new_notebook(cells=[new_markdown_cell("lesson"), *appendix, new_markdown_cell("end")]), tmp_path / "x.html"
+    )
+    page = (tmp_path / "x.html").read_text(encoding="utf-8")
+    folded = re.search(r"<details><summary>Unfold the appendix</summary>(.*?)</details>", page, re.DOTALL)[1]
+    assert "explained" in folded and "computed" in folded
+    assert not re.search("lesson|Appendix: A|>end<", folded)
+
+
 def test_a_page_draws_its_badges_and_formulas_without_a_network(tmp_path):
     badge = "[![Source: data/a_b.py](https://img.shields.io/badge/source-data%2Fa__b.py-009E73)](https://x.org/a_b.py)"
     sums = "$$\\begin{aligned} a &= b\\\\ c &= d \\end{aligned}$$"
