@@ -51,8 +51,8 @@ def grade(
     came, wanted, case = given[k], expected[k], cases[k : k + 1]
     named = zip(list(inspect.signature(solution).parameters), cases[k], strict=False)
     arguments = ", ".join(f"{name} = {_shown(value)}" for name, value in named)
-    hint = _slip(given, expected, cases, solution, slips, tolerance) or _constant(given, expected, tolerance)
-    if not hint and not isinstance(came, Exception) and np.size(_array(came)) > 1:
+    hint = _slip(given, expected, cases, solution, slips, tolerance) or _idle(given, expected, cases, tolerance)
+    if not hint and (isinstance(came, str) or np.size(_array(came)) > 1):
         hint = _slip([came], [wanted], case, solution, slips, tolerance)  # at least of this case
     if isinstance(came, Exception):
         hint = hint or f"it raises {_raised(came)}"
@@ -117,9 +117,9 @@ def _forms(answers: Answers) -> Iterator[tuple[str, Answers]]:
         kind = f"axis {axis}"
         if all(a.shape[axis] == 1 for a in known):
             yield f"{kind}, of length 1, is missing: index with None, or keepdim=True", [a.squeeze(axis) for a in known]
+        yield f"only the first along {kind} came", [a.take(0, axis) for a in known]
         yield f"{kind} is averaged away", [a.mean(axis) for a in known]
         yield f"{kind} is summed away", [a.sum(axis) for a in known]
-        yield f"only the first along {kind} came", [a.take(0, axis) for a in known]
         yield f"{kind} is in reverse order", [np.flip(a, axis) for a in known]
     for axis in range(axes + 1):
         yield f"there is one axis too many, at {axis}", [np.expand_dims(a, axis) for a in known]
@@ -140,7 +140,12 @@ def _forms(answers: Answers) -> Iterator[tuple[str, Answers]]:
         yield "that is exp of the answer", [np.exp(a) for a in numbers]
 
 
-def _constant(given: Answers, expected: Answers, tolerance: float) -> str:
+def _idle(given: Answers, expected: Answers, cases: Sequence[tuple[Any, ...]], tolerance: float) -> str:
+    """Why the answers do not follow from the input, as a hint; "" if they seem to."""
+    if any(isinstance(answer, Exception) for answer in given) or _kind(given[0]) == "a text" != _kind(expected[0]):
+        return ""
+    if all(case and _close(answer, case[0], tolerance) for answer, case in zip(given, cases, strict=True)):
+        return "it returns its first argument as it came"
     same = [all(_close(a, answers[0], tolerance) for a in answers[1:]) for answers in (given, expected)]
     return "it returns the same for every input" if len(given) > 1 and same == [True, False] else ""
 
@@ -151,9 +156,8 @@ def _difference(came: Any, wanted: Any, tolerance: float) -> str:
         return "it returns None here"
     a, b = _array(came), _array(wanted)
     if a is None or b is None or a.dtype.kind not in "biufc" or b.dtype.kind not in "biufc":
-        return (
-            f"it returns {_kind(came)}, expected {_kind(wanted)}" if _kind(came) != _kind(wanted) else "another value"
-        )
+        kinds = _kind(came), _kind(wanted)
+        return f"it returns {kinds[0]}, expected {kinds[1]}" if kinds[0] != kinds[1] else "it is another value"
     if a.shape != b.shape:
         again = "; the numbers are right" if a.size == b.size and np.allclose(a.ravel(), b.ravel()) else ""
         return f"the shape is {a.shape}, expected {b.shape}{again}"

@@ -36,13 +36,14 @@ def overlay_all(frame: np.ndarray, masks: Sequence[np.ndarray] | np.ndarray) -> 
 
 
 def outline(frame: np.ndarray, mask: np.ndarray, color: str = MASK) -> np.ndarray:
-    """`frame` (H, W, 3) uint8 with a line in `color` around `mask` (H, W), outside of it; a new array."""
+    """`frame` (H, W, 3) uint8 with a line in `color`, edged in white, around `mask` (H, W); a new array."""
     out, mask = _fitting(frame, mask)
     out = out.copy()
-    thickness = max(1, round(min(mask.shape) / 120))
-    rows, columns = (slice(max(0, s.start - thickness), s.stop + thickness) for s in bounding_box(mask))
+    line, edge = (max(1, round(min(mask.shape) / part)) for part in (120, 240))
+    rows, columns = (slice(max(0, s.start - line - edge), s.stop + line + edge) for s in bounding_box(mask))
     mask, part = mask[rows, columns], out[rows, columns]  # outside nothing changes
-    part[dilate(mask, thickness) & ~mask] = ImageColor.getrgb(color)
+    part[dilate(mask, line + edge) & ~mask] = 255
+    part[dilate(mask, line) & ~mask] = ImageColor.getrgb(color)
     return out
 
 

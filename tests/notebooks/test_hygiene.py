@@ -99,7 +99,7 @@ QUOTE = """\
 > Extensive experiments on four datasets verify the effectiveness […] of the proposed model.
 >
 > *The paper, [arXiv 2203.15969](https://arxiv.org/abs/2203.15969)*"""
-LINE = "[register]: https://x.org/y#what-the-abstract-fixes-and-what-we-chose"
+LINE = "[register]: https://x.org/y/blob/main/docs/register.md"
 MARKED = f"By hand [*choice 3*][register].\n\n{LINE}"
 TICK = "✓ yes\n"
 COUNT = "This notebook checked 1 claim.\n"
@@ -247,7 +247,7 @@ SLIPS = [
     ("marked_and_quoted", "*abstract* leads nowhere", text("toy", "[*choice 3*][register]", "(*abstract*)")),
     ("marked_and_quoted", "[A, D-3] leads nowhere", text("toy", "[*choice 3*][register]", "[A, D-3]")),
     ("marked_and_quoted", "the line `[register]: ADDRESS#what", text("toy", LINE, "")),
-    ("marked_and_quoted", "the line `[register]: ADDRESS#what", text("toy", "#what", "#how")),
+    ("marked_and_quoted", "the line `[register]: ADDRESS#what", text("toy", "register.md", "recipe.md")),
     ("marked_and_quoted", "what the abstract does not say: Extensive studies", text("idea", "experiments", "studies")),
     ("marked_and_quoted", "no sentence of the abstract is quoted", text("idea", "> E", "E")),
     ("nothing_skipped", "is skipped by nbval", lambda n: cell(n, "real").metadata.tags.append("nbval-skip")),

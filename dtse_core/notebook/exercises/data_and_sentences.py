@@ -1,41 +1,70 @@
 """Checks of the exercises of notebook 02; each tells a likely slip by its own hint."""
 
-import numpy as np
+import re
+
+import torch
 
 from ..grading import grade
 
+FROM_ZERO = ("ref_davis", "refer_youtube_vos")
+
 
 def check_exercise_02_1(fn):
-    def pad(rows, width=max, at_end=True):
-        N = width(map(len, rows))
-        spare = [[0] * (N - len(row)) for row in rows]
-        return np.array([row[:N] + s if at_end else s + row[:N] for row, s in zip(rows, spare, strict=True)])
+    def swap_colors(sentence, find=r"\b(red|blue)\b", other=(("red", "blue"), ("blue", "red"))):
+        names = dict(other)
+        return re.sub(find, lambda word: names.get(word[0], word[0]), sentence)
+
+    def one_by_one(sentence):
+        return re.sub(r"\bblue\b", "red", re.sub(r"\bred\b", "blue", sentence))
+
+    def exchanged(sentence, in_steps=False, **options):
+        return one_by_one(sentence) if in_steps else swap_colors(sentence, **options)
 
     slips = {
-        "padding goes to the end; [CLS] must stay in front": {"at_end": False},
-        "nothing may be cut: the longest row sets the width": {"width": min},
+        "replace whole words: the letters of red also stand in colored": {"find": "red|blue"},
+        "after the first replacement nothing tells old from new: exchange both at once": {"in_steps": True},
+        "only red has changed": {"other": (("red", "blue"),)},
+        "only blue has changed": {"other": (("blue", "red"),)},
     }
-    cases = [([[1], [4, 5, 6], [7, 8]],), ([[2, 9, 4, 1], [3]],), ([[5], [6, 7]],)]
-    grade(fn, pad, cases, slips)
+    cases = ["the red car", "the blue bird left of the red ball", "a colored, blue-eyed cat", "the hundred red dots"]
+    return grade(fn, exchanged, [(text,) for text in cases], slips)
 
 
 def check_exercise_02_2(fn):
+    def backward(ids, keep, first=1, last=1, row=0):
+        out = ids.clone()
+        for words, n in zip(out, keep.sum(1).tolist(), strict=True):
+            n = len(words) if row else n
+            words[first : n - last] = words[first : n - last].flip(0)
+        return out
+
     slips = {
-        "A2D and J-HMDB count from 1": {"indices": (30, 1, 12, 6)},
-        "Ref-DAVIS17 counts from 0 already": {"indices": (29, 0, 11, 6)},
-        "of Refer-YouTube-VOS, every fifth frame is listed": {"indices": (29, 0, 12, 30)},
+        "the marks stay: [CLS] in front and [SEP] behind the words": {"first": 0, "last": 0},
+        "[SEP] stays behind the words": {"last": 0},
+        "[CLS] stays in front": {"first": 0},
+        "padding stays at the end: reverse only what the mask keeps": {"row": 1},
     }
-    grade(fn, lambda indices=(29, 0, 12, 6): indices, [()], slips)
+    cases = [
+        (torch.tensor([[1, 5, 6, 7, 2], [1, 8, 9, 2, 0]]), torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 1, 0]])),
+        (torch.tensor([[1, 5, 6, 7, 8, 9, 2]]), torch.ones(1, 7, dtype=torch.long)),
+        (
+            torch.tensor([[1, 3, 2, 0, 0], [1, 5, 4, 2, 0], [1, 6, 7, 8, 2]]),
+            torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]),
+        ),
+    ]
+    return grade(fn, backward, cases, slips)
 
 
 def check_exercise_02_3(fn):
-    def masks(stored, turn=lambda m: m.swapaxes(-1, -2), axis=True):
-        m = turn(stored)
-        return m[None] if m.ndim == 2 and axis else m
+    def index(data_set, name, from_one=("a2d", "jhmdb"), step=5):
+        number = int(name) - (data_set in from_one)
+        return number // step if data_set == "refer_youtube_vos" else number
 
     slips = {
-        "the object axis comes first, then rows, then columns": {"turn": lambda m: m},
-        "the axis of objects is missing": {"axis": False},
-        "reshape does not turn anything; swap the axes": {"turn": lambda m: m.reshape(*m.shape[:-2], *m.shape[:-3:-1])},
+        "A2D and J-HMDB count from 1": {"from_one": ()},
+        "Ref-DAVIS17 and Refer-YouTube-VOS count from 0 already": {"from_one": ("a2d", "jhmdb", *FROM_ZERO)},
+        "Refer-YouTube-VOS keeps every fifth frame and names it by the original film": {"step": 1},
+        "J-HMDB counts from 1, as A2D does": {"from_one": ("a2d",)},
     }
-    grade(fn, masks, [(np.arange(6).reshape(3, 2),), (np.arange(20).reshape(4, 5),), (np.eye(3, 7),)], slips)
+    cases = [("a2d", "00030"), ("jhmdb", "00001"), ("ref_davis", "00012"), ("refer_youtube_vos", "00030")]
+    grade(fn, index, cases, slips)

@@ -1,36 +1,70 @@
 """Checks of the exercises of notebook 00; each tells a likely slip by its own hint."""
 
+import numpy as np
+
 from ...data.toy.world import ToyWorld, render
-from ...metrics import region_similarity
 from ...predict import ReferringVideoPredictor
 from ..grading import grade
 
+SCENES = {"dog": 23, "bird": 113, "cat": 89}  # of look-alikes that walk in opposite directions
+
 
 def check_exercise_00_1(fn):
-    frames, objects = render(ToyWorld("twins").scene(23), range(25), 96, 144)
+    def ask(kind, side):
+        return f"the {kind} heading to the {side}"
 
-    def found():
-        sentence = fn()
-        if sentence is None:
-            return None
-        masks = ReferringVideoPredictor.from_pretrained("tiny", "cpu").segment(frames, sentence).masks
-        some = range(6, 19, 3)
-        hits = [sum(region_similarity(masks[t], objects[t] == k) for t in some) / len(some) for k in (1, 2, 3)]
-        return 1 + hits.index(max(hits)) if max(hits) > 0.6 else 0
+    def marked(kind, side, turn=("left", "right")):
+        return turn[("left", "right").index(side)]
+
+    def marked_by_yours(kind, side):
+        sentence = fn(kind, side)
+        return None if sentence is None else _marked(kind, sentence)
 
     slips = {
-        "that marks the dog which heads to the right; its twin goes the other way": {"marked": 1},
-        "that marks the bird; name a dog": {"marked": 2},
-        "that marks no object well; name what it is, and where it is going": {"marked": 0},
+        "your sentence picks the one that walks to the other side": {"turn": ("right", "left")},
+        "neither is marked well: name its kind, and say where it is heading": {"turn": ("neither", "neither")},
     }
-    grade(found, lambda marked=3: marked, [()], slips)
+    cases = [("dog", "left"), ("bird", "left"), ("cat", "right"), ("dog", "right")]
+    return fn if grade(marked_by_yours, marked, cases, slips) is marked_by_yours else ask
+
+
+def _marked(kind: str, sentence: str) -> str:
+    """Where the one is heading that the shipped model marks, of two look-alikes of that kind; or neither."""
+    scene = ToyWorld("twins").scene(SCENES[kind])
+    said = scene.sentences[0]
+    three, ids = render(scene, (6, 12, 18), 64, 96)
+    mask = ReferringVideoPredictor.from_pretrained("tiny", "cpu").segment(three, sentence).masks[1]
+    first, second = (np.sum(mask & (ids[1] == k)) / np.sum(ids[1] == k) for k in (said.instance, said.twin))
+    sides = ("left", "right") if "left" in said.text else ("right", "left")  # of target and twin
+    return "neither" if max(first, second) < 0.5 else sides[bool(first < second)]
 
 
 def check_exercise_00_2(fn):
+    def frozen(frames, at=lambda T: T // 2, axis=0, mixed=False):
+        one = frames.mean(axis, keepdims=True) if mixed else frames.take([at(frames.shape[axis])], axis)
+        return np.repeat(one, frames.shape[axis], axis)
+
     slips = {
-        "the 3 colors come before the rows": {"shape": (4, 5, 64, 96, 3)},
-        "clips come first, then frames": {"shape": (5, 4, 3, 64, 96)},
-        "rows (H) come before columns (W)": {"shape": (4, 5, 3, 96, 64)},
-        "frames come before the 3 colors": {"shape": (4, 3, 5, 64, 96)},
+        "that is the first frame; the middle one is T // 2": {"at": lambda T: 0},
+        "that is the last frame; the middle one is T // 2": {"at": lambda T: T - 1},
+        "the middle one is T // 2, which is 1 only for three frames": {"at": lambda T: 1},
+        "frames are axis 0": {"axis": 1},
+        "that is the mean of all frames; copy one": {"mixed": True},
     }
-    grade(fn, lambda shape=(4, 5, 3, 64, 96): shape, [()], slips)
+    rng = np.random.default_rng(0)
+    cases = [(rng.integers(0, 256, shape, np.uint8),) for shape in ((3, 2, 2, 3), (5, 4, 6, 3), (4, 3, 2, 3))]
+    return grade(fn, frozen, cases, slips)
+
+
+def check_exercise_00_3(fn):
+    def shape(clips, window, rows, columns, order=(0, 1, 2, 3, 4)):
+        sizes = clips, window, 3, rows, columns
+        return tuple(sizes[k] for k in order)
+
+    slips = {
+        "the 3 colors come before the rows": {"order": (0, 1, 3, 4, 2)},
+        "clips come first, then frames": {"order": (1, 0, 2, 3, 4)},
+        "rows (H) come before columns (W)": {"order": (0, 1, 2, 4, 3)},
+        "frames come before the 3 colors": {"order": (0, 2, 1, 3, 4)},
+    }
+    grade(fn, shape, [(4, 5, 64, 96), (1, 3, 320, 320), (2, 1, 48, 60)], slips)

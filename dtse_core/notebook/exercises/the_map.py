@@ -1,9 +1,61 @@
 """Checks of the exercises of notebook 01; each tells a likely slip by its own hint."""
 
+import torch
+from torch import nn
+
+from ...vlmg import VLMG
 from ..grading import grade
 
 
 def check_exercise_01_1(fn):
+    def backward(frames, axis=1):
+        return frames.flip(axis)
+
+    slips = {
+        "that reverses the clips; time is axis 1": {"axis": 0},
+        "that is a mirror image; time is axis 1": {"axis": 4},
+        "that reverses the colors; time is axis 1": {"axis": 2},
+    }
+    g = torch.Generator().manual_seed(1)
+    cases = [(torch.rand(shape, generator=g),) for shape in ((2, 3, 3, 2, 2), (1, 3, 3, 4, 6), (3, 5, 3, 1, 2))]
+    return grade(fn, backward, cases, slips)
+
+
+def check_exercise_01_2(fn):
+    def gates(model):
+        return torch.cat([gate for box in model.encoder.vlmg.values() for gate in (box.gate_V, box.gate_L)])
+
+    def unplug(model, which=("gate_V",), value=0.0, count=9):
+        with torch.no_grad():
+            for box in list(model.encoder.vlmg.values())[:count]:
+                for name in which:
+                    getattr(box, name).fill_(value)
+        return model
+
+    def given(model):
+        found = fn(model)
+        return None if found is None else gates(found)
+
+    slips = {
+        "that is the gate of the words; the picture's is gate_V": {"which": ("gate_L",)},
+        "gate_L is the gate of the words; leave it": {"which": ("gate_V", "gate_L")},
+        "every module has a gate, not only the first": {"count": 1},
+        "a gate of 1 lets everything through": {"value": 1.0},
+    }
+    right = grade(given, lambda model, **slip: gates(unplug(model, **slip)), [(_guided(n),) for n in (3, 2, 4)], slips)
+    return fn if right is given else unplug
+
+
+def _guided(insertions: int) -> nn.Module:
+    """What of a model has gates: so many insertions, their gates half open."""
+    model = nn.Module()
+    model.encoder = nn.Module()
+    boxes = {str(3 + k): VLMG(5, 6, width=4, heads=2, bins=(1, 2), gate_init=0.5) for k in range(insertions)}
+    model.encoder.vlmg = nn.ModuleDict(boxes)
+    return model
+
+
+def check_exercise_01_3(fn):
     def shape(stage, B, T, C, H, W, strides=(4, 8, 16, 16), frames=True):
         s = strides[stage - 2]
         return (B * T if frames else B), C, H // s, W // s
@@ -14,15 +66,3 @@ def check_exercise_01_1(fn):
         "the encoder sees B*T frames": {"frames": False},
     }
     grade(fn, shape, [(k, 4, 3, 10 * k, 320, 160) for k in (2, 3, 4, 5)], slips)
-
-
-def check_exercise_01_2(fn):
-    def runs(F, S, first=lambda F, S: F, second=lambda F, S: F * S):
-        return first(F, S), second(F, S)
-
-    slips = {
-        "Res3 does not read the sentence: share it": {"first": lambda F, S: F * S},
-        "VLMG3 needs each frame with each sentence": {"second": lambda F, S: F + S},
-        "a frame is encoded once, not once per window": {"first": lambda F, S: 3 * F, "second": lambda F, S: 3 * F * S},
-    }
-    grade(fn, runs, [(20, 3), (7, 1), (16, 5)], slips)
