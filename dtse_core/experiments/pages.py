@@ -63,7 +63,6 @@ def write_html(notebook: Any, path: Path) -> None:
 
 
 def _folded(page: str) -> str:
-<<<<<<< HEAD
     """Cells tagged `appendix` folded below their first one, the heading."""
     starts = [found.start() for found in re.finditer(r'<div[^>]*class="jp-Cell |</main>', page)]
     cells = [(a, b) for a, b in pairwise([*starts, len(page)]) if re.search('class="[^"]*celltag_appendix', page[a:b])]
@@ -72,16 +71,6 @@ def _folded(page: str) -> str:
     start, end = cells[1][0], cells[-1][1]
     opened = "<details><summary>Unfold the appendix</summary>\n"
     return f"{page[:start]}{opened}{page[start:end]}</details>\n{page[end:]}"
-=======
-    """Cells tagged `appendix` folded below the first of them, which is the heading."""
-    starts = [found.start() for found in re.finditer(r'<div[^>]*class="jp-Cell ', page)]
-    cells = list(zip(starts, [*starts[1:], page.rfind("</main>")], strict=True))
-    inside = [cell for cell in cells if "celltag_appendix" in page[slice(*cell)]]
-    if len(inside) < 2:
-        return page
-    start, end = inside[1][0], inside[-1][1]
-    return f"{page[:start]}<details><summary>Unfold</summary>\n{page[start:end]}</details>\n{page[end:]}"
->>>>>>> 0834623 (Pages: appendices fold below their heading; lessons 00 to 02 executed with the checkpoint that ships)
 
 
 def write_page(path: Path, text: str) -> Path:

@@ -284,7 +284,6 @@ def test_a_page_keeps_solutions_folded_and_holds_attached_pictures(tmp_path):
 
 def test_a_page_folds_an_appendix_below_its_heading(tmp_path):
     tagged = {"tags": ["appendix"]}
-<<<<<<< HEAD
     appendix = [new_markdown_cell("## Appendix: A", metadata=tagged), new_markdown_cell("explained", metadata=tagged)]
     appendix.append(new_code_cell("computed", metadata=tagged))
     write_html(
@@ -294,18 +293,6 @@ def test_a_page_folds_an_appendix_below_its_heading(tmp_path):
     folded = re.search(r"<details><summary>Unfold the appendix</summary>(.*?)</details>", page, re.DOTALL)[1]
     assert "explained" in folded and "computed" in folded
     assert not re.search("lesson|Appendix: A|>end<", folded)
-=======
-    inside = [new_markdown_cell("## Appendix: files", metadata=tagged), new_code_cell("first = 11", metadata=tagged)]
-    inside.append(new_markdown_cell("and then", metadata=tagged))
-    cells = [new_markdown_cell("## Summary"), *inside, new_code_cell("last = 22")]
-    write_html(new_notebook(cells=cells), tmp_path / "07_x.html")
-    page = (tmp_path / "07_x.html").read_text(encoding="utf-8")
-    [folded] = re.findall(r"<details>(.*?)</details>", page, re.DOTALL)
-    assert "11" in folded and "and then" in folded
-    assert not any(words in folded for words in ("Summary", "Appendix: files", "22"))
-    write_html(new_notebook(cells=cells[:1] + cells[-1:]), tmp_path / "07_x.html")
-    assert "<details>" not in (tmp_path / "07_x.html").read_text(encoding="utf-8")
->>>>>>> 0834623 (Pages: appendices fold below their heading; lessons 00 to 02 executed with the checkpoint that ships)
 
 
 def test_a_page_draws_its_badges_and_formulas_without_a_network(tmp_path):
