@@ -182,7 +182,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
                 for stream in streams:
                     stream.thread_count = 1  # data loaders run several processes
                     stream.codec_context.flags |= unaligned  # else H.264's decoder crops less than the file says
-                    stream.codec_context.options = {"max_pixels": str(PIXELS)}
+                    stream.codec_context.options = {"max_pixels": str(2 * PIXELS)}  # with what fills its last blocks
                 container.flags &= ~av.container.Flags.gen_pts.value  # PyAV's default, which guesses wrong in AVI
                 shown = max(streams, key=lambda s: (s.width * s.height, bool(s.disposition & kinds.default)))
                 if shown.width * shown.height > PIXELS:
