@@ -167,14 +167,14 @@ def test_nan_is_neither_inside_nor_outside_of_a_mask(tmp_path):
 
 
 def test_pictures_and_frames_have_a_largest_size(tmp_path, monkeypatch):
-    Image.new("L", (60, 40)).save(tmp_path / "a.png")
-    video = write_video(tmp_path / "a.mp4", np.zeros((2, 40, 60, 3), np.uint8), 5)
-    for size, refused in ((2400, False), (2399, True)):
+    Image.new("L", (600, 400)).save(tmp_path / "a.png")
+    video = write_video(tmp_path / "a.mp4", np.zeros((1, 400, 600, 3), np.uint8), 5)
+    for size, refused in ((240_000, False), (239_999, True)):
         monkeypatch.setattr(images, "PIXELS", size)
         monkeypatch.setattr("dtse_core.video.decoding.PIXELS", size)
         for read, file in ((images.read_rgb, tmp_path / "a.png"), (video_info, video)):
             if refused:
-                with pytest.raises(ValueError, match=f"{file}.* 60 x 40 pixels; scale it down"):
+                with pytest.raises(ValueError, match=rf"{file} .*\b600 x 400 pixels; scale it down"):
                     os.utime(file)  # what is known of it is kept until it changes
                     read(file)
             else:
