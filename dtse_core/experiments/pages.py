@@ -136,7 +136,7 @@ def read_record(file: Path, kinds: dict[str, Any], needed: Collection[str]) -> d
         return None
     try:
         record = read_json(file)
-        for name in kinds.keys() & record.keys() | needed:
+        for name in (kinds.keys() & record.keys()).union(needed):
             checked(f"{file}: {name}", record.get(name), kinds[name])
         return record
     except (ValueError, OSError) as error:
