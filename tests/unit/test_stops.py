@@ -140,7 +140,7 @@ def test_a_stopped_evaluation_leaves_no_file_and_no_process(tmp_path, toy_a2d_ro
     out = tmp_path / "masks"
     data = "--data.name", "a2d", "--data.root", toy_a2d_root, "--data.workers", "2", "--split", "test"
     line = [sys.executable, "-m", "dtse_core.evaluate", *map(str, data), "--batch", "1", "--save-masks", str(out)]
-    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
     while not list(tmp_path.rglob("*.png")) and process.poll() is None:
         time.sleep(0.05)
     workers = psutil.Process(process.pid).children(recursive=True)
