@@ -1,6 +1,7 @@
 """The checkpoint in the package is the one that its card describes, and scores what the card says."""
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -20,6 +21,22 @@ CARD = (TINY / "README.md").read_text(encoding="utf-8")
 def test_the_card_names_these_very_weights_and_they_are_small():
     assert re.search(r"SHA-256 of `model.safetensors`: `(\w{64})`", CARD)[1] == checkpoint_sha256(TINY)
     assert sum(file.stat().st_size for file in TINY.iterdir()) < 12e6
+
+
+def test_the_results_page_has_the_figures_of_the_card():
+    page = (Path(__file__).parents[2] / "docs/results.md").read_text(encoding="utf-8")
+    section = page[page.index("## The shipped checkpoint") : page.index("## Real videos")]
+    said, shown = (
+        {name: figures for name, *figures in ([c.strip(" *") for c in line.split("|")[1:-1]] for line in lines)}
+        for lines in ([x for x in text.splitlines() if x.startswith("| ")] for text in (CARD, section))
+    )
+    rows = {name: figures for name, figures in said.items() if name and name in shown and figures[2]}
+    assert len(rows) == 7
+    for name, (samples, iou, precision, *_) in rows.items():
+        assert shown[name][0] == samples
+        assert [float(shown[name][k]) for k in (1, 3)] == pytest.approx([100 * float(iou), 100 * float(precision)])
+    for share in re.search(r"told apart: (\S+) of \d+ from mp4, (\S+) of", CARD).groups():
+        assert f"{100 * float(share):.1f} % of" in section
 
 
 def test_the_preset_is_the_recipe_that_made_them():
