@@ -109,6 +109,7 @@ def test_the_search_is_the_same_for_all_and_sees_no_test_clip():
 
 
 def test_the_plan_s_numbers_are_those_of_the_grid(runs):
+    *shorter, longest = (f"{steps:,}" for steps in sorted([*grids.CURVE, grids.BUDGET]))
     for text in (
         f"difference that matters: {MARGIN}",
         f"{grids.BUDGET:,} steps of DTSE",
@@ -116,6 +117,8 @@ def test_the_plan_s_numbers_are_those_of_the_grid(runs):
         f"{grids.CLIPS:,} clips",
         f"{16 * grids.BUDGET:,} training clips",
         f"{grids.SEARCH} steps' worth",
+        f"{', '.join(shorter)} and {longest} steps' worth",
+        f"(`{preset('tiny').train.schedule}`)",
     ):
         assert text in re.sub(r"[*\s]+", " ", PLAN), text
     counts = [int(n) for n in re.findall(r"^\| [a-z].*? \| (\d+) \| \d+ \|$", PLAN, re.MULTILINE)]
