@@ -111,7 +111,7 @@ def test_a_run_is_named_by_its_notebook_and_all_its_parameters_whatever_the_file
         ({"values": {"SEED": ["x"]}}, "SEED is 'x'; it must be a whole number"),
         ({"values": {"RATE": True}}, "RATE is True; it must be a finite number"),
         ({"values": {"SEED": ["3"]}}, "SEED is '3'; it must be a whole number"),
-        ({"values": {"RATE": float("nan")}}, "RATE is nan; a parameter is a text, a finite number"),
+        ({"values": {"RATE": float("nan")}}, r"g.json: JSON that cannot be read \(NaN is not a number\)"),
         ({"values": {"SEED": []}}, "asks for 0 runs"),
         ({"seeds": []}, "asks for 0 runs"),
         ({"values": {"SEED": list(range(1000)), "RATE": list(range(100))}}, "asks for 100000 runs; it must be 1 to"),
