@@ -129,10 +129,9 @@ def draw_model(ax) -> None:
         ax.plot([x, x], [7.3, 7.75], color=INK, lw=1.1)
     ax.plot([3.1, 3.1, 11.3], [5.6, 7.75, 7.75], color=INK, lw=1.1)
     arrow(ax, (11.3, 7.75), decoder[3])
-    ax.plot([9.45, 9.75, 9.75, 5.35], [1.6, 1.6, 6.05, 6.05], color=LANGUAGE, lw=1.1)  # the sentence, for LMDF
+    ax.plot([9.45, 9.75, 9.75, 5.35], [1.6, 1.6, 6.05, 6.05], color=INK, lw=1.1, ls="--")  # the sentence
     for k in range(3):
         arrow(ax, (5.35 + 1.9 * k, 6.05), (5.35 + 1.9 * k, 6.5))
-        ax.patches[-1].set_color(LANGUAGE)
     note(ax, 9.9, 4.6, "the sentence, one\nvector a frame", "left")
     note(ax, 11.8, 3.2, "T frames go through the encoder;\nLMDF makes them one:\nthe current frame")
 

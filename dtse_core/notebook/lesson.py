@@ -7,6 +7,7 @@ import html
 import os
 import platform
 import random
+import re
 import sys
 import tomllib
 import warnings
@@ -145,11 +146,15 @@ def guess(*questions: str) -> None:
     for question in questions:
         if question not in answers:
             raise ValueError(f"guesses.toml has no answer to {question!r}{nearest(question, answers)}")
-    folded = (
-        f"<details><summary>{html.escape(q)}</summary><p>{html.escape(answers[q])}</p></details>" for q in questions
-    )
+    pairs = ((_inline(question), _inline(answers[question])) for question in questions)
+    folded = (f"<details><summary>{q}</summary><p>{a}</p></details>" for q, a in pairs)
     plain = "\n".join(f"{q} (the answer is folded away: this view shows no HTML)" for q in questions)
     _show({"text/plain": plain, "text/html": "\n".join(folded)})
+
+
+def _inline(text: str) -> str:
+    """Plain text with `code` in backticks as HTML."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 
 def progress(iterable: Iterable[Item], what: str, total: int | None = None) -> Iterable[Item]:

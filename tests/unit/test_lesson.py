@@ -152,12 +152,14 @@ def test_a_claim_that_does_not_hold_raises_and_is_named():
 
 def test_guess_folds_each_answer_and_hides_it_from_a_view_without_html(shell, monkeypatch, tmp_path):
     monkeypatch.setattr(lesson, "GUESSES", tmp_path / "guesses.toml")
-    lesson.GUESSES.write_text('[04_vlmg]\n"which shape?" = "(B, <T>)"\n[05_x]\n"why?" = "so"\n', encoding="utf-8")
+    lesson.GUESSES.write_text(
+        '[04_vlmg]\n"which shape?" = "(B, <T>)"\n[05_x]\n"why?" = "so `a < b`"\n', encoding="utf-8"
+    )
     guess("which shape?", "why?")
     [(forms, _)] = shell.shown
     assert forms["text/html"].splitlines() == [
         "<details><summary>which shape?</summary><p>(B, &lt;T&gt;)</p></details>",
-        "<details><summary>why?</summary><p>so</p></details>",
+        "<details><summary>why?</summary><p>so <code>a &lt; b</code></p></details>",
     ]
     assert "which shape?" in forms["text/plain"] and "(B" not in forms["text/plain"]
     with pytest.raises(ValueError, match=r"no answer to 'which shapes\?' \(did you mean 'which shape\?'\?\)"):
