@@ -147,6 +147,22 @@ def test_a_report_before_the_first_run_says_that_nothing_ran(out):
     assert "0 of 1 runs." in write_report(collect(grid, [out]), out, "all", "g")[0].read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(
+    "damage", [{"metrics": {"mean_iou": "x"}}, {"clips": {"test": {}}}, {"curves": [{"loss": "x"}]}]
+)
+def test_a_damaged_result_is_named_and_the_others_count(tmp_path, damage, capsys):
+    notebook(tmp_path)
+    grid = grid_of(tmp_path, seeds=[0, 1, 2])
+    for k, run in enumerate(grid.runs):
+        recorded = {"metrics": {"mean_iou": 0.5}} if k else damage
+        write_json(run.folder(tmp_path) / "result.json", {"ok": True, "recorded": recorded}, ANY)
+    runs = collect(grid, [tmp_path])["runs"]
+    assert runs["state"].tolist() == ["not run", "ok", "ok"] and runs["metrics.mean_iou"].tolist()[1:] == [0.5, 0.5]
+    file = grid.runs[0].folder(tmp_path) / "result.json"
+    said = capsys.readouterr().err
+    assert said.startswith(f"note: {file}: ") and said.endswith("counts as not run: move it away and run it again\n")
+
+
 def test_without_dask_one_line_names_the_extra(out, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ImportError, match=r"grids need Dask: pip install 'dtse\[experiments\]'"):

@@ -147,7 +147,7 @@ def test_sums_are_as_sha256sum_writes_them_and_asked_for_where_they_are_gone(cop
     rows = {f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(copy).as_posix()}" for path in files}
     assert set(lines) == rows and len(lines) == len(rows)
     (copy / "SHA256SUMS").write_text("abc train\n", encoding="utf-8")
-    assert "'abc train' is not a SHA-256 and a path" in check("mevis", copy).wrong[0]
+    assert "line 1, 'abc train', is not the SHA-256 of one more file" in check("mevis", copy).wrong[0]
     (copy / "SHA256SUMS").unlink()
     assert "SHA256SUMS, which lists the files of the edition, is missing" in check("mevis", copy).missing[0]
 
