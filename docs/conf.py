@@ -84,7 +84,8 @@ html_theme_options = {
 
 def local_sources(app, name: str, source: list[str]) -> None:
     """Of a notebook: badges, which a server would draw, become words; attached pictures become those in figures/;
-    links to the register on GitHub lead to its page here. Of the API: shorter titles and lists."""
+    links to the register on GitHub lead to its page here, those to a heading bear its name here. Of the API: shorter
+    titles and lists."""
     if name.startswith("docs/api/"):
         source[0] = re.sub(r"(?m) (module|package)$", "", source[0]).replace(":maxdepth: 4", ":maxdepth: 1")
     if app.env.doc2path(name).suffix == ".ipynb":
@@ -94,6 +95,7 @@ def local_sources(app, name: str, source: list[str]) -> None:
             text = re.sub(VIEWER, "", "".join(cell["source"]))
             text = re.sub(BADGE, r"[\1](\2) · ", text).replace(" · \n", "\n")
             text = re.sub(REGISTER, "../docs/register.md", text)
+            text = re.sub(r"(?<=\]\(#)[^)]+", lambda link: re.sub(r"[^\w-]", "", link[0].lower()), text)
             for file, data in cell.get("attachments", {}).items():
                 text = text.replace(f"(attachment:{file})", f"({picture(file, data)})")
             cell["source"] = text

@@ -91,7 +91,7 @@ def test_every_notebook_module_figure_and_choice_has_its_place(pages):
     assert {file.name for file in (ROOT / "figures").glob("*.svg")} <= shown
     choices = re.findall(r"(?m)^\| (\d+) \|", (ROOT / "docs/register.md").read_text(encoding="utf-8"))
     assert len(choices) > 15
-    assert pages["docs/register.html"].rows[-len(choices) :] == choices
+    assert [row for row in pages["docs/register.html"].rows if row.isdigit()] == choices
     assert "../_images/follow.gif" in pages[FRONT].all("img", "src")
 
 
