@@ -196,7 +196,7 @@ def _shown(value: Any, beside: Any = None) -> str:
         return repr(value)
     array = _array(value)
     if array is None or array.dtype.kind not in "biufc":
-        name = getattr(value, "__name__", None) or repr(value)
+        name = getattr(value, "__name__", None) or " ".join(repr(value).split())
         return name if len(name) <= 100 else f"{name[:97]}..."
     if array.size <= 16:
         numbers = str(np.array2string(array, separator=", ", precision=4, suppress_small=True)).replace("\n", "")

@@ -24,7 +24,6 @@ def check_exercise_02_1(fn):
         "replace whole words: the letters of red also stand in colored": {"find": "red|blue"},
         "after the first replacement nothing tells old from new: exchange both at once": {"in_steps": True},
         "only red has changed": {"other": (("red", "blue"),)},
-        "only blue has changed": {"other": (("blue", "red"),)},
     }
     cases = ["the red car", "the blue bird left of the red ball", "a colored, blue-eyed cat", "the hundred red dots"]
     return grade(fn, exchanged, [(text,) for text in cases], slips)

@@ -23,7 +23,7 @@ def check_exercise_01_1(fn):
 
 def check_exercise_01_2(fn):
     def gates(model):
-        return torch.cat([gate for box in model.encoder.vlmg.values() for gate in (box.gate_V, box.gate_L)])
+        return torch.cat([gate for box in model.encoder.vlmg.values() for gate in (box.gate_V, box.gate_L)]).detach()
 
     def unplug(model, which=("gate_V",), value=0.0, count=9):
         with torch.no_grad():
