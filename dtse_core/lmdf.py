@@ -127,9 +127,9 @@ class LMDF(nn.Module):
         self.to_filtered = nn.Conv2d(outputs, m, 1)
         self.fuse = CBR(m * (R + 1), outputs, 1, norm)
         if mode == "static":
-            pad = K // 2
             self.static = nn.ModuleList(
-                nn.Conv2d(m, m, K, padding=r * pad, dilation=r, groups=m, bias=False) for r in dilations
+                nn.Conv2d(m, m, K, 1, r * (K // 2), r, m, bias=False)  # stride, padding, dilation, groups
+                for r in dilations
             )
             return
         self.P = nn.Conv2d(outputs, width, 1)
