@@ -85,7 +85,7 @@ def parse_json(data: bytes, path: Path, kind: type = dict) -> Any:
             f"{path}, line {error.lineno}, column {error.colno}: not JSON ({error.msg}); cut short? download it again"
         ) from error
     except (RecursionError, ValueError) as error:  # nested too deeply; an integer that nothing can hold
-        raise ValueError(f"{path}: JSON that cannot be read ({error}); download the file again") from error
+        raise ValueError(f"{path}: JSON that cannot be read ({error}); correct the file, or get it again") from error
     if not isinstance(value, kind):
         expected = "list [...]" if kind is list else "object {...}"
         raise ValueError(f"{path}: expected a JSON {expected}, found {type(value).__name__}; download it again")

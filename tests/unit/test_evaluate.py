@@ -442,7 +442,7 @@ def test_only_toy_worlds_with_such_clips_have_twins(tmp_path, toy_a2d_root):
     assert has_twins(data)
     assert has_twins(dataclasses.replace(data, name="a2d", root=str(toy_a2d_root)))
     assert not has_twins(dataclasses.replace(data, name="a2d", root=str(tmp_path)))
-    write_json(tmp_path / "toy_world.json", {"splits": {"test": ["a"], "twins": []}}, ANY)
+    write_json(tmp_path / "toy_world.json", {"splits": {"test": ["a"], "twins": []}, "sentences": {}}, ANY)
     assert not has_twins(dataclasses.replace(data, name="a2d", root=str(tmp_path)))
 
 

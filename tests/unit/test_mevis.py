@@ -169,7 +169,7 @@ def test_masks_are_read_once_a_process_and_anew_when_they_change(root, monkeypat
 
     read, path = [], root / "valid_u" / "mask_dict.json"
     genuine = module.read_json
-    monkeypatch.setattr(module, "read_json", lambda p: read.append(p.name) or genuine(p))
+    monkeypatch.setattr(module, "read_json", lambda p, **most: read.append(p.name) or genuine(p, **most))
     dataset = MeViS(root)
     assert read == ["meta_expressions.json"]  # the masks, which may be huge, are not opened for their own sake
     for k in range(3):

@@ -13,7 +13,7 @@ from dtse_core.training.run_folder import read_history
 def test_a_number_that_is_none_is_refused_by_file(tmp_path, value):
     file = tmp_path / "state.json"
     file.write_text(f'{{"best": {value}}}', encoding="utf-8")
-    with pytest.raises(ValueError, match="state.json: JSON that cannot be read .*; download the file again"):
+    with pytest.raises(ValueError, match="state.json: JSON that cannot be read .*; correct the file, or get it again"):
         read_json(file)
 
 

@@ -273,9 +273,12 @@ def run(monkeypatch, capsys):
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", [SCRIPT.name, *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
+        status = 0
+        try:
             runpy.run_path(str(SCRIPT), run_name="__main__")
-        return end.value.code, *capsys.readouterr()
+        except SystemExit as end:
+            status = end.code
+        return status, *capsys.readouterr()
 
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     monkeypatch.setenv("COLUMNS", "160")
