@@ -7,23 +7,25 @@ import torch
 import torch.nn.functional as F
 
 from ..data.batch import collate_clips
+from ..data.clip import EVIDENCE
 from ..data.toy.world import ToyWorld
 from ..metrics import sample_ious
 from ..model import DTSE
 from ..predict import ReferringVideoPredictor
 
+Change = Callable[[DTSE], object]  # what it returns is not used
+
 
 class Unseen:
-    """`count` clips of the validation world, each with its own sentence, and the model of `predictor`."""
+    """The first `count` clips of the validation world, which go round the five kinds of evidence, and a model."""
 
-    def __init__(self, predictor: ReferringVideoPredictor, count: int = 24):
-        world, data = ToyWorld("val"), predictor.data
-        self.model = predictor.model
-        self.batch = collate_clips([world[5 * k] for k in range(count)], predictor.tokenizer, data.size, data.max_words)
-        self.batch = self.batch.to(predictor.device)
+    def __init__(self, predictor: ReferringVideoPredictor, count: int = 60):
+        clips, data = [ToyWorld("val")[k] for k in range(count)], predictor.data
+        self.model, self.evidence = predictor.model, [clip.evidence for clip in clips]
+        self.batch = collate_clips(clips, predictor.tokenizer, data.size, data.max_words).to(predictor.device)
 
-    def iou(self, change: Callable[[DTSE], None] | None = None, padding: int = 0) -> float:
-        """Mean IoU of the model, or of a copy that `change` has changed, at the model's own size.
+    def logits(self, change: Change | None = None, padding: int = 0) -> torch.Tensor:
+        """`(count, H, W)`, of the model or of a copy that `change` has changed, at the model's own size.
 
         `padding` is how many pieces of padding each sentence gets in addition.
         """
@@ -32,5 +34,23 @@ class Unseen:
             change(model)
         with torch.inference_mode():
             words = (F.pad(x, (0, padding)) for x in (self.batch.input_ids, self.batch.attention_mask))
-            logits = model(self.batch.frames, *words).logits
-        return float(sample_ious((logits > 0).cpu().numpy(), self.batch.masks.cpu().numpy()).mean())
+            return model(self.batch.frames, *words).logits.cpu()
+
+    def scores(self, change: Change | None = None, padding: int = 0) -> dict[str, float]:
+        """Mean IoU on "all" clips and on those of each kind of evidence."""
+        found = sample_ious((self.logits(change, padding) > 0).numpy(), self.batch.masks.cpu().numpy())
+        groups = {kind: [k for k, other in enumerate(self.evidence) if other == kind] for kind in EVIDENCE}
+        return {"all": float(found.mean())} | {kind: float(found[rows].mean()) for kind, rows in groups.items() if rows}
+
+    def iou(self, change: Change | None = None, padding: int = 0) -> float:
+        """Mean IoU on all clips."""
+        return self.scores(change, padding)["all"]
+
+    def compare(self, changes: dict[str, Change | None], padding: int = 0) -> dict[str, dict[str, float]]:
+        """`scores` of each change, by its name; prints them, a row for each change and a column for each kind."""
+        found = {name: self.scores(change, padding) for name, change in changes.items()}
+        width = max(map(len, found))
+        for name, row in [("", {kind: kind for kind in next(iter(found.values()))}), *found.items()]:
+            cells = (f"{cell:>10}" if isinstance(cell, str) else f"{cell:10.2f}" for cell in row.values())
+            print(f"{name:{width}}", *cells)
+        return found
