@@ -102,44 +102,49 @@ def draw_decoder(ax) -> None:
 
 
 def draw_model(ax) -> None:
-    """The whole model, a shape at each arrow."""
-    frames = box(ax, 0.9, 5.2, "frames\n(B, T, 3, H, W)", VISION, 1.7)
-    words = box(ax, 0.9, 1.6, "input_ids\n(B, N)", LANGUAGE, 1.7)
-    last_V, last_L = frames, words
-    low = None
+    """The whole model, a shape in each box; what VLMG returns goes on through both streams, and up to LMDF."""
+
+    def wire(*corners: tuple, dashed: bool = False) -> None:
+        ax.plot(*zip(*corners, strict=True), color=INK, lw=1.1, ls="--" if dashed else "-")
+
+    sees, reads = (
+        box(ax, 0.9, 5.2, "frames\n(B, T, 3, H, W)", VISION, 1.7),
+        box(ax, 0.9, 1.6, "input_ids\n(B, N)", LANGUAGE, 1.7),
+    )
+    V, L, low, over = sees[1], reads[1], 3.1, 7.75
     for k, (stage, size) in enumerate(((2, "H/4"), (3, "H/8"), (4, "H/16"), (5, "H/16"))):
-        x = 3.1 + 1.9 * k
-        V = box(ax, x, 5.2, f"Res{stage}\n{size}", VISION, 1.3)
-        L = box(ax, x, 1.6, f"group {stage - 2}\n(N, D)" if k else "embed\n(N, D)", LANGUAGE, 1.3)
-        arrow(ax, last_V[1], V[0])
-        arrow(ax, last_L[1], L[0])
+        x = low + 2.1 * k
+        res = box(ax, x, 5.2, f"Res{stage}\n{size}", VISION, 1.3)
+        group = box(ax, x, 1.6, f"group {stage - 2}\n(N, D)" if k else "embed\n(N, D)", LANGUAGE, 1.3)
+        arrow(ax, V, res[0])
+        arrow(ax, L, group[0])
+        V, L = res[1], group[1]
         if k:
-            G = box(ax, x, 3.4, "VLMG", GUIDANCE, 1.3)
-            arrow(ax, V[2], G[3], style="<|-|>")
-            arrow(ax, L[3], G[2], style="<|-|>")
-            top = box(ax, x, 6.9, f"LMDF\n(c, {size})", TIME, 1.3)
-            arrow(ax, V[3], top[2])
-        low, last_V, last_L = low or V, V, L
-    decoder = box(ax, 11.3, 6.9, "decoder", PLAIN, 1.5)
-    logits = box(ax, 13.4, 6.9, "logits\n(B, H, W)", MASK, 1.5)
+            (_, (right, y), below, above), after = box(ax, x, 3.4, "VLMG", GUIDANCE, 1.3), x + 0.95
+            arrow(ax, res[2], above)
+            arrow(ax, group[3], below)
+            wire((right, y + 0.2), (after, y + 0.2), (after, 5.2))
+            V, L = (after, 5.2), (after, 1.6)
+            top = box(ax, after, 6.9, f"LMDF\n(c, {size})", TIME, 1.3)
+            arrow(ax, V, top[2])
+            arrow(ax, (after + 0.4, 6.05), (after + 0.4, 6.5))
+            if k < 3:
+                wire((right, y - 0.2), (after, y - 0.2), L)
+                wire(top[3], (after, over))
+    wire((right, y - 0.2), (11.3, y - 0.2), (11.3, 6.05), (6.55, 6.05), dashed=True)  # the sentence
+    decoder, logits = box(ax, 12.5, 6.9, "decoder", PLAIN, 1.4), box(ax, 14.5, 6.9, "logits\n(B, H, W)", MASK, 1.5)
     arrow(ax, top[1], decoder[0])
     arrow(ax, decoder[1], logits[0])
-    for k in (0, 1):  # the two earlier LMDFs, and Res2, go to the decoder as well
-        x = 5.0 + 1.9 * k
-        ax.plot([x, x], [7.3, 7.75], color=INK, lw=1.1)
-    ax.plot([3.1, 3.1, 11.3], [5.6, 7.75, 7.75], color=INK, lw=1.1)
-    arrow(ax, (11.3, 7.75), decoder[3])
-    ax.plot([9.45, 9.75, 9.75, 5.35], [1.6, 1.6, 6.05, 6.05], color=INK, lw=1.1, ls="--")  # the sentence
-    for k in range(3):
-        arrow(ax, (5.35 + 1.9 * k, 6.05), (5.35 + 1.9 * k, 6.5))
-    note(ax, 9.9, 4.6, "the sentence, one\nvector a frame", "left")
-    note(ax, 11.8, 3.2, "T frames go through the encoder;\nLMDF makes them one:\nthe current frame")
+    wire((low, 5.6), (low, over), (12.5, over))  # Res2 and the first two LMDFs
+    arrow(ax, (12.5, over), decoder[3])
+    note(ax, 11.45, 4.6, "the mean of the words:\none vector a frame", "left")
+    note(ax, 11.45, 2.4, "T frames go through the encoder;\nLMDF makes them one:\nthe current frame", "left")
 
 
 DIAGRAMS = {  # name: (drawing, width, bottom, top)
     "lmdf": (draw_lmdf, 15.6, 0.0, 6.5),
     "decoder": (draw_decoder, 12.5, -1.1, 5.3),
-    "model": (draw_model, 14.3, 1.0, 8.0),
+    "model": (draw_model, 15.4, 1.0, 8.0),
 }
 
 

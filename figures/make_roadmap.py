@@ -20,11 +20,11 @@ from dtse_core.video.overlay import GUIDANCE, LANGUAGE, MASK, TIME, VISION
 
 PLAIN = "#5b6b7a"
 BOXES = {  # name: (text, x, y, width, color); the height is always 0.7
-    "frames": ("T frames", 0.0, 2.2, 1.3, VISION),
-    "res2": ("stem, Res2", 1.7, 2.2, 1.3, VISION),
-    "res3": ("Res3", 3.4, 2.2, 1.0, VISION),
-    "res4": ("Res4", 5.2, 2.2, 1.0, VISION),
-    "res5": ("Res5", 7.0, 2.2, 1.0, VISION),
+    "frames": ("T frames", 0.0, 2.3, 1.3, VISION),
+    "res2": ("stem, Res2", 1.7, 2.3, 1.3, VISION),
+    "res3": ("Res3", 3.4, 2.3, 1.0, VISION),
+    "res4": ("Res4", 5.2, 2.3, 1.0, VISION),
+    "res5": ("Res5", 7.0, 2.3, 1.0, VISION),
     "sentence": ("sentence", 0.0, 0.2, 1.3, LANGUAGE),
     "embed": ("embed", 1.7, 0.2, 1.3, LANGUAGE),
     "group1": ("group 1", 3.4, 0.2, 1.0, LANGUAGE),
@@ -44,7 +44,12 @@ ARROWS = [
     *(("sentence", "embed"), ("embed", "group1"), ("group1", "group2"), ("group2", "group3")),
     *((f"res{n}", f"vlmg{n}") for n in (3, 4, 5)),
     *((f"group{n - 2}", f"vlmg{n}") for n in (3, 4, 5)),
-    *(("vlmg5", "lmdf"), ("lmdf", "decoder"), ("decoder", "mask"), ("mask", "evaluate")),
+    *(("lmdf", "decoder"), ("decoder", "mask"), ("decoder", "train"), ("mask", "evaluate")),
+]
+PATHS = [  # what goes round other boxes: color and corners
+    *((VISION, [(x, 1.7), (x + 0.2, 1.7), (x + 0.2, 2.15), (9.3, 2.15), (9.3, 1.9)]) for x in (4.4, 6.2, 8.0)),
+    (LANGUAGE, [(8.0, 1.45), (8.7, 1.45)]),  # the sentence: the mean of what the last VLMG makes of the words
+    (VISION, [(2.35, 3.0), (2.35, 3.2), (10.9, 3.2), (10.9, 1.9)]),  # Res2
 ]
 BOTH_WAYS = "vlmg3", "vlmg4", "vlmg5"  # what VLMG returns goes on through both streams
 VISUAL, TEXT = ("res2", "res3", "res4", "res5"), ("embed", "group1", "group2", "group3")
@@ -69,11 +74,15 @@ LIT = {
 def draw_roadmap(lit: tuple[str, ...], path: Path) -> None:
     """One map, `lit` boxes filled with their hue and set in bold, the others in outline."""
     use_style()
-    figure, ax = plt.subplots(figsize=(8, 2.05))
+    figure, ax = plt.subplots(figsize=(8, 2.15))
     for a, b in ARROWS:
         style = "<|-|>" if b in BOTH_WAYS else "-|>"
         ends = _ends(BOXES[a], BOXES[b])
         ax.add_patch(FancyArrowPatch(*ends, arrowstyle=style, mutation_scale=7, color="0.45", lw=0.8, shrinkA=0))
+    for color, corners in PATHS:
+        ax.plot(*zip(*corners[:-1], strict=True), color=color, lw=0.9, solid_capstyle="butt")
+        arrow = FancyArrowPatch(*corners[-2:], arrowstyle="-|>", mutation_scale=7, color=color, lw=0.9, shrinkA=0)
+        ax.add_patch(arrow)
     for name, (text, x, y, width, color) in BOXES.items():
         on = name in lit
         box = FancyBboxPatch((x, y), width, 0.7, boxstyle="round,pad=0,rounding_size=0.12", lw=1.2, ec=color)
@@ -82,7 +91,7 @@ def draw_roadmap(lit: tuple[str, ...], path: Path) -> None:
         ink = "black" if color in (LANGUAGE, TIME) else "white"
         ax.text(x + width / 2, y + 0.35, text, ha="center", va="center", fontsize=8,
                 color=ink if on else "0.25", weight="bold" if on else "normal")  # fmt: skip
-    ax.set(xlim=(-0.1, 13.0), ylim=(0.05, 3.05), aspect="equal")
+    ax.set(xlim=(-0.1, 13.0), ylim=(0.1, 3.3), aspect="equal")
     ax.set_axis_off()
     figure.savefig(path)
     plt.close(figure)
