@@ -23,6 +23,7 @@ import numpy as np
 
 from ..shared.files import read_rows
 from ..shared.images import PIXELS, as_mask, require_shape
+from ..shared.versions import library
 from ..video.files import frame_files, video_length
 from ..video.frame_cache import video_frames
 from .clip import ClipDataSet, ReferringClip
@@ -304,10 +305,7 @@ def _numbers(file, path: Path, key: str):
 
 @contextmanager
 def _open(path: Path):
-    try:
-        import h5py
-    except ImportError as error:
-        raise ModuleNotFoundError(f"{path} needs the package h5py: pip install 'dtse[data]'") from error
+    h5py = library("h5py", path)
     try:
         with h5py.File(path, "r", locking=False) as file:  # locks fail on some mounted drives
             yield file

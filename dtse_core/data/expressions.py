@@ -76,7 +76,7 @@ def require_folders(videos: Collection[str], parent: Path, home: str) -> None:
     if missing := sorted(set(videos) - present):
         raise FileNotFoundError(
             f"{home}: {len(missing)} of {len(videos)} folders are missing from {parent}: expected "
-            f"{parent / missing[0]} (first five: {', '.join(missing[:5])}); copy them, see data_scripts/prepare.py"
+            f"{parent / missing[0]} (first five: {', '.join(missing[:5])}); copy them, see `dtse prepare`"
         )
 
 

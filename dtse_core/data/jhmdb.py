@@ -104,7 +104,7 @@ class JHMDBSentences(ClipDataSet):
         if missing := sorted(videos - set(found)):
             raise FileNotFoundError(
                 f"{HOME}: {len(missing)} of {len(videos)} videos are missing: expected {images}/<action>/{missing[0]} "
-                f"(first five: {', '.join(missing[:5])}); copy them, see data_scripts/prepare.py"
+                f"(first five: {', '.join(missing[:5])}); copy them, see `dtse prepare`"
             )
         return found
 

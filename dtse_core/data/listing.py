@@ -33,7 +33,7 @@ def read_toy(path: Path) -> tuple[Splits | None, Labels]:
             for key, sentence, evidence, twin in entries
         }
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise ValueError(f"{path} is damaged; write the toy world again with data_scripts/make_toy_world.py") from error
+        raise ValueError(f"{path} is damaged; write the toy world again with `dtse world`") from error
 
 
 def read_programs(path: Path) -> dict[tuple[str, str], tuple[int, str]]:
@@ -46,7 +46,7 @@ def read_programs(path: Path) -> dict[tuple[str, str], tuple[int, str]]:
             for video, row in said
         }
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is damaged; write the toy world again with data_scripts/make_toy_world.py") from error
+        raise ValueError(f"{path} is damaged; write the toy world again with `dtse world`") from error
 
 
 def part_of(split: str, parts: Iterable[str], toy: Splits | None, other: str, root: Path) -> str:
@@ -80,7 +80,7 @@ def held_out(video: str) -> bool:
 
 def require_tree(home: str, layout: str, tree: str, root: Path, *needed: Path) -> None:
     """Raises `FileNotFoundError` that names what is missing of a data set, and what `root` must hold."""
-    hint = f"or use the toy world: --data.name toy, or data_scripts/make_toy_world.py --layout {layout}"
+    hint = f"or use the toy world: --data.name toy, or `dtse world --layout {layout} --out DIR`"
     if not root.is_dir():
         raise FileNotFoundError(f"{home}: no folder {root}; expected {tree} in it; {hint}")
     if missing := [str(path) for path in needed if not path.exists()]:

@@ -13,6 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ..shared.console import bars_hidden
+from ..shared.versions import library
 from .grid import Grid, Run, carry_out, read_result
 from .shards import Shard, claim
 from .tables import plain
@@ -110,14 +111,10 @@ def _record(future, run: Run, out: Path) -> dict[str, Any]:
 @contextmanager
 def _cluster(workers: int, scheduler: str) -> Iterator[Any]:
     """A client of the scheduler at an address, or of a cluster that lives as long as the block."""
-    try:
-        import dask
-        from distributed import Client, LocalCluster
-    except ImportError as e:
-        raise ImportError("grids need Dask: pip install 'dtse[experiments]'") from e
+    dask, distributed = library("dask", "a grid"), library("distributed", "a grid")
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # the table reports a worker's death
     if scheduler:
-        with Client(scheduler, timeout=10) as client:
+        with distributed.Client(scheduler, timeout=10) as client:
             yield client
         return
     ours = {
@@ -128,13 +125,13 @@ def _cluster(workers: int, scheduler: str) -> Iterator[Any]:
     }
     with (
         dask.config.set(ours),
-        LocalCluster(
+        distributed.LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             memory_limit=None,  # what a run holds is in its kernel, outside the worker
             dashboard_address="127.0.0.1:0",  # or anyone on the network could look in
             silence_logs=logging.CRITICAL,
         ) as cluster,
-        Client(cluster) as client,
+        distributed.Client(cluster) as client,
     ):
         yield client

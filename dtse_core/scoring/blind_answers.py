@@ -6,6 +6,7 @@ from tqdm import tqdm
 from ..data.clip import ReferringClip
 from ..metrics import region_similarity
 from ..shared.console import bars_hidden
+from ..shared.versions import library
 
 
 def constant_baselines(dataset) -> dict[str, float]:
@@ -25,11 +26,7 @@ def largest_moving(clip: ReferringClip) -> np.ndarray:
 
     From each single reference alone the place where the object *was* would count as well.
     """
-    try:
-        from scipy import ndimage
-    except ImportError as error:
-        raise ImportError("this baseline needs scipy: pip install 'dtse[data]'") from error
-
+    ndimage = library("scipy.ndimage", "this baseline")
     frames = clip.frames.astype(np.int16)
     others = [f for k, f in enumerate(frames) if k != clip.current and (f != frames[clip.current]).any()]
     if not others:

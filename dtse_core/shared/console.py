@@ -206,7 +206,12 @@ def stops_noted() -> Iterator[list[int]]:
 
 def tell(error: BaseException) -> int:
     """Prints an error in one line on standard error; returns exit status 1."""
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    text = str(error)
+    if isinstance(error, ModuleNotFoundError) and error.name:  # as Python says it, without a remedy
+        from .versions import install
+
+        text += f"; {install(error.name.partition('.')[0])}"
+    print(f"error: {' '.join(text.split())}", file=sys.stderr)
     return 1
 
 

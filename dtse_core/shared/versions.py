@@ -1,12 +1,16 @@
-"""Versions that a result depends on, and the commit of the source."""
+"""Versions that a result depends on, the commit of the source, and packages that only some uses need."""
 
+import importlib
 import importlib.metadata
 import platform
 import subprocess
 import tomllib
 from pathlib import Path
+from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
+DATA = ("av", "h5py", "scipy", "pycocotools", "pooch")  # of the extra [data]; all else is in [experiments]
+ADDRESS = "https://github.com/dtse-project/dtse"
 RESULT_KEYS = r'"versions": \{\s*"python": "[^"]*",\s*"dtse": "'  # the keys by which a JSON of ours is known
 
 
@@ -30,6 +34,24 @@ def version(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return "not installed"
+
+
+def install(package: str) -> str:
+    """The command that installs this package, which is in no registry, with the extra that has `package`."""
+    return f"pip install 'dtse[{'data' if package in DATA else 'experiments'}] @ git+{ADDRESS}'"
+
+
+def library(name: str, needs: object) -> Any:
+    """Imports a package of an extra.
+
+    Raises `ModuleNotFoundError` with what `needs` it and the command that installs it, also where it does not load.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        package = name.partition(".")[0]
+        why = "" if isinstance(error, ModuleNotFoundError) else f", which does not load ({error})"
+        raise ModuleNotFoundError(f"{needs} needs the package {package}{why}: {install(package)}") from error
 
 
 def commit(folder: Path) -> str:

@@ -15,7 +15,6 @@ none of `FORMATS` opens other files.
 """
 
 import functools
-import importlib
 import io
 import sys
 from bisect import bisect_left, bisect_right
@@ -30,6 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..shared.images import PIXELS
+from ..shared.versions import library
 from .containers import is_torn, promised_size
 
 FORMATS = (
@@ -146,16 +146,6 @@ def scan(path: Path, modified: int, size: int) -> VideoFile:
     return VideoFile(path, len(shown), fps, height, width, aspect, times, stored, turn, whole, pts, keys)
 
 
-def library(name: str, path: Path) -> Any:
-    """Imports a package when a video needs it. Raises `ModuleNotFoundError` with the extra to install."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ModuleNotFoundError(
-            f"{path} needs the package {name}: pip install 'dtse[data]', or give a folder of frames instead"
-        ) from error
-
-
 class _File(io.FileIO):
     """A file that answers a seek to before its start with -1, as FFmpeg expects, instead of an exception."""
 
@@ -169,7 +159,7 @@ class _File(io.FileIO):
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     """A file's container and the stream to show; what PyAV raises in the block becomes a `ValueError` of one line."""
-    av = library("av", path)
+    av = library("av", f"{path}, which is not a folder of frames,")
     alone = {"format_whitelist": FORMATS, "protocol_whitelist": "none"}
     kinds, unaligned = av.stream.Disposition, av.codec.context.Flags.unaligned.value
     with _File(path) as file:

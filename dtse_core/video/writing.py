@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..shared.files import OURS, written_whole
-from .decoding import library
+from ..shared.versions import library
 from .files import video_info
 
 CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}  # what `write_video` writes

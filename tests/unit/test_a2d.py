@@ -437,7 +437,7 @@ keys_of_na = [("NA", 5, 0, 'man, in "red" shirt'), ("NA", 5, 1, "the bird"), ("N
 
 def test_without_h5py_the_error_names_the_extra(root, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "h5py", None)
-    with pytest.raises(ModuleNotFoundError, match=r"needs the package h5py: pip install 'dtse\[data\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"needs the package h5py: pip install 'dtse\[data\] @ git\+https:"):
         A2DSentences(root)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import dtse_core.__main__
 from dtse_core import predict
 from dtse_core.config import RunConfig, from_dict, preset, setting_kinds, to_dict
 from dtse_core.data.toy.world import ToyWorld, render
@@ -39,6 +40,7 @@ COMMANDS = {  # module: where `parse_command` is
     "data_scripts/make_toy_world.py": "dtse_core.data.toy.__main__",
     "data_scripts/prepare.py": "dtse_core.data.prepare.__main__",
 }
+WORDS = {f"dtse {name}": f"dtse_core.{module}" for name, (module, _) in dtse_core.__main__.COMMANDS.items()}
 STANDS_FOR = {
     "N": "2",
     "GRID": "smoke.toml",
@@ -46,8 +48,11 @@ STANDS_FOR = {
     "NAME": "train_step",
     "{c.dataset}": "a2d",
     "{command.dataset}": "a2d",
+    "{name}": "a2d",
+    "{layout}": "a2d",
 }
 START = r"(?:[\w./]*python[\d.]*\s+(?:-m\s+(?:dtse_core|figures)|\w+/\w+\.py)|accelerate launch|torchrun)\b"
+START = rf"(?:{START}|dtse (?:{'|'.join(dtse_core.__main__.COMMANDS)})\b)"
 
 
 def pieces(path: Path) -> Iterator[str]:
@@ -115,11 +120,13 @@ def parse(command: str, monkeypatch) -> None:
         options = launcher.parse_args(own)
         assert options.module
         words = ["python", "-m", options.training_script, *options.training_script_args]
+    if words[0] == "dtse":
+        words = ["python", "-m", " ".join(words[:2]), *words[2:]]
     name, *arguments = words[2:] if words[1] == "-m" else words[1:]
     if name.endswith(("evaluate", "calibration")) and "--checkpoint" in arguments:  # whose settings are the defaults
         arguments[arguments.index("--checkpoint") + 1] = "tiny"
-    if name in COMMANDS:
-        module = importlib.import_module(COMMANDS[name])
+    if name in COMMANDS | WORDS:
+        module = importlib.import_module((COMMANDS | WORDS)[name])
         if arguments:  # else the program's name
             module.parse_command(arguments)
         return
@@ -167,6 +174,7 @@ def test_commands_are_found_in_every_kind_of_text():
         "python -m dtse_core.train --train.steps",
         "python -m dtse_core.experiments walk GRID",
         "python data_scripts/prepare.py imagenet --root DIR",
+        "dtse prepare imagenet --root DIR",
         "accelerate launch --num_process_es 8 -m dtse_core.train",
         "torchrun --nproc 2 -m dtse_core.train --train.steps x",
         "python -m dtse_core.teach --preset tiny",
@@ -286,7 +294,8 @@ def test_help_explains_the_settings(command, capsys):
     with pytest.raises(SystemExit) as end:
         importlib.import_module(COMMANDS[command]).parse_command(["--help"])
     shown = " ".join(re.sub("[│─]", " ", capsys.readouterr().out).split())
-    assert end.value.code == 0 and f"usage: python {'' if '/' in command else '-m '}{command}" in shown
+    name = {module: words for words, module in WORDS.items()}[COMMANDS[command]] if "/" in command else command
+    assert end.value.code == 0 and f"usage: {'' if '/' in command else 'python -m '}{name}" in shown
     if command == "dtse_core.train":
         assert "--train.batch INT clips a step, over all processes (default: 16)" in shown
 
@@ -360,3 +369,31 @@ def test_readmes_first_command_runs_as_pasted(tmp_path, monkeypatch, capsys):
     predict.main()
     assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"] and video_info(tmp_path / "out.mp4").length == 25
     assert "the dog walking towards the left" in capsys.readouterr().out
+
+
+def dtse(*arguments: str, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["dtse", *arguments])
+    dtse_core.__main__.main()
+
+
+def test_each_word_of_dtse_is_the_command_that_python_m_starts(monkeypatch, capsys):
+    for words, module in WORDS.items():
+        name = words.removeprefix("dtse ")
+        monkeypatch.setattr(importlib.import_module(module), "main", lambda: print("called with", sys.argv))
+        dtse(name, "--x", "1", monkeypatch=monkeypatch)
+        assert capsys.readouterr().out == f"called with {[words, '--x', '1']}\n"
+        assert {module, module.removesuffix(".__main__")} & {*COMMANDS, *COMMANDS.values()}
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",), ("-h",)])
+def test_dtse_lists_its_commands(arguments, monkeypatch, capsys):
+    dtse(*arguments, monkeypatch=monkeypatch)
+    rows = capsys.readouterr().out.splitlines()[2:-2]
+    assert [row.split()[0] for row in rows] == list(dtse_core.__main__.COMMANDS)
+
+
+def test_dtse_says_its_version_and_names_the_nearest_command(monkeypatch, capsys):
+    dtse("--version", monkeypatch=monkeypatch)
+    assert capsys.readouterr().out == f"dtse {dtse_core.__version__}\n"
+    with pytest.raises(SystemExit, match="no command 'predit' .did you mean 'predict'.*dtse --help"):
+        dtse("predit", monkeypatch=monkeypatch)

@@ -165,7 +165,7 @@ def test_a_damaged_result_is_named_and_the_others_count(tmp_path, damage, capsys
 
 def test_without_dask_one_line_names_the_extra(out, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(ImportError, match=r"grids need Dask: pip install 'dtse\[experiments\]'"):
+    with pytest.raises(ImportError, match=r"a grid needs .* distributed: pip install 'dtse\[experiments\] @ git\+"):
         run_grid(grid_of(out.parent), out)
 
 

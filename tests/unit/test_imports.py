@@ -89,7 +89,7 @@ def test_modules_never_import_each_other_in_a_circle():
 
 def test_listing_the_package_shows_the_paper_and_its_loop():
     root = {p.stem for p in PACKAGE.glob("*.py")}
-    assert root == {"__init__", "config", *PAPER, *LOOP}
+    assert root == {"__init__", "__main__", "config", *PAPER, *LOOP}
 
 
 @pytest.mark.parametrize(
@@ -120,6 +120,7 @@ def look(statements):
         os._exit(0)
     assert os.wait()[1] == 0, statements
 
+look("import dtse_core.__main__")
 look("import dtse_core; dtse_core.preset, dtse_core.RunConfig")
 look("import scipy")
 look("import dtse_core.data.toy.__main__, dtse_core.data.prepare.__main__")
@@ -138,6 +139,13 @@ def loaded() -> dict[str, set[str]]:
     done = subprocess.run([sys.executable, "-c", LOOKS], capture_output=True, encoding="utf-8", cwd=PACKAGE.parent)
     assert done.returncode == 0, done.stderr
     return {statements: set(found) for statements, found in map(json.loads, done.stdout.splitlines())}
+
+
+def test_the_command_loads_nothing_before_it_knows_what_is_asked_for(loaded):
+    assert {name for name in loaded["import dtse_core.__main__"] if name.startswith("dtse_core.")} == {
+        "dtse_core.__main__"
+    }
+    assert not {"tyro", "numpy", "torch"} & loaded["import dtse_core.__main__"]
 
 
 def test_the_package_and_the_lessons_load_no_heavy_library(loaded):

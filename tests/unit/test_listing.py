@@ -50,7 +50,7 @@ def test_any_json_is_a_listing_or_a_clear_error(path, toy, cut):
     try:
         splits, labels = read_toy(path)
     except ValueError as error:
-        assert str(error) == f"{path} is damaged; write the toy world again with data_scripts/make_toy_world.py"
+        assert str(error) == f"{path} is damaged; write the toy world again with `dtse world`"
     else:
         assert all(isinstance(video, str) for videos in splits.values() for video in videos)
         assert all(isinstance(evidence, str) and isinstance(twin, int) for evidence, twin in labels.values())

@@ -1,5 +1,6 @@
 """The package as it is imported: its public names, its version, and that it is typed."""
 
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -7,12 +8,14 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import dtse_core
 import dtse_core.data
-from dtse_core.shared import versions
+from dtse_core.shared import console, versions
 
 ROOT = Path(__file__).resolve().parents[2]
+EXTRAS = ("data", "experiments")
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 
 
@@ -49,3 +52,39 @@ def test_the_version_of_an_installed_copy_is_that_of_its_metadata(tmp_path, monk
     assert dtse_core.__version__ == "dtse 9.8.7"
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "another"\nversion = "1"\n', encoding="utf-8")
     assert dtse_core.__version__ == "dtse 9.8.7"
+
+
+def test_a_missing_package_is_named_with_a_command_that_installs_it(monkeypatch):
+    """The address is pyproject's: no registry has the package. Each optional package is in the extra that is named."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["urls"]["Repository"] == versions.ADDRESS
+    extras = {e: {Requirement(line).name for line in project["optional-dependencies"][e]} for e in EXTRAS}
+    assert extras["data"] == set(versions.DATA)
+    used = {"distributed", "pandas", "matplotlib", "seaborn", "papermill", "dask", "latex2mathml", "pyarrow"}
+    assert used <= extras["experiments"]
+    for name, extra in [("av", "data"), ("pandas", "experiments")]:
+        monkeypatch.setitem(sys.modules, name, None)
+        with pytest.raises(ModuleNotFoundError) as said:
+            versions.library(name, "clip.mp4")
+        command = f"pip install 'dtse[{extra}] @ git+{versions.ADDRESS}'"
+        assert str(said.value) == f"clip.mp4 needs the package {name}: {command}"
+        assert Requirement(shlex.split(command)[-1]).url == f"git+{versions.ADDRESS}"
+
+
+def test_a_package_that_does_not_load_is_not_said_to_be_missing(tmp_path, monkeypatch):
+    (tmp_path / "torn.py").write_text("raise ImportError('libtorn.so.1 is not here')", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match=r"needs the package torn, which does not load \(libtorn.so.1 is"):
+        versions.library("torn", "clip.mp4")
+
+
+def test_a_command_that_lacks_a_package_says_how_to_get_it(monkeypatch, capsys):
+    @console.one_line_errors
+    def main():
+        import seaborn  # noqa: F401
+
+    monkeypatch.setitem(sys.modules, "seaborn", None)
+    with pytest.raises(SystemExit):
+        main()
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and said.endswith(f"; pip install 'dtse[experiments] @ git+{versions.ADDRESS}'\n")

@@ -361,7 +361,8 @@ def test_a_missing_root_tells_what_belongs_there(tmp_path):
     report = check("a2d", tmp_path / "none")
     assert report.code == INCOMPLETE
     assert (
-        "expected Release/videoset.csv" in report.missing[0] and "make_toy_world.py --layout a2d" in report.missing[0]
+        "expected Release/videoset.csv" in report.missing[0]
+        and "`dtse world --layout a2d --out DIR`" in report.missing[0]
     )
     with pytest.raises(ValueError, match="unknown data set 'cocoa'"):
         check("cocoa", tmp_path)

@@ -1,1 +1,1 @@
-"""Getting a data set and checking it: `data_scripts/prepare.py` is the command line of this folder."""
+"""Getting a data set and checking it: `dtse prepare` is the command line of this folder."""

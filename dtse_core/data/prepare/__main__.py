@@ -5,8 +5,8 @@ the root), and explained if it must be fetched by hand. With --check: nothing is
 shapes and one decoded frame a video are checked, and a table ends with "ready" or with what is missing or wrong.
 Exit status: 0 good, 1 incomplete, 2 malformed.
 
-    python data_scripts/prepare.py a2d --root data/a2d_sentences
-    python data_scripts/prepare.py a2d --root data/a2d_sentences --check
+    dtse prepare a2d --root data/a2d_sentences
+    dtse prepare a2d --root data/a2d_sentences --check
 """
 
 import os
@@ -44,7 +44,7 @@ class Command:
 
 def parse_command(arguments: Sequence[str] | None = None) -> Command:
     """The command line."""
-    return parse(Command, "python data_scripts/prepare.py", arguments, description=__doc__)
+    return parse(Command, "dtse prepare", arguments, description=__doc__)
 
 
 @one_line_errors
@@ -76,7 +76,7 @@ def _obtain(command: Command) -> int:
     if c.json:
         write_json(c.json, [{"name": s.source.name, "state": s.state, "text": s.text} for s in steps], KEYS)
     done = all(step.state in ("there", "done", "optional") for step in steps)
-    check_it = f"python data_scripts/prepare.py {c.dataset} --root {c.root} --check"
+    check_it = f"dtse prepare {c.dataset} --root {c.root} --check"
     print(f"everything is in place; now check it: {check_it}" if done else "incomplete: see above")
     return 0 if done else 1
 

@@ -66,8 +66,8 @@ def check(name: str, root: Path, deep: bool = False, allow_partial: bool = False
     with findings.collecting():
         if not root.is_dir():
             raise FileNotFoundError(
-                f"no folder {root}; expected {dataset.tree} in it; data_scripts/prepare.py {name} --root DIR tells how "
-                f"to get them, data_scripts/make_toy_world.py --layout {name} writes a toy world instead"
+                f"no folder {root}; expected {dataset.tree} in it; `dtse prepare {name} --root DIR` tells how "
+                f"to get them, `dtse world --layout {name} --out DIR` writes a toy world instead"
             )
         splits, labels = read_toy(root / LISTING)
         with processes(workers) as run:

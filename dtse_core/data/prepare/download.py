@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from ...shared.console import bars_hidden
 from ...shared.files import OURS, bears
+from ...shared.versions import library
 
 DOWNLOAD = f"download {OURS}"
 TIMEOUT = (15, 60)  # seconds to connect, and between two pieces
@@ -20,10 +21,7 @@ def download(url: str, target: Path, sha256: str = "") -> Path:
     Raises `OSError` if the server cannot be reached or refuses, `ValueError` for a wrong checksum, for
     fewer bytes than promised, and for a web page in place of the file; `ModuleNotFoundError` without pooch.
     """
-    try:
-        import pooch
-    except ImportError as error:
-        raise ModuleNotFoundError("downloads need the package pooch: pip install 'dtse[data]'") from error
+    pooch = library("pooch", "a download")
     pooch.get_logger().setLevel(logging.WARNING)
     part, tag = (target.with_name(f"{target.name}.{end}") for end in ("part", "part.tag"))
 

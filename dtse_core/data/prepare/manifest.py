@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
 from ...shared.files import files_below, read_json_lines
+from ...shared.versions import library
 
 
 class Entry(NamedTuple):
@@ -27,11 +28,7 @@ def cache_folder() -> Path:
     """`DTSE_CACHE`, or the place where this system keeps caches. Raises `ModuleNotFoundError` without pooch."""
     if folder := os.environ.get("DTSE_CACHE"):
         return Path(folder)
-    try:
-        import pooch
-    except ImportError as error:
-        raise ModuleNotFoundError("the cache folder needs the package pooch: pip install 'dtse[data]'") from error
-    return Path(pooch.os_cache("dtse"))
+    return Path(library("pooch", "the cache folder").os_cache("dtse"))
 
 
 def manifest_path(name: str, root: Path) -> Path:

@@ -3,7 +3,7 @@
 The world is drawn from a seed: cartoon actors that move, sentences that single one of them out, and masks. Loaders,
 training and evaluation read it as they read the real data: give its folder as --data.root.
 
-    python data_scripts/make_toy_world.py --layout a2d --out runs/toy_a2d
+    dtse world --layout a2d --out runs/toy_a2d
 """
 
 import os
@@ -45,7 +45,7 @@ class Command:
 
 def parse_command(arguments: Sequence[str] | None = None) -> Command:
     """The command line."""
-    return parse(Command, "python data_scripts/make_toy_world.py", arguments, description=__doc__)
+    return parse(Command, "dtse world", arguments, description=__doc__)
 
 
 def told(c: Command) -> Iterator[str]:

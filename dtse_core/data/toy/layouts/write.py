@@ -1,4 +1,4 @@
-"""The toy world on disk, in a data set's genuine layout: `data_scripts/make_toy_world.py` writes it.
+"""The toy world on disk, in a data set's genuine layout: `dtse world` writes it.
 
 Each module beside this one knows the files of one layout; here is what they share. Beside a layout's own files
 stands `toy_world.json`, which tells what these cannot: the finer splits, evidence and twins.
