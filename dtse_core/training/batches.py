@@ -1,5 +1,6 @@
 """Which clips a training step sees: a function of the seed and the step, for any number of processes."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 from torch.utils.data import Dataset
 
-from ..config import DataConfig
+from ..config import DataConfig, TrainConfig
 from ..data.batch import Batch, collate_clips
 from ..data.clip import ClipDataSet, ReferringClip
 from ..data.transforms import flip_clip, swap_left_right
@@ -45,6 +46,11 @@ def collate_training(windows: Sequence[list[ReferringClip]], tokenizer: Any, dat
     clips = [clip for window in windows for clip in window]
     batch = collate_clips(clips, tokenizer, data.size, data.max_words)
     return replace(batch, frames=batch.frames[:: len(windows[0])], clips=[])
+
+
+def steps_of(c: TrainConfig, samples: int) -> int:
+    """Steps of a run, by its limits in steps and epochs."""
+    return min(c.steps, math.ceil(c.epochs * samples / c.batch)) if c.epochs else c.steps
 
 
 def batch_order(

@@ -1,10 +1,12 @@
 """What a training will need, before a GPU is rented: parameters, memory and the time of a step.
 
     python -m dtse_core.training.cost --preset paper --train.accumulate 4 --device t4 --memory-gb 16
+    python -m dtse_core.training.cost --preset colab --data.name ref_davis --train.minutes 180 --device t4
 
 The step really runs, on tensors that have a shape and no contents, so that it needs neither the memory nor the GPU;
 what each operator computes, moves and holds is counted on the way. Only the speed of the device is measured (`cpu`,
-`cuda`: a matrix product, a convolution, a sum) or, for a GPU that is not at hand, taken from its data sheet.
+`cuda`: a matrix product, a convolution, a sum) or, for a GPU that is not at hand, taken from its data sheet. From the
+time of a step follows that of the run, as a range: what steps took, over what was estimated (docs/training.md).
 """
 
 import dataclasses
@@ -12,21 +14,30 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ..config import Count, Positive, RunConfig
 from ..data.batch import Batch
+from ..data.build import build_dataset, training_splits
 from ..model import DTSE
 from ..shared.console import one_line_errors, parse_run_config
 from ..train import train_step
+from .batches import steps_of
 from .optimizer import checkpoint_streams, orthogonalize, parameter_groups
 from .speed import SHEETS, UPDATED, Speed, Tally, measure_speed
 
 GB = 1e9
 WORDS = 20  # word pieces of a sentence
+TOOK = {"sheet": (0.85, 1.7), "cuda": (0.5, 1.1), "cpu": (0.9, 1.2)}  # time of a step over its estimate, by its source
+WINDOWS = {  # windows to learn from, without local-val: published numbers of sentences and frames, multiplied
+    "a2d": 16_000,
+    "ref_davis": 37_000,
+    "refer_youtube_vos": 300_000,
+    "mevis": 1_700_000,
+}
 
 
 @dataclass(frozen=True)
@@ -169,13 +180,40 @@ def describe(command: CostCommand) -> str:
         ("training", f"{need / GB:.2f} GB at most, with what the {'GPU' if gpu else 'C library'} keeps"),
         ("inference", f"{cost.inference / GB:.2f} GB for one window"),
         ("time", f"{cost.seconds(speed):.2f} s a step on {command.device}, {source}"),
+        ("run", run_of(command, cost.seconds(speed))),
         ("verdict", f"{'fits' if fits else 'does not fit'} in {command.memory_gb:g} GB{remedy}"),
     ]
     return "\n".join(f"{name:12}{text}" for name, text in rows)
 
 
+def run_of(command: CostCommand, seconds: float) -> str:
+    """How long a run of steps of `seconds` takes, or how far it comes in `train.minutes`: from fastest to slowest."""
+    c, data = command.train, command.data
+    fast, slow = (seconds * factor for factor in TOOK.get(command.device, TOOK["sheet"]))
+    if data.root or data.name == "toy":
+        samples, counted = len(build_dataset(data, training_splits(data)[0], command.model.window)), ""
+    else:
+        samples, counted = WINDOWS.get(data.name, 0), "about "
+    if not samples:
+        return f"not known: {data.name} has nothing to count without --data.root"
+    steps, about = steps_of(c, samples), f"{counted}{samples:,} windows of {data.name}"
+    if not c.minutes:
+        hours = " to ".join(f"{steps * each / 3600:.2g}" for each in (fast, slow))
+        return f"{hours} h for {steps:,} steps, {steps * c.batch / samples:.2g} passes over {about}"
+    counts = [min(steps, float(f"{60 * c.minutes / each:.2g}")) for each in (slow, fast)]
+    passes = " to ".join(f"{count * c.batch / samples:.2g}" for count in counts)
+    return f"{counts[0]:,.0f} to {counts[1]:,.0f} steps in {c.minutes / 60:.3g} h, {passes} passes over {about}"
+
+
 def advice(command: CostCommand) -> str:
-    """The least change of settings that makes a training fit."""
+    """The least change of settings that makes a training fit, in words."""
+    if change := fitting(command):
+        return f"it does with {' '.join(f'--{name} {value}' for name, value in change.items())}"
+    return "nor in parts of one clip: take a smaller data.size, or mixed precision"
+
+
+def fitting(command: CostCommand) -> dict[str, Any] | None:
+    """The least change of settings that makes a training fit; None if parts of one clip do not fit either."""
     c = command.train
     share = c.batch // command.processes
     for recomputed in sorted({c.checkpoint_streams, True}):
@@ -183,8 +221,8 @@ def advice(command: CostCommand) -> str:
             setting = dataclasses.replace(c, accumulate=parts, checkpoint_streams=recomputed)
             cost = count_cost(dataclasses.replace(command, train=setting), command.processes, command.device != "cpu")
             if cost.needed(command.device != "cpu") <= command.memory_gb * GB:
-                return f"it does with --train.accumulate {parts} --train.checkpoint_streams {recomputed}"
-    return "nor in parts of one clip: take a smaller data.size, or mixed precision"
+                return {"train.accumulate": parts, "train.checkpoint_streams": recomputed}
+    return None
 
 
 def parse_command(arguments: Sequence[str] | None = None) -> CostCommand:

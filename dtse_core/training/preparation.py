@@ -35,7 +35,7 @@ from ..scoring.clips import evaluate, some_of
 from ..scoring.summary import summarize
 from ..shared.console import bars_hidden, stops_noted
 from ..streams import LinguisticStream
-from .batches import TrainingSamples, batch_order, collate_training
+from .batches import TrainingSamples, batch_order, collate_training, steps_of
 from .optimizer import MuonAdamW, checkpoint_streams, has_idle_parameters, parameter_groups
 from .run_folder import (
     RunState,
@@ -239,7 +239,7 @@ def prepare(
     training, validation = (build_dataset(config.data, split, *window) for split in splits)
     if not len(training):
         raise ValueError(f"no clip to train on: split {splits[0]} of {config.data.name} is empty")
-    steps = min(c.steps, math.ceil(c.epochs * len(training) / c.batch)) if c.epochs else c.steps
+    steps = steps_of(c, len(training))
 
     model: Any = make_model(config.model)
     longest = [stream.longest for stream in model.modules() if isinstance(stream, LinguisticStream)]

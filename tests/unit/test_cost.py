@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import gc
 import multiprocessing
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -14,9 +15,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from dtse_core import DTSE, preset
+from dtse_core.data import A2DSentences
+from dtse_core.scoring.published import published_results
 from dtse_core.train import train_step
 from dtse_core.training import cost
-from dtse_core.training.cost import Cost, CostCommand, build_model, count_cost, describe, empty_batch
+from dtse_core.training.cost import TOOK, Cost, CostCommand, build_model, count_cost, describe, empty_batch, run_of
 from dtse_core.training.optimizer import MuonAdamW, checkpoint_streams, parameter_groups
 from dtse_core.training.speed import SHEETS, Speed, Tally, measure_speed
 
@@ -203,7 +206,53 @@ def test_the_command_says_whether_it_fits_and_what_would(gigabytes, said, monkey
     assert "16 clips of 3 frames, 320 x 320" in out and "an estimate from its data sheet" in out
 
 
+@pytest.mark.parametrize(
+    ("name", "device", "settings", "said"),
+    [  # at one second a step, by hand
+        ("paper", "t4", {}, "3.5 to 7.1 h for 15,000 steps, 15 passes over about 16,000 windows of a2d"),
+        ("colab", "t4", {"data.name": "ref_davis", "train.minutes": 102.0},
+         "3,600 to 7,200 steps in 1.7 h, 0.78 to 1.6 passes over about 37,000 windows of ref_davis"),
+        ("colab", "cpu", {"data.name": "ref_davis", "train.minutes": 600.0, "train.steps": 35_000},
+         "30,000 to 35,000 steps in 10 h, 6.5 to 7.6 passes over about 37,000 windows of ref_davis"),
+        ("tiny", "cuda", {"data.toy_clips": 36_000},
+         "1.2 to 2.8 h for 9,000 steps, 4 passes over 36,000 windows of toy"),
+        ("colab", "l4", {"data.name": "jhmdb"}, "not known: jhmdb has nothing to count without --data.root"),
+    ],
+)  # fmt: skip
+def test_the_time_of_a_run_follows_from_that_of_its_steps(name, device, settings, said):
+    assert run_of(CostCommand(**vars(preset(name, **settings)), device=device), 1.0) == said
+
+
+def test_a_data_set_that_is_here_is_counted(toy_a2d_root):
+    settings = {"data.root": str(toy_a2d_root), "train.epochs": 2.0, "train.batch": 1}
+    config = preset("colab", **settings)
+    count = len(A2DSentences(toy_a2d_root, "train"))  # a toy world's validation part is another
+    said = run_of(CostCommand(**vars(config)), 3600.0)
+    assert said.endswith(f"h for {2 * count} steps, 2 passes over {count} windows of a2d")
+
+
+def test_the_range_of_a_run_is_that_of_the_steps_measured_in_the_training_page():
+    page = (Path(__file__).resolve().parents[2] / "docs/training.md").read_text(encoding="utf-8")
+    table = page[page.index("| seconds measured | by data sheet |") :].split("\n\n")[0]
+    rows = [[float(x) for x in re.findall(r"\| (\d\.\d+)", row)[-3:]] for row in table.splitlines()[2:]]
+    assert len(rows) >= 7
+    for column, source in ((1, "sheet"), (2, "cuda")):
+        ratios = [row[0] / row[column] for row in rows]
+        assert TOOK[source][0] <= min(ratios) and max(ratios) <= TOOK[source][1] <= 1.1 * max(ratios)
+
+
 def test_a_batch_that_does_not_divide_is_refused():
     with pytest.raises(ValueError, match="train.batch 8 does not divide among 3 processes of 1 parts"):
         count_cost(CONFIGS["tiny"], 3)
     assert describe.__doc__
+
+
+def test_scores_to_expect_in_the_training_page_are_published_ones():
+    page = (Path(__file__).resolve().parents[2] / "docs/training.md").read_text(encoding="utf-8")
+    rows = re.findall(r"\| ([^|]+) \| `(\w+)`, (\S+) \| ([^|]+) \|", page[page.index("### How good") :])
+    assert len(rows) >= 8
+    for method, dataset, split, numbers in rows:
+        (row,) = (r for r in published_results(dataset) if (r.method, r.split) == (method.strip(), split))
+        said = re.findall(r"(\S.*?) (\d+\.\d+)(?:, )?", numbers)
+        names = {"overall IoU": "overall_iou", "mean IoU": "mean_iou"}
+        assert said and all(row.metrics[names.get(name, name)] == float(value) for name, value in said)
