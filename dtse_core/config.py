@@ -111,6 +111,7 @@ DATASETS = {  # by name
     "ref_davis": Home("RefDAVIS17", 2, "val"),
     "refer_youtube_vos": Home("ReferYouTubeVOS", 1, "local-val"),
     "mevis": Home("MeViS", 2, "valid_u"),
+    "own": Home("OwnData", 6, "test"),
 }
 DataSet = Annotated[str, Allowed(f"one of {', '.join(DATASETS)}", DATASETS.__contains__)]
 
@@ -119,7 +120,7 @@ DataSet = Annotated[str, Allowed(f"one of {', '.join(DATASETS)}", DATASETS.__con
 class DataConfig:
     """Where clips come from and how they are cut."""
 
-    name: DataSet = "toy"  # toy (drawn in memory), a2d, jhmdb, ref_davis, refer_youtube_vos or mevis
+    name: DataSet = "toy"  # toy (drawn in memory), one of the published sets, or own: see docs/data.md
     root: str = ""  # the data set's folder; not needed for toy
     size: Frame = (320, 320)  # height, width that the model sees (D-2)
     train_split: str = "train"  # learned from, without what local-val holds if that is val_split

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .clip import ReferringVideo as ReferringVideo
     from .jhmdb import JHMDBSentences as JHMDBSentences
     from .mevis import MeViS as MeViS
+    from .own import OwnData as OwnData
     from .ref_davis import RefDAVIS17 as RefDAVIS17
     from .refer_youtube_vos import ReferYouTubeVOS as ReferYouTubeVOS
     from .toy.world import ToyWorld as ToyWorld
@@ -19,6 +20,7 @@ _HOMES = {
     "RefDAVIS17": "ref_davis",
     "ReferYouTubeVOS": "refer_youtube_vos",
     "MeViS": "mevis",
+    "OwnData": "own",
     "ReferringClip": "clip",
     "ReferringVideo": "clip",
     "ToyWorld": "toy.world",

@@ -92,27 +92,29 @@ def require_labels(videos: Sequence[ReferringVideo], masks: Path) -> None:
     for video in videos:
         named.setdefault(video.video_id, set()).update(map(int, video.object_ids))
     for name in list(named)[:: len(named) // 32 + 1]:
-        require_named(masks / name, frames[name], named[name])
+        require_named([masks / name / f"{stem}.png" for stem in frames[name]], named[name])
 
 
-def require_named(folder: Path, stems: Sequence[str], named: Collection[int]) -> None:
-    """As `require_labels`, for one video: the folder and names of its masks, and the ids that its sentences name."""
+def require_named(masks: Sequence[Path], named: Collection[int]) -> None:
+    """As `require_labels`, for one video: its masks, and the ids that its sentences name."""
     seen: set[int] = set()
-    for stem in (stems[len(stems) // 2], *stems):  # the first is nearly always enough
-        seen |= set(np.unique(read_index_mask(folder / f"{stem}.png")).tolist()) - {0}
+    for path in (masks[len(masks) // 2], *masks):  # the first is nearly always enough
+        seen |= set(np.unique(read_index_mask(path)).tolist()) - {0}
         if not seen or seen & set(named):
             return
     shown, wanted = (", ".join(map(str, sorted(some)[:5])) for some in (seen, named))
     raise ValueError(
-        f"{folder}: the masks show {shown} and never {wanted}, which the expressions name; take the data set's own "
-        "masks, palette PNGs with an object's id in each pixel"
+        f"{masks[0].parent}: the masks show {shown} and never {wanted}, which the expressions name; take the "
+        "data set's own masks, palette PNGs with an object's id in each pixel, or name the ids that are there"
     )
 
 
 def json_items(value: Any, where: str) -> ItemsView[str, Any]:
     """What a JSON object holds; `ValueError` if it is not one."""
     if not isinstance(value, dict):
-        raise ValueError(f"{where}: expected a JSON object {{...}}, found {brief(value)}; download the file again")
+        raise ValueError(
+            f"{where}: expected a JSON object {{...}}, found {brief(value)}; correct it, or download the file again"
+        )
     return value.items()
 
 

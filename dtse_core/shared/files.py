@@ -11,6 +11,7 @@ import secrets
 import shutil
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -38,7 +39,7 @@ def _decoded(data: bytes, path: Path, encoding: str = "utf-8-sig") -> str:
         line = error.object[: error.start].count(b"\n") + 1
         name = "UTF-8" if encoding == "utf-8-sig" else encoding
         raise ValueError(
-            f"{path}, line {line}: byte {error.object[error.start]:#04x} is not {name}; download it again"
+            f"{path}, line {line}: byte {error.object[error.start]:#04x} is not {name}; save it so or download it again"
         ) from error
 
 
@@ -67,28 +68,34 @@ def read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise ValueError(f"{path}, line {reader.line_num}: not CSV ({error}); download the file again") from error
 
 
-def read_json(path: Path, kind: type = dict, most: int = LARGEST) -> Any:
+def read_json(path: Path, kind: type = dict, most: int = LARGEST, once: bool = False) -> Any:
     """A JSON file of at most `most` bytes that holds an object, or a list where `kind` is list.
 
-    Raises `FileNotFoundError`, or `ValueError` naming line and column; NaN and infinity are not JSON.
+    `once` refuses an object that has a name twice, of which JSON keeps the last. Raises `FileNotFoundError`, or
+    `ValueError` naming line and column; NaN and infinity are not JSON.
     """
-    return parse_json(read_bytes(path, most), path, kind)
+    return parse_json(read_bytes(path, most), path, kind, once)
 
 
-def parse_json(data: bytes, path: Path, kind: type = dict) -> Any:
+def parse_json(data: bytes, path: Path, kind: type = dict, once: bool = False) -> Any:
     """As `read_json`, from a file's bytes."""
     text = _decoded(data, path)
     try:
-        value = json.loads(text, parse_int=_whole, parse_constant=_refused)
+        value = json.loads(
+            text, parse_int=_whole, parse_constant=_refused, object_pairs_hook=_each_once if once else None
+        )
     except json.JSONDecodeError as error:
         raise ValueError(
-            f"{path}, line {error.lineno}, column {error.colno}: not JSON ({error.msg}); cut short? download it again"
+            f"{path}, line {error.lineno}, column {error.colno}: not JSON ({error.msg}); cut short? correct it, or "
+            "download it again"
         ) from error
     except (RecursionError, ValueError) as error:  # nested too deeply; an integer that nothing can hold
         raise ValueError(f"{path}: JSON that cannot be read ({error}); correct the file, or get it again") from error
     if not isinstance(value, kind):
         expected = "list [...]" if kind is list else "object {...}"
-        raise ValueError(f"{path}: expected a JSON {expected}, found {type(value).__name__}; download it again")
+        raise ValueError(
+            f"{path}: expected a JSON {expected}, found {type(value).__name__}; correct it, or download it again"
+        )
     return value
 
 
@@ -96,6 +103,14 @@ def _whole(digits: str) -> int:
     if abs(value := int(digits)) >= 2**63:
         raise ValueError(f"the integer {digits[:9]}... is too large")
     return value
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"{twice!r} occurs twice in one object")
+    return found
 
 
 def _refused(constant: str) -> NoReturn:

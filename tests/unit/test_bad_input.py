@@ -25,6 +25,7 @@ KINDS = {  # a pattern for each kind of file
     "refer_youtube_vos": [f"{WORDS}/train/meta_expressions.json", "train/meta.json", "train/JPEGImages/*/*.jpg",
                           "train/Annotations/*/*.png"],
     "mevis": ["train/meta_expressions.json", "train/mask_dict.json", "train/JPEGImages/*/*.jpg"],
+    "own": ["sentences.json", "clips/*/*.jpg", "masks/*/*[0-9].png"],
 }  # fmt: skip
 KINDS = {layout: [*kinds, "toy_world.json"] for layout, kinds in KINDS.items()}
 REMEDIES = "copy", "download", "write the toy world again", "expected", "must agree", "use the toy world", "give a"
@@ -57,6 +58,7 @@ HARMLESS = {  # what a file may be, since it is not needed or means something
     ("*.h5", "missing"),  # a frame less; the check mentions it
     ("davis_semantics.json", "missing"),  # no categories
     ("davis_semantics.json", "folder"),
+    ("*[0-9].png", "missing"),  # not every frame needs a mask
     ("meta.json", "missing"),
     ("meta.json", "folder"),
     ("toy_world.json", "missing"),  # now the counts of the genuine data are asked for, see test_prepare

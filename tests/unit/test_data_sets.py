@@ -90,6 +90,7 @@ def test_the_best_weights_are_chosen_on_videos_that_are_neither_learned_from_nor
     config = preset(settings, **{"data.name": name, "data.root": str(genuine / name)}).data
     train, val = (video_ids(build_dataset(config, split, 1)) for split in training_splits(config))
     whole = video_ids(build_dataset(config, "train", 1))
+    whole |= video_ids(build_dataset(config, "val", 1)) if name == "own" else set()  # one has a val of one's own
     assert train and val and not train & val and train | val == whole
     assert training_splits(config) == ("local-train", "local-val")
     if name != "refer_youtube_vos":  # which is scored on local-val, as it publishes no other masks
@@ -124,3 +125,11 @@ def test_who_is_held_out_depends_on_the_name_alone_and_is_one_in_seventeen():
     held = set(listing.videos_of("local-val", names, None, "a file"))
     assert 150 < len(held) < 250 and held == {name for name in reversed(names) if listing.held_out(name)}
     assert set(listing.videos_of("local-train", names, None, "a file")) == set(names) - held
+
+
+def test_the_smallest_copy_holds_one_video_out_and_no_copy_holds_more_for_it():
+    names = [name for name in (f"{k:x}" for k in range(40)) if not listing.held_out(name)][:9]
+    held = listing.videos_of("local-val", names, None, "a file")
+    assert len(held) == 1 and held == listing.videos_of("local-val", names[::-1], None, "a file")
+    assert set(listing.videos_of("local-train", names, None, "a file")) == set(names) - set(held)
+    assert listing.videos_of("local-val", [], None, "a file") == []

@@ -432,7 +432,7 @@ def test_labelled_splits_must_tell_their_targets(root):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", r"line 1, column 1: not JSON .*cut short\? download it again"),
+        (b"", r"line 1, column 1: not JSON .*cut short\? correct it, or download it again"),
         (b'{"7": [', "not JSON .*cut short"),
         (b'{"7": "\xff"}', "line 1: byte 0xff is not UTF-8"),
         (b"[1]", r"expected a JSON object \{\.\.\.\}, found list"),

@@ -426,7 +426,7 @@ def test_malformed_expressions_are_named_by_file_video_and_expression(root, vide
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", r"line 1, column 1: not JSON .*cut short\? download it again"),
+        (b"", r"line 1, column 1: not JSON .*cut short\? correct it, or download it again"),
         (b'{"videos": {"NA": ', "not JSON .*cut short"),
         (b'{"videos": "\xff"}', "line 1: byte 0xff is not UTF-8"),
         (b"[1, 2]", r"expected a JSON object \{\.\.\.\}, found list"),

@@ -24,12 +24,13 @@ from ...shared.files import require_ours, write_json
 from .check import check
 from .obtain import data_set, obtain
 
+DataSetName = Literal["a2d", "jhmdb", "ref_davis", "refer_youtube_vos", "mevis", "own"]
 KEYS = r'^\{\s*"title": "[^"]*",\s*"root": |^\[\s*\{\s*"name": "[^"]*",\s*"state": '  # those of our reports
 
 
 @dataclass(frozen=True)
 class Command:
-    dataset: tyro.conf.Positional[Literal["a2d", "jhmdb", "ref_davis", "refer_youtube_vos", "mevis"]]  # as in data.name
+    dataset: tyro.conf.Positional[DataSetName]  # as in data.name
     root: Path  # folder of the data set
     check: bool = False  # only check; change nothing
     archives: Path | None = None  # folder in which downloaded archives lie and are kept; default: the root

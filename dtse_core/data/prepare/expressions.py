@@ -72,7 +72,7 @@ def check_index_masks(
         seen |= set(np.unique(read_index_mask(path)).tolist())
         findings.counts["masks read"] += 1
     if named and seen - {0} and not seen & named:
-        require_named(folder, stems, named)
+        require_named(paths, named)
     findings.counts["objects in masks without an expression"] += len(seen - {0, VOID} - named) if named else 0
     if named and deep and (unseen := sorted(named - seen)):
         findings.notes.append(f"{folder} never shows object {unseen[0]}, to which an expression refers")

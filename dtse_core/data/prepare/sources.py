@@ -221,7 +221,22 @@ MEVIS = DataSet(
     ),
     note="The scoring server is https://www.codabench.org/competitions/11420/; the one on CodaLab was closing.",
 )
-DATASETS = {"a2d": A2D, "jhmdb": JHMDB, "ref_davis": DAVIS, "refer_youtube_vos": YOUTUBE, "mevis": MEVIS}
+OWN = DataSet(
+    title="Your own data",
+    paper="clips, masks and sentences that you make",
+    page="docs/own_data.md",
+    tree="sentences.json, clips/<clip>/00000.jpg or clips/<clip>.mp4, and masks/<clip>/00000.png",
+    sources=(
+        Source(
+            name="own.zip",
+            holds="everything, if you keep it in an archive",
+            gives=("sentences.json", "clips", "masks"),
+            places={"sentences.json": "sentences.json", "clips": "clips", "masks": "masks"},
+            by_hand="make the three as the page tells, or pack them",
+        ),
+    ),
+)
+DATASETS = {"a2d": A2D, "jhmdb": JHMDB, "ref_davis": DAVIS, "refer_youtube_vos": YOUTUBE, "mevis": MEVIS, "own": OWN}
 # By the authors, of version 1: https://github.com/henghuiding/MeViS/issues/4
 MEVIS_MASKS = {
     "train": "f9d9b01a2a6d7a004e2e7a664ce2b9b1576218e975030f8e4df4f66111fb253f",

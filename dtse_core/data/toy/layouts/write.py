@@ -37,7 +37,7 @@ from ..level2.edition import drawn, file_sum, of_split, told, write_sums
 from ..level2.world import VERSION, WHOLE
 from ..world import Scene, ToyWorld
 
-LAYOUTS = ("a2d", "jhmdb", "ref_davis", "refer_youtube_vos", "mevis")  # as `--layout` and `data.name` take them
+LAYOUTS = ("a2d", "jhmdb", "ref_davis", "refer_youtube_vos", "mevis", "own")  # as `--layout` and `data.name` take them
 HIDDEN = 15  # frames from which a late object is absent
 
 
@@ -156,8 +156,8 @@ def clip_of(place: tuple[ToyWorld, int]) -> Clip:
 
 
 def sayable(layout: str, scene: Scene | Film) -> tuple:
-    """The sentences of a scene that a layout has room for: MeViS alone knows several targets and none."""
-    if layout == "mevis":
+    """The sentences of a scene that a layout has room for: few know several targets and none."""
+    if layout in ("mevis", "own"):
         return scene.sentences
     single = tuple(s for s in scene.sentences if len(s.instances) == 1)
     return single[:1] if layout == "jhmdb" else single
