@@ -9,9 +9,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from dtse_core.experiments import STUDY
-from dtse_core.notebook.plots import RUNS
+from dtse_core.notebook.plots import GROUPS
 from dtse_core.video.film import use_style
-from dtse_core.video.overlay import GUIDANCE, LANGUAGE, TIME
 
 ROOT = Path(__file__).resolve().parents[1]
 SCORES = {  # title: (column of the study's table, chance)
@@ -20,7 +19,6 @@ SCORES = {  # title: (column of the study's table, chance)
     "on direction": ("by_evidence.direction.mean_iou", None),
     "twins told apart": ("twins_accuracy", 0.5),
 }
-COLORS = {"design": "black", "baselines": RUNS[0], "VLMG": GUIDANCE, "LMDF": TIME, "window": TIME, "text": LANGUAGE}
 
 
 def draw(out: Path) -> None:
@@ -28,7 +26,7 @@ def draw(out: Path) -> None:
     runs = pd.read_parquet(STUDY / "runs.parquet")
     runs = runs[(runs["state"] == "ok") & (runs["budget"] == "steps")]
     means = runs.groupby(["group", "variant"])[[column for column, _ in SCORES.values()]].mean().reset_index()
-    means["place"] = means["group"].map([*COLORS].index)
+    means["place"] = means["group"].map([*GROUPS].index)
     means = means.sort_values(["place", "metrics.mean_iou"], ascending=[True, False], ignore_index=True)
     rows = (means.index + 0.6 * means["place"]).set_axis(means["variant"])  # a gap between groups
 
@@ -39,15 +37,15 @@ def draw(out: Path) -> None:
         if chance is not None:
             ax.axvline(chance, color="0.6", lw=0.8, ls=":")
             ax.text(chance, -1.1, " chance", color="0.4", fontsize=7)
-        colors = runs["group"].map(COLORS)
+        colors = runs["group"].map(GROUPS)
         ax.scatter(runs[column], runs["variant"].map(rows), s=16, facecolors="none", edgecolors=colors, linewidths=0.6)
-        ax.scatter(means[column], rows, s=24, color=means["group"].map(COLORS))
+        ax.scatter(means[column], rows, s=24, color=means["group"].map(GROUPS))
         ax.set_title(title)
         ax.grid(axis="x")
         ax.margins(x=0.08)
     axes[0].set_yticks(rows, rows.index)
     for label, group in zip(axes[0].get_yticklabels(), means["group"], strict=True):
-        label.set(color=COLORS[group], weight="bold" if group == "design" else None)
+        label.set(color=GROUPS[group], weight="bold" if group == "design" else None)
     axes[0].set_ylim(rows.max() + 0.7, -1.8)
     figure.savefig(out, dpi=110)
     plt.close(figure)

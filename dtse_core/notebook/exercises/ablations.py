@@ -6,36 +6,41 @@ from ..grading import grade
 
 
 def check_exercise_11_1(fn):
-    def difference(ours, theirs, paired=False, ddof=1, of_mean=True, by_seed=True):
-        a, b = (x.mean(axis=1) if by_seed else x.ravel() for x in (ours, theirs))
-        spread = (a - b).var(ddof=1) if paired else a.var(ddof=ddof) + b.var(ddof=ddof)
-        return a.mean() - b.mean(), np.sqrt(spread / (len(a) if of_mean else 1))
+    def corrected(p, step=1, keep=True, most=1.0, back=True):
+        order = np.argsort(p)
+        raised = p[order] * (len(p) - step * np.arange(len(p)))
+        raised = np.minimum(np.maximum.accumulate(raised) if keep else raised, most)
+        return raised[np.argsort(order)] if back else raised
 
     slips = {
-        "a seed's number ties nothing: the errors of both models add up": {"paired": True},
-        "a spread from S numbers divides by S - 1": {"ddof": 0},
-        "that is the spread; a mean of S numbers moves sqrt(S) times less": {"of_mean": False},
-        "the clips of one seed share its weights: average over clips first": {"by_seed": False},
+        "that multiplies all by n, which is Bonferroni's correction: the next takes n - 1": {"step": 0},
+        "no value may fall below that of a smaller p: keep the largest so far": {"keep": False},
+        "no p value is above 1": {"most": np.inf},
+        "give them back in the order of p, not sorted": {"back": False},
     }
-    rng = np.random.default_rng(11)
-
-    def grown(S, clips):
-        each = rng.uniform(0.2, 0.9, (1, clips))
-        return tuple(each + rng.normal(0, 0.05, (S, clips)) + rng.normal(0, 0.03, (S, 1)) for _ in range(2))
-
-    grade(fn, difference, [grown(4, 50), grown(3, 20), grown(6, 10)], slips)
+    cases = [(np.array(p),) for p in ([0.04, 0.01, 0.03], [0.2, 0.6, 0.001, 0.012, 0.011], [0.9, 0.02, 0.8, 0.021])]
+    return grade(fn, corrected, cases, slips)
 
 
 def check_exercise_11_2(fn):
-    def verdict(low, high, decide=lambda low, high: (low > 0) - (high < 0)):
-        return int(decide(low, high))
+    def decide(low, high, margin, first=True, ends=0.0, both=True, sides=("higher", "lower")):
+        within = -margin - ends <= low and high <= margin + ends if both else abs(low + high) / 2 <= margin
+        words = [sides[0]] * (low > 0) + [sides[1]] * (high < 0)
+        alike = ["equivalent"] * within
+        return [*(alike + words if first else words + alike), "undecided"][0]
 
     slips = {
-        "an interval that begins or ends at zero does not exclude it": {
-            "decide": lambda low, high: (low >= 0) - (high <= 0)
-        },
-        "the middle of an interval decides nothing": {"decide": lambda low, high: np.sign(low + high)},
-        "an interval below zero decides, too: the variant is worse": {"decide": lambda low, high: low > 0},
+        "within the margin comes first: a tiny difference may exclude zero": {"first": False},
+        "the ends of the margin belong to it": {"ends": -1e-6},
+        "the whole interval must lie within the margin, not its middle alone": {"both": False},
+        "above zero the variant scores higher": {"sides": ("lower", "higher")},
     }
-    cases = [(0.01, 0.2), (-0.3, -0.1), (-0.1, 0.4), (0.0, 0.2), (-0.2, 0.0)]
-    grade(fn, verdict, cases, slips)
+    cases = [
+        (-0.01, 0.02, 0.03),
+        (0.005, 0.02, 0.03),
+        (0.01, 0.2, 0.05),
+        (-0.3, -0.1, 0.05),
+        (-0.1, 0.12, 0.05),
+        (-0.05, 0.05, 0.05),
+    ]
+    return grade(fn, decide, cases, slips)
