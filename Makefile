@@ -20,6 +20,11 @@ LAX := $(wildcard notebooks/0[89]_*.ipynb notebooks/1[0-9]_*.ipynb)
 JOBS ?= 2
 NBVAL := -n $(JOBS) --dist loadscope -p no:cacheprovider --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg $(if $(EXECUTED),-p tests.executed)
 
+# A lock's versions without hashes, for environments that change some; and a lock without torch.
+PLAIN := sed -nE 's/^([[:alnum:]][^\\]*[^ \\]).*/\1/p'
+WITHOUT_TORCH := awk '/^torch==/,!/\\$$/ {next} 1'
+LOCKED_TORCH := $(shell sed -nE 's/^torch==([0-9.]+).*/\1/p' requirements.lock)
+
 export OMP_NUM_THREADS ?= 1
 export DTSE_HEADLESS := 1
 export HF_HUB_OFFLINE ?= 1
@@ -41,7 +46,7 @@ test: lint ## lint, unit tests, notebook hygiene and parity, nbval
 
 # Colab's versions, with their date, are in tests/colab/versions.txt; LIST=... takes another list, TORCH=listed its torch.
 LIST ?= tests/colab/versions.txt
-TORCH ?= $(shell sed -n 's/^torch==//p' requirements.lock)
+TORCH ?= $(LOCKED_TORCH)
 COLAB := .venv-colab
 test-colab: $(COLAB)/.ready ## each notebook alone, with Colab's versions and from its own first cell
 	$(PY) tools/colab.py run $(COLAB) --list $(LIST) --out runs/colab --jobs $(JOBS)
@@ -59,23 +64,28 @@ test-pythons: $(patsubst %,.venv-%/.ready,$(PYTHONS)) ## all but torch on other 
 
 .venv-python3.%/.ready: requirements.lock requirements-dev.lock
 	python3.$* -m venv $(@D)
-	grep -v '^torch==' requirements.lock > $(@D)/runtime.txt
-	grep -v '^torch==' requirements-dev.lock > $(@D)/whole.txt
+	$(WITHOUT_TORCH) requirements.lock > $(@D)/runtime.txt
+	$(WITHOUT_TORCH) requirements-dev.lock | $(PLAIN) > $(@D)/whole.txt
 	$(@D)/bin/python -m pip install --quiet --no-deps --dry-run --ignore-installed --only-binary :all: -r $(@D)/whole.txt
 	$(@D)/bin/python -m pip install --quiet --no-deps -r $(@D)/runtime.txt
 	$(@D)/bin/python -m pip install --quiet -c $(@D)/whole.txt pytest hypothesis ruff
 	{ $(@D)/bin/python -m pip check || true; } | { ! grep -vE 'requires torch, which|^No broken'; }
 	@touch $@
 
-# The oldest transformers that Colab may have, in an environment of its own; the hub and tokenizer packages follow it.
+# What pyproject.toml says is enough: each package that it names at its lower bound, and what these need. Of torch PyPI has
+# no CPU build for Linux, so it is the lock's unless COMPAT_TORCH names the oldest.
 COMPAT := .venv-compat
-test-compat: $(COMPAT)/.ready ## the model's tests on transformers 4.57
-	$(COMPAT)/bin/python -m pytest -n 2 $(patsubst %,tests/unit/test_%.py,layers streams vlmg lmdf encoder decoder model batch predict)
+COMPAT_TORCH ?= $(LOCKED_TORCH)
+test-compat: $(COMPAT)/.ready ## the model's tests on the oldest packages that pyproject.toml allows
+	$(COMPAT)/bin/python -m pytest -n $(JOBS) $(patsubst %,tests/unit/test_%.py,layers streams vlmg lmdf encoder decoder model batch predict a2d video config)
 
-$(COMPAT)/.ready: requirements-dev.lock requirements-testdata.lock pyproject.toml
+$(COMPAT)/.ready: $(DEV) pyproject.toml
 	$(PYTHON) -m venv $(COMPAT)
-	grep -vE '^(transformers|huggingface-hub|tokenizers)==' requirements-dev.lock > $(COMPAT)/requirements.txt
-	$(COMPAT)/bin/python -m pip install --quiet -r $(COMPAT)/requirements.txt 'transformers==4.57.*'
+	$(VENV)/bin/uv pip compile pyproject.toml --quiet --no-config --no-header --no-annotate --extra data --resolution lowest-direct \
+	  --python $(COMPAT) | grep -vE '^(torch|triton|nvidia-.*)==' > $(COMPAT)/oldest.txt
+	$(PY) -m pip freeze | grep -E '^(pytest|pytest-xdist|hypothesis|PyYAML)==' > $(COMPAT)/tests.txt
+	$(COMPAT)/bin/python -m pip install --quiet 'torch==$(COMPAT_TORCH)'
+	$(COMPAT)/bin/python -m pip install --quiet -r $(COMPAT)/oldest.txt -r $(COMPAT)/tests.txt
 	$(COMPAT)/bin/python -m pip install --quiet --no-deps -r requirements-testdata.lock
 	$(COMPAT)/bin/python -m pip install --quiet --no-deps -e .
 	@touch $@
@@ -115,31 +125,23 @@ experiments: $(READY) ## run a grid of experiments, gather and compare: GRID=dts
 bench: $(DEV) ## run the benchmarks; NAME=... for one
 	$(PY) benchmarks/bench.py $(NAME) --json
 
-# The locks name no index and no path, and torch without its build (+cpu, +cu...), so that they serve every machine and
-# every Python from 3.11.2, Debian 12's. pyproject.toml, [tool.uv], says what they leave out and why.
-UV := $(VENV)/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11.2 --fork-strategy fewest \
-  --no-header --no-annotate --no-emit-package dtse
-lock: $(DEV) ## write both locks anew; UPGRADE=--upgrade takes newest versions
-	$(UV) $(UPGRADE) --all-extras --output-file requirements-dev.lock
-	cp requirements-dev.lock requirements.lock  # the same versions
-	$(UV) --extra data --extra experiments --output-file requirements.lock
-	for f in requirements requirements-dev; do \
-	  { echo "# Exact versions, written by 'make lock'. Install with: pip install -r $$f.lock"; grep -v '^#' $$f.lock; } > $$f.part; \
-	  mv $$f.part $$f.lock; \
-	done
+lock: $(DEV) ## write all locks anew; UPGRADE=--upgrade takes newest versions
+	$(PY) tools/lock.py $(UPGRADE)
 
 # Not compiled: each file is, when it is first imported, and most never are, which saves a third of the time.
-# Stamped last: an interrupted installation resumes at the next call.
+# Stamped last: an interrupted installation resumes at the next call. PyPI's torch for Linux asks for CUDA's libraries.
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.version_info >= (3, 11) or sys.exit( \
 	  f"dtse needs Python 3.11 or newer; $(PYTHON) is {v}. Name another one: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --no-compile -r requirements.lock
+	$(PY) -m pip install --quiet --no-compile --no-deps -r requirements.lock
+	if $(PY) -m pip show torch | grep -q '^Requires:.*nvidia'; then \
+	  $(PY) -m pip install --quiet --no-compile --no-deps -r requirements-cuda.lock; fi
 	$(PY) -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(DEV): $(READY) requirements-dev.lock requirements-testdata.lock
-	$(PY) -m pip install --quiet --no-compile -r requirements-dev.lock
+	$(PY) -m pip install --quiet --no-compile --no-deps -r requirements-dev.lock
 	$(PY) -m pip install --quiet --no-deps -r requirements-testdata.lock
 	@touch $@
 

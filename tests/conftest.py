@@ -1,12 +1,41 @@
 """What several test files share."""
 
 import importlib.util
+import ipaddress
 import os
+import socket
+import sys
 from pathlib import Path
 
 import pytest
 
 os.environ["DTSE_HEADLESS"] = "1"  # lines, not bars, also where a test has imported ipykernel
+
+
+class OutsideConnection(RuntimeError):
+    """A test, or what it calls, asked for a machine beyond this one."""
+
+
+def stay_here(event: str, arguments: tuple) -> None:
+    """An audit hook: tests may use 127.0.0.1 alone. A datagram socket that is connected has sent nothing yet."""
+    if event == "socket.getaddrinfo" and arguments[0]:
+        host = arguments[0]
+    elif event == "socket.sendto" or (event == "socket.connect" and arguments[0].type != socket.SOCK_DGRAM):
+        host = arguments[1][0] if isinstance(arguments[1], tuple) else "localhost"  # a path: of this machine
+    else:
+        return
+    host = host.decode() if isinstance(host, bytes) else host
+    if host in ("localhost", socket.gethostname()):
+        return
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        address = None
+    if not address or not (address.is_loopback or address.is_unspecified):
+        raise OutsideConnection(f"{event} asks for {host}; tests stay on 127.0.0.1")
+
+
+sys.addaudithook(stay_here)
 
 TOY_CLIPS = {"train": 4, "val": 2, "test": 5, "compositional": 2, "twins": 2}
 

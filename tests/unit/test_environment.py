@@ -13,24 +13,25 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from tools import lock as lock_tool
+
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 ADDRESS = PROJECT["urls"]["Repository"]
-RUNTIME, WHOLE = (
-    (ROOT / "requirements.lock").read_text(encoding="utf-8"),
-    (ROOT / "requirements-dev.lock").read_text(encoding="utf-8"),
-)
+LOCKS = {path.stem: path.read_text(encoding="utf-8") for path in ROOT.glob("requirements*.lock")}
+RUNTIME, WHOLE, RELEASE = (LOCKS[f"requirements{name}"] for name in ("", "-dev", "-release"))
 
 
 def requirements(*extras: str) -> dict[str, str]:
     """The requirements of the package and of some extras, by default of all: name -> the whole requirement."""
     groups = PROJECT["optional-dependencies"]
-    lines = [*PROJECT["dependencies"], *(line for e in extras or groups for line in groups[e])]
+    base = [] if extras == ("release",) else PROJECT["dependencies"]
+    lines = [*base, *(line for e in extras or groups for line in groups[e])]
     return {Requirement(line).name: str(Requirement(line)) for line in lines if not line.startswith("dtse[")}
 
 
 def pins(lock: str) -> dict[str, Requirement]:
-    lines = [line for line in lock.splitlines() if line and not line.startswith("#")]
+    lines = [line.rstrip(" \\") for line in lock.splitlines() if line and line[0] not in "# "]
     found = {canonicalize_name(Requirement(line).name): Requirement(line) for line in lines}
     assert len(found) == len(lines), "one version of each package"
     return found
@@ -58,7 +59,13 @@ def test_conda_environment_says_what_each_package_is_for():
 
 
 @pytest.mark.parametrize(
-    ("lock", "extras"), [(RUNTIME, ("data", "experiments")), (WHOLE, ())], ids=["runtime", "whole"]
+    ("lock", "extras"),
+    [
+        (RUNTIME, ("data", "experiments")),
+        (WHOLE, ("data", "experiments", "notebooks", "docs", "dev")),
+        (RELEASE, ("release",)),
+    ],
+    ids=["runtime", "whole", "release"],
 )
 def test_a_lock_satisfies_every_requirement(lock, extras):
     locked = pins(lock)
@@ -97,12 +104,38 @@ def test_locked_versions_run_on_the_python_of_debian_12():
     } == {}
 
 
-def test_locks_name_no_index_no_path_and_no_build():
-    for file in ("requirements.lock", "requirements-dev.lock", "requirements-testdata.lock"):
-        lines = [line for line in (ROOT / file).read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
-        for line in lines:
-            assert not re.search(r"://|/|\\|^-|\+", line.partition(";")[0]), f"{file}: {line}"
-            assert "==" in line, f"{file}: {line} is not exact"
+@pytest.mark.parametrize("name", sorted(LOCKS))
+def test_a_lock_names_exact_versions_and_their_hashes_and_no_index_no_path_and_no_build(name):
+    lines = [line for line in LOCKS[name].splitlines() if not line.startswith("#")]
+    assert len(LOCKS) == 5 and lines
+    for line, after in zip(lines, [*lines[1:], ""], strict=True):
+        if line.startswith(" "):
+            assert re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}( \\)?", line), line
+        else:
+            assert not re.search(r"://|/|^-|\+", line.partition(";")[0]), line
+            assert "==" in line and line.endswith(" \\") and after.startswith(" "), f"{line} has no hash"
+        assert line.endswith("\\") == after.startswith(" "), line
+
+
+def test_the_locks_take_the_cpu_build_of_torch_too():
+    """Whose files are in no registry, so that no lock is written with their sums: tools/torch_cpu.txt adds them."""
+    version = str(pins(RUNTIME)["torch"].specifier).removeprefix("==")
+    sums = dict(reversed(line.split()) for line in (ROOT / "tools/torch_cpu.txt").read_text("utf-8").splitlines())
+    pythons = {name.split("-")[2] for name in sums}
+    assert {"cp311", "cp312", "cp313"} <= pythons and all(name.startswith(f"torch-{version}+cpu-") for name in sums)
+    for lock in (RUNTIME, WHOLE):
+        assert {*sums.values()} <= {*re.findall("sha256:([0-9a-f]{64})", lock_tool.entries(lock)["torch"])}
+
+
+def test_sums_of_another_torch_are_refused():
+    with pytest.raises(SystemExit, match="the lock has torch 9.9: take its sums"):
+        lock_tool.with_cpu_builds("torch==9.9 \\\n    --hash=sha256:00\n")
+
+
+def test_what_cuda_needs_is_locked_apart():
+    cuda = pins(LOCKS["requirements-cuda"])
+    assert {"triton", "nvidia-cublas"} <= set(cuda) and not set(cuda) & set(pins(WHOLE))
+    assert all("linux" in str(pin.marker) for pin in cuda.values())
 
 
 def test_citation_names_this_repository_and_the_paper_first():
