@@ -20,8 +20,9 @@ LAX := $(wildcard notebooks/0[89]_*.ipynb notebooks/1[0-9]_*.ipynb)
 JOBS ?= 2
 NBVAL := -n $(JOBS) --dist loadscope -p no:cacheprovider --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg $(if $(EXECUTED),-p tests.executed)
 
-# A lock's versions without hashes, for environments that change some; and a lock without torch.
+# A lock's versions without hashes, for environments that change some; a lock's torch, and a lock without it.
 PLAIN := sed -nE 's/^([[:alnum:]][^\\]*[^ \\]).*/\1/p'
+ONLY_TORCH := awk '/^torch==/,!/\\$$/'
 WITHOUT_TORCH := awk '/^torch==/,!/\\$$/ {next} 1'
 LOCKED_TORCH := $(shell sed -nE 's/^torch==([0-9.]+).*/\1/p' requirements.lock)
 
@@ -129,13 +130,18 @@ lock: $(DEV) ## write all locks anew; UPGRADE=--upgrade takes newest versions
 	$(PY) tools/lock.py $(UPGRADE)
 
 # Not compiled: each file is, when it is first imported, and most never are, which saves a third of the time.
-# Stamped last: an interrupted installation resumes at the next call. PyPI's torch for Linux asks for CUDA's libraries.
+# Stamped last: an interrupted installation resumes at the next call. torch comes first, the build that
+# pip finds best: among files with known hashes it would take PyPI's, which asks for CUDA's libraries on Linux, and leave
+# out one from a folder.
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.version_info >= (3, 11) or sys.exit( \
 	  f"dtse needs Python 3.11 or newer; $(PYTHON) is {v}. Name another one: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip download --quiet --no-deps --dest $(VENV)/torch torch==$(LOCKED_TORCH)
+	$(PY) -m pip install --quiet --no-compile --no-deps --no-index --find-links $(VENV)/torch -r <($(ONLY_TORCH) requirements.lock)
+	rm -rf $(VENV)/torch
 	$(PY) -m pip install --quiet --no-compile --no-deps -r requirements.lock
-	if $(PY) -m pip show torch | grep -q '^Requires:.*nvidia'; then \
+	if $(PY) -m pip show torch | grep '^Requires:.*nvidia' >/dev/null; then \
 	  $(PY) -m pip install --quiet --no-compile --no-deps -r requirements-cuda.lock; fi
 	$(PY) -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
