@@ -16,7 +16,7 @@ from .write import Clip, write_csv
 TRAPS = {  # what is odd in the genuine files, by name; the first clips of each split show them
     "short_mask": "a video with five frames more than its mask has",
     "fifteen": "a video of fifteen frames, the fewest there are",
-    "glob_name": "a video whose name holds characters that patterns give a meaning",
+    "glob_name": "a video whose name holds [ ] { }, which have a meaning in file patterns",
     "sample_list": "a list of samples as MTTR publishes it, its paths prefixed ./jhmdb_sentences/",
     "stray_files": "hidden files beside folders and frames, as file managers leave them",
 }

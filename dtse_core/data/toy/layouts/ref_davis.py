@@ -14,14 +14,14 @@ from ...ref_davis import REPAIRS, SETS, VOID
 from .write import Clip, hide_first, write_indices, write_jpegs
 
 TRAPS = {  # what is odd in the genuine files, by name
-    "typo_names": "three sequences whose names the first annotator's files mistype",
-    "latin1": "an expression of the second annotator with a letter that is no UTF-8",
+    "typo_names": "three sequences whose names are misspelled in the first annotator's files",
+    "latin1": "an expression of the second annotator with a letter in Latin-1, which is not valid UTF-8",
     "void": "outlines of objects that are not scored, index 255",
     "late_object": "in the first clip, an object that is absent from the first 15 frames",
     "id_gap": "object ids that leave out 2",
-    "id_ten": "an object with the id 10, which ranks before the others as text",
-    "mute_object": "objects that no sentence describes",
-    "both_masks": "the masks of 2017 too, which differ by a pixel and have no void",
+    "id_ten": "an object with the id 10, which comes before 2 when ids are sorted as text",
+    "undescribed_object": "objects that no sentence describes",
+    "both_masks": "the masks of 2017 as well, which differ by a pixel and have no void",
     "no_semantics": "no davis_semantics.json",
 }
 NAMES = {"typo_names": list(REPAIRS.values())}
@@ -33,7 +33,7 @@ def write_clip(part: Path, clip: Clip, frames: np.ndarray, ids: np.ndarray, trap
         hide_first(clip, frames, ids)
     names = np.zeros(256, np.uint8)
     for instance in (actor.instance for actor in clip.scene.actors):
-        if instance in described(clip) or "mute_object" in traps:
+        if instance in described(clip) or "undescribed_object" in traps:
             names[instance] = object_id(instance, traps)
     indices, stems, davis = names[ids], [f"{k:05d}" for k in range(len(frames))], part / "DAVIS"
     write_jpegs(davis / "JPEGImages" / "480p" / clip.name, frames, stems)
@@ -73,7 +73,7 @@ def write_tables(part: Path, todo: list[Clip], _, traps: Sequence[str]) -> dict[
             clip.name: {
                 str(object_id(actor.instance, traps)): actor.kind
                 for actor in clip.scene.actors
-                if actor.instance in described(clip) or "mute_object" in traps
+                if actor.instance in described(clip) or "undescribed_object" in traps
             }
             for clip in todo
         }
