@@ -33,22 +33,46 @@ def group_colors(groups: Iterable[str]) -> dict[str, str]:
     return GROUPS | dict(zip(others, cycle(RUNS[1:]), strict=False))
 
 
-def number_grids(grids: dict[str, np.ndarray], signed: bool = False) -> "Figure":
-    """Small maps side by side with their numbers written in: `{title: (h, w)}`; `signed` centers the hues on 0."""
+def number_grids(grids: dict[str, np.ndarray]) -> "Figure":
+    """Small maps side by side with their numbers written in: `{title: (h, w)}`.
+
+    Larger is darker; if there are negative numbers, they are blue and positive ones red.
+    """
     import matplotlib.pyplot as plt
 
     grids = {title: np.asarray(grid, float) for title, grid in grids.items()}
-    most = max(max(np.abs(grid).max() for grid in grids.values()), 1e-9)
+    top = 1.5 * max(max(np.abs(grid).max() for grid in grids.values()), 1e-9)
+    signed = min(grid.min() for grid in grids.values()) < 0
     widths = [grid.shape[1] for grid in grids.values()]
     rows = max(len(grid) for grid in grids.values())
     cell = min(0.5, 2.9 / rows, (7.6 - 0.25 * len(grids)) / sum(widths))  # inches
     size = cell * sum(widths) + 0.2 * len(grids), cell * rows + 0.3
     figure, axes = plt.subplots(1, len(grids), figsize=size, width_ratios=widths, squeeze=False)
     for ax, (title, grid) in zip(axes[0], grids.items(), strict=True):
-        ax.imshow(grid, cmap="RdBu_r" if signed else "Greys", vmin=-1.5 * most if signed else 0, vmax=1.5 * most)
+        ax.imshow(grid, cmap="RdBu_r" if signed else "Greys", vmin=-top if signed else 0, vmax=top)
         for (i, j), value in np.ndenumerate(grid):
             ax.text(j, i, f"{value:.2g}", ha="center", va="center", fontsize=8)
         ax.set(title=title, xticks=[], yticks=[])
+    return figure
+
+
+def shaded_table(
+    values: np.ndarray, rows: Sequence[str], columns: Sequence[str], texts: np.ndarray | None = None
+) -> "Figure":
+    """A table of numbers (rows, columns), larger ones darker; `texts` (rows, columns) stand in the cells instead."""
+    import matplotlib.pyplot as plt
+
+    values = np.asarray(values, float)
+    texts = np.vectorize("{:.2f}".format)(values) if texts is None else texts
+    size = 0.09 * max(map(len, rows)) + 0.85 * len(columns), 0.28 * len(rows) + 0.3
+    figure, ax = plt.subplots(figsize=(min(8, size[0]), size[1]))
+    ax.imshow(values, cmap="Greys", vmin=0, vmax=2 * max(values.max(), 1e-9), aspect="auto")
+    for (i, j), text in np.ndenumerate(texts):
+        ax.text(j, i, text, ha="center", va="center", fontsize=8)
+    ax.set_xticks(range(len(columns)), columns)
+    ax.set_yticks(range(len(rows)), rows)
+    ax.xaxis.tick_top()
+    ax.tick_params(length=0)
     return figure
 
 

@@ -116,6 +116,10 @@ def closed(vlmg, which, gates=("gate_V", "gate_L")):
     return vlmg
 
 
+def hushed(mask, which, keep=1):
+    return torch.stack([row * (torch.arange(len(row)) < keep) if which(k) else row for k, row in enumerate(mask)])
+
+
 def weights(places):
     """Filters of three channels (3, 3, 3), 1 at the places named."""
     return np.array([[[(c, i, j) in places for j in range(3)] for i in range(3)] for c in range(3)], float)
@@ -172,12 +176,12 @@ WRONG = {
         (lambda n, k: [(0, 0)] * (k - 1) + [(0, 1)], "all the layers"),
     ],
     "04_1": [
-        (lambda a: F.one_hot(a.argmax(-1), a.shape[-1]) * a, "keeps its old weight"),
-        (lambda a: F.one_hot(a.argmin(-1), a.shape[-1]).float(), "the least weight"),
+        (lambda a: torch.full_like(a, 1 / a.shape[-1]), "padding weighs 0"),
+        (lambda a: (a > 0) / a.shape[-1], "without padding"),
     ],
     "04_2": [
-        (lambda x, bins: torch.cat([F.adaptive_avg_pool2d(x, n).flatten(2).mT for n in bins], 1), "the mean"),
-        (lambda x, bins: torch.cat([F.adaptive_max_pool2d(x, n).flatten(2) for n in bins], 2), "channels come last"),
+        (lambda s: s * torch.tensor([-1, 1, -1, 1, -1, 1, 1, 1]), "exchange them"),
+        (lambda s: s[:, [2, 1, 0, 3, 4, 5, 6, 7]], "x becomes -x"),
     ],
     "04_3": [
         (lambda block, factor: opened(block, factor, ("gate_V",)), "gate_V alone"),
@@ -188,8 +192,8 @@ WRONG = {
         (lambda vlmg, stages: closed(vlmg, lambda n: n not in stages, ("gate_V",)), "close gate_L"),
     ],
     "05_2": [
-        (lambda L, mask: L.amax(1), "padding takes part"),
-        (lambda L, mask: (L * mask[..., None]).amax(1), "minus infinity"),
+        (lambda mask, T, frames: hushed(mask, lambda row: row % T in frames), "the others lose them"),
+        (lambda mask, T, frames: hushed(mask, lambda row: row % T not in frames, 0), "a softmax needs a word"),
     ],
     "05_3": [
         (lambda T, S: (T * S,) * 3, "group 1 has seen no frame"),

@@ -36,23 +36,24 @@ def check_exercise_05_1(fn):
 
 
 def check_exercise_05_2(fn):
-    def strongest(L, word_mask, hide=lambda L, m: L.masked_fill(m == 0, -torch.inf), axis=1, mean=False):
-        hidden = hide(L, word_mask[..., None])
-        return hidden.mean(axis) if mean else hidden.amax(axis)
+    def told(word_mask, T, frames, others=lambda t, frames: t not in frames, of=lambda row, T: row % T, keep=1):
+        mask = word_mask.clone()
+        for row in range(len(mask)):
+            if others(of(row, T), frames):
+                mask[row, keep:] = 0
+        return mask
 
     slips = {
-        "padding takes part; hide it before the maximum": {"hide": lambda L, m: L},
-        "0 is larger than a negative number; hide padding behind minus infinity": {"hide": lambda L, m: L * m},
-        "that is a mean": {"hide": lambda L, m: L, "mean": True},
-        "that is a maximum over channels; words are axis 1": {"axis": 2},
+        "the frames of the list keep their words, the others lose them": {"others": lambda t, frames: t in frames},
+        "row b * T + t is frame t: its number is the remainder of row / T": {"of": lambda row, T: row // T},
+        "[CLS] stays in every row: a softmax needs a word": {"keep": 0},
+        "the list counts frames in each clip, not rows of the batch": {"of": lambda row, T: row},
     }
-    g = torch.Generator().manual_seed(5)
+    masks = torch.tensor([[1, 1, 1, 0], [1, 1, 1, 1]])
     cases = [
-        (torch.tensor([[[-1.0, 2.0], [-3.0, 1.0], [5.0, 5.0]]]), torch.tensor([[1, 1, 0]])),
-        (torch.randn(3, 4, 4, generator=g) - 1, torch.tensor([[1, 1, 0, 0], [1, 1, 1, 1], [1, 1, 1, 0]])),
-        (torch.randn(1, 6, 3, generator=g) - 1, torch.tensor([[1, 1, 1, 0, 0, 0]])),
+        (masks[:B].repeat_interleave(T, 0), T, frames) for B, T, frames in ((2, 3, [1]), (2, 3, [0, 2]), (1, 2, []))
     ]
-    return grade(fn, strongest, cases, slips)
+    return grade(fn, told, cases, slips)
 
 
 def check_exercise_05_3(fn):

@@ -1,42 +1,44 @@
 """Checks of the exercises of notebook 04; each tells a likely slip by its own hint."""
 
 import torch
-import torch.nn.functional as F
 
+from ...layers import coordinates
 from ...vlmg import VLMG
 from ..grading import grade
 
 
 def check_exercise_04_1(fn):
-    def hard(weights, best=lambda a: a.argmax(-1), keep=False, axis=-1):
-        one = F.one_hot(best(weights), weights.shape[axis]).to(weights.dtype)
-        return one.mT * (weights if keep else 1) if axis == 1 else one * (weights if keep else 1)
+    def even(weights, real=lambda a: (a > 0).to(a.dtype), by=lambda real: real.sum(-1, keepdim=True)):
+        return real(weights) / by(real(weights))
 
     slips = {
-        "the word keeps its old weight; its weight is 1": {"keep": True},
-        "that is the word with the least weight": {"best": lambda a: a.argmin(-1)},
-        "that is the best pixel of each word; words are the last axis": {"best": lambda a: a.argmax(1), "axis": 1},
+        "padding weighs 0, as before": {"real": torch.ones_like},
+        "divide by the number of real words, without padding": {"by": lambda real: real.shape[-1]},
+        "each pixel's weights must sum to 1": {"by": torch.ones_like},
+        "words are the last axis; that divides by the number of pixels": {"by": lambda real: real.sum(1, keepdim=True)},
     }
     g = torch.Generator().manual_seed(4)
     cases = [(torch.randn(B, HW, N, generator=g).softmax(-1),) for B, HW, N in ((1, 2, 3), (2, 5, 4), (3, 4, 6))]
-    return grade(fn, hard, cases, slips)
+    for row, (weights,) in enumerate(cases):
+        weights[-1, :, weights.shape[-1] - row :] = 0  # the last sentence of a case is `row` words shorter
+    return grade(fn, even, [(weights / weights.sum(-1, keepdim=True),) for (weights,) in cases], slips)
 
 
 def check_exercise_04_2(fn):
-    def largest(x, bins, pool=F.adaptive_max_pool2d, last=True, turn=False):
-        grids = [pool(x, n).mT.flatten(2) if turn else pool(x, n).flatten(2) for n in bins]
-        found = torch.cat(grids, 2)
-        return found.mT if last else found
+    def mirrored(s, minus=True, exchange=((0, 2), (2, 0), (4, 4)), copy=True):
+        turned = s.clone()
+        for to, source in exchange:
+            turned[:, to] = -s[:, source] if minus else s[:, source]
+        return turned
 
     slips = {
-        "that is the mean of each cell": {"pool": F.adaptive_avg_pool2d},
-        "channels come last: (B, M, C)": {"last": False},
-        "cells are listed row by row, not column by column": {"turn": True},
+        "a cell's right side, mirrored, is a left side: exchange them": {"exchange": ((0, 0), (2, 2), (4, 4))},
+        "mirrored, x becomes -x": {"minus": False},
+        "the center has a side, too": {"exchange": ((0, 2), (2, 0))},
+        "that turns top and bottom": {"exchange": ((1, 3), (3, 1), (5, 5))},
     }
-    g = torch.Generator().manual_seed(4)
-    cases = [(torch.arange(16.0).view(1, 1, 4, 4), (1, 2))]
-    cases += [(torch.randn(2, 3, 5, 7, generator=g), (1, 2, 4)), (torch.randn(1, 4, 6, 3, generator=g), (3,))]
-    return grade(fn, largest, cases, slips)
+    cases = [(coordinates(*size, torch.empty(0)).flatten(1).mT,) for size in ((1, 2), (2, 3), (3, 1))]
+    return grade(fn, mirrored, cases, slips)
 
 
 def check_exercise_04_3(fn):
