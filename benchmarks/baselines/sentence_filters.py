@@ -1,4 +1,4 @@
-"""Dynamic filters from the sentence: it says what to look for, the frames are never told."""
+"""Dynamic filters from the sentence alone: it says what to look for, and no frame has a part in them."""
 
 import torch
 from huggingface_hub import PyTorchModelHubMixin

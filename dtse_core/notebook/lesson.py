@@ -83,7 +83,7 @@ def setup(**parameters: Any) -> Setup:
     libraries = " · ".join(f"{name} {version(name)}" for name in ("dtse", "torch", "transformers"))
     text = f"""Python {platform.python_version()} · {libraries}
 profile {profile} (preset {config.preset}) · device {where} · seed {seed}
-data: {data_root or "toy world, drawn in memory"}"""
+data: {data_root or "toy world, drawn by the package"}"""
     _show({"text/plain": text}, {"dtse": {"parameters": given, "device": str(where), "config": to_dict(config)}})
     own = {name: value for name, value in given.items() if name not in SHARED}
     return Setup(profile, seed, where, data_root, config, own)
