@@ -250,3 +250,27 @@ def test_importing_viz_and_writing_a_gif_needs_no_matplotlib(tmp_path):
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.gif")], check=True, timeout=120)
     assert (tmp_path / "a.gif").is_file()
+
+
+# Numbers in grids and tables
+
+
+def test_numbers_below_zero_are_blue_and_those_above_are_red():
+    for grid, signed in (([[0, 2]], False), ([[-1, 2]], True)):
+        figure = viz.number_grids({"x": np.array(grid)})
+        [image] = figure.axes[0].images
+        low, high = image.cmap(image.norm(np.array(grid[0])))[:, :3]
+        assert signed == (low[2] > low[0] + 0.05 and high[0] > high[2] + 0.05)
+        assert [t.get_text() for t in figure.axes[0].texts] == [str(x) for x in grid[0]]
+
+
+def test_a_table_names_its_rows_and_columns_and_shades_larger_numbers_darker():
+    values = np.array([[0.1, 0.9], [0.5, 0.0]])
+    [ax] = viz.shaded_table(values, ["one", "other"], ["a", "b"]).axes
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["one", "other"]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["a", "b"]
+    assert {t.get_position(): t.get_text() for t in ax.texts}[1, 0] == "0.90"  # (column, row)
+    grey = ax.images[0].cmap(ax.images[0].norm(values))[..., 0]
+    assert (np.argsort(grey.ravel()) == np.argsort(-values.ravel())).all()
+    [ax] = viz.shaded_table(values, ["one", "other"], ["a", "b"], np.array([["w", "x"], ["y", "z"]])).axes
+    assert [t.get_text() for t in ax.texts] == ["w", "x", "y", "z"]
