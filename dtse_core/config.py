@@ -169,6 +169,7 @@ class TrainConfig:
     milestones: tuple[Share, ...] = (10 / 15, 12 / 15, 14 / 15)  # the rate halves at these shares of the run
     dice_weight: Amount = 0.0  # weight of the dice loss beside BCE
     aux_weight: Amount = 1.0  # weight of the three coarser heads
+    device: str = "auto"  # cpu, cuda, cuda:1 ... or auto
     threads: Workers = 0  # CPU threads; 0 leaves torch's choice. Two that wait for each other on a busy core crawl
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
     seed: Seed = 0

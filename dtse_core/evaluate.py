@@ -56,7 +56,7 @@ class EvaluateCommand:
     first_appearance: bool = False  # refer_youtube_vos, mevis: frames before the target's first one do not count
     baselines: bool = False  # also score everything, nothing, and the largest thing that moves
     batch: Size = 16  # clips, or sentences about one video, at a time
-    device: str = "auto"  # cpu, cuda, or auto
+    device: str = "auto"  # cpu, cuda, cuda:1 ... or auto
     data: DataConfig = field(default_factory=DataConfig)
 
     def __post_init__(self) -> None:
@@ -106,7 +106,7 @@ def run_command(c: EvaluateCommand) -> dict:
 
     device = usable_device(c.device)
     state = PartialState(cpu=device.type == "cpu")
-    first, device = state.is_main_process, state.device if state.num_processes > 1 else device
+    first = state.is_main_process
     answers = MaskReader(c.masks, c.data.name) if c.masks else ModelAnswers(c.checkpoint, c.data, device, c.batch)
     start = "from-first-appearance" if c.first_appearance else "all"
 

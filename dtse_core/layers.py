@@ -54,8 +54,8 @@ class PyramidPool(nn.Module):
 
     def _means(self, size: int, like: Tensor) -> Tensor:
         """Which weights average one side into the bins of each grid: the library's own, applied to the identity."""
-        identity = torch.eye(size, dtype=like.dtype, device=like.device)
-        return torch.cat([F.adaptive_avg_pool1d(identity, b) for b in self.bins], 1).T  # (sum of bins, size)
+        identity = torch.eye(size, dtype=torch.float64)  # on the CPU: Apple's GPUs pool only sides that bins divide
+        return torch.cat([F.adaptive_avg_pool1d(identity, b) for b in self.bins], 1).T.to(like)  # (sum of bins, size)
 
 
 def coordinates(height: int, width: int, like: Tensor) -> Tensor:

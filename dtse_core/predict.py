@@ -20,7 +20,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .checkpoints.find import checkpoint_folder, read_least_confidence, read_run_config, read_tokenizer, saw_drawn_clips
+from .checkpoints.find import (
+    checkpoint_folder,
+    model_sha256,
+    read_least_confidence,
+    read_run_config,
+    read_tokenizer,
+    saw_drawn_clips,
+)
 from .config import Allowed, DataConfig, Name, Size, check_settings, checked
 from .data.clip import window_indices
 from .data.sentences import clean_expression, tokenize
@@ -295,7 +302,7 @@ class PredictCommand:
     expressions: tuple[str, ...]  # one sentence or several, each in quotes
     checkpoint: str = "tiny"  # a run folder, a checkpoint folder, a hub name, or tiny
     out: Name = "prediction.mp4"  # overlay (.mp4 .mov .mkv .webm .gif), or a folder for masks, overlay and confidences
-    device: str = "auto"  # cpu, cuda, or auto
+    device: str = "auto"  # cpu, cuda, cuda:1 ... or auto
     precision: Literal["fp32", "bf16"] = "fp32"  # bf16 is faster where the processor computes with it
 
     def __post_init__(self) -> None:
@@ -322,16 +329,19 @@ def main() -> None:
 
     command = parse_command()
     require_place(command.out, command.video)
-    predictor = ReferringVideoPredictor.from_pretrained(command.checkpoint, command.device, command.precision)
+    folder = checkpoint_folder(command.checkpoint)
+    predictor = ReferringVideoPredictor.from_pretrained(folder, command.device, command.precision)
+    about = {"checkpoint": command.checkpoint, "model_sha256": model_sha256(folder), "precision": command.precision}
     for note in notes_on_words(command.expressions, predictor.tokenizer):
         print(note, file=sys.stderr)
     steps = predictor.stream(command.video, command.expressions, None)
     steps = tqdm(steps, unit=" frames", disable=bars_hidden())
-    table = write_prediction(steps, command.expressions, command.out, video_fps(command.video), command.video)
+    fps = video_fps(command.video)
+    table = write_prediction(steps, command.expressions, command.out, fps, command.video, about)
     if predictor.emptied:
         said = f"{predictor.emptied} masks are left empty: they have less than {predictor.least:.3f}"
         print(f"note: {said}, the checkpoint's least confidence", file=sys.stderr)
-    print(f"{summary(command.expressions, table)}\nwritten: {command.out}")
+    print(f"{summary(command.expressions, table)}\nmodel_sha256: {about['model_sha256']}\nwritten: {command.out}")
 
 
 if __name__ == "__main__":

@@ -126,7 +126,7 @@ def load_model(folder: str | Path, make: Callable[[ModelConfig], Model]) -> Mode
         found, expected = (_about(tensors.get(name)) for tensors in (weights, wanted))
         if found != expected:
             raise ValueError(f"{file} does not fit its {CONFIG}: {name} is {found}, expected {expected}; {AGAIN}")
-        if not weights[name].isfinite().all():
+        if not weights[name].to(wanted[name].dtype).isfinite().all():  # as the model will hold it
             raise ValueError(f"{file}: {name} holds NaN or infinity, which no sound training writes; {AGAIN}")
     model = make(config)
     model.load_state_dict(weights)

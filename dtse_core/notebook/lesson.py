@@ -75,7 +75,12 @@ def setup(**parameters: Any) -> Setup:
     where = usable_device(device or ("cpu" if profile == "smoke" else "auto"))
     seed_everything(seed)
     full_precision()
-    settings: dict[str, Any] = {"train.seed": seed, "data.name": "toy", "data.val_split": "val"}
+    settings: dict[str, Any] = {
+        "train.seed": seed,
+        "train.device": str(where),
+        "data.name": "toy",
+        "data.val_split": "val",
+    }
     if data_root:
         has_val = (Path(data_root) / "toy_world.json").is_file()  # real A2D has no validation part
         settings |= {"data.name": "a2d", "data.root": data_root, "data.val_split": "val" if has_val else "local-val"}

@@ -57,7 +57,7 @@ class Command:
     checkpoint: Name  # a run folder or a checkpoint folder
     samples: Whole = 500  # of the validation split; 0 means all
     batch: Size = 16
-    device: str = "auto"  # cpu, cuda, or auto
+    device: str = "auto"  # cpu, cuda, cuda:1 ... or auto
     data: DataConfig = field(default_factory=DataConfig)
 
     def __post_init__(self) -> None:

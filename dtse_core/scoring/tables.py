@@ -90,8 +90,8 @@ def format_markdown(result: dict) -> str:
     Published numbers are never shown beside a toy world's.
     """
     data = {name: result["config"][f"data.{name}"] for name in ("name", "root")}
-    hashed = "checkpoint_sha256" if "checkpoint_sha256" in result else "masks_sha256"
-    about = {"scored": result["source"], hashed: result[hashed], "data": f"{data['name']} {data['root']}".strip()}
+    hashes = {name: result[name] for name in ("model_sha256", "checkpoint_sha256", "masks_sha256") if name in result}
+    about = {"scored": result["source"], **hashes, "data": f"{data['name']} {data['root']}".strip()}
     about |= {"split": result["split"]} | result["protocol"] | result["counts"] | result["versions"]
     lines = [f"# {data['name']}, {result['split']}: {markdown.escaped(result['source'])}", ""]
     lines += [f"- {name.replace('_', ' ')}: {markdown.escaped(str(of))}" for name, of in about.items() if of != ""]

@@ -115,11 +115,18 @@ def bars_hidden() -> bool:
 
 
 def usable_device(name: str = "auto") -> "torch.device":
-    """The device by its name; `auto` is the GPU if there is one. Raises `ValueError` if it cannot be used."""
+    """The device by its name; `auto` is the first GPU of CUDA's, or else the CPU.
+
+    Of several processes of a launch each has a GPU of its own. Raises `ValueError` if the device cannot be used.
+    """
     import torch
 
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1 and name.startswith("cuda"):
+        if name != "cuda":
+            raise ValueError(f"device {name!r} is one GPU, and each process of a launch has its own; write cuda")
+        name = f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % max(torch.cuda.device_count(), 1)}"
     try:
         return torch.zeros(1, device=name).device
     except (RuntimeError, AssertionError) as error:  # an unknown name, and a build without that kind of device

@@ -19,6 +19,7 @@ from accelerate.utils import (
     GradientAccumulationPlugin,
     broadcast,
     gather_object,
+    patch_environment,
     set_seed,
 )
 from torch import Tensor, nn
@@ -33,7 +34,7 @@ from ..data.sentences import load_tokenizer
 from ..model import DTSE
 from ..scoring.clips import evaluate, some_of
 from ..scoring.summary import summarize
-from ..shared.console import bars_hidden, stops_noted
+from ..shared.console import bars_hidden, stops_noted, usable_device
 from ..streams import LinguisticStream
 from .batches import TrainingSamples, batch_order, collate_training, steps_of
 from .optimizer import MuonAdamW, checkpoint_streams, has_idle_parameters, parameter_groups
@@ -52,6 +53,8 @@ from .run_folder import (
     save_weights,
     start_tracker,
 )
+
+MOST_SKIPPED = 20  # steps in a row; each halves the scale of fp16, 65536 at first: after so many it is not to blame
 
 
 @dataclass
@@ -77,6 +80,7 @@ class Training:
         self.out, self.bare = Path(self.config.out), self.accelerator.unwrap_model(self.model)
         self.main = self.accelerator.is_main_process
         self.sums = torch.zeros(3, device=self.accelerator.device)  # loss, IoU and batches since the last record
+        self.good, self.skipped = self.sums.clone(), 0  # the same before this step, and steps that were skipped
         self.begun = time.monotonic() - self.state.seconds
         self.waited, self.recorded = 0.0, time.monotonic()
         self.saved, self._stops = self.state.step, ExitStack()
@@ -115,28 +119,44 @@ class Training:
         self.sums += torch.stack([loss.detach(), iou, torch.ones_like(iou)])
 
     def count_step(self) -> None:
-        """One step further, on one clock for all processes: rates and the end depend on it."""
+        """One step further, on one clock for all processes: rates and the end depend on it.
+
+        Under fp16 accelerate skips a step whose gradient is not finite, and lowers the scale of the next. It changes no
+        weight, and its loss is not in the record; how many there were is.
+        """
+        if self.accelerator.optimizer_step_was_skipped:
+            self.skipped += 1
+            self.sums.copy_(self.good)
+        self.good.copy_(self.sums)
         self.state.step += 1
         self.state.seconds = time.monotonic() - self.begun
         if self.config.train.minutes and self.accelerator.num_processes > 1:
             self.state.seconds = broadcast(torch.tensor(self.state.seconds, device=self.accelerator.device)).item()
 
     def require_finite(self) -> None:
-        """Raises `FloatingPointError` if the loss since the last record, or any weight, is no longer a number."""
+        """Raises `FloatingPointError` if the loss since the last record, or any weight, is no longer a number, or if
+        all steps since then were skipped, and are many."""
+        if not (counted := bool(self.sums[2])) and self.skipped >= MOST_SKIPPED:
+            raise diverged(f"the gradients of the last {self.skipped} steps were not finite", self.out)
         self.loss, self.iou, _ = (self.accelerator.reduce(self.sums, "mean") / self.sums[2]).tolist()
-        if not math.isfinite(self.loss):
+        if counted and not math.isfinite(self.loss):
             raise diverged(f"the loss became {self.loss} before step {self.state.step}", self.out)
         if not all_finite(self.bare):
             raise diverged(f"weights are no longer finite at step {self.state.step}", self.out)
 
     def log(self) -> None:
         """Records mean loss and IoU since the last time, and the share of time spent waiting for clips."""
+        if not self.sums[2]:  # of skipped steps alone there is nothing to tell yet
+            return
         wait = round(self.waited / (time.monotonic() - self.recorded), 3)
-        self._record({"loss": self.loss, "iou": self.iou, "wait": wait})
+        skipped = {"skipped": self.skipped} if self.skipped else {}
+        self._record({"loss": self.loss, "iou": self.iou, "wait": wait} | skipped)
         self.bar.n = min(100 * self.share, 100)
-        best = f"{self.state.best:.3f}"
-        self.bar.set_postfix(step=self.state.step, loss=f"{self.loss:.3f}", iou=f"{self.iou:.3f}", best=best)
+        shown = {"loss": f"{self.loss:.3f}", "iou": f"{self.iou:.3f}", "best": f"{self.state.best:.3f}"}
+        self.bar.set_postfix(step=self.state.step, **shown, **skipped)
         self.sums.zero_()
+        self.good.zero_()
+        self.skipped = 0
         self.waited, self.recorded = 0.0, time.monotonic()
 
     def validate(self) -> None:
@@ -196,20 +216,23 @@ class Training:
 def join_processes(config: RunConfig) -> Accelerator:
     """This process and those that train with it, told how a step is shared out and taken in parts.
 
-    Raises `ValueError` if the batch does not divide, `ImportError` if the tracker is not installed.
+    Raises `ValueError` if the batch does not divide or the device cannot be used, `ImportError` if the tracker is not
+    installed.
     """
-    c = config.train
+    c, device = config.train, usable_device(config.train.device)
     require_tracker(c.tracker)
-    AcceleratorState._reset_state()  # an earlier training of this process may have had another precision
     several = int(os.environ.get("WORLD_SIZE", 1)) > 1
-    accelerator = Accelerator(
-        cpu=several and not torch.cuda.is_available(),  # or each of the processes would train for itself
-        mixed_precision=c.mixed_precision,
-        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=c.accumulate),
-        log_with=None if c.tracker == "none" else c.tracker,
-        project_dir=config.out,
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=has_idle_parameters(config.model))],
-    )
+    # An earlier training of this process may have had another precision, or another device.
+    AcceleratorState._reset_state(reset_partial_state=not several)
+    with patch_environment(**{} if several else {"ACCELERATE_TORCH_DEVICE": device}):  # accelerate has no argument
+        accelerator = Accelerator(
+            cpu=device.type == "cpu",
+            mixed_precision=c.mixed_precision,
+            gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=c.accumulate),
+            log_with=None if c.tracker == "none" else c.tracker,
+            project_dir=config.out,
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=has_idle_parameters(config.model))],
+        )
     processes = accelerator.num_processes
     if processes > 1:
         accelerator.print(f"{processes} processes train together, {c.batch / processes:g} clips each a step")

@@ -40,6 +40,7 @@ from ..shared.files import (
     written_whole,
 )
 from ..shared.versions import versions
+from .card import card
 
 WEIGHTS, CHECKPOINT = f"weights {OURS}", f"checkpoint {OURS}"  # marks of their folders
 MARKS = {  # of what a run writes; its files are known by keys of their own
@@ -120,7 +121,7 @@ def hardware() -> dict[str, str | int | list[str]]:
 
 
 def save_weights(folder: Path, model: Any, tokenizer: Any, config: RunConfig) -> None:
-    """A folder that `from_pretrained` loads: weights, both configs, tokenizer. Replaced as a whole.
+    """A folder that `from_pretrained` loads: weights, both configs, tokenizer, and a card. Replaced as a whole.
 
     If others have put files into it meanwhile, it stays beside the new one under another name.
     """
@@ -133,6 +134,7 @@ def save_weights(folder: Path, model: Any, tokenizer: Any, config: RunConfig) ->
         tokenizer.save_pretrained(part)
         more = {"out": Path(config.out).name, DRAWN: is_toy(config.data)}  # who loads it may not have the data set
         write_json(part / "run.json", to_dict(config) | more, ANY)
+        (part / "README.md").write_text(card(config, model, read_history(Path(config.out))), encoding="utf-8")
 
 
 def checkpoints(out: Path) -> list[Path]:
@@ -258,7 +260,8 @@ def same_settings(out: Path, config: RunConfig) -> None:
     except ValueError as error:
         raise ValueError(f"{out / 'run.json'} does not hold a run's settings: {error}; choose another --out") from error
     # These change nothing in the result.
-    free = ("out", "data.workers", "train.checkpoint_every", "train.keep", "train.checkpoint_streams", "train.tracker")
+    free = ("out", "data.workers", "train.checkpoint_every", "train.keep", "train.checkpoint_streams")
+    free += ("train.tracker", "train.device")
     changed = [f"{k}: {old[k]} there, {new[k]} now" for k in new if old[k] != new[k] and k not in free]
     if changed:
         raise ValueError(f"{out} holds a run with other settings ({'; '.join(changed)}); choose another --out")

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..shared.files import OURS, as_text, require_ours, written_whole
+from ..shared.files import ANY, OURS, as_text, require_ours, write_json, written_whole
+from ..shared.versions import versions
 from .files import frame_names
 from .overlay import legend, overlay_all, save_gif
 from .prediction import Step, Video, save_mask
@@ -75,14 +76,20 @@ def require_place(out: str | Path, video: object) -> None:
 
 
 def write_prediction(
-    steps: Iterable[Step], expressions: Sequence[str], out: str | Path, fps: float, video: Video | None = None
+    steps: Iterable[Step],
+    expressions: Sequence[str],
+    out: str | Path,
+    fps: float,
+    video: Video | None = None,
+    about: dict[str, str] | None = None,
 ) -> np.ndarray:
     """Writes a stream as it comes, and returns the mean confidence and mean area of each expression, `(S, 2)`.
 
     `out` ending in `.mp4`, `.mov`, `.mkv`, `.webm` or `.gif` gets the overlay of all expressions. A name without suffix
     becomes a folder that holds `overlay.mp4`, `overlay.gif` of at most 1.5 MB, `confidence.csv` with a row for each
-    frame and expression, and per expression a folder `0`, `1` ... of mask PNGs beside `expressions.txt`. Of the file or
-    folder `video` the frames' names, times and shape are kept. All appears when it is complete; a cut run leaves
+    frame and expression, and per expression a folder `0`, `1` ... of mask PNGs beside `expressions.txt`; what `about`
+    says of the model stands in `prediction.json` with the versions. Of the file or folder `video` the frames' names,
+    times and shape are kept. All appears when it is complete; a cut run leaves
     nothing that looks finished. An earlier prediction is replaced; raises as `require_place` does.
     """
     out, film, (times, aspect) = Path(out), is_film(out), as_shown(video)
@@ -118,6 +125,8 @@ def write_prediction(
             lines = [f"{k} {' '.join(as_text(e).split())}\n" for k, e in enumerate(expressions)]
             (folder / "expressions.txt").write_text("".join(lines), encoding="utf-8")
             head = "frame,expression,confidence,area"
+            if about:
+                write_json(folder / "prediction.json", about | {"versions": versions()}, ANY)
             np.savetxt(folder / TABLE, rows, ["%d", "%d", "%.6f", "%.6f"], ",", header=head, comments="")
     return np.array(rows)[:, 2:].reshape(-1, len(expressions), 2).mean(0)
 

@@ -231,6 +231,7 @@ NAME = "decoder.heads.3.bias"
         lambda w: w.update({NAME: torch.zeros(1, dtype=torch.int64)}),
         lambda w: w.update({NAME: torch.tensor([float("nan")])}),
         lambda w: w.update({NAME: torch.tensor([float("-inf")])}),
+        lambda w: w.update({NAME: torch.tensor([1e300], dtype=torch.float64)}),  # infinite in 32 bits
         lambda w: w.update({"more": torch.zeros(1)}),
         lambda w: w.update({"encoder.text.bert.embeddings.word_embeddings.weight": torch.zeros(200, 64)}),
         dict.clear,

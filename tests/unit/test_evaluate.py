@@ -423,7 +423,11 @@ def test_help_needs_no_checkpoint_and_explains_every_option(monkeypatch, capsys)
     options = {"checkpoint": "a run folder", "split": "part of the data set", "json": "file for the result"}
     options |= {"masks": "folder or zip", "validate": "zip to check", "submission": "for the server"}
     options |= {"compare": "of P@K", "baselines": "also score everything", "batch": "sentences about one video"}
-    options |= {"device": "cpu, cuda, or auto", "data.name": "drawn in memory", "data.root": "the data set's folder"}
+    options |= {
+        "device": "cpu, cuda, cuda:1 ... or auto",
+        "data.name": "drawn in memory",
+        "data.root": "the data set's folder",
+    }
     for option, words in options.items():
         assert f"--{option}" in out
         assert words in out

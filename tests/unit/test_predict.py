@@ -2,6 +2,7 @@
 
 import dataclasses
 import gc
+import json
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ import torch
 from PIL import Image
 
 from dtse_core import DTSE, ReferringVideoPredictor, predict, preset
+from dtse_core.checkpoints.find import checkpoint_folder, model_sha256
 from dtse_core.data import ToyWorld
 from dtse_core.data.clip import window_indices
 from dtse_core.data.sentences import load_tokenizer, tokenize
@@ -314,6 +316,9 @@ def test_the_command_writes_masks_for_each_sentence(tmp_path, real_clips, monkey
         assert [f.name for f in files] == ["00000.png", "00001.png", "00002.png"]
         assert np.asarray(Image.open(files[0])).shape == frames.shape[1:3]
     assert video_length(out / "overlay.mp4") == 3
+    about = json.loads((out / "prediction.json").read_text(encoding="utf-8"))
+    assert about["model_sha256"] == model_sha256(checkpoint_folder("tiny")) and about["versions"]["torch"]
+    assert f"\nmodel_sha256: {about['model_sha256']}\n" in printed
 
 
 def test_masks_bear_the_names_of_the_frames_that_they_belong_to(predictor, tmp_path, monkeypatch):

@@ -19,7 +19,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.utils import LoggerType
-from huggingface_hub import PyTorchModelHubMixin
+from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
@@ -38,7 +38,7 @@ from dtse_core.training import preparation
 from dtse_core.training.batches import TrainingSamples, batch_order
 from dtse_core.training.optimizer import checkpoint_streams, has_idle_parameters, parameter_groups, rate_factor
 from dtse_core.training.outcome import MEASURED, outcome
-from dtse_core.training.run_folder import checkpoints, open_run
+from dtse_core.training.run_folder import append_history, checkpoints, open_run, save_weights
 
 SMALL = {
     "data.size": (32, 48),
@@ -411,6 +411,27 @@ def test_a_finished_folder_holds_what_the_training_page_lists(tmp_path):
     assert ever | left == listed and left == listed - {"checkpoints", "lock"}
     assert read_run_config(final) == override(config, {"out": "run"})
     assert DTSE.from_pretrained(final).config.window == 3 and len(load_tokenizer(final)) > 100
+
+
+def test_the_card_of_a_checkpoint_tells_scores_and_limits_and_nothing_of_this_machine(tmp_path):
+    run, scores = tmp_path / "my_run", {"val_mean_iou": 0.4321, "val_overall_iou": 0.3, "val_P@0.5": 0.25}
+    model, words = DTSE(small("unused").model), load_tokenizer("tiny-bert")
+    cards = {}
+    for name in ("toy", "a2d"):
+        for records in ([{"step": 20, "seconds": 1, "loss": 2.0}], [{"step": 3000, "seconds": 9, **scores}]):
+            append_history(run, records[0]) if run.is_dir() else run.mkdir()
+            save_weights(run / "best", model, words, small(run, **{"data.name": name}))
+            cards[name, len(records[0])] = ModelCard.load(run / "best" / "README.md")
+        (run / "history.jsonl").unlink()
+    assert {card.data.license for card in cards.values()} == {"apache-2.0"}
+    assert "Not validated yet." in cards["toy", 3].text and "no steps of 4 clips of `toy`" in cards["toy", 3].text
+    toy, real = (cards[name, 5].text for name in ("toy", "a2d"))
+    assert "| 3,000 | 0.432 | 0.300 | 0.250 |" in toy and "on `val`" in toy and "on `local-val`" in real
+    assert "1.2 million" in toy and "at most 64 word pieces" in toy and "# my_run" in toy
+    assert "drawn cartoons alone: on real footage its masks mean nothing" in toy
+    assert "seen `a2d` alone" in real and "cartoons" not in real
+    texts = [path.read_text(encoding="utf-8") for path in (run / "best").iterdir() if path.suffix in (".md", ".json")]
+    assert len(texts) >= 5 and not any(str(tmp_path) in text for text in texts)
 
 
 def test_half_precision_computes_in_16_bits_and_keeps_weights_in_32(tmp_path):
