@@ -101,7 +101,16 @@ $(SITE): $(DEV) CONTRIBUTING.md $(wildcard docs/*.* benchmarks/*.md benchmarks/*
 	rm -rf runs/gallery docs/api
 	$(VENV)/bin/sphinx-build --fail-on-warning --keep-going --fresh-env -c docs -d runs/gallery_cache . runs/gallery
 
-test-browser: $(SITE) ## the site and two notebooks in a real browser; needs Chromium, pictures under runs/browser/
+# An environment over .venv: what Gradio needs besides, or in another version, lies in front.
+DEMO := .venv-demo
+$(DEMO)/.ready: $(DEV) requirements-demo.lock
+	$(PY) -m venv --clear --without-pip $(DEMO)
+	$(PY) -c 'import sysconfig; print(f"import site; site.addsitedir({sysconfig.get_path(\"purelib\")!r})")' > $(DEMO)/below.pth
+	mv $(DEMO)/below.pth $(DEMO)/lib/python3.*/site-packages/
+	$(DEMO)/bin/python -m pip install --quiet --no-deps -r requirements-demo.lock
+	@touch $@
+
+test-browser: $(SITE) $(DEMO)/.ready ## the site, two notebooks and the demo in a real browser; needs Chromium, pictures under runs/browser/
 	@command -v chromium >/dev/null || { echo "make test-browser needs Chromium: apt-get install chromium"; exit 1; }
 	$(PY) -m pytest tests/browser
 

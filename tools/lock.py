@@ -4,7 +4,8 @@
     python tools/lock.py --upgrade   # the newest
 
 requirements.lock has what runs the notebooks, requirements-dev.lock that and what develops, requirements-release.lock
-what checks and publishes a release, requirements-testdata.lock packages whose files are test data, and
+what checks and publishes a release, requirements-testdata.lock packages whose files are test data,
+requirements-demo.lock what the demo needs beyond requirements-dev.lock or in another version, and
 requirements-cuda.lock the CUDA libraries of PyPI's torch for Linux, which its CPU build does without. They name no
 index and no path, and hold for every Python from 3.11.2, Debian 12's. torch's hashes are those of its files on PyPI
 and, from tools/torch_cpu.txt, those of its CPU builds, which only PyTorch's own index has.
@@ -58,12 +59,13 @@ def write(name: str, found: dict[str, str]) -> None:
 
 
 def main(upgrade: list[str]) -> None:
-    whole = ROOT / "requirements-dev.lock"
+    whole, older = ROOT / "requirements-dev.lock", "pillow=="  # of which Gradio asks for an older version
     for name, more in ("-dev", upgrade), ("", []):  # the second takes the versions of the first
         extras = [f"--extra={extra}" for extra in EXTRAS[name]]
         found = resolve("pyproject.toml", "--no-emit-package=dtse", *extras, *more, lock=whole)
         found["torch"] = with_cpu_builds(found["torch"])
         write(name, found)
+    developed = [text.partition(" \\")[0] for text in entries(whole.read_text(encoding="utf-8")).values()]
     versions = [re.sub(r"\s*\\?\n(?s:.*)", "", entry) for entry in found.values()]
     with tempfile.TemporaryDirectory() as folder:
         listed = Path(folder, "listed.in")
@@ -72,6 +74,10 @@ def main(upgrade: list[str]) -> None:
         torch.write_text(next(line for line in versions if line.startswith("torch==")), encoding="utf-8")
         cuda = resolve(str(torch), "--no-config", f"--constraints={listed}")
         write("-cuda", {name: entry for name, entry in cuda.items() if name not in found})
+        listed.write_text("\n".join(line for line in developed if not line.startswith(older)), encoding="utf-8")
+        options = "--extra=demo", "--no-emit-package=dtse", f"--constraints={listed}"
+        demo = resolve("pyproject.toml", *options, lock=ROOT / "requirements-demo.lock")
+        write("-demo", {name: text for name, text in demo.items() if text.partition(" \\")[0] not in developed})
         listed.write_text(TESTDATA, encoding="utf-8")
         write("-testdata", resolve(str(listed), "--no-config", "--no-deps"))
         listed.write_text("\n".join(PROJECT["optional-dependencies"]["release"]), encoding="utf-8")

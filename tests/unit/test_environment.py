@@ -23,8 +23,8 @@ RUNTIME, WHOLE, RELEASE = (LOCKS[f"requirements{name}"] for name in ("", "-dev",
 
 
 def requirements(*extras: str) -> dict[str, str]:
-    """The requirements of the package and of some extras, by default of all: name -> the whole requirement."""
-    groups = PROJECT["optional-dependencies"]
+    """The requirements of the package and of some extras, by default of all but the demo's: name -> the whole one."""
+    groups = {name: lines for name, lines in PROJECT["optional-dependencies"].items() if extras or name != "demo"}
     base = [] if extras == ("release",) else PROJECT["dependencies"]
     lines = [*base, *(line for e in extras or groups for line in groups[e])]
     return {Requirement(line).name: str(Requirement(line)) for line in lines if not line.startswith("dtse[")}
@@ -107,7 +107,7 @@ def test_locked_versions_run_on_the_python_of_debian_12():
 @pytest.mark.parametrize("name", sorted(LOCKS))
 def test_a_lock_names_exact_versions_and_their_hashes_and_no_index_no_path_and_no_build(name):
     lines = [line for line in LOCKS[name].splitlines() if not line.startswith("#")]
-    assert len(LOCKS) == 5 and lines
+    assert len(LOCKS) == 6 and lines
     for line, after in zip(lines, [*lines[1:], ""], strict=True):
         if line.startswith(" "):
             assert re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}( \\)?", line), line
@@ -130,6 +130,12 @@ def test_the_locks_take_the_cpu_build_of_torch_too():
 def test_sums_of_another_torch_are_refused():
     with pytest.raises(SystemExit, match="the lock has torch 9.9: take its sums"):
         lock_tool.with_cpu_builds("torch==9.9 \\\n    --hash=sha256:00\n")
+
+
+def test_what_the_demo_needs_is_locked_apart_and_replaces_pillow_alone():
+    demo, (asked,) = pins(LOCKS["requirements-demo"]), map(Requirement, PROJECT["optional-dependencies"]["demo"])
+    assert asked.specifier.contains(str(demo["gradio"].specifier)[2:])
+    assert demo.keys() & pins(WHOLE).keys() == {"pillow"}
 
 
 def test_what_cuda_needs_is_locked_apart():
