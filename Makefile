@@ -32,7 +32,7 @@ export HF_HUB_OFFLINE ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export EXECUTED
 
-.PHONY: tutorial test test-colab test-pythons test-browser test-compat test-gpu gallery lint lock notebooks heads bench experiments help clean
+.PHONY: tutorial test test-colab test-pythons test-browser test-compat test-gpu gallery lint lock notebooks heads bench experiments release-tools audit sbom soak release-check help clean
 
 tutorial: $(READY) ## run every notebook; pages and a table under runs/tutorial/
 	$(PY) data_scripts/make_toy_world.py --layout a2d --out $(TOY) --train 100 --test 25
@@ -97,7 +97,7 @@ test-gpu: $(DEV) ## lessons, masks, trainings and memory on a GPU; fails where t
 # The site is as new as what it shows; a warning is an error, and leaves no front page behind.
 SITE := runs/gallery/index.html
 gallery: $(SITE) ## all executed notebooks, figures, API and register as a site; open runs/gallery/index.html
-$(SITE): $(DEV) CONTRIBUTING.md $(wildcard docs/*.* benchmarks/*.md benchmarks/*/*.md dtse_core/*/*/*.md notebooks/*.ipynb notebooks/lessons.toml figures/*.* figures/strips/*.png dtse_core/*.py dtse_core/*/*.py)
+$(SITE): $(DEV) CONTRIBUTING.md $(wildcard docs/*.* docs/decisions/*.md benchmarks/*.md benchmarks/*/*.md dtse_core/*/*/*.md notebooks/*.ipynb notebooks/lessons.toml figures/*.* figures/strips/*.png dtse_core/*.py dtse_core/*/*.py)
 	rm -rf runs/gallery docs/api
 	$(VENV)/bin/sphinx-build --fail-on-warning --keep-going --fresh-env -c docs -d runs/gallery_cache . runs/gallery
 
@@ -131,6 +131,32 @@ experiments: $(READY) ## run a grid of experiments, gather and compare: GRID=dts
 	$(PY) -m dtse_core.experiments run $(GRID)
 	$(PY) -m dtse_core.experiments collect $(GRID)
 	$(PY) -m dtse_core.experiments report $(GRID)
+
+# What checks a release has an environment of its own. The audit asks PyPI; where CI is set, a package without an answer fails.
+RELEASE := .venv-release
+release-tools: $(RELEASE)/.ready
+$(RELEASE)/.ready: requirements-release.lock
+	$(PYTHON) -m venv $(RELEASE)
+	$(RELEASE)/bin/python -m pip install --quiet --no-deps -r requirements-release.lock
+	@touch $@
+
+audit: $(RELEASE)/.ready ## known faults of the packages in the locks
+	for lock in requirements requirements-dev requirements-release; do \
+	  $(RELEASE)/bin/pip-audit $(if $(CI),--strict) --no-deps --disable-pip --progress-spinner off -r $$lock.lock; done
+
+sbom: $(RELEASE)/.ready ## the list of parts (CycloneDX): dist/dtse.cdx.json
+	mkdir -p dist
+	$(RELEASE)/bin/cyclonedx-py requirements --output-reproducible --output-file dist/dtse.cdx.json requirements.lock
+
+MINUTES ?= 30
+soak: $(DEV) ## one process at work for MINUTES, then 2,000 frames: nothing it holds may grow
+	$(PY) benchmarks/soak.py --minutes $(MINUTES) --frames 2000 --json runs/soak.json
+
+release-check: $(DEV) audit sbom ## audit, list of parts, licences, the wheel built twice and used in an empty environment, soak
+	$(PY) tools/licences.py
+	$(RELEASE)/bin/python tools/dist.py build
+	$(PYTHON) tools/dist.py try
+	$(MAKE) soak
 
 bench: $(DEV) ## run the benchmarks; NAME=... for one
 	$(PY) benchmarks/bench.py $(NAME) --json

@@ -25,11 +25,11 @@ ROOT = Path(__file__).resolve().parents[1]
 DIST = ROOT / "dist"
 TRIED = {  # what an installed dtse must do, and words of its answer
     "--version": "dtse ",
-    "train --preset tiny --train.steps 2 --train.batch 2 --data.toy_clips 4 --out run": "",
-    "evaluate --checkpoint run --data.toy_clips 4": "mean_iou",
-    "predict example 'the dog walking towards the left' --out out.gif": "written: out.gif",
-    "world --layout a2d --out toy --train 2 --test 1": "written",
+    "world --layout a2d --out toy --train 4 --test 2": "written",
     "prepare a2d --root toy --check": "ready",
+    "train --data.name a2d --data.root toy --train.steps 2 --train.batch 2 --out run": "final weights: run",
+    "evaluate --checkpoint run": "chance 50.0",
+    "predict example 'the dog walking towards the left' --out out.gif": "written: out.gif",
     "experiments start mine": "written: mine",
 }
 
@@ -59,7 +59,7 @@ def build(out: Path, epoch: str) -> list[Path]:
         with tarfile.open(archive) as tar:
             tar.extractall(folder, filter="data")
         run(sys.executable, "-m", "build", "--wheel", *options, Path(folder, archive.name[:-7]), env=dated)
-    return sorted(out.iterdir())
+    return sorted(out.glob("dtse-*"))
 
 
 def pack_anew(archive: Path, epoch: int) -> None:
@@ -75,13 +75,15 @@ def pack_anew(archive: Path, epoch: int) -> None:
 
 def build_twice() -> None:
     epoch = run("git", "log", "-1", "--format=%ct", cwd=ROOT).strip()
-    shutil.rmtree(DIST, ignore_errors=True)
+    for old in DIST.glob("dtse-*"):
+        old.unlink()
     with tempfile.TemporaryDirectory() as again:
-        for first, second in zip(build(DIST, epoch), build(Path(again), epoch), strict=True):
+        files = build(DIST, epoch)
+        for first, second in zip(files, build(Path(again), epoch), strict=True):
             if first.read_bytes() != second.read_bytes():
                 sys.exit(f"{first.name} has other bytes when it is built again")
             print(f"{hashlib.sha256(first.read_bytes()).hexdigest()}  {first.name}  {first.stat().st_size:,} bytes")
-    print(run(sys.executable, "-m", "twine", "check", "--strict", *DIST.iterdir()), end="")
+    print(run(sys.executable, "-m", "twine", "check", "--strict", *files), end="")
 
 
 def try_wheel(env: Path | None) -> None:
@@ -98,7 +100,7 @@ def try_wheel(env: Path | None) -> None:
         here.mkdir()
         own = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
         own |= {"DTSE_HEADLESS": "1", "HF_HUB_OFFLINE": "1", "PYTHONUTF8": "1"}
-        where = run(bin / "python", "-c", "import dtse_core; print(dtse_core.__file__)", cwd=here, env=own)
+        where = run(bin / "python", "-c", "import dtse_core as own; print(own.__file__)", cwd=here, env=own)
         if str(place) not in where:
             sys.exit(f"dtse_core is imported from {where.strip()}, not from the wheel")
         for line, said in TRIED.items():
