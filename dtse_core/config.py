@@ -112,6 +112,7 @@ DATASETS = {  # by name
     "refer_youtube_vos": Home("ReferYouTubeVOS", 1, "local-val"),
     "mevis": Home("MeViS", 2, "valid_u"),
     "own": Home("OwnData", 6, "test"),
+    "refcoco": Home("RefCOCO", 1, "val"),
 }
 DataSet = Annotated[str, Allowed(f"one of {', '.join(DATASETS)}", DATASETS.__contains__)]
 

@@ -36,7 +36,7 @@ from .shared.files import PAGE, as_text, require_ours, write_json, written_whole
 from .shared.versions import RESULT_KEYS, versions
 from .video.prediction import MASKS
 
-SAMPLED = ("toy", "a2d", "jhmdb", "own")  # sets whose frames are scored one by one
+SAMPLED = ("toy", "a2d", "jhmdb", "own", "refcoco")  # sets whose frames are scored one by one
 
 
 @dataclass(frozen=True)

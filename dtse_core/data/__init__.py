@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .mevis import MeViS as MeViS
     from .own import OwnData as OwnData
     from .ref_davis import RefDAVIS17 as RefDAVIS17
+    from .refcoco import RefCOCO as RefCOCO
     from .refer_youtube_vos import ReferYouTubeVOS as ReferYouTubeVOS
     from .toy.world import ToyWorld as ToyWorld
 
@@ -21,6 +22,7 @@ _HOMES = {
     "ReferYouTubeVOS": "refer_youtube_vos",
     "MeViS": "mevis",
     "OwnData": "own",
+    "RefCOCO": "refcoco",
     "ReferringClip": "clip",
     "ReferringVideo": "clip",
     "ToyWorld": "toy.world",

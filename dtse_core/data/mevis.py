@@ -133,15 +133,19 @@ def _mask_dict(path: Path, modified: int, size: int) -> dict[str, Any]:
 def decode_rle(rle: Any, shape: tuple[int, int]) -> np.ndarray:
     """The mask (H, W) bool of `{"size": [H, W], "counts": str}`; `shape` is the size that it must have.
 
+    A list of `counts` is the runs themselves.
+
     Raises `ValueError` for anything else; memory stays within that size and the length of `counts`.
     """
-    if not isinstance(rle, dict) or not isinstance(rle.get("counts"), str):
+    counts = rle.get("counts") if isinstance(rle, dict) else None
+    plain = isinstance(counts, list) and all(type(run) is int for run in counts)
+    if not plain and not isinstance(counts, str):
         raise ValueError('expected {"size": [height, width], "counts": a string}')
     size, (height, width) = rle.get("size"), shape
     if size != [height, width]:
         hint = " (transpose forgotten?)" if size == [width, height] else ""
         raise ValueError(f"the mask is {size}, its frame {[height, width]} (height, width){hint}")
-    runs = run_lengths(rle["counts"])
+    runs = np.array(counts, np.int64) if plain else run_lengths(counts)
     if runs.min(initial=0) < 0 or runs.max(initial=0) > height * width or runs.sum() != height * width:
         raise ValueError(f"the runs do not add up to the {height * width} pixels of the frame")
     inside = (np.arange(len(runs)) % 2).astype(bool)  # runs of background and object in turn, down the columns

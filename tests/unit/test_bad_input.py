@@ -25,6 +25,7 @@ KINDS = {  # a pattern for each kind of file
     "refer_youtube_vos": [f"{WORDS}/train/meta_expressions.json", "train/meta.json", "train/JPEGImages/*/*.jpg",
                           "train/Annotations/*/*.png"],
     "mevis": ["train/meta_expressions.json", "train/mask_dict.json", "train/JPEGImages/*/*.jpg"],
+    "refcoco": ["instances.json", "refs(unc).p", "train2014/*.jpg"],
     "own": ["sentences.json", "clips/*/*.jpg", "masks/*/*[0-9].png"],
 }  # fmt: skip
 KINDS = {layout: [*kinds, "toy_world.json"] for layout, kinds in KINDS.items()}

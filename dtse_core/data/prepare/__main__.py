@@ -24,7 +24,7 @@ from ...shared.files import require_ours, write_json
 from .check import check
 from .obtain import data_set, obtain
 
-DataSetName = Literal["a2d", "jhmdb", "ref_davis", "refer_youtube_vos", "mevis", "own"]
+DataSetName = Literal["a2d", "jhmdb", "ref_davis", "refer_youtube_vos", "mevis", "own", "refcoco"]
 KEYS = r'^\{\s*"title": "[^"]*",\s*"root": |^\[\s*\{\s*"name": "[^"]*",\s*"state": '  # those of our reports
 
 

@@ -236,7 +236,42 @@ OWN = DataSet(
         ),
     ),
 )
-DATASETS = {"a2d": A2D, "jhmdb": JHMDB, "ref_davis": DAVIS, "refer_youtube_vos": YOUTUBE, "mevis": MEVIS, "own": OWN}
+REFER = "lichengunc/refer"
+REFCOCO = DataSet(
+    title="RefCOCO",
+    paper="S. Kazemzadeh, V. Ordonez, M. Matten, T. L. Berg: ReferItGame, EMNLP 2014; L. Yu, P. Poirson, S. Yang, "
+    "A. C. Berg, T. L. Berg: Modeling Context in Referring Expressions, ECCV 2016",
+    page=f"https://github.com/{REFER}",
+    tree="instances.json, refs(unc).p or refs(umd).p, and train2014/COCO_train2014_000000000009.jpg ...",
+    sources=(
+        Source(
+            name="refcoco.zip",
+            holds="sentences and objects; those of RefCOCO+ and RefCOCOg are in refcoco+.zip and refcocog.zip",
+            gives=("instances.json",),
+            places={name: name for name in ("instances.json", "refs(unc).p", "refs(umd).p", "refs(google).p")},
+            patterns=("refcoco*",),
+            by_hand="the authors' thread names places",
+            dead=f"the server of the addresses on the page is reported down: {THREAD.format(REFER, 14)}, "
+            f"{THREAD.format(REFER, 23)}",
+        ),
+        Source(
+            name="train2014.zip",
+            holds="COCO's training pictures of 2014 (13 GB)",
+            gives=("train2014",),
+            places={"train2014": "train2014"},
+            by_hand="http://images.cocodataset.org/zips/train2014.zip, or leave it out and link train2014 to a copy",
+        ),
+    ),
+)
+DATASETS = {
+    "a2d": A2D,
+    "jhmdb": JHMDB,
+    "ref_davis": DAVIS,
+    "refer_youtube_vos": YOUTUBE,
+    "mevis": MEVIS,
+    "own": OWN,
+    "refcoco": REFCOCO,
+}
 # By the authors, of version 1: https://github.com/henghuiding/MeViS/issues/4
 MEVIS_MASKS = {
     "train": "f9d9b01a2a6d7a004e2e7a664ce2b9b1576218e975030f8e4df4f66111fb253f",

@@ -25,7 +25,7 @@ HELD_OUT = {1: ("val", "test", "compositional", "twins"), 2: ("val", "test", *TH
 @dataclass(frozen=True)
 class Command:
     out: Path  # folder to write; it appears when it is complete. The same command again changes nothing
-    layout: str = "a2d"  # whose: a2d, jhmdb, ref_davis, refer_youtube_vos, mevis or own, as --data.name
+    layout: str = "a2d"  # whose: a2d, jhmdb, ref_davis, refer_youtube_vos, mevis, own or refcoco
     level: Level = 1  # 2: the diagnostic benchmark, see docs/diagnostic.md
     actors: tuple[int, int] = WHOLE["actors"]  # level 2: the fewest and the most actors in a clip, from 3 to 9
     kinds: tuple[str, ...] = WHOLE["kinds"]  # level 2: kinds of sentences, taken in turn

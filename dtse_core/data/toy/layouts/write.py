@@ -37,7 +37,16 @@ from ..level2.edition import drawn, file_sum, of_split, told, write_sums
 from ..level2.world import VERSION, WHOLE
 from ..world import Scene, ToyWorld
 
-LAYOUTS = ("a2d", "jhmdb", "ref_davis", "refer_youtube_vos", "mevis", "own")  # as `--layout` and `data.name` take them
+LAYOUTS = (
+    "a2d",
+    "jhmdb",
+    "ref_davis",
+    "refer_youtube_vos",
+    "mevis",
+    "own",
+    "refcoco",
+)  # as `--layout` and `data.name` take them
+STILL = ("appearance", "position", "relation", "ordinal", "comparison")  # kinds that one picture is enough for
 HIDDEN = 15  # frames from which a late object is absent
 
 
@@ -160,6 +169,8 @@ def sayable(layout: str, scene: Scene | Film) -> tuple:
     if layout in ("mevis", "own"):
         return scene.sentences
     single = tuple(s for s in scene.sentences if len(s.instances) == 1)
+    if layout == "refcoco":
+        return tuple(s for s in single if s.evidence in STILL)
     return single[:1] if layout == "jhmdb" else single
 
 
