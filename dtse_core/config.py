@@ -154,6 +154,7 @@ class TrainConfig:
     epochs: Amount = 15.0  # passes over the training samples; 0 means no such limit
     minutes: Amount = 0.0  # wall-clock limit over all resumes; 0 means none
     batch: Size = 16  # clips a step, over all processes
+    start: str = ""  # checkpoint whose weights a new run begins with: a run or checkpoint folder, a hub name, or tiny
     sentences: Size = 1  # clips in a row that are sentences about one window: its frames are read and encoded once
     accumulate: Size = 1  # parts that a process takes its share of a batch in, one after the other: less memory
     freeze: tuple[Name, ...] = ()  # weights that do not learn, by how their names begin: encoder.text

@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
+from ..checkpoints.find import checkpoint_folder, load_model, read_model_config, read_tokenizer
 from ..config import ModelConfig, RunConfig
 from ..data.batch import Batch
 from ..data.build import build_dataset, training_splits
@@ -55,6 +56,7 @@ from .run_folder import (
 )
 
 MOST_SKIPPED = 20  # steps in a row; each halves the scale of fp16, 65536 at first: after so many it is not to blame
+LOADABLE = {"pretrained", "saved_streams", "window", "causal", "freeze_batch_norm"}  # they change no weight's meaning
 
 
 @dataclass
@@ -265,6 +267,8 @@ def prepare(
     steps = steps_of(c, len(training))
 
     model: Any = make_model(config.model)
+    if c.start and not checkpoints(out):
+        load_start(model, tokenizer, config, make_model)
     longest = [stream.longest for stream in model.modules() if isinstance(stream, LinguisticStream)]
     if config.data.max_words > min(longest, default=config.data.max_words):  # or no loader would take the weights
         raise ValueError(f"data.max_words is {config.data.max_words}, the text stream takes {min(longest)}; lower it")
@@ -299,6 +303,23 @@ def prepare(
     return Training(
         config, accelerator, model, optimizer, iter(batches), validation, tokenizer, steps, state, bar, on_log
     )
+
+
+def load_start(model: nn.Module, tokenizer: Any, config: RunConfig, make_model: Callable[..., nn.Module]) -> None:
+    """Gives a new run the weights of the checkpoint `train.start`.
+
+    Raises `FileNotFoundError` or `ValueError` if there is none, or it is of another architecture or knows other words.
+    """
+    folder, asked = checkpoint_folder(config.train.start), asdict(config.model)
+    found = asdict(read_model_config(folder))
+    for name in sorted(asked.keys() - LOADABLE):
+        if found[name] != asked[name]:
+            raise ValueError(
+                f"train.start {folder} has model.{name} {found[name]}, this run {asked[name]}; give both the same"
+            )
+    if read_tokenizer(folder).get_vocab() != tokenizer.get_vocab():
+        raise ValueError(f"train.start {folder} knows other words than this run; give both the same data.level")
+    model.load_state_dict(load_model(folder, make_model).state_dict())
 
 
 def validation_scores(

@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from safetensors.torch import load_file
 
-from dtse_core.config import DataConfig
+from dtse_core import DTSE
+from dtse_core.config import DataConfig, preset
 from dtse_core.data import RefCOCO
 from dtse_core.data.build import build_dataset, training_splits
 from dtse_core.data.prepare.check import GOOD, check
@@ -22,6 +24,7 @@ from dtse_core.data.toy.layouts.refcoco import boxes, pickled
 from dtse_core.data.toy.layouts.write import STILL, write_toy
 from dtse_core.data.toy.scene import CENTER
 from dtse_core.data.toy.world import ToyWorld, render
+from dtse_core.train import train
 from tests.spoil import spoiled, spoiled_bytes
 
 coco = pytest.importorskip("pycocotools.mask")
@@ -183,6 +186,21 @@ def test_boxes_of_runs_are_the_mask(seed):
     mask = np.random.default_rng(seed).random((9, 7)) < 0.4
     if mask.any():
         assert np.array_equal(read_object(boxes(mask), mask.shape, "here"), mask)
+
+
+def test_a_training_on_pictures_goes_on_with_clips(tmp_path):
+    small = {"data.size": (32, 48), "train.steps": 2, "train.batch": 2, "train.eval_samples": 2}
+    for layout in ("refcoco", "own"):
+        write_toy(tmp_path / layout, {"train": 4, "val": 2}, layout, 1, 32, 48)
+    for layout, start in (("refcoco", ""), ("own", str(tmp_path / "refcoco_run"))):
+        data = {"data.name": layout, "data.root": str(tmp_path / layout), "train.start": start}
+        train(preset("tiny", out=str(tmp_path / f"{layout}_run"), **small | data), progress=False)
+    one, two = (load_file(tmp_path / f"{name}_run" / "final" / "model.safetensors") for name in ("refcoco", "own"))
+    fresh = DTSE(preset("tiny").model).state_dict()
+    away = {
+        name: (two[name] - one[name]).norm() < (two[name] - fresh[name]).norm() for name in one if two[name].dim() > 2
+    }
+    assert sum(away.values()) > 0.9 * len(away)  # it stands near where the first phase ended
 
 
 # ------------------------------------------------------------------------------------ what is wrong

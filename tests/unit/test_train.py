@@ -121,6 +121,41 @@ def test_every_parameter_is_in_one_group_at_its_rate():
     assert rate[id(model.encoder.vlmg["4"].W_v.weight)] == rate[id(model.decoder.heads[0].weight)] == 3.0
 
 
+STILL = {f"train.{name}": 0.0 for name in ("lr", "stream_lr", "gate_lr", "muon_lr", "weight_decay")}
+
+
+def test_a_run_starts_from_the_weights_of_another_and_goes_on_without_it(tmp_path):
+    first = train(small(tmp_path / "one", **{"train.steps": 1}))
+    second = train(small(tmp_path / "two", **STILL | {"train.start": str(tmp_path / "one"), "train.seed": 5}))
+    assert_same_weights(weights(first), weights(second))
+    assert read_run_config(second).train.start == str(tmp_path / "one")
+    third = small(tmp_path / "three", **{"train.start": str(tmp_path / "one")})
+    whole = train(override(third, {"out": str(tmp_path / "whole")}))
+
+    def stop(record):
+        if record["step"] == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(third, on_log=stop)
+    (tmp_path / "one").rename(tmp_path / "gone")
+    assert_same_weights(weights(train(third)), weights(whole))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"model.lmdf": "off"}, "has model.lmdf full, this run off; give both the same"),
+        ({"data.level": 2}, "knows other words than this run; give both the same data.level"),
+        ({"train.start": "nowhere"}, "no checkpoint 'nowhere': looked for"),
+    ],
+)
+def test_a_start_of_another_kind_is_refused_before_anything_is_written(tmp_path, changes, said):
+    with pytest.raises((ValueError, FileNotFoundError), match=said) as caught:
+        train(small(tmp_path / "run", **{"train.start": "tiny"} | changes))
+    assert "\n" not in str(caught.value) and not (tmp_path / "run" / "run.json").exists()
+
+
 def test_what_is_frozen_stays_and_the_rest_learns(tmp_path):
     config = small(tmp_path / "run", **{"train.freeze": ("encoder.text", "encoder.visual.resnet.embedder")})
     torch.manual_seed(config.train.seed)
