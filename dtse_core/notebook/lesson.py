@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from tqdm import tqdm  # the text bar: the widget bar would leave its state in the notebook file
 
-from ..config import RunConfig, Seed, checked, nearest, override, preset, to_dict
+from ..config import RunConfig, Seed, checked, nearest, override, preset, to_dict, with_settings
 from ..shared.console import usable_device
 from ..shared.versions import version
 from .parameters import check_parameters, literals
@@ -58,10 +58,11 @@ def setup(**parameters: Any) -> Setup:
 
     `profile` is smoke, colab or paper. `device` "auto" is the GPU, if there is one; "" is the CPU in smoke,
     whose digits the lessons show, and "auto" elsewhere. `data_root` "" stands for the toy world, otherwise it is
-    an A2D folder. Further names are the notebook's own parameters. `parameters.py` says what they may hold. A GPU
-    computes in float32 (`full_precision`). Raises `ValueError` for a parameter injected by papermill that the notebook
-    does not have, a value that a parameter does not take and a missing device, and `FileNotFoundError` for a missing
-    folder.
+    an A2D folder. Further names are the notebook's own parameters; `parameters.py` says what they may hold. It knows
+    two of them: DATA, the data set that `data_root` holds, and PRESET, which replaces the profile's and may be followed
+    by settings: `colab train.batch=4`. A GPU computes in float32 (`full_precision`). Raises `ValueError` for a
+    parameter injected by papermill that the notebook does not have, a value that a parameter does not take and a
+    missing device, and `FileNotFoundError` for a missing folder.
     """
     given = {name: default for name, (default, _) in SHARED.items()}
     given |= {name.upper(): value for name, value in parameters.items()}
@@ -75,22 +76,22 @@ def setup(**parameters: Any) -> Setup:
     where = usable_device(device or ("cpu" if profile == "smoke" else "auto"))
     seed_everything(seed)
     full_precision()
-    settings: dict[str, Any] = {
-        "train.seed": seed,
-        "train.device": str(where),
-        "data.name": "toy",
-        "data.val_split": "val",
-    }
-    if data_root:
+    own = {name: value for name, value in given.items() if name not in SHARED}
+    chosen = own.get("DATA", "")  # a data set that the notebook itself puts into place
+    settings: dict[str, Any] = {"train.seed": seed, "train.device": str(where)}
+    settings |= {"data.name": chosen or "toy", "data.val_split": "val"}
+    if chosen:
+        settings |= {"data.root": data_root, "data.val_split": ""}
+    elif data_root:
         has_val = (Path(data_root) / "toy_world.json").is_file()  # real A2D has no validation part
         settings |= {"data.name": "a2d", "data.root": data_root, "data.val_split": "val" if has_val else "local-val"}
-    config = override(preset(PROFILES[profile]), settings)
+    name, _, more = (own.get("PRESET") or PROFILES[profile]).partition(" ")
+    config = override(with_settings(preset(name), more), settings)
     libraries = " · ".join(f"{name} {version(name)}" for name in ("dtse", "torch", "transformers"))
     text = f"""Python {platform.python_version()} · {libraries}
 profile {profile} (preset {config.preset}) · device {where} · seed {seed}
-data: {data_root or "toy world, drawn by the package"}"""
+data: {data_root or chosen or "toy world, drawn by the package"}"""
     _show({"text/plain": text}, {"dtse": {"parameters": given, "device": str(where), "config": to_dict(config)}})
-    own = {name: value for name, value in given.items() if name not in SHARED}
     return Setup(profile, seed, where, data_root, config, own)
 
 
