@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("dtse_core", "data_scripts", "benchmarks", "figures", "notebooks", "docs", "tools", "tests")
+FOLDERS = ("dtse_core", "data_scripts", "demo", "benchmarks", "figures", "notebooks", "docs", "tools", "tests")
 INSIDE = {p.relative_to(ROOT) for folder in FOLDERS for p in (ROOT / folder).rglob("*")}
 FILES = {p.as_posix() for p in INSIDE if not any(part.startswith((".", "__pycache__")) for part in p.parts)}
 DOTTED = re.compile(r"\bdtse_core(?:\.\w+)+")
