@@ -83,7 +83,7 @@ test-compat: $(COMPAT)/.ready ## the model's tests on the oldest packages that p
 $(COMPAT)/.ready: $(DEV) pyproject.toml
 	$(PYTHON) -m venv $(COMPAT)
 	$(VENV)/bin/uv pip compile pyproject.toml --quiet --no-config --no-header --no-annotate --extra data --resolution lowest-direct \
-	  --python $(COMPAT) | grep -vE '^(torch|triton|nvidia-.*)==' > $(COMPAT)/oldest.txt
+	  --python $(COMPAT) | grep -vE '^(torch|triton|(nvidia|cuda)-.*)==' > $(COMPAT)/oldest.txt
 	$(PY) -m pip freeze | grep -E '^(pytest|pytest-xdist|hypothesis|PyYAML)==' > $(COMPAT)/tests.txt
 	$(COMPAT)/bin/python -m pip install --quiet 'torch==$(COMPAT_TORCH)'
 	$(COMPAT)/bin/python -m pip install --quiet -r $(COMPAT)/oldest.txt -r $(COMPAT)/tests.txt

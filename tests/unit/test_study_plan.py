@@ -221,8 +221,7 @@ def test_the_grid_that_contributing_shows_is_one_and_its_runs_are_called_by_its_
     grid = read_grid(tmp_path / "own.toml")
     titles = [grid.title(run) for run in grid.runs[:3]]
     assert titles == [
-        f"{name}, seed 0"
-        for name in ("usual rate", "half of Muon's rate", "late concatenation, half of Muon's rate")
+        f"{name}, seed 0" for name in ("usual rate", "half of Muon's rate", "late concatenation, half of Muon's rate")
     ]
     levels = {config(run).data.level for run in grid.runs}
     assert levels == {2} and config(grid.runs[1]).train.muon_lr == config(grid.runs[2]).train.muon_lr == 1e-3
