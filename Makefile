@@ -105,7 +105,7 @@ $(SITE): $(DEV) CONTRIBUTING.md $(wildcard docs/*.* docs/decisions/*.md benchmar
 DEMO := .venv-demo
 $(DEMO)/.ready: $(DEV) requirements-demo.lock
 	$(PY) -m venv --clear --without-pip $(DEMO)
-	$(PY) -c 'import sysconfig; print(f"import site; site.addsitedir({sysconfig.get_path(\"purelib\")!r})")' > $(DEMO)/below.pth
+	$(PY) -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' > $(DEMO)/below.pth
 	mv $(DEMO)/below.pth $(DEMO)/lib/python3.*/site-packages/
 	$(DEMO)/bin/python -m pip install --quiet --no-deps -r requirements-demo.lock
 	@touch $@

@@ -40,7 +40,7 @@ class Command:
 
     checkpoint: str = os.environ.get("CHECKPOINT", "tiny")  # a run folder, a checkpoint folder, a hub name, or tiny
     device: str = "auto"  # cpu, cuda, cuda:1 ... or auto
-    precision: Literal["fp32", "bf16"] = "fp32"  # bf16 is faster where the processor computes with it
+    precision: Literal["fp32", "fp16", "bf16"] = "fp32"  # fp16 for older GPUs, bf16 for what computes with it
     host: str = ""  # address to serve to; "": this machine alone, or what GRADIO_SERVER_NAME says
     port: Annotated[int, Allowed("0 to 65535", range(65536).__contains__)] = 0  # 0: the first free one from 7860 on
 

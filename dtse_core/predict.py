@@ -39,7 +39,7 @@ from .shared.console import bars_hidden, one_line_errors, parse, usable_device
 from .video.files import EXAMPLE, find_video, iterate_frames, video_fps, video_info
 from .video.prediction import Segmentation, Step, Video, sigmoid
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 TOGETHER = 16  # frames that go through the model at once, at most: a quarter of the time of `tiny`; more gain nothing
 SEEN, SHOWN = 2**19, 2**25  # their pixels, at most, times sentences: as the model sees them, and of a file's frames
 SENTENCES = Annotated[tuple[str, ...], Allowed("one sentence or more", len)]
@@ -54,8 +54,8 @@ class ReferringVideoPredictor:
     """A trained model, its tokenizer, and the size and frame offset that it was trained with.
 
     `precision="bf16"` converts the model's weights: for processors that compute with them (AVX512_BF16, AMX, recent
-    GPUs), where it is 1.7 times as fast and takes half the memory. Videos are answered by `fast`, the same model with
-    its batch norms folded into the convolutions.
+    GPUs), where it is 1.7 times as fast and takes half the memory; `fp16` is for GPUs that lack it, such as a T4.
+    Videos are answered by `fast`, the same model with its batch norms folded into the convolutions.
     """
 
     def __init__(self, model: DTSE, tokenizer: Any, data: DataConfig, device: str = "auto", precision: str = "fp32"):
@@ -303,7 +303,7 @@ class PredictCommand:
     checkpoint: str = "tiny"  # a run folder, a checkpoint folder, a hub name, or tiny
     out: Name = "prediction.mp4"  # overlay (.mp4 .mov .mkv .webm .gif), or a folder for masks, overlay and confidences
     device: str = "auto"  # cpu, cuda, cuda:1 ... or auto
-    precision: Literal["fp32", "bf16"] = "fp32"  # bf16 is faster where the processor computes with it
+    precision: Literal["fp32", "fp16", "bf16"] = "fp32"  # fp16 for older GPUs, bf16 for what computes with it
 
     def __post_init__(self) -> None:
         check_settings(self)

@@ -121,14 +121,18 @@ def usable_device(name: str = "auto") -> "torch.device":
     """
     import torch
 
+    name = str(name)  # also of a device
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if int(os.environ.get("WORLD_SIZE", 1)) > 1 and name.startswith("cuda"):
-        if name != "cuda":
+        own = f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % max(torch.cuda.device_count(), 1)}"
+        if name not in ("cuda", own):
             raise ValueError(f"device {name!r} is one GPU, and each process of a launch has its own; write cuda")
-        name = f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % max(torch.cuda.device_count(), 1)}"
+        name = own
     try:
-        return torch.zeros(1, device=name).device
+        one = torch.zeros(1, device=name)
+        one.cpu()  # which the device meta, without numbers, refuses
+        return one.device
     except (RuntimeError, AssertionError) as error:  # an unknown name, and a build without that kind of device
         raise ValueError(f"device {name!r} cannot be used here; cpu always can") from error
 

@@ -260,8 +260,8 @@ def same_settings(out: Path, config: RunConfig) -> None:
     except ValueError as error:
         raise ValueError(f"{out / 'run.json'} does not hold a run's settings: {error}; choose another --out") from error
     # These change nothing in the result.
-    free = ("out", "data.workers", "train.checkpoint_every", "train.keep", "train.checkpoint_streams")
-    free += ("train.tracker", "train.device")
+    free = ["out", "data.workers"]
+    free += [f"train.{name}" for name in ("device", "checkpoint_every", "keep", "checkpoint_streams", "tracker")]
     changed = [f"{k}: {old[k]} there, {new[k]} now" for k in new if old[k] != new[k] and k not in free]
     if changed:
         raise ValueError(f"{out} holds a run with other settings ({'; '.join(changed)}); choose another --out")

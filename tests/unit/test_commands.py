@@ -276,7 +276,7 @@ def test_a_bad_value_on_the_command_line_is_one_line(line, words, capsys):
     [
         ("dtse_core.evaluate", "--batch 0", "batch is 0; it must be 1 to 65536"),
         ("dtse_core.evaluate", "--data.workers -1", "data.workers is -1; it must be 0 to 1024"),
-        ("dtse_core.predict", "clip.mp4 dog --precision half", "precision is 'half'; it must be one of fp32, bf16"),
+        ("dtse_core.predict", "clip.mp4 dog --precision half", "it must be one of fp32, fp16, bf16"),
         ("dtse_core.predict", "clip.mp4", "no expression given"),
         ("data_scripts/make_toy_world.py", "--out x --train -1", "train is -1; it must be 0 or more"),
         ("data_scripts/make_toy_world.py", "--out x --workers -1", "workers is -1; it must be 0 to 1024"),

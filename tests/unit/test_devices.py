@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dtse_core import DTSE, ReferringVideoPredictor, layers, preset
+from dtse_core import DTSE, ReferringVideoPredictor, layers, predict, preset
 from dtse_core import train as trainer
 from dtse_core.config import DataConfig
 from dtse_core.data.batch import Batch
@@ -81,7 +81,20 @@ def test_a_whole_training_and_its_validation_run_on_a_gpu_in_each_precision(tmp_
         assert {name: found[name] for name in numbers} == (numbers if exact else pytest.approx(numbers, abs=0.05))
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model.norm": "batch", "train.optimizer": "adamw"},
+        {"model.lmdf": "static", "train.accumulate": 2, "train.checkpoint_streams": True},
+    ],
+    ids=str,
+)
+def test_other_ways_to_train_run_on_a_gpu_too(tmp_path, gpus, changes):
+    train(short(tmp_path / "run", **{"train.mixed_precision": "fp16", "train.steps": 2, **changes}), False)
+    assert [0 < r["loss"] < 10 for r in history(tmp_path / "run") if "loss" in r] == [True, True]
+
+
+@pytest.mark.parametrize("precision", predict.PRECISIONS)
 def test_a_whole_prediction_runs_on_a_gpu_in_each_precision(gpus, precision):
     there, here = (ReferringVideoPredictor.from_pretrained("tiny", name, precision) for name in ("cuda:1", "cpu"))
     frames, sentences = np.random.default_rng(0).integers(0, 256, (4, 32, 48, 3), np.uint8), ["the dog", "the ball"]
@@ -170,7 +183,8 @@ def test_each_process_of_a_launch_has_a_gpu_of_its_own(gpus, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "3")
     for rank, expected in enumerate(("cuda:0", "cuda:1", "cuda:0")):
         monkeypatch.setenv("LOCAL_RANK", str(rank))
-        assert usable_device("auto") == usable_device("cuda") == torch.device(expected)
+        own = torch.device(expected)
+        assert {usable_device(name) for name in ("auto", "cuda", expected, own)} == {own}
     with pytest.raises(ValueError, match="device 'cuda:1' is one GPU, and each process of a launch has its own"):
         usable_device("cuda:1")
     assert usable_device("cpu").type == "cpu"

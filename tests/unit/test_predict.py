@@ -144,11 +144,11 @@ def test_bf16_stays_near_single_precision_and_is_asked_for_by_name(predictor, vi
     for a, b in zip(predictor.stream(iter(video), "ball"), low.stream(iter(video), "ball"), strict=True):
         assert b.probabilities.dtype == np.float32 and not np.array_equal(a.probabilities, b.probabilities)
         np.testing.assert_allclose(a.probabilities, b.probabilities, atol=0.02)
-    with pytest.raises(ValueError, match="precision is 'int8'; it must be one of fp32, bf16"):
+    with pytest.raises(ValueError, match="precision is 'int8'; it must be one of fp32, fp16, bf16"):
         ReferringVideoPredictor(model, predictor.tokenizer, predictor.data, "cpu", precision="int8")
 
 
-@pytest.mark.parametrize("device", ["warp", "cuda:99"])
+@pytest.mark.parametrize("device", ["warp", "cuda:99", "meta"])
 def test_a_device_that_cannot_be_used_is_refused_by_name_and_auto_finds_one(predictor, device):
     with pytest.raises(ValueError, match=f"device '{device}' cannot be used here; cpu always can"):
         ReferringVideoPredictor(predictor.model, predictor.tokenizer, predictor.data, device)
