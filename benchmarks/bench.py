@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from grid import grid, kernel
 from measure import compare, measured, peak_bytes, peak_resident_bytes
-from scoring import decode, draw_level2, metrics
+from scoring import decode, draw_level2, loading, metrics
 from training import outside_the_model, two_processes
 
 from dtse_core.config import preset
@@ -313,7 +313,7 @@ def in_turn(items: Iterable, count: int) -> Iterable:
 
 
 MODEL = overhead, predict, streaming, prefix, filter, train_step, memory, predict_video, bf16
-AROUND = metrics, decode, draw_level2, grid, kernel
+AROUND = metrics, decode, loading, draw_level2, grid, kernel
 BENCHMARKS = {f.__name__: f for f in MODEL + AROUND}
 
 

@@ -1,22 +1,29 @@
-"""Three benchmarks of what surrounds the model: scoring masks, reading clips, and drawing them."""
+"""Four benchmarks of what surrounds the model: scoring masks, reading clips, feeding a training, and drawing them."""
 
 import functools
 import itertools
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from measure import compare
+from measure import compare, measured
+from PIL import Image
+from torch.utils.data import DataLoader
 
+from dtse_core.config import preset
 from dtse_core.data import A2DSentences
+from dtse_core.data.build import build_dataset
 from dtse_core.data.clip import window_indices
+from dtse_core.data.sentences import load_tokenizer
 from dtse_core.data.toy.layouts.write import write_toy
 from dtse_core.data.toy.level2.clips import DiagnosticClips
 from dtse_core.data.toy.world import ToyWorld
 from dtse_core.metrics import contour
 from dtse_core.scoring.video_metrics import j_and_f
+from dtse_core.training.batches import TrainingSamples, batch_order, collate_training
 
 
 def metrics() -> list[dict]:
@@ -94,6 +101,57 @@ def window_of(dataset: A2DSentences, sample) -> tuple[str, list[int]]:
     length = dataset.videos[sample.video].length
     indices, _ = window_indices(int(sample.stem) - 1, length, dataset.window, dataset.offset)
     return str(dataset.clips / f"{sample.video}.mp4"), indices
+
+
+def loading(batches: int = 8, height: int = 480, width: int = 854) -> list[dict]:
+    """Clips for the `colab` preset from files like those of Ref-DAVIS17, against the 30 a second that it is to have.
+
+    By the processor time of one process, which has to manage half of them, and by the clock with two workers.
+    """
+    with tempfile.TemporaryDirectory() as root:
+        write_toy(Path(root) / "davis", {"train": 2}, "ref_davis", 0, height, width)
+        size = [photograph(path) for path in sorted(Path(root).rglob("*.jpg"))]
+        config = preset("colab", **{"data.name": "ref_davis", "data.root": f"{root}/davis"})
+        dataset, batch = build_dataset(config.data, "train", config.model.window), config.train.batch
+        samples = TrainingSamples(dataset, 0, config.data.flip, config.train.sentences)
+        collate = functools.partial(collate_training, tokenizer=load_tokenizer("tiny-bert"), data=config.data)
+        order = list(itertools.islice(batch_order(len(dataset), batch, 0), batches + 1))
+
+        def alone():
+            for keys in order[1:]:
+                collate([samples[key] for key in keys])
+
+        def rate(workers: int) -> float:
+            """Clips a second after the first batch, for which processes have to start."""
+            loaded = iter(DataLoader(samples, batch_sampler=order, collate_fn=collate, num_workers=workers))
+            start = time.perf_counter() if next(loaded) else 0.0
+            return batch * sum(1 for _ in loaded) / (time.perf_counter() - start)
+
+        def share(run) -> float:
+            """Clips a second of one core."""
+            start = time.process_time()
+            run()
+            return batch * batches / (time.process_time() - start)
+
+        about = {"preset": "colab", "frame": [height, width], "bytes": round(float(np.mean(size)))}
+        sides = {"one process": lambda: share(alone), "half of 30": lambda: 15.0}
+        both = {"two workers": lambda: rate(2), "30": lambda: 30.0}
+        return [
+            measured("loading", ">= 1", sides, lambda run: run(), "clips a second", part="processor time", **about),
+            measured("loading", ">= 1", both, lambda run: run(), "clips a second", part="two workers", **about),
+        ]
+
+
+def photograph(path: Path) -> int:
+    """Roughens a drawn frame as photographs are, at all scales; returns the size of the file."""
+    generator = torch.Generator().manual_seed(len(path.name))
+    with Image.open(path) as image:
+        x = torch.from_numpy(np.array(image, np.float32)).permute(2, 0, 1)[None]  # (1, 3, H, W)
+    for cell in (1, 2, 4, 8, 16):
+        coarse = torch.randn(1, 3, x.shape[2] // cell + 1, x.shape[3] // cell + 1, generator=generator)
+        x = x + 6 * F.interpolate(coarse, x.shape[2:], mode="bilinear")
+    Image.fromarray(x[0].permute(1, 2, 0).clamp(0, 255).byte().numpy()).save(path, quality=90)
+    return path.stat().st_size
 
 
 def draw_level2() -> list[dict]:

@@ -111,6 +111,27 @@ def test_both_sides_of_predict_video_write_the_same_film_and_only_one_in_threads
     assert len(used) == 2 * 2  # a warm-up and a turn, each with a thread that reads and one that answers
 
 
+def test_loading_counts_clips_a_second_against_half_of_thirty(bench):
+    import scoring
+
+    one, two = scoring.loading(batches=1, height=36, width=64)
+    assert (one["part"], two["part"]) == ("processor time", "two workers")
+    for result, needed in ((one, 15), (two, 30)):
+        rate, limit = result["sides"].values()
+        assert rate > 0 and limit == needed and result["met"] == (result["ratio"] >= 1)
+
+
+def test_a_roughened_frame_is_as_large_a_file_as_a_photograph_of_its_size(bench, tmp_path):
+    import scoring
+    from PIL import Image
+
+    Image.new("RGB", (854, 480), "gray").save(tmp_path / "a.jpg")
+    smooth = (tmp_path / "a.jpg").stat().st_size
+    assert smooth < 10_000 < 80_000 < scoring.photograph(tmp_path / "a.jpg") < 200_000
+    with Image.open(tmp_path / "a.jpg") as image:
+        assert image.size == (854, 480)
+
+
 def test_both_sides_of_decode_read_the_same_frames(bench, toy_a2d_root):
     import numpy as np
     import scoring
