@@ -41,13 +41,14 @@ def draw_lmdf(ax) -> None:
     for name, y in rows.items():
         F = box(ax, 0.6, y, name, VISION, 1.0)
         X = box(ax, 2.1, y, name.replace("F", "X"), VISION, 1.0)
-        G = box(ax, 3.9, y, name.replace("F", "G"), TIME, 1.0)
+        G = box(ax, 3.9, y, name.replace("F", "G"), GUIDANCE, 1.0)
         arrow(ax, F[1], X[0])
         arrow(ax, X[1], G[0])
         gated.append((X, G))
     s = box(ax, 3.9, 1.4, "s", LANGUAGE, 1.0)
-    arrow(ax, s[3], gated[2][1][2])
-    note(ax, 4.05, 2.1, "opens every gate", "left")
+    ax.plot([3.4, 3.0, 3.0], [1.4, 1.4, 5.35], color=INK, lw=1.1, zorder=0)  # the sentence opens every gate
+    for _, G in gated:
+        arrow(ax, (3.0, G[0][1] - 0.25), (G[0][0], G[0][1] - 0.25))
     changes = box(ax, 6.5, 4.2, "compare:\n$G_{cur}$, and each\n$G_{ref} - G_{cur}$", TIME, 2.1, 1.2)
     for _, G in gated:
         arrow(ax, G[1], changes[0])
@@ -57,7 +58,7 @@ def draw_lmdf(ax) -> None:
     Z = []
     for y, r in ((5.4, 1), (4.2, 3), (3.0, 5)):
         k = box(ax, 10.6, y, f"$k_{r}$: a filter for\neach position", GUIDANCE, 2.0)
-        one = box(ax, 13.0, y, f"$Z_{r}$", TIME, 0.9)
+        one = box(ax, 13.0, y, f"$Z_{r}$", VISION, 0.9)
         arrow(ax, Y[1], k[0])
         arrow(ax, k[1], one[0])
         Z.append(one)
