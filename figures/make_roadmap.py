@@ -1,6 +1,6 @@
 """Draws the map of the model that opens each notebook, the notebook's own blocks lit.
 
-python figures/make_roadmap.py            writes figures/roadmap_00.png ... roadmap_12.png
+python figures/make_roadmap.py            writes figures/roadmap_00.png ... roadmap_13.png
 python figures/make_roadmap.py 08 09      only these
 
 Each is also attached to its notebook, as Colab and exported pages do not follow links to other files.
@@ -68,6 +68,7 @@ LIT = {
     "10": (*BOTH_WAYS, "lmdf"),
     "11": (*MODEL, "train", "evaluate"),
     "12": ("frames", "sentence", "mask"),
+    "13": ("frames", "sentence", "mask", "train", "evaluate"),
 }
 
 

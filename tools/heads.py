@@ -84,7 +84,8 @@ def head(name: str, present: list[str], address: str) -> str:
     )
     card = (
         "| Minutes on 2 CPU cores | Minutes on a T4 | Peak memory | Download |\n|---|---|---|---|\n"
-        f"| {row['minutes']} | {row.get('t4', 'not measured')} | {row.get('memory', 'under 2 GB')} | none |"
+        f"| {row['minutes']} | {row.get('t4', 'not measured')} | {row.get('memory', 'under 2 GB')} "
+        f"| {row.get('download', 'none')} |"
     )
     return "\n\n".join(part for part in (f"# {name[:2]} · {row['title']}", badges, bar, card) if part)
 

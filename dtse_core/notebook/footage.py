@@ -123,7 +123,7 @@ def planned(config: RunConfig, hours: float, seconds: float) -> RunConfig:
     """
     steps = max(TRIAL, int(3600 * hours / seconds))
     plan = {"train.steps": steps, "train.epochs": 0.0, "train.minutes": 0.0, "train.log_every": max(1, steps // 200)}
-    plan |= {"train.eval_every": -(-steps // VALIDATIONS)}
+    plan |= {"train.eval_every": max(10, -(-steps // VALIDATIONS))}
     return override(config, plan | {"train.checkpoint_every": max(1, min(int(60 * MINUTES / seconds), steps // 4))})
 
 

@@ -79,7 +79,7 @@ def imported(path: Path) -> list[tuple[str, list[str]]]:
 def test_training_notebooks_ask_colab_for_a_gpu_and_no_others():
     asking = {p.stem: nbformat.read(p, 4).metadata for p in NOTEBOOKS}
     asking = {name: metadata["colab"] for name, metadata in asking.items() if metadata.get("accelerator") == "GPU"}
-    assert asking == {name: {"gpuType": "T4"} for name in ("08_train_a_subset", "11_ablations")}
+    assert asking == {name: {"gpuType": "T4"} for name in ("08_train_a_subset", "11_ablations", "13_real_footage")}
 
 
 # ---- the rules themselves, on a small notebook that keeps them all
