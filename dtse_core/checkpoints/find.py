@@ -39,6 +39,7 @@ AGAIN = "copy the checkpoint again from the run that made it, or download it aga
 LEAST = "least_confidence"  # in run.json beside the settings: below it nothing is marked, see `scoring.calibration`
 DRAWN = "drawn"  # in run.json beside the settings: the clips came from a toy world, in memory or on disk
 ANSWER = ("data.name", "data.size", "data.offset", "data.max_words")  # of run.json: what an answer depends on
+Letters = Annotated[int, Allowed("1 to 1000", range(1, 1001).__contains__)]  # WordPiece tries each part of a word
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 Width = Annotated[int, Allowed("1 to 1048576", range(1, 2**20 + 1).__contains__)]  # channels, words; or layers:
 Depth = Annotated[int, Allowed("1 to 64", range(1, 65).__contains__)]
@@ -217,7 +218,10 @@ def read_tokenizer(folder: str | Path):
         for part in ("normalizer", "pre_tokenizer"):
             _require_plain(found.get(part), part)
         tokenizer = Tokenizer.from_str(json.dumps(found))
+        checked("max_input_chars_per_word", found["model"].get("max_input_chars_per_word", 100), Letters)
         vocabulary, given = tokenizer.get_vocab(), tokenizer.encode("the dog").ids
+        if len({*vocabulary.values()}) < len(vocabulary):
+            raise ValueError("words share a number")
         if not given or max(given + list(vocabulary.values())) >= rows:
             raise ValueError(f"the text stream has {rows} words, it has {len(vocabulary)}")
     marks = _marks(folder)

@@ -254,6 +254,8 @@ def test_weights_that_are_cut_short_are_refused(copy, share):
     [
         lambda t: t["model"]["vocab"].update({"zebra": 256}),
         lambda t: t["model"].update(vocab={}),
+        lambda t: t["model"]["vocab"].update({"[UNK]": 5, "dog": 5}),
+        lambda t: t["model"].update(max_input_chars_per_word=10**9),  # a word of 20,000 letters would take minutes
         lambda t: t["model"].update(vocab=["dog"]),
         lambda t: t["model"].update(type="Unheard"),
         lambda t: t["model"].pop("vocab"),
