@@ -25,7 +25,13 @@ def main() -> None:
         print(f"dtse {__version__}")
     elif name in COMMANDS:
         sys.argv = [f"dtse {name}", *arguments]
-        importlib.import_module(f"dtse_core.{COMMANDS[name][0]}").main()
+        try:
+            command = importlib.import_module(f"dtse_core.{COMMANDS[name][0]}")
+        except ModuleNotFoundError as error:  # as where the package was installed without what it needs
+            from .shared.console import tell
+
+            sys.exit(tell(error))
+        command.main()
     else:
         from .config import nearest
 

@@ -221,7 +221,8 @@ def tell(error: BaseException) -> int:
     if isinstance(error, ModuleNotFoundError) and error.name:  # as Python says it, without a remedy
         from .versions import install
 
-        text += f"; {install(error.name.partition('.')[0])}"
+        remedy = install(error.name.partition(".")[0])
+        text += f"; {remedy}" if remedy else ""
     print(f"error: {' '.join(text.split())}", file=sys.stderr)
     return 1
 

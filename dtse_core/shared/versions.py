@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
-DATA = ("av", "h5py", "scipy", "pycocotools", "pooch")  # of the extra [data]; all else is in [experiments]
+EXTRAS = {  # what is imported, by the extra of pyproject.toml that has it
+    "": "torch transformers accelerate huggingface_hub safetensors numpy PIL tqdm tyro",
+    "[data]": "av h5py scipy pycocotools pooch",
+    "[experiments]": "ipykernel ipywidgets papermill nbconvert nbformat latex2mathml matplotlib seaborn dask distributed "
+    "pandas pyarrow",
+}
 ADDRESS = "https://github.com/dtse-project/dtse"
 RESULT_KEYS = r'"versions": \{\s*"python": "[^"]*",\s*"dtse": "'  # the keys by which a JSON of ours is known
 
@@ -37,8 +42,9 @@ def version(package: str) -> str:
 
 
 def install(package: str) -> str:
-    """The command that installs this package, which is in no registry, with the extra that has `package`."""
-    return f"pip install 'dtse[{'data' if package in DATA else 'experiments'}] @ git+{ADDRESS}'"
+    """The command that installs this package, which is in no registry, with the extra for `package`; "" for others."""
+    found = [extra for extra, packages in EXTRAS.items() if package in packages.split()]
+    return f"pip install 'dtse{found[0]} @ git+{ADDRESS}'" if found else ""
 
 
 def library(name: str, needs: object) -> Any:
