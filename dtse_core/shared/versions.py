@@ -12,8 +12,8 @@ PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 EXTRAS = {  # what is imported, by the extra of pyproject.toml that has it
     "": "torch transformers accelerate huggingface_hub safetensors numpy PIL tqdm tyro",
     "[data]": "av h5py scipy pycocotools pooch",
-    "[experiments]": "ipykernel ipywidgets papermill nbconvert nbformat latex2mathml matplotlib seaborn dask distributed "
-    "pandas pyarrow",
+    "[experiments]": "ipykernel ipywidgets papermill nbconvert nbformat latex2mathml matplotlib seaborn dask "
+    "distributed pandas pyarrow",
 }
 ADDRESS = "https://github.com/dtse-project/dtse"
 RESULT_KEYS = r'"versions": \{\s*"python": "[^"]*",\s*"dtse": "'  # the keys by which a JSON of ours is known
