@@ -291,3 +291,15 @@ def test_the_page_shows_categories_and_published_results_but_never_beside_a_toy_
     plain = [replace(record, evidence=None) for record in records]
     page = format_markdown(result_of(plain, version="v2"))
     assert "## Published results" in page and "**published for others**" in page
+
+
+def test_a_page_names_by_its_sums_what_was_scored(videos):
+    model = {"model_sha256": "a" * 64, "checkpoint_sha256": "b" * 64}
+    result = result_of(answer(videos, Truth()))
+    masks = result.pop("masks_sha256")
+    for sums in ({"masks_sha256": masks}, model):
+        page = format_markdown(result | sums)
+        found = {name for name in ("model", "checkpoint", "masks") if f"- {name} sha256: " in page}
+        assert found == {name.removesuffix("_sha256") for name in sums} and all(
+            digest in page for digest in sums.values()
+        )
