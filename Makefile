@@ -142,7 +142,7 @@ $(RELEASE)/.ready: requirements-release.lock
 
 audit: $(RELEASE)/.ready ## known faults of the packages in the locks
 	for lock in requirements requirements-dev requirements-release; do \
-	  $(RELEASE)/bin/pip-audit $(if $(CI),--strict) --no-deps --disable-pip --progress-spinner off -r $$lock.lock; done
+	  $(RELEASE)/bin/pip-audit $(if $(CI),--strict) --require-hashes --disable-pip --progress-spinner off -r $$lock.lock; done
 
 sbom: $(RELEASE)/.ready ## the list of parts (CycloneDX): dist/dtse.cdx.json
 	mkdir -p dist
