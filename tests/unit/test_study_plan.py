@@ -104,6 +104,7 @@ def test_the_search_is_the_same_for_all_and_sees_no_test_clip():
         own, tiny = config(run).train, preset("tiny").train
         factors = {round(getattr(own, n) / getattr(tiny, n), 9) for n in ("lr", "stream_lr", "gate_lr", "muon_lr")}
         assert len(factors) == 1 and own.eval_samples == 500 and run.parameters["SEED"] == 100
+        assert config(run).data.level == 1  # where 600 steps teach something
         tried.setdefault(run.parameters["MODEL"], []).extend(factors)
     assert all(factors == [0.5, 1, 2] for factors in tried.values()) and len(tried) == 9
 
