@@ -29,6 +29,7 @@ import numpy as np
 import psutil
 
 matplotlib.use("Agg")  # figures are drawn and shown to nobody
+import matplotlib.pyplot as plt
 
 from dtse_core import ReferringVideoPredictor, preset
 from dtse_core.data.toy.layouts.write import write_toy
@@ -79,6 +80,7 @@ def a_round(place: Path, world: Path, predictor: ReferringVideoPredictor) -> Non
         partial(draw_shuffle, lens, order="exchanged", clip=0),
     ):
         explore(draw)
+        plt.close("all")  # as a notebook does once it has shown them
 
 
 def frames(count: int) -> Iterator[np.ndarray]:
