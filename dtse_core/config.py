@@ -127,6 +127,8 @@ class DataConfig:
     train_split: str = "train"  # learned from, without what local-val holds if that is val_split
     val_split: str = ""  # scored during training; "": val of a toy world, else local-val: one training video in 17
     offset: Offset = 6  # frames between the current frame and a reference; 0 is the data set's own choice (D-3)
+    farthest: Offset = 0  # in training each window draws its offset, up to this one; 0: always `offset`
+    crop: Share = 1.0  # training clips keep at least this share of each side, and all of the target; 1: never cropped
     flip: Literal["no", "swap", "skip"] = "no"  # mirror half the clips: swap left and right in the sentence, or skip it
     max_words: Annotated[int, at_least(3)] = 64  # longest expression, in word pieces
     workers: Workers = 0  # processes that prepare batches beside the training process
@@ -157,6 +159,7 @@ class TrainConfig:
     start: str = ""  # checkpoint whose weights a new run begins with: a run or checkpoint folder, a hub name, or tiny
     sentences: Size = 1  # clips in a row that are sentences about one window: its frames are read and encoded once
     accumulate: Size = 1  # parts that a process takes its share of a batch in, one after the other: less memory
+    by_video: bool = False  # draw each video equally often, not each window: for few videos of unlike lengths
     freeze: tuple[Name, ...] = ()  # weights that do not learn, by how their names begin: encoder.text
     checkpoint_streams: bool = False  # compute the streams' activations again in the backward pass: less memory
     optimizer: Literal["adamw", "muon"] = "adamw"  # muon: for the inner matrices, where streams learn from scratch

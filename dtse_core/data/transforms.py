@@ -47,6 +47,32 @@ def flip_clip(clip: ReferringClip) -> ReferringClip:
     return dataclasses.replace(clip, frames=frames, mask=mask, twin_mask=twin, expression=expression)
 
 
+def crop_clips(clips: list[ReferringClip], least: float, rng: np.random.Generator) -> list[ReferringClip]:
+    """Clips of one window, cut out of it at one place: at least `least` of each side, and all of every target.
+
+    The aspect ratio stays, unless a target is too high or too wide for it.
+    """
+    shape = np.array(clips[0].mask.shape)
+    found = np.argwhere(np.any([clip.mask for clip in clips], axis=0))  # (pixels, 2)
+    first, last = (found.min(0), found.max(0) + 1) if len(found) else (shape, np.zeros(2, int))
+    side = np.maximum(np.ceil(rng.uniform(least, 1) * shape).astype(int), last - first)
+    low, high = np.maximum(last - side, 0), np.minimum(first, shape - side)
+    (y, x), (h, w) = rng.integers(low, high + 1), side
+
+    def cut(array: np.ndarray) -> np.ndarray:
+        return array[..., y : y + h, x : x + w]
+
+    return [
+        dataclasses.replace(
+            clip,
+            frames=clip.frames[:, y : y + h, x : x + w],
+            mask=cut(clip.mask),
+            twin_mask=None if clip.twin_mask is None else cut(clip.twin_mask),
+        )
+        for clip in clips
+    ]
+
+
 _SWAP = {"left": "right", "right": "left", "Left": "Right", "Right": "Left", "LEFT": "RIGHT", "RIGHT": "LEFT"}
 _SIDE = re.compile(rf"\b({'|'.join(_SWAP)})(?=(?i:most|wards?|hand|side)?\b)")
 

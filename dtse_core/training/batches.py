@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import wraps
@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from ..config import DataConfig, TrainConfig
 from ..data.batch import Batch, collate_clips
 from ..data.clip import ClipDataSet, ReferringClip
-from ..data.transforms import flip_clip, swap_left_right
+from ..data.transforms import crop_clips, flip_clip, swap_left_right
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -23,15 +23,24 @@ R = TypeVar("R")
 class TrainingSamples(Dataset):
     """Training windows by `(draw, index)`, each as clips with `sentences` sentences.
 
-    The coin of a horizontal flip depends on the draw, so that epochs differ.
+    The coin of a horizontal flip depends on the draw, so that epochs differ; so do the place of a crop and, up to
+    `farthest`, the distance of the references.
     """
 
-    def __init__(self, dataset: ClipDataSet, seed: int, flip: str, sentences: int = 1):
+    def __init__(
+        self, dataset: ClipDataSet, seed: int, flip: str, sentences: int = 1, crop: float = 1.0, farthest: int = 0
+    ):
         self.dataset, self.seed, self.flip, self.sentences = dataset, seed, flip, sentences
+        self.crop, self.nearest, self.farthest = crop, dataset.offset, farthest
 
     def __getitem__(self, key: tuple[int, int]) -> list[ReferringClip]:
         draw, index = key
+        rng = np.random.default_rng([self.seed, draw, 1])  # apart from the coin, whose draws stay what they were
+        if self.farthest > self.nearest:
+            self.dataset.offset = int(rng.integers(self.nearest, self.farthest + 1))
         clips = self.dataset.several(index, self.sentences)
+        if self.crop < 1:
+            clips = crop_clips(clips, self.crop, rng)
         mirrored = self.flip != "no" and np.random.default_rng([self.seed, draw]).random() < 0.5
         if self.flip == "skip" and any(swap_left_right(clip.expression) != clip.expression for clip in clips):
             mirrored = False  # a sentence names a side: "left behind" would come out wrong
@@ -53,10 +62,27 @@ def steps_of(c: TrainConfig, samples: int) -> int:
     return min(c.steps, math.ceil(c.epochs * samples / c.batch)) if c.epochs else c.steps
 
 
+def by_video(dataset: ClipDataSet) -> list[np.ndarray]:
+    """The samples of each video; where samples have none, each is its own."""
+    found: dict[Hashable, list[int]] = {}
+    for k in range(len(dataset)):
+        window = dataset.window_of(k)
+        found.setdefault(window[0] if isinstance(window, tuple) else window, []).append(k)
+    return [np.array(samples) for samples in found.values()]
+
+
 def batch_order(
-    samples: int, batch: int, seed: int, start: int = 0, rank: int = 0, processes: int = 1, parts: int = 1
+    samples: int,
+    batch: int,
+    seed: int,
+    start: int = 0,
+    rank: int = 0,
+    processes: int = 1,
+    parts: int = 1,
+    videos: Sequence[np.ndarray] = (),
 ) -> Iterator[list[tuple[int, int]]]:
-    """The batches of `(draw, index)` from step `start` on, without end: each epoch is one shuffle of all samples.
+    """The batches of `(draw, index)` from step `start` on, without end: each epoch is one shuffle of all samples, or,
+    given the samples of all `videos`, as many draws of a video and of one of its samples.
 
     A batch may straddle two epochs. Of every batch a process gets the draws `rank`, `rank + processes`, ...,
     in `parts` lists one after the other.
@@ -67,7 +93,12 @@ def batch_order(
         for draw in range(step * batch, (step + 1) * batch):
             if draw // samples != epoch:
                 epoch = draw // samples
-                shuffled = np.random.default_rng([seed, epoch]).permutation(samples)
+                rng = np.random.default_rng([seed, epoch])
+                if videos:
+                    chosen = [videos[v] for v in rng.integers(len(videos), size=samples)]
+                    shuffled = np.array([v[int(u * len(v))] for v, u in zip(chosen, rng.random(samples), strict=True)])
+                else:
+                    shuffled = rng.permutation(samples)
             keys.append((draw, int(shuffled[draw % samples])))
         for part in range(parts):
             yield keys[rank::processes][part::parts]

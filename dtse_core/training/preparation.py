@@ -37,7 +37,7 @@ from ..scoring.clips import evaluate, some_of
 from ..scoring.summary import summarize
 from ..shared.console import bars_hidden, stops_noted, usable_device
 from ..streams import LinguisticStream
-from .batches import TrainingSamples, batch_order, collate_training, steps_of
+from .batches import TrainingSamples, batch_order, by_video, collate_training, steps_of
 from .optimizer import MuonAdamW, checkpoint_streams, has_idle_parameters, parameter_groups
 from .run_folder import (
     RunState,
@@ -254,7 +254,9 @@ def prepare(
     on_log: Callable[[dict[str, Any]], object] | None = None,
 ) -> Training:
     """Data, model and optimiser, all from the seed, and where the run stands. Arguments and errors as in `train`."""
-    c, out, main = config.train, Path(config.out), accelerator.is_main_process
+    c, data, out, main = config.train, config.data, Path(config.out), accelerator.is_main_process
+    if data.farthest and data.name == "toy" and data.cache:
+        raise ValueError("data.farthest varies what data.cache keeps of the toy world as it is; leave one of them out")
     set_seed(c.seed)
     if c.threads:
         torch.set_num_threads(c.threads)
@@ -288,8 +290,16 @@ def prepare(
     start_tracker(accelerator, config)
     place = accelerator.process_index, accelerator.num_processes
     batches = DataLoader(
-        TrainingSamples(training, c.seed, config.data.flip, c.sentences),
-        batch_sampler=batch_order(len(training), c.batch // c.sentences, c.seed, state.step, *place, c.accumulate),
+        TrainingSamples(training, c.seed, data.flip, c.sentences, data.crop, data.farthest),
+        batch_sampler=batch_order(
+            len(training),
+            c.batch // c.sentences,
+            c.seed,
+            state.step,
+            *place,
+            c.accumulate,
+            by_video(training) if c.by_video else (),
+        ),
         collate_fn=partial(collate_training, tokenizer=tokenizer, data=config.data),
         num_workers=config.data.workers,
         pin_memory=accelerator.device.type == "cuda",

@@ -27,7 +27,7 @@ from safetensors.torch import load_file
 from dtse_core import DTSE, ReferringVideoPredictor, preset
 from dtse_core.checkpoints.find import read_run_config
 from dtse_core.config import FORMAT, ModelConfig, RunConfig, override, to_dict
-from dtse_core.data import ToyWorld
+from dtse_core.data import A2DSentences, ToyWorld
 from dtse_core.data.batch import Batch
 from dtse_core.data.sentences import load_tokenizer
 from dtse_core.data.transforms import swap_left_right
@@ -35,7 +35,7 @@ from dtse_core.metrics import mean_iou
 from dtse_core.model import DTSEOutput
 from dtse_core.train import main, train, train_step
 from dtse_core.training import preparation
-from dtse_core.training.batches import TrainingSamples, batch_order
+from dtse_core.training.batches import TrainingSamples, batch_order, by_video
 from dtse_core.training.optimizer import checkpoint_streams, has_idle_parameters, parameter_groups, rate_factor
 from dtse_core.training.outcome import MEASURED, outcome
 from dtse_core.training.run_folder import append_history, checkpoints, open_run, save_weights
@@ -82,6 +82,63 @@ def test_every_epoch_shows_each_sample_once(samples, batch, epochs):
     assert [draw for draw, _ in draws] == list(range(samples * epochs))
     for epoch in range(epochs):
         assert sorted(i for _, i in draws[epoch * samples : (epoch + 1) * samples]) == list(range(samples))
+
+
+def test_by_video_a_short_one_comes_as_often_as_a_long_one_and_any_step_can_be_resumed():
+    videos = [np.arange(0, 90), np.arange(90, 97), np.arange(97, 100)]
+    drawn = [k for batch in islice(batch_order(100, 6, 0, videos=videos), 2000) for _, k in batch]
+    shares = [np.isin(drawn, video).mean() for video in videos]
+    assert shares == pytest.approx([1 / 3] * 3, abs=0.02) and set(drawn) == set(range(100))
+    whole = list(islice(batch_order(100, 6, 0, videos=videos), 60))
+    assert list(islice(batch_order(100, 6, 0, 40, videos=videos), 20)) == whole[40:]
+
+
+def test_videos_are_told_from_the_windows_of_a_data_set(toy_a2d_root):
+    dataset = A2DSentences(toy_a2d_root, "train")
+    videos = by_video(dataset)
+    assert sorted(k for video in videos for k in video) == list(range(len(dataset)))
+    assert all(len({dataset[int(k)].video_id for k in video}) == 1 for video in videos) and len(videos) == 4
+
+
+@pytest.mark.parametrize("draw", range(12))
+def test_a_crop_cuts_all_frames_and_masks_alike_and_never_a_target(draw):
+    clips = ToyWorld("train", 6, height=64, width=96).several(draw % 6, 2)
+    marked = [
+        dataclasses.replace(c, frames=np.repeat(np.stack([c.mask] * 3)[..., None], 3, -1).astype(np.uint8))
+        for c in clips
+    ]
+    samples = TrainingSamples(SimpleNamespace(several=lambda *_: marked, offset=6), 0, "no", 2, crop=0.5)
+    cropped, again = samples[draw, 0], samples[draw, 0]
+    for clip, before, same in zip(cropped, clips, again, strict=True):
+        assert clip.mask.sum() == before.mask.sum()
+        assert all(np.array_equal(clip.frames[t, ..., 0] > 0, clip.mask) for t in range(3))
+        assert all(0.5 * whole <= side <= whole for side, whole in zip(clip.mask.shape, (64, 96), strict=True))
+        assert np.array_equal(same.mask, clip.mask)
+    assert len({clip.mask.shape for clip in cropped}) == 1
+    assert len({samples[k, 0][0].mask.shape for k in range(20)}) > 10
+
+
+def test_references_lie_at_every_distance_of_the_range_and_follow_from_the_draw():
+    asked = SimpleNamespace(offset=2, several=lambda *_: [asked.offset])
+    samples = TrainingSamples(asked, 0, "no", farthest=5)
+    drawn = [samples[draw, 0] for draw in range(60)]
+    assert {offset for (offset,) in drawn} == {2, 3, 4, 5} and [samples[draw, 0] for draw in range(60)] == drawn
+
+
+def test_a_run_with_all_settings_for_few_videos_is_cut_and_ends_as_one_that_was_not(tmp_path, toy_a2d_root):
+    few = {"data.name": "a2d", "data.root": str(toy_a2d_root), "data.crop": 0.6, "data.offset": 1, "data.farthest": 4}
+    few |= {"train.by_video": True, "train.steps": 4, "train.checkpoint_every": 2, "train.log_every": 1}
+
+    def cut(record):
+        if record["step"] == 3:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        train(small(tmp_path / "cut", **few), False, cut)
+    runs = [train(small(tmp_path / name, **few), False) for name in ("cut", "whole")]
+    assert_same_weights(*map(weights, runs))
+    other = train(small(tmp_path / "plain", **few | {"train.by_video": False}), False)
+    assert any(not torch.equal(w, weights(other)[n]) for n, w in weights(runs[0]).items())
 
 
 @given(st.integers(4, 30), st.sampled_from([1, 2, 4]), st.sampled_from([1, 2]), st.integers(0, 5))
