@@ -255,7 +255,10 @@ def _entries(folder: Path) -> list[str]:
 
 
 def remove_ours(folder: Path, mark: str) -> None:
-    """Removes a folder that is all ours, or that a killed writer has left; any other stays."""
+    """Removes a folder that is all ours, or that a killed writer has left; any other stays.
+
+    A kill on the way leaves no part of it under its name, where it would look like another's.
+    """
     manifest = folder / MANIFEST
     if not manifest.is_file():
         return
@@ -264,7 +267,9 @@ def remove_ours(folder: Path, mark: str) -> None:
             if free:
                 _remove(folder)
     elif not _foreign(folder, mark):
-        _remove(folder)
+        away = _unused(folder)
+        os.replace(folder, away)
+        _remove(away)
 
 
 @contextmanager
@@ -385,7 +390,14 @@ def _take_place(part: Path, path: Path) -> None:
 
 
 def _remove(path: Path) -> None:
+    """Removes a file or folder; a manifest last, by which the rest is known if a kill comes between."""
     if path.is_dir():
+        with suppress(OSError):
+            for other in path.iterdir():
+                if other.is_dir() and not other.is_symlink():
+                    shutil.rmtree(other, ignore_errors=True)
+                elif other.name != MANIFEST:
+                    other.unlink()
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)

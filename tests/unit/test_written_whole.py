@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dtse_core.shared.files import ANY, MANIFEST, OURS, require_ours, written_whole
+from dtse_core.shared.files import ANY, MANIFEST, OURS, remove_ours, require_ours, written_whole
 
 MARK = f"test {OURS}"
 
@@ -109,6 +109,32 @@ def test_writers_of_one_name_never_meet(tmp_path):
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(write, range(4)))
     assert [n for n in names(tmp_path) if "/" not in n] == ["file", *(f"folder{k}" for k in range(4))]
+
+
+@pytest.mark.parametrize("deleted", range(5))  # before the kill
+def test_a_removal_that_is_killed_leaves_nothing_under_the_name_and_the_rest_is_known(tmp_path, monkeypatch, deleted):
+    with written_whole(tmp_path / "step_1", "mine", folder=True) as part:
+        (part / "d").mkdir()
+        for name in ("a", "b", "c", "d/e"):
+            (part / name).touch()
+    unlink, alive = os.unlink, iter(range(deleted))
+
+    class Killed(BaseException):
+        pass
+
+    def dying(*path, **where):
+        if next(alive, None) is None:
+            raise Killed
+        unlink(*path, **where)
+
+    monkeypatch.setattr(os, "unlink", dying)
+    with pytest.raises(Killed):
+        remove_ours(tmp_path / "step_1", "mine")
+    monkeypatch.undo()
+    assert not (tmp_path / "step_1").exists()
+    for rest in tmp_path.iterdir():
+        remove_ours(rest, "mine")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_names_that_only_look_like_ours_stay(tmp_path):
