@@ -6,6 +6,8 @@ from the genuine files. Nothing here depends on an unofficial copy.
 
 from dataclasses import dataclass, field
 
+from ...shared.versions import ADDRESS
+
 THREAD = "https://github.com/{}/issues/{}"
 
 
@@ -224,7 +226,7 @@ MEVIS = DataSet(
 OWN = DataSet(
     title="Your own data",
     paper="clips, masks and sentences that you make",
-    page="docs/own_data.md",
+    page=f"{ADDRESS}/blob/main/docs/own_data.md",
     tree="sentences.json, clips/<clip>/00000.jpg or clips/<clip>.mp4, and masks/<clip>/00000.png",
     sources=(
         Source(
