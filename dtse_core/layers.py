@@ -82,6 +82,15 @@ class _Convolution(nn.Conv2d):
         return torch.mkldnn_convolution(x, self.weight, self.bias, *where)
 
 
+def linear(x: Tensor, weight: Tensor, bias: Tensor, gelu: bool = False) -> Tensor:
+    """`F.linear`, and GELU if asked. Without gradients, on a CPU, oneDNN computes both at once, a fifth faster."""
+    usual = torch.is_grad_enabled() or x.device.type != "cpu" or not x.dtype == weight.dtype == torch.float32
+    if usual or torch.is_autocast_enabled("cpu") or not torch.backends.mkldnn.is_available():
+        x = F.linear(x, weight, bias)
+        return F.gelu(x) if gelu else x
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, *(("gelu", [], "none") if gelu else ("none", [], "")))
+
+
 def folded(model: Model) -> Model:
     """A copy for inference. Every batch norm is folded into the convolution that stands before it in the same module;
     convolutions work in channels-last layout, on a CPU in oneDNN, ReLU in place. Outputs are the model's in `eval()`,

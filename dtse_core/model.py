@@ -14,7 +14,6 @@ from .config import ModelConfig
 from .decoder import MaskDecoder
 from .encoder import EncoderOutput, InterleavedEncoder
 from .lmdf import LMDF
-from .streams import stream_settings
 from .vlmg import VLMGMaps
 
 
@@ -98,8 +97,8 @@ class DTSE(
         self.decoder = MaskDecoder(channels[2], c.widths, c.norm)
         # A checkpoint must build without the hub: it carries both streams' own settings.
         saved = {
-            "visual": stream_settings(self.encoder.visual.resnet),
-            "text": stream_settings(self.encoder.text.bert),
+            "visual": self.encoder.visual.settings,
+            "text": self.encoder.text.settings,
         }
         self.config = self._hub_mixin_config = dataclasses.replace(config, saved_streams=saved)
 

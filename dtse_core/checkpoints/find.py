@@ -24,8 +24,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ..config import FORMAT, Allowed, ModelConfig, Outdated, RunConfig, Share, Whole, checked, from_dict
+from ..config import FORMAT, Allowed, ModelConfig, Outdated, Positive, RunConfig, Share, Whole, checked, from_dict
 from ..shared.files import read_json
+from ..streams import longest_sentence
 
 WEIGHTS, CONFIG, RUN, WORDS, MARKS = FILES = (
     "model.safetensors",
@@ -43,36 +44,86 @@ Letters = Annotated[int, Allowed("1 to 1000", range(1, 1001).__contains__)]  # W
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 Width = Annotated[int, Allowed("1 to 1048576", range(1, 2**20 + 1).__contains__)]  # channels, words; or layers:
 Depth = Annotated[int, Allowed("1 to 64", range(1, 65).__contains__)]
-STREAMS: dict[str, dict[str, Any]] = {  # what a stream is built from, and what each setting may be
+Widths, Depths = tuple[Width, Width, Width, Width], tuple[Depth, Depth, Depth, Depth]
+CNN = {
+    "num_channels": Annotated[int, Allowed("3", (3).__eq__)],
+    "hidden_sizes": Widths,
+    "depths": Depths,
+    "hidden_act": str,
+}
+CONVNEXT = CNN | {"patch_size": Depth, "layer_norm_eps": Share, "drop_path_rate": Share}
+TEXT = {
+    "vocab_size": Width,
+    "hidden_size": Width,
+    "num_hidden_layers": Depth,
+    "num_attention_heads": Depth,
+    "intermediate_size": Width,
+    "max_position_embeddings": Width,
+    "pad_token_id": Whole,
+}
+BERT = TEXT | {
+    "type_vocab_size": Depth,
+    "hidden_act": str,
+    "layer_norm_eps": Share,
+    "hidden_dropout_prob": Share,
+    "attention_probs_dropout_prob": Share,
+}
+STREAMS: dict[str, dict[str, dict[str, Any]]] = {  # what a stream of a family is built from, and what each may be
     "visual": {
-        "model_type": Literal["resnet"],
-        "num_channels": Annotated[int, Allowed("3", (3).__eq__)],
-        "embedding_size": Width,
-        "hidden_sizes": tuple[Width, Width, Width, Width],
-        "depths": tuple[Depth, Depth, Depth, Depth],
-        "layer_type": Literal["basic", "bottleneck"],
-        "hidden_act": str,
-        "downsample_in_first_stage": bool,
-        "downsample_in_bottleneck": bool,
+        "resnet": CNN
+        | {
+            "embedding_size": Width,
+            "layer_type": Literal["basic", "bottleneck"],
+            "downsample_in_first_stage": bool,
+            "downsample_in_bottleneck": bool,
+        },
+        "regnet": CNN
+        | {
+            "embedding_size": Width,
+            "layer_type": Literal["x", "y"],
+            "groups_width": Width,
+            "downsample_in_first_stage": bool,
+        },
+        "convnext": CONVNEXT | {"layer_scale_init_value": Share},
+        "convnextv2": CONVNEXT,
     },
     "text": {
-        "model_type": Literal["bert"],
-        "vocab_size": Width,
-        "hidden_size": Width,
-        "num_hidden_layers": Depth,
-        "num_attention_heads": Depth,
-        "intermediate_size": Width,
-        "max_position_embeddings": Width,
-        "type_vocab_size": Depth,
-        "pad_token_id": Whole,
-        "hidden_act": str,
-        "layer_norm_eps": Share,
-        "hidden_dropout_prob": Share,
-        "attention_probs_dropout_prob": Share,
+        "bert": BERT,
+        "roberta": BERT,
+        "electra": BERT | {"embedding_size": Width},
+        "mpnet": {name: kind for name, kind in BERT.items() if name != "type_vocab_size"}
+        | {"relative_attention_num_buckets": Width},
+        "distilbert": {
+            "vocab_size": Width,
+            "dim": Width,
+            "n_layers": Depth,
+            "n_heads": Depth,
+            "hidden_dim": Width,
+            "max_position_embeddings": Width,
+            "pad_token_id": Whole,
+            "activation": str,
+            "dropout": Share,
+            "attention_dropout": Share,
+        },
+        "modernbert": TEXT
+        | {
+            "hidden_activation": str,
+            "norm_eps": Share,
+            "norm_bias": bool,
+            "attention_bias": bool,
+            "mlp_bias": bool,
+            "embedding_dropout": Share,
+            "mlp_dropout": Share,
+            "attention_dropout": Share,
+            "local_attention": Width,
+            "global_attn_every_n_layers": Depth,
+            "global_rope_theta": Positive,
+            "local_rope_theta": Positive,
+        },
     },
 }
 STEPS = ("BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "StripAccents")  # of a tokenizer
-STEPS += ("BertPreTokenizer", "Whitespace", "WhitespaceSplit", "Punctuation", "Sequence")
+STEPS += ("BertPreTokenizer", "Whitespace", "WhitespaceSplit", "Punctuation", "Sequence", "ByteLevel")
 Model = TypeVar("Model", bound=nn.Module)
 
 
@@ -158,10 +209,12 @@ def read_model_config(folder: str | Path) -> ModelConfig:
 
 def _built_from(settings: Any, stream: str) -> dict[str, Any]:
     """The settings that a stream is built from, checked; a library writes more, names of other places among them."""
-    _require(settings, kinds := STREAMS[stream])
+    _require(settings, ["model_type"])
+    family = checked(f"saved_streams.{stream}.model_type", settings["model_type"], Literal[*STREAMS[stream]])
+    _require(settings, kinds := STREAMS[stream][family])
     for name, kind in kinds.items():
         checked(f"saved_streams.{stream}.{name}", settings[name], kind)
-    return {name: settings[name] for name in kinds}
+    return {name: settings[name] for name in ("model_type", *kinds)}
 
 
 def read_run_config(folder: str | Path) -> RunConfig:
@@ -178,7 +231,7 @@ def read_run_config(folder: str | Path) -> RunConfig:
         if name != "saved_streams" and value != getattr(config.model, name):
             said = getattr(config.model, name)
             raise ValueError(f"{file} says model.{name} = {said!r}, {CONFIG} beside it {value!r}; {AGAIN}")
-    if config.data.max_words > (longest := model.saved_streams["text"]["max_position_embeddings"]):
+    if config.data.max_words > (longest := longest_sentence(model.saved_streams["text"])):
         raise ValueError(
             f"{file} says data.max_words = {config.data.max_words}, the text stream takes {longest}; {AGAIN}"
         )
@@ -233,7 +286,7 @@ def read_tokenizer(folder: str | Path):
 
 
 def _require_plain(step: Any, part: str) -> None:
-    """Raises `ValueError` for a step before the vocabulary that a BERT does not have: some write a text a million times
+    """Raises `ValueError` for a step before the vocabulary that no text stream has: some write a text a million times
     as long, or search it without end."""
     kind = step.get("type") if isinstance(step, dict) else step
     if kind not in (None, *STEPS):

@@ -22,7 +22,13 @@ def tokenize(expressions: Sequence[str], tokenizer, max_words: int, refuse: bool
     """
     cleaned = [clean_expression(text) for text in expressions]
     words = tokenizer(
-        cleaned, padding=True, truncation=not refuse, max_length=max_words, return_tensors="pt", verbose=False
+        cleaned,
+        padding=True,
+        padding_side="right",  # whatever a folder says: the first word is the mark that stands for the sentence
+        truncation=not refuse,
+        max_length=max_words,
+        return_tensors="pt",
+        verbose=False,
     )
     input_ids, attention_mask = words["input_ids"], words["attention_mask"]  # (B, N) each
     marks = tokenizer.num_special_tokens_to_add()

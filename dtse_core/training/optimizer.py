@@ -96,9 +96,10 @@ def parameter_groups(model: DTSE, config: RunConfig) -> list[dict]:
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             kind = "stream" if ".visual." in name or ".text." in name else "gate" if ".gate_" in name else "new"
-            inner = parameter.ndim > 1 and not any(outer in name for outer in ("embed", "heads."))
+            matrix = max(parameter.shape[:-1], default=1) > 1  # some vectors are stored as (1, 1, 1, C)
+            inner = matrix and not any(outer in name for outer in ("embed", "heads."))
             kind = "muon" if c.optimizer == "muon" and inner else kind
-            groups.setdefault((kind, parameter.ndim > 1), []).append(parameter)
+            groups.setdefault((kind, matrix), []).append(parameter)
     return [
         {"params": members, "lr": rates[kind], "base_lr": rates[kind], "muon": kind == "muon"}
         | ({} if decays else {"weight_decay": 0.0})
@@ -128,8 +129,7 @@ def checkpoint_streams(model: DTSE) -> None:
             "train.checkpoint_streams needs a visual stream whose batch norms are frozen: "
             "set model.freeze_batch_norm or, for streams from scratch, model.norm group"
         )
-    blocks = [block for stage in visual.resnet.encoder.stages for block in stage.layers]
-    for block in [*blocks, *text.bert.encoder.layer]:
+    for block in [*visual.blocks, *text.blocks]:
         block.forward = partial(checkpoint, block.forward, use_reentrant=False)
 
 

@@ -9,7 +9,9 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch.utils.data import DataLoader
+from transformers import PreTrainedTokenizerFast
 
 from dtse_core.config import preset
 from dtse_core.data.batch import collate_clips
@@ -151,6 +153,54 @@ def test_a_real_bert_tokenizer_works_alike(minilm):
     assert ids[0].tolist() == [101, 1996, 3899, 102, 0, 0, 0, 0]  # [CLS] the dog [SEP], as in BERT's own vocabulary
     with pytest.raises(ValueError, match="expression of 302 word pieces"):  # its own limit does not cut either
         tokenize(["dog " * 300], tokenizer, 64)
+
+
+MARKS = {
+    "bert": ("[CLS]", "[SEP]", "[PAD]"),  # MiniLM, ELECTRA and DistilBERT have the same
+    "roberta": ("<s>", "</s>", "<pad>"),
+    "mpnet": ("<s>", "</s>", "<pad>"),
+    "modernbert": ("[CLS]", "[SEP]", "[PAD]"),
+}
+
+
+def family_tokenizer(family: str):
+    """A small tokenizer built as the family's are: word pieces, or pairs of bytes that know a space from none."""
+    cls, sep, pad = MARKS[family]
+    names = {"cls_token": cls, "sep_token": sep, "pad_token": pad, "unk_token": "[UNK]", "mask_token": "[MASK]"}
+    special = [*names.values()]
+    if family in ("bert", "mpnet"):
+        core = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+        core.normalizer, core.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+        core.decoder = decoders.WordPiece()
+        trainer = trainers.WordPieceTrainer(vocab_size=120, special_tokens=special)
+    else:
+        core = Tokenizer(models.BPE())
+        core.pre_tokenizer, core.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=special, initial_alphabet=alphabet)
+    core.train_from_iterator(["the dog on the left", "two brown dogs chasing each other"] * 9, trainer)
+    ids = [(mark, core.token_to_id(mark)) for mark in (cls, sep)]
+    core.post_processor = processors.TemplateProcessing(f"{cls} $A {sep}", special_tokens=ids)
+    return PreTrainedTokenizerFast(tokenizer_object=core, padding_side="left", **names)
+
+
+@pytest.mark.parametrize("family", MARKS)
+def test_the_tokenizer_of_every_family_marks_pads_and_counts_alike(tmp_path, family):
+    family_tokenizer(family).save_pretrained(tmp_path)
+    tokenizer = load_tokenizer(tmp_path)
+    texts = ["the  Dog", "two brown dogs CHASING each other"]
+    ids, mask = tokenize(texts, tokenizer, 64)
+    assert ids.shape == mask.shape and mask.sum(1).max() == ids.shape[1]
+    for text, row, words in zip(texts, ids.tolist(), mask.sum(1).tolist(), strict=True):
+        assert row[0] == tokenizer.cls_token_id and row[words - 1] == tokenizer.sep_token_id
+        assert set(row[words:]) <= {tokenizer.pad_token_id}, "padding stands at the end"
+        assert "".join(tokenizer.decode(row[1 : words - 1]).split()) == "".join(text.lower().split())
+    with pytest.raises(ValueError, match="empty expression"):
+        tokenize([" "], tokenizer, 64)
+    with pytest.raises(ValueError, match="the limit is 4"):
+        tokenize(texts[1:], tokenizer, 4)
+    cut, _ = tokenize(texts[1:], tokenizer, 4, refuse=False)
+    assert cut.shape == (1, 4) and cut[0, 3] == tokenizer.sep_token_id
 
 
 def test_a_tokenizer_that_is_nowhere_is_explained(tmp_path, monkeypatch):

@@ -1,12 +1,17 @@
 """Streams: stepping them from outside is the library's own forward; weights, frozen norms and names hold."""
 
+import shutil
+
 import pytest
 import torch
+import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import BertConfig, BertModel, ResNetConfig, ResNetModel, RobertaConfig, RobertaModel
+from transformers import AutoConfig, AutoModel, BertConfig, BertModel, ResNetConfig, ResNetModel, ViTConfig, ViTModel
 
-from dtse_core.streams import LinguisticStream, VisualStream, stream_settings
+from dtse_core.config import preset
+from dtse_core.model import DTSE
+from dtse_core.streams import LinguisticStream, VisualStream
 
 RESNETS = {
     "basic": {"embedding_size": 4, "hidden_sizes": [4, 6, 8, 10], "depths": [1, 2, 1, 2], "layer_type": "basic"},
@@ -37,20 +42,6 @@ def bert() -> LinguisticStream:
     return LinguisticStream("small", settings=BERT).eval()
 
 
-@settings(max_examples=12)
-@given(kind=st.sampled_from(sorted(RESNETS)), height=st.integers(20, 60), width=st.integers(20, 60))
-def test_stepping_every_resnet_stage_equals_the_library_forward(kind, height, width):
-    stream = resnet(kind).eval()
-    frames = torch.randn(2, 3, height, width)
-    with torch.no_grad():
-        features = stream(frames)
-        library = stream.resnet(frames, output_hidden_states=True).hidden_states  # stem, Res2, ..., Res5
-    for number in (2, 3, 4, 5):
-        torch.testing.assert_close(features[number], library[number - 1], atol=1e-5, rtol=1e-5)
-        stride = {2: 4, 3: 8, 4: 16, 5: 16}[number]
-        assert features[number].shape == (2, stream.channels[number], -(-height // stride), -(-width // stride))
-
-
 def test_res5_at_stride_1_keeps_pretrained_weights_valid():
     """Of a last stage with one bottleneck, every second position is what the library computes at stride 2."""
     torch.manual_seed(0)
@@ -66,23 +57,143 @@ def test_res5_at_stride_1_keeps_pretrained_weights_valid():
     torch.testing.assert_close(features[5][:, :, ::2, ::2], expected[4], atol=1e-5, rtol=1e-5)
 
 
-@settings(max_examples=20)
+CNNS = {
+    "resnet": {"embedding_size": [4, 6], "layer_type": ["basic", "bottleneck"], "hidden_act": ["relu", "gelu"]},
+    "regnet": {"embedding_size": [4, 6], "layer_type": ["x", "y"], "groups_width": [2, 4]},
+    "convnext": {"patch_size": [2, 4], "hidden_act": ["gelu", "relu"]},
+    "convnextv2": {"patch_size": [2, 4], "hidden_act": ["gelu", "relu"]},
+}
+TEXTS = {
+    "bert": {},
+    "roberta": {"pad_token_id": [0, 1, 5]},
+    "electra": {"embedding_size": [8, 16]},
+    "mpnet": {},
+    "distilbert": {"n_heads": [2, 4], "n_layers": [1, 2, 3, 4, 5], "hidden_dim": [12], "dim": [16]},
+    "modernbert": {
+        "local_attention": [2, 6, 128],
+        "global_attn_every_n_layers": [1, 2, 3],
+        "global_rope_theta": [500.0],
+    },
+}
+
+
+def library_model(kind: str, setting: dict, seed: int = 0):
+    """The library's own model, at weights that are not as small as at the start."""
+    torch.manual_seed(seed)
+    model = AutoModel.from_config(AutoConfig.for_model(kind, **setting)).eval()
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            if name.endswith("running_var"):
+                value.uniform_(0.5, 2)
+            elif value.is_floating_point():
+                value.add_(torch.randn_like(value), alpha=0.2)
+    return model
+
+
+@st.composite
+def cnns(draw, kinds=tuple(CNNS)):
+    kind = draw(st.sampled_from(kinds))
+    setting = {name: draw(st.sampled_from(values)) for name, values in CNNS[kind].items()}
+    setting["hidden_sizes"] = [4 * n for n in draw(st.lists(st.integers(1, 4), min_size=4, max_size=4))]
+    setting["depths"] = draw(st.lists(st.integers(1, 3), min_size=4, max_size=4))
+    return kind, setting
+
+
+@settings(max_examples=24)
+@given(cnn=cnns(), height=st.integers(33, 90), width=st.integers(33, 90), frames=st.integers(1, 2))
+def test_stepping_the_stages_of_every_family_equals_the_library_forward(cnn, height, width, frames):
+    kind, setting = cnn
+    library = library_model(kind, setting)
+    stream = VisualStream("small", settings={"model_type": kind} | setting).eval()
+    stream.library.load_state_dict(library.state_dict(), strict=False)  # without the norm behind the last stage
+    if kind in ("resnet", "regnet"):  # Res5 at stride 1
+        for module in library.encoder.stages[-1].modules():
+            if isinstance(module, torch.nn.Conv2d):
+                module.stride = (1, 1)
+    x = torch.randn(frames, 3, height, width)
+    with torch.no_grad():
+        expected = library(x, output_hidden_states=True).hidden_states  # stem, Res2, ..., Res5
+        fast = stream(x)
+    plain = stream(x)  # with gradients, as in training
+    resized = torch.nn.functional.interpolate(expected[4], expected[3].shape[2:], mode="bilinear")
+    for features in (fast, plain):
+        assert features.keys() == {2, 3, 4, 5}
+        for number in (2, 3, 4):
+            torch.testing.assert_close(features[number], expected[number - 1], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(features[5], resized, atol=1e-5, rtol=1e-5)
+    assert list(stream.channels.values()) == setting["hidden_sizes"] == [V.shape[1] for V in plain.values()]
+    finest = setting.get("patch_size", 4)
+    for number, stride in zip((2, 3, 4, 5), (finest, 2 * finest, 4 * finest, 4 * finest), strict=True):
+        for side, size in zip(plain[number].shape[2:], (height, width), strict=True):
+            assert side in (size // stride, -(-size // stride))
+
+
+@pytest.mark.parametrize("size", [(40, 48), (96, 96)])  # fewer positions than channels somewhere, and more
+def test_the_cheaper_block_of_convnext_v2_learns_as_the_library_block_does(size):
+    setting = {"hidden_sizes": [8, 12, 16, 20], "depths": [1, 1, 2, 1]}
+    library = library_model("convnextv2", setting).train()
+    stream = VisualStream("small", settings={"model_type": "convnextv2"} | setting)
+    stream.library.load_state_dict(library.state_dict(), strict=False)
+    x = torch.randn(2, 3, *size)
+    library(x, output_hidden_states=True).hidden_states[3].square().mean().backward()
+    stream(x)[4].square().mean().backward()
+    expected = {name: p.grad for name, p in library.named_parameters() if p.grad is not None}
+    found = {name: p.grad for name, p in stream.library.named_parameters() if p.grad is not None}
+    assert found.keys() == expected.keys() and len(found) > 40
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, atol=1e-5, rtol=1e-4, msg=lambda m, name=name: f"{name}: {m}")
+
+
+@st.composite
+def texts(draw):
+    kind = draw(st.sampled_from(sorted(TEXTS)))
+    setting = {"vocab_size": 40, "max_position_embeddings": 30}
+    if kind != "distilbert":
+        setting |= {"hidden_size": 16, "intermediate_size": 24, "num_attention_heads": draw(st.sampled_from([2, 4]))}
+        setting["num_hidden_layers"] = draw(st.integers(1, 5))
+    setting |= {"pad_token_id": 1 if kind == "mpnet" else 0}
+    return kind, setting | {name: draw(st.sampled_from(values)) for name, values in TEXTS[kind].items()}
+
+
+@settings(max_examples=40)
 @given(
-    words=st.lists(st.integers(1, 12), min_size=1, max_size=3),
+    text=texts(),
+    words=st.lists(st.integers(1, 14), min_size=1, max_size=3),
     cuts=st.lists(st.integers(0, 5), max_size=3).map(sorted),
     seed=st.integers(0, 99),
 )
-def test_stepping_bert_layers_in_any_groups_equals_the_library_forward(words, cuts, seed):
-    stream = bert()
+def test_stepping_the_layers_of_every_family_in_any_groups_equals_the_library_forward(text, words, cuts, seed):
+    kind, setting = text
+    library = library_model(kind, setting)
+    stream = LinguisticStream("small", settings={"model_type": kind} | setting).eval()
+    stream.library.load_state_dict(library.state_dict(), strict=False)  # without the pooling layer
+    assert (stream.width, stream.depth) == (16, len(stream.blocks))
     N = max(words)
-    ids = torch.randint(0, 40, (len(words), N), generator=torch.Generator().manual_seed(seed))
+    ids = torch.randint(6, 40, (len(words), N), generator=torch.Generator().manual_seed(seed))
     word_mask = (torch.arange(N) < torch.tensor(words)[:, None]).long()
+    ids[word_mask == 0] = setting["pad_token_id"]
+    stops = [min(cut, stream.depth) for cut in cuts]
     with torch.no_grad():
-        expected = stream.bert(input_ids=ids, attention_mask=word_mask).last_hidden_state
+        expected = library(input_ids=ids, attention_mask=word_mask).last_hidden_state
         L = stream.embed(ids)
-        for start, stop in zip([0, *cuts], [*cuts, 5], strict=True):
+        for start, stop in zip([0, *stops], [*stops, stream.depth], strict=True):
             L = stream.layers(L, word_mask, start, stop)
-    torch.testing.assert_close(L, expected, atol=1e-5, rtol=0)
+    assert L.isfinite().all() and L.shape == (len(words), N, 16)
+    torch.testing.assert_close(L[word_mask == 1], expected[word_mask == 1], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", sorted(TEXTS))
+def test_the_longest_sentence_that_a_stream_takes_is_its_own(kind):
+    setting = {"model_type": kind, "vocab_size": 40, "max_position_embeddings": 12, "pad_token_id": 1}
+    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_attention_heads": 2, "num_hidden_layers": 1}
+    sizes = {"dim": 16, "n_layers": 1, "n_heads": 2} if kind == "distilbert" else sizes
+    stream = LinguisticStream("small", settings=setting | sizes)
+    assert stream.longest == (10 if kind in ("roberta", "mpnet") else 12)
+    ids = torch.full((1, stream.longest), 7)
+    assert stream.eval()(ids, torch.ones_like(ids)).isfinite().all()
+    if kind != "modernbert":  # whose positions are angles
+        with pytest.raises((IndexError, RuntimeError)):
+            stream.embed(torch.full((1, stream.longest + 1), 7))
 
 
 def test_padded_words_do_not_reach_the_others():
@@ -150,7 +261,7 @@ def test_group_norm_replaces_every_batch_norm_of_a_stream_from_scratch():
 def test_settings_rebuild_the_same_visual_stream_without_the_name(name):
     with torch.device("meta"):
         stream = VisualStream(name)
-        again = VisualStream("gone", settings=stream_settings(stream.resnet))
+        again = VisualStream("gone", settings=stream.settings)
     shapes = {k: v.shape for k, v in stream.state_dict().items()}
     assert shapes == {k: v.shape for k, v in again.state_dict().items()}
 
@@ -171,10 +282,68 @@ def test_pretrained_folders_give_their_weights_to_both_streams(tmp_path):
             assert torch.equal(value, library[name].state_dict()[key]), key
 
 
-def test_another_kind_of_model_is_refused_not_loaded_in_part(tmp_path):
-    RobertaModel(RobertaConfig(**BERT)).save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="roberta model; this stream needs a bert one"):
-        LinguisticStream(str(tmp_path), pretrained=True)
+SMALL = {"hidden_sizes": [8, 8, 12, 12], "depths": [1, 1, 1, 1]}
+SMALL_CNNS = {
+    "resnet": SMALL | {"embedding_size": 8, "layer_type": "basic"},
+    "regnet": SMALL | {"embedding_size": 8, "groups_width": 4},
+    "convnext": SMALL,
+    "convnextv2": SMALL | {"drop_path_rate": 0.1},
+}
+SMALL_TEXT = {"vocab_size": 40, "max_position_embeddings": 30, "pad_token_id": 1}
+SIZES = {"hidden_size": 16, "intermediate_size": 24, "num_attention_heads": 2, "num_hidden_layers": 4}
+SMALL_TEXTS = {kind: SMALL_TEXT | SIZES for kind in TEXTS} | {
+    "electra": SMALL_TEXT | SIZES | {"embedding_size": 8},
+    "distilbert": SMALL_TEXT | {"dim": 16, "hidden_dim": 24, "n_heads": 2, "n_layers": 4},
+    "modernbert": SMALL_TEXT
+    | SIZES
+    | {"global_attn_every_n_layers": 2, "global_rope_theta": 700.0, "local_attention": 4},
+}
+PAIRS = [*zip([*SMALL_CNNS] * 2, SMALL_TEXTS, strict=False)]
+
+
+@pytest.mark.parametrize(("cnn", "text"), PAIRS)
+def test_a_checkpoint_of_every_family_holds_all_that_it_needs(tmp_path, cnn, text):
+    """Loaded where the folders of both streams are gone, and no name can be looked up, it gives the same bits."""
+    folders = {}
+    for kind, setting in ((cnn, SMALL_CNNS[cnn]), (text, SMALL_TEXTS[text])):
+        folders[kind] = tmp_path / kind
+        library_model(kind, setting).half().save_pretrained(folders[kind])  # as some on the hub are
+    names = {"model.visual": str(folders[cnn]), "model.text": str(folders[text]), "model.pretrained": True}
+    model = DTSE(preset("tiny", **names, **{"model.norm": "batch"}).model).eval()
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    model.save_pretrained(tmp_path / "checkpoint")
+    for folder in folders.values():
+        shutil.rmtree(folder)
+    again = DTSE.from_pretrained(tmp_path / "checkpoint")
+    assert list(again.state_dict()) == list(model.state_dict())
+    assert all(torch.equal(a, b) for a, b in zip(again.state_dict().values(), model.state_dict().values(), strict=True))
+    ids = torch.tensor([[6, 7, 8, 9, 10, 11, 12, 1, 1]] * 2)
+    window = torch.randn(2, 3, 3, 64, 96), ids, (ids != 1).long()
+    with torch.no_grad():
+        assert torch.equal(again(*window).logits, model(*window).logits)
+
+
+def test_a_modernbert_that_transformers_4_cannot_describe_is_refused():
+    setting = {"model_type": "modernbert"} | SMALL_TEXTS["modernbert"]
+    full, near = "full_attention", "sliding_attention"
+
+    def period(**more):
+        return LinguisticStream("small", settings=setting | more).settings["global_attn_every_n_layers"]
+
+    assert period() == 2
+    if int(transformers.__version__.partition(".")[0]) >= 5:  # 4 has no such setting
+        assert period(layer_types=[full, near, near, full]) == 3
+        with pytest.raises(ValueError, match="irregular layers"):
+            period(layer_types=[full, full, near, full])
+
+
+@pytest.mark.parametrize("stream", [VisualStream, LinguisticStream])
+def test_another_kind_of_model_is_refused_not_loaded_in_part(tmp_path, stream):
+    config = ViTConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, image_size=16)
+    ViTModel(config).save_pretrained(tmp_path)
+    for pretrained in (True, False):
+        with pytest.raises(ValueError, match=r"is a vit model; this stream takes (resnet|bert), "):
+            stream(str(tmp_path), pretrained)
 
 
 def test_missing_weights_are_an_error_that_names_the_first(tmp_path):
