@@ -47,10 +47,10 @@ def paper_model(visual: str = "microsoft/resnet-101") -> DTSE:
 
 
 class Streaming:
-    """The `paper` model on one frame after the other, as the predictor calls it."""
+    """A model, the one of `paper` unless another is given, on one frame after the other, as the predictor calls it."""
 
-    def __init__(self, sentences: int = 1, dtype: torch.dtype = torch.float32):
-        self.model = folded(paper_model()).to(dtype)
+    def __init__(self, sentences: int = 1, dtype: torch.dtype = torch.float32, model: DTSE | None = None):
+        self.model = folded(model or paper_model()).to(dtype)
         self.window = torch.randn(1, 3, 3, *SIZE).to(dtype)
         self.ids = torch.randint(1000, 20000, (sentences, WORDS))
         self.word_mask = torch.ones_like(self.ids)
@@ -108,6 +108,13 @@ def overhead() -> list[dict]:
     results.append(compare("overhead", "<= 1.30", sides, part="two threads", **paper()))
     torch.set_num_threads(1)
     return results
+
+
+def modern() -> list[dict]:
+    """A frame in streaming with the streams of `modern` over one with those of `paper`."""
+    model = DTSE(preset("modern", **{"model.pretrained": False}).model)
+    sides = {"modern": Streaming(model=model).step, "paper": streaming_model().step}
+    return [compare("modern", "<= 0.6", sides, **paper(preset="modern, paper"))]
 
 
 def streaming() -> list[dict]:
@@ -312,7 +319,7 @@ def in_turn(items: Iterable, count: int) -> Iterable:
     return items
 
 
-MODEL = overhead, predict, streaming, prefix, filter, train_step, memory, predict_video, bf16
+MODEL = overhead, modern, predict, streaming, prefix, filter, train_step, memory, predict_video, bf16
 AROUND = metrics, decode, loading, draw_level2, grid, kernel
 BENCHMARKS = {f.__name__: f for f in MODEL + AROUND}
 

@@ -260,7 +260,7 @@ def test_of_a_preset_named_twice_the_last_one_gives_name_and_defaults():
         ("--data.size 64x96 1", "data.size is ('64x96', 1); it must be a tuple, each item a whole number"),
         ("--train.checkpoint_streams=yes", "train.checkpoint_streams is 'yes'; it must be True or False"),
         ("--model.lmdf of", "model.lmdf is 'of'; it must be one of off, static, current_only, full"),
-        ("--preset papr", "unknown preset 'papr' (did you mean 'paper'?); known: tiny, colab, paper"),
+        ("--preset papr", "unknown preset 'papr' (did you mean 'paper'?); known: tiny, colab, paper, modern"),
         ("--processes 0", "processes is 0; it must be 1 or more"),
         ("--memory_gb -1", "memory_gb is -1.0; it must be above 0"),
     ],

@@ -78,7 +78,7 @@ def test_a_key_that_is_no_text_is_unknown_too():
 
 def test_an_unknown_preset_names_the_nearest_one_and_lists_all():
     with pytest.raises(
-        ValueError, match=r"unknown preset 'papr' \(did you mean 'paper'\?\); known: tiny, colab, paper"
+        ValueError, match=r"unknown preset 'papr' \(did you mean 'paper'\?\); known: tiny, colab, paper, modern"
     ):
         preset("papr")
     with pytest.raises(ValueError, match=r"unknown preset 'qqq'; known"):

@@ -241,6 +241,12 @@ def test_the_range_of_a_run_is_that_of_the_steps_measured_in_the_training_page()
         assert TOOK[source][0] <= min(ratios) and max(ratios) <= TOOK[source][1] <= 1.1 * max(ratios)
 
 
+def test_modern_trains_on_one_gpu_of_16_gb():
+    made = count_cost(preset("modern"), gpu=True)
+    assert 50e6 < made.parameters < 60e6 and made.parameters == made.trained
+    assert 5e9 < made.needed(gpu=True) < 15e9
+
+
 def test_a_batch_that_does_not_divide_is_refused():
     with pytest.raises(ValueError, match="train.batch 8 does not divide among 3 processes of 1 parts"):
         count_cost(CONFIGS["tiny"], 3)
