@@ -34,7 +34,7 @@ ENTRY = '{"object": 1, "sentence": "the brown dog"}'  # several objects: [1, 2];
 Said = tuple[tuple[int, ...], str]  # objects and sentence
 
 
-class Sample(NamedTuple):
+class Moment(NamedTuple):
     video: str
     frame: int  # from 0
     mask: Path
@@ -71,7 +71,7 @@ class OwnData(ClipDataSet):
                 require_named(list(files.values()), named)
             for objects, sentence in sentences:
                 told = labels.get((clip, list_as_text(objects), sentence), (None, None))
-                self.samples += [Sample(clip, frame, mask, objects, sentence, *told) for frame, mask in files.items()]
+                self.samples += [Moment(clip, frame, mask, objects, sentence, *told) for frame, mask in files.items()]
         if not self.samples:
             raise ValueError(
                 f"{HOME}: no sentence in split {self.split!r} of {path}; the best weights are chosen on a clip that is "

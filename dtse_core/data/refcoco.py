@@ -43,7 +43,7 @@ class Ref(NamedTuple):
     sentences: tuple[str, ...]
 
 
-class Sample(NamedTuple):
+class Still(NamedTuple):
     video: str  # the picture's name
     object: int
     sentence: str
@@ -70,7 +70,7 @@ class RefCOCO(ClipDataSet):
         names = {ref.image: Path(self.tables.images[ref.image][0]).stem for ref in refs if ref.split == part}
         chosen = set(videos_of(self.split, names.values(), None, self.refs))
         self.samples = [
-            Sample(names[ref.image], ref.object, text, labels.get((names[ref.image], ref.object, text), (None,))[0])
+            Still(names[ref.image], ref.object, text, labels.get((names[ref.image], ref.object, text), (None,))[0])
             for ref in refs
             if ref.split == part and names[ref.image] in chosen
             for text in ref.sentences

@@ -364,7 +364,7 @@ def test_the_same_settings_give_the_same_bytes(odd_toy, tmp_path):
         ("", r"Refer-YouTube-VOS: no folder .*expected meta_expressions.*toy world"),
         (f"{WORDS}/train/meta_expressions.json", r"train/meta_expressions\.json is missing; download it again"),
         ("train/JPEGImages", r"3 of 3 folders are missing from .*JPEGImages: expected .*-dash\.ed \(first five: -dash"),
-        ("train/Annotations", r"3 of 3 folders are missing from .*Annotations.*prepare\.py"),
+        ("train/Annotations", r"3 of 3 folders are missing from .*Annotations.*dtse prepare"),
         ("train/JPEGImages/NA", r"1 of 3 folders are missing from .*JPEGImages: expected .*NA .*copy them"),
         ("train/Annotations/NA", r"1 of 3 folders are missing from .*Annotations: expected .*NA"),
     ],

@@ -1,7 +1,7 @@
 """Checks RefCOCO, RefCOCO+ and RefCOCOg: the refs, the objects that they speak of, and each picture. See `check`."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...shared.images import image_shape, read_images, require_shape
 from ..listing import require_tree
@@ -15,14 +15,7 @@ GENUINE = {  # of RefCOCO, RefCOCO+ and RefCOCOg in its two partitions, as paper
     "sentences": Expected((142209, 142210, 141564, 95010, 104560), firm=False),
 }
 TOY = {"train pictures": "train", "sentences": "sentences"}
-
-
-class Job(NamedTuple):
-    """A picture: its file, what its size must be, and the objects in it that are spoken of."""
-
-    path: Path
-    shape: tuple[int, int]
-    objects: dict[int, Any]
+Job = tuple[Path, tuple[int, int], dict[int, Any]]  # a picture, its height and width, the objects that are spoken of
 
 
 def survey(root: Path, findings: Findings, genuine: bool, deep: bool) -> list[Job]:
@@ -41,15 +34,16 @@ def survey(root: Path, findings: Findings, genuine: bool, deep: bool) -> list[Jo
     objects: dict[int, dict[int, Any]] = {}
     for number, (image, _, segmentation) in known.objects.items():
         objects.setdefault(image, {})[number] = segmentation
-    return [Job(folder / name, (height, width), objects[n]) for n, (name, height, width) in known.images.items()]
+    return [(folder / name, (height, width), objects[n]) for n, (name, height, width) in known.images.items()]
 
 
 def check_one(root: Path, deep: bool, job: Job, findings: Findings) -> None:
     """One picture: its size, its pixels, and every object in it that is spoken of."""
-    require_shape(job.path, job.shape, image_shape(job.path))
-    findings.counts["decoded frames"] += len(read_images([job.path]))
-    for number, segmentation in job.objects.items():
+    path, shape, objects = job
+    require_shape(path, shape, image_shape(path))
+    findings.counts["decoded frames"] += len(read_images([path]))
+    for number, segmentation in objects.items():
         where = f"{root / PARTS[0]}: object {number}"
-        if not read_object(segmentation, job.shape, where).any():
-            findings.notes.append(f"{where} is empty: no pixel of {job.path.name} is in it")
+        if not read_object(segmentation, shape, where).any():
+            findings.notes.append(f"{where} is empty: no pixel of {path.name} is in it")
         findings.counts["masks read"] += 1
