@@ -24,7 +24,7 @@ def resize_frames(frames: np.ndarray, size: tuple[int, int]) -> Tensor:
 
 
 def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> Tensor:
-    """A training target: (H, W) bool -> (h, w) float32, the share of each pixel that the object covers.
+    """A training target: (H, W) bool -> (h, w) float32, from 0 to 1, how far the object covers each pixel.
 
     The same filter as for frames, so that both stay aligned; scores are always taken at the original size.
     """
