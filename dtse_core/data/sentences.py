@@ -60,6 +60,12 @@ def load_tokenizer(name: str | Path, level: int = 1):
 
     Raises `ValueError` if the folder, the cache and the network all do not have it.
     """
+    tokenizer = _find_tokenizer(name, level)
+    tokenizer.model_max_length = min(tokenizer.model_max_length, 2**20)  # 10**30 where a folder has no limit
+    return tokenizer
+
+
+def _find_tokenizer(name: str | Path, level: int):
     from transformers import AutoTokenizer
 
     if str(name) == "tiny-bert":

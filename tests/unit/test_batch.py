@@ -22,6 +22,7 @@ from dtse_core.data.toy.level2.words import WORDS as DIAGNOSTIC
 from dtse_core.data.toy.vocabulary import SPECIAL, toy_vocabulary, write_vocabulary
 from dtse_core.data.toy.words import WORDS
 from dtse_core.data.transforms import resize_frames, resize_mask
+from dtse_core.shared.files import read_json
 
 
 @pytest.fixture(scope="module")
@@ -199,6 +200,8 @@ def test_the_tokenizer_of_every_family_marks_pads_and_counts_alike(tmp_path, fam
         tokenize([" "], tokenizer, 64)
     with pytest.raises(ValueError, match="the limit is 4"):
         tokenize(texts[1:], tokenizer, 4)
+    tokenizer.save_pretrained(tmp_path / "again")
+    assert read_json(tmp_path / "again" / "tokenizer_config.json")["pad_token"] == MARKS[family][2]
     cut, _ = tokenize(texts[1:], tokenizer, 4, refuse=False)
     assert cut.shape == (1, 4) and cut[0, 3] == tokenizer.sep_token_id
 
