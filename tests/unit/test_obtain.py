@@ -3,9 +3,11 @@
 import hashlib
 import http.server
 import re
+import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -122,6 +124,16 @@ def test_a_web_page_is_not_taken_for_the_file(server, tmp_path, page):
     with pytest.raises(ValueError, match=r"is a web page now, not a2d_annotation\.txt"):
         download(server.url("a2d_annotation.txt"), tmp_path / "a2d_annotation.txt")
     assert [*tmp_path.iterdir()] == []
+
+
+def test_a_disk_too_small_for_a_download_is_told_before_a_byte_is_written(server, tmp_path, monkeypatch):
+    server.files["film.zip"] = CONTENT
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=len(CONTENT) - 1))
+    with pytest.raises(OSError, match=r"has 0.0 GB free, film.zip needs 0.0 GB: make room$"):
+        download(server.url("film.zip"), tmp_path / "film.zip")
+    assert [*tmp_path.iterdir()] == []
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=len(CONTENT)))
+    download(server.url("film.zip"), tmp_path / "film.zip")
 
 
 def test_what_is_gone_is_an_error_of_the_server(server, tmp_path):

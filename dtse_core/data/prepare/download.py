@@ -1,6 +1,7 @@
 """Downloads that resume: pooch compares the checksum and puts the file in place, and no byte is fetched twice."""
 
 import logging
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -62,6 +63,9 @@ def _fetch(url: str, part: Path, tag: Path) -> None:
         answer.raise_for_status()
         done = done if answer.status_code == 206 else 0
         total = done + int(answer.headers.get("Content-Length", 0))
+        if total - done > (free := shutil.disk_usage(part.parent).free):
+            needed = f"{part.stem} needs {(total - done) / 1e9:.1f} GB"
+            raise OSError(f"{part.parent} has {free / 1e9:.1f} GB free, {needed}: make room")
         version = answer.headers.get("ETag", "")
         if not version.startswith('"'):  # a weak tag does not serve
             version = answer.headers.get("Last-Modified", "")
