@@ -103,27 +103,34 @@ def list_as_text(objects: Iterable[int]) -> str:
 
 
 def read_sentences(path: Path) -> dict[str, dict[str, list[Said]]]:
-    """Sentences by split and clip. Raises `ValueError` naming file, clip and entry."""
+    """Sentences by split and clip, its name composed (NFC); a split without clips is as if it were not there.
+
+    Raises `ValueError` naming file, clip and entry.
+    """
     found: dict[str, dict[str, list[Said]]] = {}
     home: dict[str, str] = {}  # split of each clip
     for split, clips in json_items(read_json(path, most=TABLES, once=True), str(path)):
         if split in LOCAL:
             raise ValueError(f"{path}: {split!r} is what one half of train is called; give the split another name")
-        found[split] = {}
-        for clip, entries in json_items(clips, f"{path}: split {split!r}"):
-            where = f"{path}: clip {clip!r} of {split!r}"
+        for name, entries in json_items(clips, f"{path}: split {split!r}"):
+            clip, where = normalize("NFC", name), f"{path}: clip {name!r} of {split!r}"
             if not is_name(clip):
                 raise ValueError(f"{where} cannot be the name of a folder; name it as in clips/, without a suffix")
-            if (other := home.setdefault(clip, split)) != split:
-                raise ValueError(f"{where} is in {other!r} as well; what is scored is never learned from: list it once")
+            if clip in home:
+                raise ValueError(
+                    f"{where} is in {home[clip]!r} as well; what is scored is never learned from: list it once"
+                )
+            home[clip] = split
             if not isinstance(entries, list) or not entries:
                 raise ValueError(f"{where}: expected a list of {ENTRY}, found {brief(entries)}; correct it")
-            found[split][clip] = []
+            sentences = found.setdefault(split, {}).setdefault(clip, [])
             for number, entry in enumerate(entries, 1):
                 said = _parse(entry, f"{where}, entry {number}")
-                if said in found[split][clip]:
+                if said in sentences:
                     raise ValueError(f"{where}, entry {number}: {said[1]!r} is said twice of the same; write it once")
-                found[split][clip].append(said)
+                sentences.append(said)
+    if not found:
+        raise ValueError(f"{path} lists no clip; list what is said of each, as in docs/own_data.md")
     return found
 
 
@@ -151,16 +158,19 @@ def find_masks(folder: Path, wanted: Collection[str]) -> dict[str, Path]:
 
 def _find(folder: Path, wanted: Collection[str], what: str, fits: Callable[[Path], object]) -> dict[str, Path]:
     """Names are compared in Unicode's composed form: some systems write é as two characters."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder; expected in it {what} for each clip of sentences.json")
     there: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if not path.name.startswith(".") and fits(path):
             name = normalize("NFC", path.name if path.is_dir() else path.stem)
             if (other := there.setdefault(name, path)) != path:
                 raise ValueError(f"{folder} holds {other.name} and {path.name}, two of one name; move one away")
-    found = {name: there.get(normalize("NFC", name)) for name in wanted}
+    found = {name: there.get(name) for name in wanted}
     if missing := [name for name, path in found.items() if path is None]:
-        alike = [name for name in there if name.casefold() == missing[0].casefold()]
-        hint = f"; there is {alike[0]!r}, which differs in case: write it alike" if alike else ""
+        sought = missing[0].casefold(), Path(missing[0]).stem.casefold()
+        alike = [name for name in there if name.casefold() in sought]
+        hint = f"; there is {alike[0]!r}, which differs in case, or by a suffix: write it so" if alike else ""
         raise FileNotFoundError(
             f"{HOME}: {len(missing)} of {len(wanted)} clips of sentences.json are missing from {folder}: expected "
             f"{what} named {missing[0]} (first five: {', '.join(missing[:5])}); copy them, or leave the clips out{hint}"
@@ -170,7 +180,7 @@ def _find(folder: Path, wanted: Collection[str], what: str, fits: Callable[[Path
 
 def mask_files(folder: Path, clip: Path) -> dict[int, Path]:
     """The masks of a clip by their frames' numbers, from 0, in order of time. Raises `ValueError`."""
-    numbers = {file.stem: k for k, file in enumerate(frame_files(clip))} if clip.is_dir() else {}
+    numbers = {normalize("NFC", file.stem): k for k, file in enumerate(frame_files(clip))} if clip.is_dir() else {}
     name = (
         f"the name of a frame of {clip}, such as {min(numbers)}.png" if numbers else "the number of its frame, from 0"
     )
@@ -179,11 +189,17 @@ def mask_files(folder: Path, clip: Path) -> dict[int, Path]:
         if path.suffix.lower() != ".png":
             raise ValueError(f"{path} is not a PNG; export masks as PNG, and keep other files elsewhere")
         digits = re.search("[0-9]{1,9}$", path.stem)
-        number = numbers.get(path.stem) if numbers else int(digits[0]) if digits else None
+        number = numbers.get(normalize("NFC", path.stem)) if numbers else int(digits[0]) if digits else None
         if number is None:
             raise ValueError(f"{path}: a mask has {name}; rename it, or copy the frame")
         if (other := found.setdefault(number, path)) != path:
             raise ValueError(f"{folder} holds {other.name} and {path.name}, two masks of one frame; move one away")
     if not found:
         raise ValueError(f"{folder} holds no masks; export PNGs to it, or leave the clip out of sentences.json")
+    begins = {path.stem.rstrip("0123456789"): path.name for path in found.values()}
+    if len(begins) > 1 and not numbers:
+        raise ValueError(
+            f"{folder} holds {' and '.join(list(begins.values())[:2])}; the last number is taken as the frame's, and "
+            "what stands before it must be the same in all names: rename one"
+        )
     return dict(sorted(found.items()))

@@ -11,7 +11,7 @@ A picture is a clip that stands still: all frames of a window are equal.
 import functools
 import pickle
 import pickletools
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable, Iterable
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -126,7 +126,10 @@ def read_refs(path: Path) -> list[Ref]:
     refs = read_pickle(path)
     if not isinstance(refs, list):
         raise ValueError(f"{path}: expected a list, found {type(refs).__name__}; download it again")
-    return [_ref(ref, f"{path}, entry {number}") for number, ref in enumerate(refs, 1)]
+    found = [_ref(ref, f"{path}, entry {number}") for number, ref in enumerate(refs, 1)]
+    if not any(ref.sentences for ref in found):
+        raise ValueError(f"{path} holds no sentence; download it again")
+    return found
 
 
 def _ref(ref: Any, where: str) -> Ref:
@@ -168,9 +171,9 @@ def _instances(path: Path, modified: int, size: int, wanted: frozenset[int]) -> 
     """Once a process, as a training reads it for two parts; `modified` and `size` only mark its version."""
     table = read_json(path, most=TABLES)
     try:
-        found = {n: (image, kind, outline) for n, image, kind, outline in _objects(table) if n in wanted}
+        found = _once(_objects(table), wanted)
         shown = {image for image, _, _ in found.values()}
-        images = {n: about for n, *about in _images(table) if n in shown}
+        images = _once(_images(table), shown)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path}: expected COCO's images (id, file_name, height, width) and annotations (id, image_id, "
@@ -178,7 +181,16 @@ def _instances(path: Path, modified: int, size: int, wanted: frozenset[int]) -> 
         ) from None
     if missing := sorted(shown - set(images)):
         raise ValueError(f"{path} lacks picture {missing[0]}, one of {len(missing)}; download it again")
-    return Instances({n: (name, height, width) for n, (name, height, width) in images.items()}, found)
+    return Instances(images, found)
+
+
+def _once(rows: Iterable[tuple], wanted: Collection[int]) -> dict[int, Any]:
+    """What is told of each wanted number; `ValueError` if that is two things."""
+    found: dict[int, Any] = {}
+    for number, *about in rows:
+        if number in wanted and found.setdefault(number, tuple(about)) != tuple(about):
+            raise ValueError(f"two things of the number {number}")
+    return found
 
 
 def _objects(table: dict) -> Any:

@@ -25,11 +25,14 @@ TURNS = {  # by its values; 1 is upright
 def read_index_mask(path: Path) -> np.ndarray:
     """The (H, W) uint8 indices of a palette PNG (mode P; gray, mode L or 1, is read alike): never its colors.
 
-    Raises `FileNotFoundError`, or `ValueError` if the file is damaged or of another mode.
+    Raises `FileNotFoundError`, or `ValueError` if the file is damaged, not a PNG, or of another mode.
     """
-    image = load_image(path)
+    image = load_image(path, formats=("PNG",))  # a JPEG blurs the numbers, whatever its name
     if image.mode not in ("P", "L", "1"):
-        raise ValueError(f"{path}: an image of mode {image.mode}; masks are palette PNGs (mode P), not colors")
+        raise ValueError(
+            f"{path}: an image of mode {image.mode}; masks are palette PNGs (mode P) or gray ones of 8 bits, a number "
+            "in each pixel: save it so"
+        )
     return np.asarray(image, dtype=np.uint8)
 
 
@@ -93,25 +96,27 @@ def read_rgb(path: Path, content: bytes | None = None) -> np.ndarray:
     return np.asarray(image.convert("RGB"))
 
 
-def load_image(path: Path, content: bytes | None = None) -> Image.Image:
+def load_image(path: Path, content: bytes | None = None, formats: Sequence[str] = DECODERS) -> Image.Image:
     """The image at `path`, upright, or the one that an archive holds there: its bytes are `content` then.
 
     Every picture that the package reads comes through here, so that only `DECODERS` ever run on a file: Pillow
     would start Ghostscript on an EPS, whatever its name. Raises `FileNotFoundError`, or `ValueError` for what is not
     one whole picture.
     """
-    with _opened(path, content) as (image, orientation):
+    with _opened(path, content, formats) as (image, orientation):
         image.load()
         return image.transpose(TURNS[orientation]) if orientation in TURNS else image
 
 
 @contextmanager
-def _opened(path: Path, content: bytes | None = None) -> Iterator[tuple[Image.Image, int]]:
+def _opened(
+    path: Path, content: bytes | None = None, formats: Sequence[str] = DECODERS
+) -> Iterator[tuple[Image.Image, int]]:
     """An image of which only the header is read, and its orientation; errors in the block become this image's."""
     try:
         if content is None and path.exists() and not path.is_file():  # a pipe would be waited for
             raise ValueError("a folder" if path.is_dir() else "a pipe or a device")
-        with Image.open(path if content is None else io.BytesIO(content), formats=DECODERS) as image:
+        with Image.open(path if content is None else io.BytesIO(content), formats=formats) as image:
             if getattr(image, "is_animated", False) and image.format != "MPO":  # a photo that carries previews
                 raise ValueError("an animation; save its frames one by one")
             if image.width * image.height > PIXELS:
@@ -121,7 +126,7 @@ def _opened(path: Path, content: bytes | None = None) -> Iterator[tuple[Image.Im
         raise FileNotFoundError(f"no image {path}; download it again") from error
     except Exception as error:  # Pillow's decoders have many
         empty = content == b"" or (content is None and path.is_file() and not path.stat().st_size)
-        other = f"it is not {', '.join(DECODERS)}" if isinstance(error, UnidentifiedImageError) else error
+        other = f"it is not {', '.join(formats)}" if isinstance(error, UnidentifiedImageError) else error
         why = "empty, 0 bytes" if empty else other
         raise ValueError(f"{path} cannot be read as an image ({why}); write or download it again") from error
 

@@ -27,6 +27,7 @@ av = pytest.importorskip("av")
 H, W = 24, 40
 PHOTOS = [f"IMG_{n}.JPG" for n in (8, 9, 10, 11)]  # in the order of time, which is not that of the letters
 CAFE = "Ein Café (1) [a-z]"
+FORM = unicodedata.normalize("NFD", CAFE)  # the same name, with é as two characters
 SAID = {
     "train": {
         CAFE: [
@@ -130,11 +131,14 @@ def test_every_sentence_meets_every_frame_with_a_mask(pristine, split, clips, wi
 
 
 def test_names_are_found_however_a_system_writes_their_accents(root):
-    decomposed = unicodedata.normalize("NFD", CAFE)
-    assert decomposed != CAFE
-    os.rename(root / "masks" / CAFE, root / "masks" / decomposed)
-    say(root, lambda said: {"train": {decomposed: said["train"][CAFE]}})
-    assert len(OwnData(root, "train")) == 6
+    assert FORM != CAFE
+    for name in PHOTOS:
+        (root / "clips" / CAFE / name).rename(root / "clips" / CAFE / f"é{name}")
+    for path in list((root / "masks" / CAFE).iterdir()):
+        path.rename(path.with_name(unicodedata.normalize("NFD", f"é{path.name}")))
+    os.rename(root / "masks" / CAFE, root / "masks" / FORM)
+    say(root, lambda said: {"train": {FORM: said["train"][CAFE]}})
+    assert [(s.video, s.frame) for s in OwnData(root, "train").samples] == [(CAFE, 1), (CAFE, 3)] * 3
 
 
 def test_a_clip_is_held_out_unless_the_file_has_a_val(root, pristine):
@@ -150,6 +154,13 @@ def test_a_clip_is_held_out_unless_the_file_has_a_val(root, pristine):
         OwnData(root, "local-train")
     with pytest.raises(ValueError, match="unknown split 'test'; .* has train, local-train, local-val"):
         OwnData(root)
+
+
+def test_a_split_without_clips_is_as_if_it_were_not_there(root):
+    say(root, lambda said: said.update(val={}))
+    assert len(OwnData(root, "local-val")) and len(OwnData(root, "local-train")) < len(OwnData(root, "train"))
+    with pytest.raises(ValueError, match="unknown split 'val'"):
+        OwnData(root, "val")
 
 
 def test_the_toy_world_is_read_as_it_was_drawn(tmp_path):
@@ -204,19 +215,29 @@ WRONG = {  # what was done: to the folder, or to sentences.json; then what check
                 "expected a folder of its frames or a video named street"),
     "case": (lambda r: os.rename(r / "clips" / "street", r / "clips" / "Street"),
              "there is 'Street', which differs in case"),
+    "suffix": (lambda r: say(r, lambda s: s["test"].update({"film.MP4": s["test"].pop("film")})),
+               "there is 'film', which differs .* by a suffix"),
+    "clips in a file": (lambda r: (shutil.rmtree(r / "clips"), (r / "clips").touch()),
+                        "clips is not a folder; expected in it a folder of its frames or a video"),
     "two clips": (lambda r: (r / "clips" / "street.avi").touch(), r"holds street and street\.avi, two of one name"),
     "mask's name": (lambda r: (r / "masks/street/1.PNG").rename(r / "masks/street/01.png"),
                     r"01\.png: a mask has the name of a frame of .*street, such as 0\.png; rename it"),
     "film's mask": (lambda r: (r / "masks/film/frame_000004.png").rename(r / "masks/film/last.png"),
                     r"last\.png: a mask has the number of its frame, from 0; rename it"),
-    "beyond the end": (lambda r: (r / "masks/film/frame_000004.png").rename(r / "masks/film/6.png"),
+    "beyond the end": (lambda r: (r / "masks/film/frame_000004.png").rename(r / "masks/film/frame_6.png"),
                        r"6\.png is of frame 6, but .*film\.MP4 ends with 5; rename it"),
+    "another number": (lambda r: (r / "masks/film/frame_000004.png").rename(r / "masks/film/frame_4_object_1.png"),
+                       r"film holds frame_000000\.png and frame_4_object_1\.png; the last number is taken"),
     "two masks": (lambda r: shutil.copy(r / "masks/film/frame_000004.png", r / "masks/film/4.png"),
                   r"holds 4\.png and frame_000004\.png, two masks of one frame"),
     "JPEG mask": (lambda r: Image.new("L", (W, H)).save(r / "masks/street/0.jpg"), r"0\.jpg is not a PNG; export"),
     "no mask": (lambda r: (r / "masks/street/1.PNG").unlink(), "street holds no masks; export PNGs to it"),
     "size": (lambda r: replace_mask(r, Image.fromarray(numbers([255], 1).T.copy())),
              r"\(40, 24\), its frame \(24, 40\) \(height, width\) \(transpose forgotten\?\)"),
+    "JPEG within": (lambda r: Image.new("L", (W, H), 255).save(r / "masks/street/1.PNG", "JPEG"),
+                    r"1\.PNG cannot be read as an image \(it is not PNG\); write"),
+    "16 bits": (lambda r: replace_mask(r, Image.fromarray(numbers([255], 1).astype(np.uint16))),
+                "mode I;16; masks are .* gray ones of 8 bits, .*: save it so"),
     "colors": (lambda r: replace_mask(r, Image.new("RGB", (W, H), "red")), "mode RGB; masks are palette PNGs"),
     "cut": (lambda r: (r / "masks/street/1.PNG").write_bytes((r / "masks/street/1.PNG").read_bytes()[:60]),
             r"1\.PNG cannot be read as an image .*write or download it again"),
@@ -240,6 +261,11 @@ WRONG = {  # what was done: to the folder, or to sentences.json; then what check
                  "cannot be the name"),
     "leak": (lambda r: say(r, lambda s: s["test"].update(street=s["train"]["street"])),
              "is in 'train' as well; .*list it once"),
+    "leak of another form": (lambda r: say(r, lambda s: s["test"].update({FORM: s["train"][CAFE]})),
+                             "is in 'train' as well; .*list it once"),
+    "twice in two forms": (lambda r: say(r, lambda s: s["train"].update({FORM: s["train"][CAFE]})),
+                           "is in 'train' as well; .*list it once"),
+    "no clip listed": (lambda r: say(r, lambda s: {"train": {}, "test": {}}), r"sentences\.json lists no clip; list"),
     "half's name": (lambda r: say(r, lambda s: {"local-val": s["train"]} | s),
                     "'local-val' is what one half of train is called"),
     "cut JSON": (lambda r: (r / "sentences.json").write_text('{"train": {"street": ['),
@@ -275,6 +301,22 @@ def test_an_object_that_no_mask_shows_is_found_though_others_are_shown(root):
     report = check("own", root)
     assert report.code == MALFORMED
     assert "never shows object 7, to which a sentence refers; its masks show 1, 2: correct 'object'" in report.wrong[0]
+
+
+def test_what_a_training_would_lack_or_misread_is_noted_although_all_is_sound(root):
+    say(root, lambda said: {"train": {"street": said["train"]["street"]}, "test": said["test"]})
+    smoothed = numbers([255], 1)
+    smoothed[-1] = np.linspace(0, 255, W)
+    replace_mask(root, Image.fromarray(smoothed))
+    report = check("own", root)
+    assert report.code == GOOD and len(report.notes) == 2
+    assert "one clip of 'train' and none of 'val': a training needs another" in report.notes[0]
+    assert re.search(r"street shows \d+ objects of which nothing is said; .*without anti-aliasing", report.notes[1])
+
+
+def test_a_fault_that_every_clip_meets_is_said_once(root):
+    (root / "clips" / "film.srt").touch()
+    assert len(check("own", root).wrong) == 1
 
 
 @given(seed=st.integers(0, 2**32))

@@ -242,7 +242,7 @@ FAULTS = {  # layout, file, what is done to it, exit code, what is said
         (JPG, text, 2, "cannot be read as an image"),
         (JPG, turn_image, 2, r"is \(48, 32\), .* \(32, 48\) \(height, width\)"),
         (INDEX, lambda p: relabel(p, 255), 2, "the masks show 255 and never [0-9]+.*, which the expressions name"),
-        (INDEX, colors, 2, r"mode RGB; masks are palette PNGs \(mode P\), not colors"),
+        (INDEX, colors, 2, r"mode RGB; masks are palette PNGs \(mode P\) or gray"),
         ("train/Annotations/*", shutil.rmtree, 1, "is missing: the masks of a listed video"),
         (INDEX, Path.unlink, 1, r"00000\.png is missing, one of 1 of 25 masks"),
         (INDEX, empty, 2, "cannot be read as an image"),
@@ -273,7 +273,7 @@ FAULTS = {  # layout, file, what is done to it, exit code, what is said
         (DPNG, turn_image, 2, "transpose forgotten"),
         (DPNG, lambda p: relabel(p, 255), 2, "the masks show 255 and never [0-9]+.*, which the expressions name; take"),
         (DPNG, lambda p: relabel(p, 99), 2, "the masks show 99 and never [0-9]+.*, which the expressions name"),
-        (DPNG, colors, 2, r"mode RGB; masks are palette PNGs \(mode P\), not colors"),
+        (DPNG, colors, 2, r"mode RGB; masks are palette PNGs \(mode P\) or gray"),
     ],
     "mevis": [
         (MLIST, Path.unlink, 1, r"train/meta_expressions\.json is missing"),

@@ -285,7 +285,7 @@ def test_malformed_lists_are_named(root, file, text, said):
     [
         (None, "cannot be read as an image.*download it again"),
         (b"", "cannot be read as an image"),
-        (Image.new("RGB", (W, H)), r"an image of mode RGB; masks are palette PNGs \(mode P\), not colors"),
+        (Image.new("RGB", (W, H)), r"an image of mode RGB; masks are palette PNGs \(mode P\) or gray"),
         (Image.new("P", (H, W)), r"mask is \(20, 12\), its frame \(12, 20\) \(height, width\) \(transpose forgotten"),
         (Image.new("P", (W + 1, H)), r"mask is \(12, 21\), its frame \(12, 20\) \(height, width\); it must have"),
     ],

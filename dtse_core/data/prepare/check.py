@@ -84,7 +84,8 @@ def check(name: str, root: Path, deep: bool = False, allow_partial: bool = False
             _compare_manifest(manifest_path(name, root), root, files, deep, allow_partial, findings, run)
     code = MALFORMED if findings.wrong else INCOMPLETE if findings.missing and not allow_partial else GOOD
     title = dataset.title if not (root / LISTING).is_file() else f"{dataset.title} (a toy world)"
-    return Report(title, str(root), rows, findings.missing, findings.wrong, findings.notes, code)
+    said = (list(dict.fromkeys(entries)) for entries in (findings.missing, findings.wrong, findings.notes))
+    return Report(title, str(root), rows, *said, code)
 
 
 def _check_one(check_one: Callable[..., None], root: Path, deep: bool, job: Any) -> Findings:

@@ -14,6 +14,7 @@ from .findings import Expected, Findings
 PARTS = ("sentences.json", "clips", "masks")
 GENUINE: dict[str, Expected] = {}  # it has the numbers that you give it
 TOY = {"train clips": "train", "other clips": "held out"}
+MANY = 16  # objects of a clip without a sentence: more come from smoothed edges as a rule
 Job = tuple[Path, Path, list[Said]]  # a clip, its masks, what is said of it
 
 
@@ -31,6 +32,8 @@ def survey(root: Path, findings: Findings, genuine: bool, deep: bool) -> list[Jo
     for split, needed in (("train", "to learn from"), ("test", "to score")):
         if not splits.get(split):
             findings.notes.append(f"{path} lists no clip of {split!r}: there is nothing {needed}")
+    if len(splits.get("train", ())) == 1 and "val" not in splits:
+        findings.notes.append(f"{path} lists one clip of 'train' and none of 'val': a training needs another of either")
     return jobs
 
 
@@ -56,3 +59,8 @@ def check_one(root: Path, deep: bool, job: Job, findings: Findings) -> None:
             f"{', '.join(map(str, sorted(seen))) or 'nothing'}: correct 'object' in sentences.json, or the masks"
         )
     findings.counts["objects in masks without a sentence"] += len(seen - named)
+    if len(seen - named) > MANY:
+        findings.notes.append(
+            f"{folder} shows {len(seen - named)} objects of which nothing is said; if edges are smoothed, the "
+            "numbers in between count as objects: export masks without anti-aliasing"
+        )
