@@ -23,6 +23,7 @@ from dtse_core.data.toy.level2.clips import DiagnosticClips
 from dtse_core.data.toy.world import ToyWorld
 from dtse_core.metrics import contour
 from dtse_core.scoring.video_metrics import j_and_f
+from dtse_core.shared.images import read_rgb
 from dtse_core.training.batches import TrainingSamples, batch_order, collate_training
 
 
@@ -145,8 +146,7 @@ def loading(batches: int = 8, height: int = 480, width: int = 854) -> list[dict]
 def photograph(path: Path) -> int:
     """Roughens a drawn frame as photographs are, at all scales; returns the size of the file."""
     generator = torch.Generator().manual_seed(len(path.name))
-    with Image.open(path) as image:
-        x = torch.from_numpy(np.array(image, np.float32)).permute(2, 0, 1)[None]  # (1, 3, H, W)
+    x = torch.from_numpy(read_rgb(path)).float().permute(2, 0, 1)[None]  # (1, 3, H, W)
     for cell in (1, 2, 4, 8, 16):
         coarse = torch.randn(1, 3, x.shape[2] // cell + 1, x.shape[3] // cell + 1, generator=generator)
         x = x + 6 * F.interpolate(coarse, x.shape[2:], mode="bilinear")
