@@ -33,7 +33,7 @@ from dtse_core.config import RunConfig, preset, setting_kinds
 from dtse_core.data.prepare.__main__ import Command as PrepareCommand
 from dtse_core.data.toy.__main__ import Command as ToyCommand
 from dtse_core.data.toy.layouts.write import LAYOUTS, write_toy
-from dtse_core.evaluate import EvaluateCommand
+from dtse_core.evaluate import SAMPLED, EvaluateCommand
 from dtse_core.model import DTSE
 from dtse_core.predict import PredictCommand, ReferringVideoPredictor
 from dtse_core.train import train
@@ -81,6 +81,8 @@ TABLES = {  # the kinds of files of a layout
     "refer_youtube_vos": ["meta_expressions/*/meta_expressions.json", "train/meta.json", "train/JPEGImages/*/*.jpg",
                           "train/Annotations/*/*.png"],
     "mevis": ["*/meta_expressions.json", "*/mask_dict.json", "*/JPEGImages/*/*.jpg"],
+    "own": ["sentences.json", "clips/*/*", "masks/*/*.png"],
+    "refcoco": ["refs(unc).p", "instances.json", "train2014/*.jpg"],
 }  # fmt: skip
 
 
@@ -298,7 +300,7 @@ def world(home: Home, folder: Path, k: int, rng: random.Random, layout: str) -> 
 
 def masks(home: Home, folder: Path, k: int, rng: random.Random, layout: str) -> Case:
     copy, out = linked(home.masks(layout), folder / "masks"), folder / "result.json"
-    file = some_file(copy, rng.choice(["index.json", "*.png"]) if layout in ("a2d", "jhmdb") else "*.png", rng)
+    file = some_file(copy, rng.choice(["index.json", "*.png"]) if layout in SAMPLED else "*.png", rng)
     if rng.random() < 0.25:
         file = copy = Path(shutil.make_archive(str(copy), "zip", copy))
     what = damaged(file, k, rng)

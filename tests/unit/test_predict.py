@@ -400,7 +400,10 @@ def test_the_command_cautions_on_standard_error_before_it_writes(real_clips, tmp
     run_command(monkeypatch, real_clips["carphone_pristine"], "the dog", f"--out={tmp_path / 'OUT.MP4'}")
     said = capsys.readouterr()
     assert said.err.startswith("note: this model has only seen drawn cartoons") and said.err.count("note: ") == 1
-    assert re.search(r"confidence   area  expression\n +[01]\.\d{3} +\d+\.\d%  the dog\nwritten", said.out)
+    assert re.search(
+        r"confidence   area  expression\n +[01]\.\d{3} +\d+\.\d%  the dog\nmodel_sha256: [0-9a-f]{64}\nwritten",
+        said.out,
+    )
     assert video_length(tmp_path / "OUT.MP4") > 1
 
 

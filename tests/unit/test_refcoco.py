@@ -94,7 +94,7 @@ def pristine(tmp_path_factory):
     for k, name in enumerate(NAMES):
         Image.new("RGB", (W, H), (50 * k,) * 3).save(pictures.resolve() / f"{name}.jpg")
     (root / "refs(unc).p").write_bytes(pickle.dumps(refs(), 2))
-    (root / "instances.json").write_text(json.dumps(instances()))
+    (root / "instances.json").write_text(json.dumps(instances()), encoding="utf-8")
     return root
 
 
@@ -258,9 +258,9 @@ def test_a_memo_far_away_takes_no_memory(tmp_path):
 
 
 def change(path, edit) -> None:
-    value = json.loads(path.read_text())
+    value = json.loads(path.read_text(encoding="utf-8"))
     edit(value)
-    path.write_text(json.dumps(value))
+    path.write_text(json.dumps(value), encoding="utf-8")
 
 
 def say(root, edit) -> None:
