@@ -8,6 +8,7 @@ from typing import Any
 import nbformat
 import pytest
 import torch
+from transformers import BertConfig, BertModel, ResNetConfig, ResNetModel
 
 from dtse_core.config import preset
 from dtse_core.data.sentences import load_tokenizer
@@ -76,8 +77,28 @@ def diced(s: Space) -> list[torch.Tensor]:
     return [loss := s["dice_loss"](logits, (logits > 1).detach()), *gradients([loss], [logits])]
 
 
+def stepped(s: Space) -> list[torch.Tensor]:
+    """The stages of a ResNet of the library, one block after another."""
+    model, ResNet = ResNetModel(ResNetConfig(**RESNET)), s["ResNet"]
+    ResNet.prepare(model)
+    V = ResNet.stem(model, random(1, 3, 32, 48))
+    for block in ResNet.blocks(model):
+        V = block(V)
+    return [V, *gradients([V], model.parameters())]
+
+
+def read(s: Space) -> list[torch.Tensor]:
+    """All layers of a BERT of the library."""
+    model, Bert = BertModel(BertConfig(**BERT), **s["Bert"].options).eval(), s["Bert"]
+    padding = torch.where(WORDS == 0, -1e4, 0.0)[:, None, None]
+    L = Bert.step(model, Bert.blocks(model), Bert.embed(model, IDS), padding)
+    return [L, *gradients([L], model.parameters())]
+
+
 RUN = {  # name: how it is put to work
     "collate_clips": collated,
+    "ResNet": stepped,
+    "Bert": read,
     "VisualStream": lambda s: learned(s["VisualStream"]("", settings=RESNET, norm="group"), random(1, 3, 32, 48)),
     "LinguisticStream": lambda s: learned(s["LinguisticStream"]("", settings=BERT).eval(), IDS, WORDS),
     "PyramidPool": lambda s: learned(s["PyramidPool"]((1, 2)), random(2, 3, 4, 5)),
@@ -98,6 +119,8 @@ RUN = {  # name: how it is put to work
     "dice_loss": diced,
 }
 CHANGED = {  # name: an operator, and another one
+    "ResNet": ("stride = (1, 1)", "stride = (2, 2)"),
+    "Bert": ("layer(L, padding)", "layer(L, -padding)"),
     "collate_clips": ("c.current != ", "c.current == "),
     "VisualStream": ("and not pretrained", "and pretrained"),
     "LinguisticStream": ("word_mask == 0", "word_mask != 0"),
