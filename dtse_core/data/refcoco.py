@@ -39,13 +39,13 @@ class Ref(NamedTuple):
 
     split: str
     image: int
-    object: int
+    instance: int
     sentences: tuple[str, ...]
 
 
 class Still(NamedTuple):
     video: str  # the picture's name
-    object: int
+    instance: int
     sentence: str
     evidence: str | None
 
@@ -70,7 +70,7 @@ class RefCOCO(ClipDataSet):
         names = {ref.image: Path(self.tables.images[ref.image][0]).stem for ref in refs if ref.split == part}
         chosen = set(videos_of(self.split, names.values(), None, self.refs))
         self.samples = [
-            Still(names[ref.image], ref.object, text, labels.get((names[ref.image], ref.object, text), (None,))[0])
+            Still(names[ref.image], ref.instance, text, labels.get((names[ref.image], ref.instance, text), (None,))[0])
             for ref in refs
             if ref.split == part and names[ref.image] in chosen
             for text in ref.sentences
@@ -156,12 +156,12 @@ def _text(text: str) -> str:
 
 def read_instances(path: Path, refs: list[Ref]) -> Instances:
     """The pictures and objects that `refs` speak of. Raises `ValueError` naming file and object."""
-    stat, wanted = path.stat(), frozenset(ref.object for ref in refs)
+    stat, wanted = path.stat(), frozenset(ref.instance for ref in refs)
     found = _instances(path, stat.st_mtime_ns, stat.st_size, wanted)
     for ref in refs:
-        if ref.object not in found.objects or found.objects[ref.object][0] != ref.image:
+        if ref.instance not in found.objects or found.objects[ref.instance][0] != ref.image:
             raise ValueError(
-                f"{path} has no object {ref.object} in picture {ref.image}, of which the refs speak; download both"
+                f"{path} has no object {ref.instance} in picture {ref.image}, of which the refs speak; download both"
             )
     return found
 
