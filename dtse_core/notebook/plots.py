@@ -87,17 +87,18 @@ def plot_history(history: str | Path | Sequence[dict]) -> "Figure":
             raise FileNotFoundError(f"{file} is missing; training writes it into its run folder")
         history = read_json_lines(file, is_record)
     figure, axes = plt.subplots(1, 2, figsize=(7, 2.6))
+    top = 1.1 * max((r["loss"] for r in history if "loss" in r), default=1.0)  # no curve lies on the edge
     panels = (
-        ("loss", [("loss", "training", "0.45", "-")]),
-        ("IoU", [("iou", "training", "0.45", "-"), ("val_mean_iou", "validation", MASK, "o-")]),
+        ("loss", top, [("loss", "training", "0.45", "-")]),
+        ("IoU", 1, [("iou", "training", "0.45", "-"), ("val_mean_iou", "validation", MASK, "o-")]),
     )
-    for ax, (title, lines) in zip(axes, panels, strict=True):
+    for ax, (title, top, lines) in zip(axes, panels, strict=True):
         for key, label, color, kind in lines:
             points = [(r["step"], r[key]) for r in history if key in r]
             ax.plot(*np.array(points).reshape(-1, 2).T, kind, color=color, label=label, markersize=4)
-        ax.set(title=title, xlabel="step", ylim=(0, None if title == "loss" else 1))
+        ax.set(title=title, xlabel="step", ylim=(0, top))
         ax.grid(axis="y")
-        ax.legend()
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 

@@ -117,6 +117,15 @@ RECORDS = [
 ]
 
 
+def test_no_curve_of_a_history_meets_the_edge_or_the_legend():
+    figure = viz.plot_history([{"step": step, "loss": loss, "iou": 1 - loss / 4} for step, loss in ((1, 4), (2, 3.9))])
+    figure.canvas.draw()
+    (legend,) = figure.legends
+    for ax in figure.axes:
+        assert not legend.get_window_extent().overlaps(ax.get_window_extent())
+        assert all(line.get_ydata().max(initial=0) < 0.95 * ax.get_ylim()[1] for line in ax.lines)
+
+
 def test_history_is_drawn_from_records_file_and_run_folder_alike(tmp_path):
     (tmp_path / "history.jsonl").write_text("".join(json.dumps(r) + "\n" for r in RECORDS), encoding="utf-8")
     for given in (RECORDS, tmp_path, str(tmp_path / "history.jsonl")):
