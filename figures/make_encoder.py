@@ -61,7 +61,7 @@ def draw_streams(ax) -> None:
         arrow(ax, frame[1], now[0][0])
         arrow(ax, words[1], now[1][0])
         if k:
-            arrow(ax, now[0][2], now[1][3], "equally deep:\nhere they will meet", (0.0, 0.0), "<|-|>")
+            arrow(ax, now[0][2], now[1][3], "paired:\nhere they will meet", (0.0, 0.0), "<|-|>")
             ax.texts[-1].set_bbox({"fc": "none", "ec": "none"})
             ax.texts[-1].set(ha="left", x=x + 0.12, fontsize=7)
         frame, words = now
@@ -113,7 +113,8 @@ def draw_encoder(ax) -> None:
                 arrow(ax, before[0][1], res[0])
                 arrow(ax, before[1][1], group[0])
             else:
-                arrow(ax, (left - 0.8, 3.3), res[0], "Res2", (-0.1, 0.25))
+                arrow(ax, (left - 0.8, 3.3), res[0], "Res2", (0.0, 0.25))
+                arrow(ax, (left - 0.72, 3.3), (left - 0.72, 4.3))  # its features
                 arrow(ax, (left - 0.8, 0.5), group[0], "embed", (-0.1, 0.25))
             if not late or k == 2:
                 middle = box(ax, x, 1.9, "VLMG", GUIDANCE, 1.2)

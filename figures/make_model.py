@@ -108,11 +108,17 @@ def draw_model(ax) -> None:
     def wire(*corners: tuple, dashed: bool = False) -> None:
         ax.plot(*zip(*corners, strict=True), color=INK, lw=1.1, ls="--" if dashed else "-")
 
+    def enter(start: tuple, lane: int) -> None:
+        """From the top of a box along a line of its own, and from above into the decoder."""
+        x, over = 12.1 + 0.4 * lane, 7.6 + 0.25 * lane
+        wire(start, (start[0], over), (x, over))
+        arrow(ax, (x, over), (x, 7.3))
+
     sees, reads = (
         box(ax, 0.9, 5.2, "frames\n(B, T, 3, H, W)", VISION, 1.7),
         box(ax, 0.9, 1.6, "input_ids\n(B, N)", LANGUAGE, 1.7),
     )
-    V, L, low, over = sees[1], reads[1], 3.1, 7.75
+    V, L, low = sees[1], reads[1], 3.1
     for k, (stage, size) in enumerate(((2, "H/4"), (3, "H/8"), (4, "H/16"), (5, "H/16"))):
         x = low + 2.1 * k
         res = box(ax, x, 5.2, f"Res{stage}\n{size}", VISION, 1.3)
@@ -131,21 +137,20 @@ def draw_model(ax) -> None:
             arrow(ax, (after + 0.4, 6.05), (after + 0.4, 6.5))
             if k < 3:
                 wire((right, y - 0.2), (after, y - 0.2), L)
-                wire(top[3], (after, over))
+                enter(top[3], 2 - k)
     wire((right, y - 0.2), (11.3, y - 0.2), (11.3, 6.05), (6.55, 6.05), dashed=True)  # the sentence
     decoder, logits = box(ax, 12.5, 6.9, "decoder", PLAIN, 1.4), box(ax, 14.5, 6.9, "logits\n(B, H, W)", MASK, 1.5)
     arrow(ax, top[1], decoder[0])
     arrow(ax, decoder[1], logits[0])
-    wire((low, 5.6), (low, over), (12.5, over))  # Res2 and the first two LMDFs
-    arrow(ax, (12.5, over), decoder[3])
-    note(ax, 11.45, 4.6, "the mean of the words:\none vector a frame", "left")
-    note(ax, 11.45, 2.4, "T frames go through the encoder;\nLMDF makes them one:\nthe current frame", "left")
+    enter((low, 5.6), 2)
+    note(ax, 11.45, 4.6, "the mean of the words:\none vector per frame", "left")
+    note(ax, 11.45, 2.4, "T frames go through the encoder;\nLMDF returns features\nof the current frame alone", "left")
 
 
 DIAGRAMS = {  # name: (drawing, width, bottom, top)
     "lmdf": (draw_lmdf, 15.6, 0.0, 6.5),
     "decoder": (draw_decoder, 12.5, -1.1, 5.3),
-    "model": (draw_model, 15.4, 1.0, 8.0),
+    "model": (draw_model, 15.4, 1.0, 8.3),
 }
 
 

@@ -24,9 +24,10 @@ def resize_frames(frames: np.ndarray, size: tuple[int, int]) -> Tensor:
 
 
 def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> Tensor:
-    """A training target: (H, W) bool -> (h, w) float32, from 0 to 1, how far the object covers each pixel.
+    """A training target: (H, W) bool -> (h, w) float32 from 0 to 1, resized with the filter of the frames.
 
-    The same filter as for frames, so that both stay aligned; scores are always taken at the original size.
+    So both stay aligned. At a border it is a weighted mean of the mask around a pixel, not the share of it that the
+    object covers. Scores are always taken at the original size.
     """
     return _resize(torch.from_numpy(mask.astype(np.float32, order="C"))[None, None], size)[0, 0].clamp(0, 1)
 

@@ -33,23 +33,25 @@ def group_colors(groups: Iterable[str]) -> dict[str, str]:
     return GROUPS | dict(zip(others, cycle(RUNS[1:]), strict=False))
 
 
-def number_grids(grids: dict[str, np.ndarray]) -> "Figure":
+def number_grids(grids: dict[str, np.ndarray], signed: bool = False) -> "Figure":
     """Small maps side by side with their numbers written in: `{title: (h, w)}`.
 
-    Larger is darker; if there are negative numbers, they are blue and positive ones red.
+    Larger is darker, by the square root, so that small numbers show beside large ones. If there are negative numbers,
+    or if `signed`, negative ones are blue and positive ones red.
     """
     import matplotlib.pyplot as plt
 
     grids = {title: np.asarray(grid, float) for title, grid in grids.items()}
-    top = 1.5 * max(max(np.abs(grid).max() for grid in grids.values()), 1e-9)
-    signed = min(grid.min() for grid in grids.values()) < 0
+    top = 1.5 * max(max(np.abs(grid).max() for grid in grids.values()), 1e-9) ** 0.5
+    signed = signed or min(grid.min() for grid in grids.values()) < 0
     widths = [grid.shape[1] for grid in grids.values()]
     rows = max(len(grid) for grid in grids.values())
     cell = min(0.5, 2.9 / rows, (7.6 - 0.25 * len(grids)) / sum(widths))  # inches
     size = cell * sum(widths) + 0.2 * len(grids), cell * rows + 0.3
     figure, axes = plt.subplots(1, len(grids), figsize=size, width_ratios=widths, squeeze=False)
     for ax, (title, grid) in zip(axes[0], grids.items(), strict=True):
-        ax.imshow(grid, cmap="RdBu_r" if signed else "Greys", vmin=-top if signed else 0, vmax=top)
+        shade = np.sign(grid) * np.abs(grid) ** 0.5
+        ax.imshow(shade, cmap="RdBu_r" if signed else "Greys", vmin=-top if signed else 0, vmax=top)
         for (i, j), value in np.ndenumerate(grid):
             ax.text(j, i, f"{value:.2g}", ha="center", va="center", fontsize=8)
         ax.set(title=title, xticks=[], yticks=[])

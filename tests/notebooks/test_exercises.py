@@ -125,6 +125,11 @@ def weights(places):
     return np.array([[[(c, i, j) in places for j in range(3)] for i in range(3)] for c in range(3)], float)
 
 
+def apart(mask):
+    places = torch.arange(mask.shape[1])
+    return places - places[:, None]
+
+
 # What a reader may well write, and words of the hint that it must get.
 WRONG = {
     "00_1": [
@@ -136,8 +141,8 @@ WRONG = {
         (lambda frames: frames[len(frames) // 2], "only the first along axis 0 came"),
     ],
     "00_3": [
-        (lambda b, t, h, w: (b, t, h, w, 3), "colors come before the rows"),
-        (lambda b, t, h, w: (t, b, 3, h, w), "clips come first"),
+        (lambda frames: np.repeat(frames[..., :1], 3, -1), "the first color alone"),
+        (lambda frames: frames.mean(-1, keepdims=True), "repeat the mean"),
     ],
     "01_1": [
         (lambda frames: frames.flip(0), "that reverses the clips"),
@@ -148,8 +153,8 @@ WRONG = {
         (lambda model: [setattr(box, "gate_V", 0) for box in model.encoder.vlmg.values()], "TypeError"),
     ],
     "01_3": [
-        (lambda k, B, T, C, H, W: (B * T, C, H >> k, W >> k), "Res5 keeps the size of Res4"),
-        (lambda k, B, T, C, H, W: (B, C, H >> min(k, 4), W >> min(k, 4)), "sees B*T frames"),
+        (lambda k, i, j: (i << k, i + 1 << k, j << k, j + 1 << k), "Res5 keeps the size of Res4"),
+        (lambda k, i, j: [x << min(k, 4) for x in (j, j + 1, i, i + 1)], "rows come before columns"),
     ],
     "02_1": [
         (lambda s: s.replace("red", "*").replace("blue", "red").replace("*", "blue"), "replace whole words"),
@@ -164,8 +169,8 @@ WRONG = {
         (lambda data_set, name: int(name) - (data_set in ("a2d", "jhmdb")), "every fifth frame"),
     ],
     "03_1": [
-        (lambda mask: mask[:, None, None], "adds 1 to words"),
-        (lambda mask: (mask == 0)[:, None, :, None] * -1e9, "keys are the last axis"),
+        (lambda mask, reach: (mask == 0)[:, None, None] * -1e9, "hides padding alone"),
+        (lambda mask, reach: (apart(mask).abs() > reach) * -1e9, "padding may be near"),
     ],
     "03_2": [
         (lambda stage: dilated(stage, lambda k: False), "dilate them"),

@@ -264,13 +264,24 @@ def test_importing_viz_and_writing_a_gif_needs_no_matplotlib(tmp_path):
 # Numbers in grids and tables
 
 
+def hues(grid, **options) -> np.ndarray:
+    """The colors (n, 3) that a row of numbers is drawn in."""
+    [ax] = viz.number_grids({"x": np.array([grid])}, **options).axes
+    assert [t.get_text() for t in ax.texts] == [str(x) for x in grid]
+    [image] = ax.images
+    return image.cmap(image.norm(image.get_array()))[0, :, :3]
+
+
 def test_numbers_below_zero_are_blue_and_those_above_are_red():
-    for grid, signed in (([[0, 2]], False), ([[-1, 2]], True)):
-        figure = viz.number_grids({"x": np.array(grid)})
-        [image] = figure.axes[0].images
-        low, high = image.cmap(image.norm(np.array(grid[0])))[:, :3]
-        assert signed == (low[2] > low[0] + 0.05 and high[0] > high[2] + 0.05)
-        assert [t.get_text() for t in figure.axes[0].texts] == [str(x) for x in grid[0]]
+    for grid, signed in (([0, 2], False), ([0, 2], True), ([-1, 2], False), ([-2, 12], False)):
+        low, high = hues(grid, signed=signed)
+        assert (grid[0] < 0) == (low[2] > low[0] + 0.15)
+        assert (grid[0] < 0 or signed) == (high[0] > high[2] + 0.05)
+
+
+def test_a_small_number_shows_beside_a_large_one():
+    nothing, one, all_of_it = hues([0, 1, 13])[:, 0]
+    assert nothing == 1 and one < 0.95 and all_of_it < one - 0.2
 
 
 def test_a_table_names_its_rows_and_columns_and_shades_larger_numbers_darker():

@@ -56,13 +56,16 @@ def _guided(insertions: int) -> nn.Module:
 
 
 def check_exercise_01_3(fn):
-    def shape(stage, B, T, C, H, W, strides=(4, 8, 16, 16), frames=True):
+    def pixels(stage, i, j, strides=(4, 8, 16, 16), last=0, turned=False, sizes=False):
         s = strides[stage - 2]
-        return (B * T if frames else B), C, H // s, W // s
+        i, j = (j, i) if turned else (i, j)
+        return (i * s, s, j * s, s) if sizes else (i * s, (i + 1) * s - last, j * s, (j + 1) * s - last)
 
     slips = {
         "Res5 keeps the size of Res4": {"strides": (4, 8, 16, 32)},
         "stem and first stage have stride 4 already": {"strides": (2, 4, 8, 8)},
-        "the encoder sees B*T frames": {"frames": False},
+        "rows come before columns": {"turned": True},
+        "the second and the fourth number are the ones after the last": {"last": 1},
+        "the second and the fourth number are ends, not lengths": {"sizes": True},
     }
-    grade(fn, shape, [(k, 4, 3, 10 * k, 320, 160) for k in (2, 3, 4, 5)], slips)
+    return grade(fn, pixels, [(3, 1, 4), (2, 3, 5), (4, 0, 2), (5, 2, 3)], slips)

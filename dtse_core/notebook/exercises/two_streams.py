@@ -10,29 +10,37 @@ from ..grading import grade
 
 
 def check_exercise_03_1(fn):
-    def additive(word_mask):
-        return torch.zeros(word_mask.shape).masked_fill(word_mask == 0, -1e9)[:, None, None]
+    def nearby(word_mask, reach):
+        return extra(word_mask, reach)
 
-    def weights(word_mask, added=lambda m: (m == 0) * -1e9, last=True):
-        extra = added(word_mask)[:, None, None] if last else added(word_mask)[:, None, :, None]
-        return attention(word_mask, extra)
+    def extra(word_mask, reach, near=lambda d, reach: abs(d) <= reach, padding=True, added=lambda kept: ~kept * -1e9):
+        places = torch.arange(word_mask.shape[1])
+        kept = near(places - places[:, None], reach).expand(len(word_mask), -1, -1)  # (B, N, N), keys last
+        return added(kept & (word_mask[:, None] > 0) if padding else kept)[:, None]
 
-    def attention(word_mask, extra):  # of scores that are all 0: (B, 2, N, N)
+    def attention(word_mask, extra):  # of scores that are all 0: (B, 2, N, N), nothing where padding attends
         B, N = word_mask.shape
-        return (torch.zeros(B, 2, N, N) + extra).softmax(-1)
+        return (torch.zeros(B, 2, N, N) + extra).softmax(-1).masked_fill(word_mask[:, None, :, None] == 0, 0)
 
-    def given(word_mask):
-        answer = fn(word_mask)
+    def weights(word_mask, reach, **slip):
+        return attention(word_mask, extra(word_mask, reach, **slip))
+
+    def given(word_mask, reach):
+        answer = fn(word_mask, reach)
         return None if answer is None else attention(word_mask, answer)
 
     slips = {
-        "that hides the words and shows the padding": {"added": lambda m: m * -1e9},
-        "that adds 1 to words; padding needs a hugely negative score": {"added": lambda m: m},
-        "keys are the last axis: put the new axes before it": {"last": False},
+        "padding may be near, too: hide it": {"padding": False},
+        "that hides padding alone; words farther away than `reach` are still read": {"near": lambda d, reach: d < 99},
+        "a word `reach` places away still counts": {"near": lambda d, reach: abs(d) < reach},
+        "words after a word count as well as those before it": {"near": lambda d, reach: (d <= 0) & (d >= -reach)},
+        "words before a word count as well as those after it": {"near": lambda d, reach: (d >= 0) & (d <= reach)},
+        "that hides what may be read and shows the rest": {"added": lambda kept: kept * -1e9},
+        "that adds 1 to what may be read; the rest needs a hugely negative score": {"added": lambda kept: kept * 1.0},
     }
-    masks = [[1, 1, 0], [1, 0, 0]], [[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 0]], [[1, 1, 1, 1, 0]]
-    right = grade(given, weights, [(torch.tensor(mask),) for mask in masks], slips)
-    return fn if right is given else additive
+    masks = [[1, 1, 1, 1, 0], [1, 1, 1, 0, 0]], [[1] * 6, [1, 1, 1, 1, 0, 0]], [[1, 1, 0]]
+    cases = [(torch.tensor(mask), reach) for mask, reach in zip(masks, (1, 2, 0), strict=True)]
+    return fn if grade(given, weights, cases, slips) is given else nearby
 
 
 def check_exercise_03_2(fn):
