@@ -6,14 +6,15 @@ one that knows how their insides are called, in transformers 4.53+ and in 5.x. N
 
 import json
 from types import MethodType
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import CONFIG_MAPPING, MODEL_MAPPING, PretrainedConfig
-from transformers.activations import GELUActivation
+from transformers.activations import ACT2FN, GELUActivation
 
+from .config import Allowed, checked
 from .layers import linear, make_norm
 
 # The library's settings of well-known names, so that they build at random weights without the hub.
@@ -202,6 +203,7 @@ TEXT: dict[str, Any] = {
     "distilbert": DistilBert,
     "modernbert": ModernBert,
 }
+Activation = Annotated[str, Allowed(f"one of {', '.join(ACT2FN)}", ACT2FN.__contains__)]
 
 
 class Stream(nn.Module):
@@ -317,6 +319,8 @@ def _build(families: dict[str, Any], name: str, pretrained: bool, settings: dict
         kind = found.get("model_type", None if settings is None else next(iter(families)))
         if kind not in families:  # the library would load what fits and leave the rest at random
             raise ValueError(f"{name!r} is a {kind} model; this stream takes {', '.join(families)}")
+        for setting in {"hidden_act", "activation", "hidden_activation"} & found.keys():
+            checked(f"{setting} of {name!r}", found[setting], Activation)
         config = CONFIG_MAPPING[kind].from_dict(found)
         model_class: Any = MODEL_MAPPING[type(config)]
         options = getattr(families[kind], "options", {})
@@ -329,6 +333,13 @@ def _build(families: dict[str, Any], name: str, pretrained: bool, settings: dict
         raise ValueError(
             f"cannot load {name!r}: it is not a folder with a model, and neither the local cache nor the hub has it; "
             f"fetch it once with `hf download {name}`, name a folder, or set model.pretrained to False"
+        ) from error
+    except ValueError:
+        raise
+    except Exception as error:  # the library has many for settings that make no sense
+        said = " ".join(str(error).split())
+        raise ValueError(
+            f"the settings of {name!r} describe no model ({said:.200}); correct its config.json, or download it again"
         ) from error
     missing = sorted(set(loading["missing_keys"]) & {key for key, _ in model.named_parameters()})
     if missing:

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from ..config import FORMAT, Allowed, ModelConfig, Outdated, Positive, RunConfig, Share, Whole, checked, from_dict
 from ..shared.files import read_json
-from ..streams import longest_sentence
+from ..streams import Activation, longest_sentence
 
 WEIGHTS, CONFIG, RUN, WORDS, MARKS = FILES = (
     "model.safetensors",
@@ -49,7 +49,7 @@ CNN = {
     "num_channels": Annotated[int, Allowed("3", (3).__eq__)],
     "hidden_sizes": Widths,
     "depths": Depths,
-    "hidden_act": str,
+    "hidden_act": Activation,
 }
 CONVNEXT = CNN | {"patch_size": Depth, "layer_norm_eps": Share, "drop_path_rate": Share}
 TEXT = {
@@ -63,7 +63,7 @@ TEXT = {
 }
 BERT = TEXT | {
     "type_vocab_size": Depth,
-    "hidden_act": str,
+    "hidden_act": Activation,
     "layer_norm_eps": Share,
     "hidden_dropout_prob": Share,
     "attention_probs_dropout_prob": Share,
@@ -101,13 +101,13 @@ STREAMS: dict[str, dict[str, dict[str, Any]]] = {  # what a stream of a family i
             "hidden_dim": Width,
             "max_position_embeddings": Width,
             "pad_token_id": Whole,
-            "activation": str,
+            "activation": Activation,
             "dropout": Share,
             "attention_dropout": Share,
         },
         "modernbert": TEXT
         | {
-            "hidden_activation": str,
+            "hidden_activation": Activation,
             "norm_eps": Share,
             "norm_bias": bool,
             "attention_bias": bool,

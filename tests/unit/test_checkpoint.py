@@ -182,6 +182,8 @@ def test_an_architecture_with_a_setting_missing_or_of_another_kind_is_refused(co
 def test_a_stream_with_a_setting_missing_or_of_another_kind_is_refused(copy, stream, key):
     for wrong in (None, "x", -1, 10**30, 1e5, float("nan"), [], [[]], [1, 1, 1, 10**9], {"a": 1}):
         changed(copy / "config.json", lambda c, wrong=wrong: c["saved_streams"][stream].update({key: wrong}))
+        with pytest.raises(ValueError, match=f"{key} is .*; it must be"):
+            read_model_config(copy)
         assert_refused(copy, "config.json")
     changed(copy / "config.json", lambda c: c["saved_streams"][stream].pop(key))
     assert_refused(copy, "config.json")

@@ -1,5 +1,6 @@
 """Streams: stepping them from outside is the library's own forward; weights, frozen norms and names hold."""
 
+import json
 import shutil
 
 import pytest
@@ -11,7 +12,7 @@ from transformers import AutoConfig, AutoModel, BertConfig, BertModel, ResNetCon
 
 from dtse_core.config import preset
 from dtse_core.model import DTSE
-from dtse_core.streams import LinguisticStream, VisualStream
+from dtse_core.streams import ARCHITECTURES, LinguisticStream, VisualStream
 
 RESNETS = {
     "basic": {"embedding_size": 4, "hidden_sizes": [4, 6, 8, 10], "depths": [1, 2, 1, 2], "layer_type": "basic"},
@@ -344,6 +345,25 @@ def test_another_kind_of_model_is_refused_not_loaded_in_part(tmp_path, stream):
     for pretrained in (True, False):
         with pytest.raises(ValueError, match=r"is a vit model; this stream takes (resnet|bert), "):
             stream(str(tmp_path), pretrained)
+
+
+@pytest.mark.parametrize(("stream", "name"), [("visual", "tiny-resnet"), ("text", "tiny-bert")])
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"hidden_act": "nonsense"}, "hidden_act of '{}' is 'nonsense'; it must be one of gelu, .*relu"),
+        (
+            {"torch_dtype": "nonsense"},
+            "the settings of '{}' describe no model .*nonsense.*; correct its config",
+        ),
+        ({"hidden_size": None, "hidden_sizes": None}, "the settings of '{}' describe no model .*; correct its config"),
+    ],
+)
+def test_settings_that_describe_no_model_are_refused_by_name(tmp_path, stream, name, wrong, said):
+    (tmp_path / "config.json").write_text(json.dumps(ARCHITECTURES[name] | wrong), encoding="utf-8")
+    with pytest.raises(ValueError, match=said.format(tmp_path)) as refused:
+        DTSE(preset("tiny", **{f"model.{stream}": str(tmp_path)}).model)
+    assert "\n" not in str(refused.value)
 
 
 def test_missing_weights_are_an_error_that_names_the_first(tmp_path):
