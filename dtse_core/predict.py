@@ -69,6 +69,7 @@ class ReferringVideoPredictor:
         self.cautioned = False  # `caution` has been said
         self.least = 0.0  # confidence below which nothing is marked
         self.emptied = 0  # masks that this has emptied so far
+        self.about: dict[str, str] = {}  # which model this is, for `write_prediction`; of a checkpoint
 
     @classmethod
     def from_pretrained(
@@ -82,6 +83,7 @@ class ReferringVideoPredictor:
         data, tokenizer = read_run_config(folder).data, read_tokenizer(folder)
         predictor = cls(DTSE.from_pretrained(folder), tokenizer, data, device, precision)
         predictor.drawn, predictor.least = saw_drawn_clips(folder), read_least_confidence(folder)
+        predictor.about = {"checkpoint": str(name), "model_sha256": model_sha256(folder), "precision": precision}
         return predictor
 
     @property
@@ -329,19 +331,18 @@ def main() -> None:
 
     command = parse_command()
     require_place(command.out, command.video)
-    folder = checkpoint_folder(command.checkpoint)
-    predictor = ReferringVideoPredictor.from_pretrained(folder, command.device, command.precision)
-    about = {"checkpoint": command.checkpoint, "model_sha256": model_sha256(folder), "precision": command.precision}
+    predictor = ReferringVideoPredictor.from_pretrained(command.checkpoint, command.device, command.precision)
     for note in notes_on_words(command.expressions, predictor.tokenizer):
         print(note, file=sys.stderr)
     steps = predictor.stream(command.video, command.expressions, None)
     steps = tqdm(steps, unit=" frames", disable=bars_hidden())
     fps = video_fps(command.video)
-    table = write_prediction(steps, command.expressions, command.out, fps, command.video, about)
+    table = write_prediction(steps, command.expressions, command.out, fps, command.video, predictor.about)
     if predictor.emptied:
         said = f"{predictor.emptied} masks are left empty: they have less than {predictor.least:.3f}"
         print(f"note: {said}, the checkpoint's least confidence", file=sys.stderr)
-    print(f"{summary(command.expressions, table)}\nmodel_sha256: {about['model_sha256']}\nwritten: {command.out}")
+    print(summary(command.expressions, table))
+    print(f"model_sha256: {predictor.about['model_sha256']}\nwritten: {command.out}")
 
 
 if __name__ == "__main__":

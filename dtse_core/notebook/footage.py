@@ -18,6 +18,7 @@ import torch
 
 from ..checkpoints.find import FILES
 from ..config import RunConfig, from_dict, override
+from ..data.build import scored_split, training_splits
 from ..shared.files import read_json
 from ..train import train
 from ..training.cost import GB, Cost, CostCommand, count_cost, fitting
@@ -64,7 +65,7 @@ def require_room(run: Path, cost: Cost, checkpoints: int) -> str:
             f"{run.parent} has {free / GB:.1f} GB free, the run needs {needed / GB:.1f} GB: make room (on Google Drive "
             "empty the bin as well, it counts), or set KEEP to another folder"
         )
-    return f"{whole / GB:.1f} GB of disk for checkpoints and models, {free / GB:.0f} GB are free"
+    return f"{whole / GB:.2g} GB of disk for checkpoints and models, {free / GB:.0f} GB are free"
 
 
 def begun(run: Path) -> RunConfig | None:
@@ -125,6 +126,13 @@ def planned(config: RunConfig, hours: float, seconds: float) -> RunConfig:
     plan = {"train.steps": steps, "train.epochs": 0.0, "train.minutes": 0.0, "train.log_every": max(1, steps // 200)}
     plan |= {"train.eval_every": max(10, -(-steps // VALIDATIONS))}
     return override(config, plan | {"train.checkpoint_every": max(1, min(int(60 * MINUTES / seconds), steps // 4))})
+
+
+def to_score(config: RunConfig) -> Path:
+    """The weights of a finished run that are scored and kept: of the best validation, unless that looked at the very
+    part that is scored, as on Refer-YouTube-VOS; then the last ones."""
+    chosen_on = training_splits(config.data)[1]
+    return Path(config.out) / ("final" if chosen_on == scored_split(config.data) else "best")
 
 
 def publish(folder: str | Path, name: str, private: bool = True) -> str:

@@ -100,7 +100,7 @@ def ask(predictor: ReferringVideoPredictor, out: str | Path, expressions: Sequen
             print(note)
         info = video_info(video)
         steps = progress(predictor.stream(video, sentences, None), "frames", info.length)
-        print(summary(sentences, write_prediction(steps, sentences, folder, info.fps, video)))
+        print(summary(sentences, write_prediction(steps, sentences, folder, info.fps, video, predictor.about)))
         save = _button("Save", lambda: print("\n".join(keep(folder, out))))
         display(play(folder / "overlay.mp4", sentences), save)
 

@@ -7,7 +7,6 @@ Without a front end nothing is drawn, and the masks are kept all the same. Noteb
 """
 
 from collections.abc import Sequence
-from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -66,7 +65,7 @@ class Watch:
         from IPython.display import display
 
         frames = [clip.frames[clip.current] for clip in self.clips]
-        titles = [fill(clip.expression, 26) for clip in self.clips]
+        titles = [clip.expression for clip in self.clips]
         figures = plot_history(self.history), film_strip(frames, self.masks[max(self.masks)], titles)
         if self._shown:
             for handle, figure in zip(self._shown, figures, strict=True):

@@ -77,10 +77,9 @@ def test_it_runs_on_ordinary_clips_named_by_a_relative_path(name, tmp_path, monk
     printed = run(VIDEO=name, SENTENCES=sentences, OUT="kept.v2")
     kept = printed[printed.index("kept.v2/confidence.csv") :].splitlines()
     several = [s.strip() for s in sentences.split(";") if s.strip()]
-    assert kept[:4] == [
-        f"kept.v2/{file}" for file in ("confidence.csv", "expressions.txt", "overlay.gif", "overlay.mp4")
-    ]
-    assert kept[4 : 4 + len(several)] == [f"kept.v2/{k}/ {length} masks" for k in range(len(several))]
+    files = "confidence.csv", "expressions.txt", "overlay.gif", "overlay.mp4", "prediction.json"
+    assert kept[:5] == [f"kept.v2/{file}" for file in files]
+    assert kept[5 : 5 + len(several)] == [f"kept.v2/{k}/ {length} masks" for k in range(len(several))]
     for k in range(len(several)):
         own = (
             [file.stem for file in (tmp_path / name).iterdir()]

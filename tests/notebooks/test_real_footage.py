@@ -18,10 +18,11 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import BertModel, BertTokenizerFast, ResNetConfig, ResNetModel
+from transformers import BertModel, BertTokenizerFast, ConvNextV2Config, ConvNextV2Model, ResNetConfig, ResNetModel
 
 from dtse_core import preset
-from dtse_core.config import override
+from dtse_core.checkpoints.find import model_sha256
+from dtse_core.config import DATASETS, override
 from dtse_core.data.toy.layouts.write import write_toy
 from dtse_core.experiments.runner import run_notebook
 from dtse_core.notebook import footage
@@ -34,7 +35,7 @@ from tests.unit.test_obtain import local, server  # noqa: F401
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks/13_real_footage.ipynb"
 PEOPLE = {"train": 4, "val": 1, "test": 1}
-SMALL = "colab data.size=64,96 data.workers=0 train.batch=2 train.eval_samples=4 model.vlmg_width=64"
+SMALL = "data.size=64,96 data.workers=0 train.batch=2 train.eval_samples=4 model.vlmg_width=64"
 SMALL += " model.lmdf_width=32 model.filtered_width=32 model.widths=32,48,64"
 ZYGOTE = multiprocessing.get_context("forkserver")  # imports everything once
 ZYGOTE.set_forkserver_preload(["dtse_core.train", "dtse_core.notebook.watch", "dtse_core.data.toy.layouts.write"])
@@ -64,37 +65,60 @@ def run(last: str, **parameters) -> dict:
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory, minilm) -> Path:
-    """The hub's cache with a pretrained MiniLM and a small ResNet under the names that the preset asks for."""
+    """The hub's cache under the names that the presets ask for: a pretrained MiniLM, and small visual networks."""
     cache = tmp_path_factory.mktemp("cache")
     torch.manual_seed(0)
     put_into_cache(cache, "microsoft/resnet-50", ResNetModel(ResNetConfig(**ARCHITECTURES["tiny-resnet"])))
+    small = ConvNextV2Config(hidden_sizes=[32, 48, 64, 96], depths=[1, 1, 2, 1])
+    put_into_cache(cache, "facebook/convnextv2-tiny-22k-384", ConvNextV2Model(small))
     text = BertModel.from_pretrained(minilm, add_pooling_layer=False), BertTokenizerFast.from_pretrained(minilm)
-    put_into_cache(cache, "bert-base-uncased", *text)
+    for name in ("bert-base-uncased", "sentence-transformers/all-MiniLM-L6-v2"):
+        put_into_cache(cache, name, *text)
     return cache
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("data", ["a2d", "mevis", "ref_davis", "refer_youtube_vos"])
-def test_pretrained_streams_learn_from_each_layout(tmp_path, monkeypatch, hub, data):
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [("a2d", "colab"), ("mevis", "modern"), ("ref_davis", "colab"), ("refer_youtube_vos", "colab")],
+)
+def test_pretrained_streams_learn_from_each_layout(tmp_path, monkeypatch, hub, data, name):
     write_toy(tmp_path / "root", PEOPLE, data, seed=1, height=64, width=96, traps=["all"])
     monkeypatch.setenv("HF_HOME", str(hub))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     asked = {"PROFILE": "colab", "DEVICE": "cpu", "DATA": data, "DATA_ROOT": str(tmp_path / "root")}
-    asked |= {"HOURS": 1e-6, "PRESET": SMALL, "KEEP": str(tmp_path / "keep")}
+    asked |= {"HOURS": 1e-6, "PRESET": f"{name} {SMALL}", "KEEP": str(tmp_path / "keep")}
     result = run_notebook(NOTEBOOK, tmp_path / "out", asked)
     assert result.ok, result.error
     executed = json.loads((tmp_path / "out/13_real_footage.ipynb").read_text("utf-8"))["cells"]
     counts = [c["execution_count"] for c in executed if c["cell_type"] == "code"]
     assert counts == [*range(1, len(counts) + 1)]  # nothing is skipped
-    config = json.loads((tmp_path / f"keep/run_{data}/run.json").read_text("utf-8"))
-    assert (config["train.steps"], config["model.text"]) == (footage.TRIAL, "bert-base-uncased")
-    weights = load_file(tmp_path / f"keep/run_{data}/final/model.safetensors")
-    learned, known = (next(w for n, w in found.items() if n.endswith("word_embeddings.weight")) for found in (
-        weights, load_file(next(hub.glob("hub/*bert*/snapshots/*/model.safetensors")))))  # fmt: skip
-    assert learned.shape == known.shape and 0 < (learned - known).abs().max() < 1e-3, "MiniLM, and a few small steps"
+    run, streams = tmp_path / f"keep/run_{data}", preset(name).model
+    config = json.loads((run / "run.json").read_text("utf-8"))
+    assert [config["train.steps"], config["preset"], config["model.visual"], config["model.text"]] == [
+        footage.TRIAL, name, streams.visual, streams.text]  # fmt: skip
+    weights = load_file(run / "final/model.safetensors")
+    for stream, kind in ((streams.visual, "visual"), (streams.text, "text")):
+        (file,) = hub.glob(f"hub/models--{stream.replace('/', '--')}/snapshots/*/model.safetensors")
+        known = load_file(file)
+        learned = {n.split(".", 3)[-1]: w for n, w in weights.items() if n.startswith(f"encoder.{kind}.")}
+        moved = max((w - known[n]).abs().max() for n, w in learned.items())
+        assert 0 < moved < 1e-3, f"the {kind} stream begins with the weights of {stream}, and takes a few small steps"
     scores = json.loads((tmp_path / f"keep/scores_{data}.json").read_text("utf-8"))
     assert scores["split"] == "test" and scores["config"]["data.name"] == data and scores["metrics"]
+    told = json.loads((tmp_path / "keep/own_clip/prediction.json").read_text("utf-8"))
+    assert scores["model_sha256"] == told["model_sha256"] == model_sha256(run / "best"), "the best of the validations"
     assert (tmp_path / "keep/own_clip/overlay.mp4").is_file()
+
+
+def test_weights_are_scored_that_the_scored_part_has_not_chosen(tmp_path):
+    for data in DATASETS:
+        if data not in ("toy", "jhmdb"):  # the one is drawn, the other has no part to learn from
+            root = {"data.name": data, "data.root": str(tmp_path), "out": "run"}
+            chosen = footage.to_score(override(preset("colab"), root))
+            assert chosen == Path("run/final" if data == "refer_youtube_vos" else "run/best"), data
+    (tmp_path / "toy_world.json").touch()  # a drawn one has a part for each
+    assert footage.to_score(override(preset("colab"), root | {"data.name": "refer_youtube_vos"})) == Path("run/best")
 
 
 def session(keep: Path, every: int) -> None:
@@ -125,8 +149,9 @@ def test_sessions_that_die_at_five_moments_end_with_the_weights_of_one(tmp_path)
     process.join()
     assert process.exitcode == 0
     whole = train(override(footage.begun(out), {"out": str(tmp_path / "whole")}), False)
-    one, many = (load_file(folder / "model.safetensors") for folder in (whole, out / "final"))
-    assert all(torch.equal(one[name], many[name]) for name in one)
+    for kept in ("final", "best"):
+        one, many = (load_file(run / kept / "model.safetensors") for run in (whole.parent, out))
+        assert one.keys() == many.keys() and all(torch.equal(one[name], many[name]) for name in one), kept
 
 
 @pytest.fixture
