@@ -32,7 +32,7 @@ export HF_HUB_OFFLINE ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export EXECUTED
 
-.PHONY: tutorial test test-colab test-pythons test-browser test-compat test-gpu gallery lint lock notebooks heads bench experiments release-tools audit sbom soak release-check help clean
+.PHONY: tutorial test test-colab test-pythons test-browser test-compat test-gpu gallery coverage mutation lint lock notebooks heads bench experiments release-tools audit sbom soak release-check help clean
 
 tutorial: $(READY) ## run every notebook; pages and a table under runs/tutorial/
 	$(PY) data_scripts/make_toy_world.py --layout a2d --out $(TOY) --train 100 --test 25
@@ -101,18 +101,29 @@ $(SITE): $(DEV) CONTRIBUTING.md $(wildcard docs/*.* docs/decisions/*.md benchmar
 	rm -rf runs/gallery docs/api
 	$(VENV)/bin/sphinx-build --fail-on-warning --keep-going --fresh-env -c docs -d runs/gallery_cache . runs/gallery
 
-# An environment over .venv: what Gradio needs besides, or in another version, lies in front.
+# Environments over .venv: what Gradio or Cosmic Ray needs besides, or in another version, lies in front.
 DEMO := .venv-demo
-$(DEMO)/.ready: $(DEV) requirements-demo.lock
-	$(PY) -m venv --clear --without-pip $(DEMO)
-	$(PY) -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' > $(DEMO)/below.pth
-	mv $(DEMO)/below.pth $(DEMO)/lib/python3.*/site-packages/
-	$(DEMO)/bin/python -m pip install --quiet --no-deps -r requirements-demo.lock
+MUTATION := .venv-mutation
+$(DEMO)/.ready $(MUTATION)/.ready: .venv-%/.ready: $(DEV) requirements-%.lock
+	$(PY) -m venv --clear --without-pip $(@D)
+	$(PY) -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' > $(@D)/below.pth
+	mv $(@D)/below.pth $(@D)/lib/python3.*/site-packages/
+	$(@D)/bin/python -m pip install --quiet --no-deps -r requirements-$*.lock
 	@touch $@
 
 test-browser: $(SITE) $(DEMO)/.ready ## the site, two notebooks and the demo in a real browser; needs Chromium, pictures under runs/browser/
 	@command -v chromium >/dev/null || { echo "make test-browser needs Chromium: apt-get install chromium"; exit 1; }
 	$(PY) -m pytest tests/browser
+
+coverage: $(DEV) ## which lines and branches of dtse_core the tests take; fails below 95 %
+	rm -rf runs/coverage
+	$(PY) -m coverage run -m pytest -n $(JOBS) --dist worksteal tests/unit tests/notebooks
+	$(PY) -m coverage combine --quiet
+	$(PY) -m coverage report
+
+MODULES ?=
+mutation: $(MUTATION)/.ready ## do tests notice a changed operator, number or condition? MODULES="losses vlmg" for some
+	$(MUTATION)/bin/python benchmarks/mutation.py $(MODULES)
 
 lint: $(DEV) ## ruff, codespell and mypy
 	$(VENV)/bin/ruff check .

@@ -5,10 +5,11 @@
 
 requirements.lock has what runs the notebooks, requirements-dev.lock that and what develops, requirements-release.lock
 what checks and publishes a release, requirements-testdata.lock packages whose files are test data,
-requirements-demo.lock what the demo needs beyond requirements-dev.lock or in another version, and
-requirements-cuda.lock the CUDA libraries of PyPI's torch for Linux, which its CPU build does without. They name no
-index and no path, and hold for every Python from 3.11.2, Debian 12's. torch's hashes are those of its files on PyPI
-and, from tools/torch_cpu.txt, those of its CPU builds, which only PyTorch's own index has.
+requirements-demo.lock and requirements-mutation.lock what the demo and `make mutation` need beyond
+requirements-dev.lock or in another version, and requirements-cuda.lock the CUDA libraries of PyPI's torch for Linux,
+which its CPU build does without. They name no index and no path, and hold for every Python from 3.11.2, Debian 12's.
+torch's hashes are those of its files on PyPI and, from tools/torch_cpu.txt, those of its CPU builds, which only
+PyTorch's own index has.
 """
 
 import re
@@ -59,7 +60,7 @@ def write(name: str, found: dict[str, str]) -> None:
 
 
 def main(upgrade: list[str]) -> None:
-    whole, older = ROOT / "requirements-dev.lock", "pillow=="  # of which Gradio asks for an older version
+    whole = ROOT / "requirements-dev.lock"
     for name, more in ("-dev", upgrade), ("", []):  # the second takes the versions of the first
         extras = [f"--extra={extra}" for extra in EXTRAS[name]]
         found = resolve("pyproject.toml", "--no-emit-package=dtse", *extras, *more, lock=whole)
@@ -74,10 +75,11 @@ def main(upgrade: list[str]) -> None:
         torch.write_text(next(line for line in versions if line.startswith("torch==")), encoding="utf-8")
         cuda = resolve(str(torch), "--no-config", f"--constraints={listed}")
         write("-cuda", {name: entry for name, entry in cuda.items() if name not in found})
-        listed.write_text("\n".join(line for line in developed if not line.startswith(older)), encoding="utf-8")
-        options = "--extra=demo", "--no-emit-package=dtse", f"--constraints={listed}"
-        demo = resolve("pyproject.toml", *options, lock=ROOT / "requirements-demo.lock")
-        write("-demo", {name: text for name, text in demo.items() if text.partition(" \\")[0] not in developed})
+        for extra, older in ("demo", ("pillow==",)), ("mutation", ()):  # Gradio asks for an older Pillow
+            listed.write_text("\n".join(line for line in developed if not line.startswith(older)), encoding="utf-8")
+            options = f"--extra={extra}", "--no-emit-package=dtse", f"--constraints={listed}"
+            front = resolve("pyproject.toml", *options, lock=ROOT / f"requirements-{extra}.lock")
+            write(f"-{extra}", {n: text for n, text in front.items() if text.partition(" \\")[0] not in developed})
         listed.write_text(TESTDATA, encoding="utf-8")
         write("-testdata", resolve(str(listed), "--no-config", "--no-deps"))
         listed.write_text("\n".join(PROJECT["optional-dependencies"]["release"]), encoding="utf-8")

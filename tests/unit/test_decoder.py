@@ -1,10 +1,13 @@
 """The decoder: sizes, which head hears which level, and its equations step by step."""
 
+import inspect
+
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dtse_core.config import ModelConfig
 from dtse_core.decoder import MaskDecoder
 
 WIDTHS = (4, 6, 8)  # strides 4, 8, 16
@@ -64,3 +67,9 @@ def test_every_parameter_learns_from_its_own_head():
     logits = decoder(U5, U4, U3, decoder.reduce_low(V))
     sum(x.square().sum() for x in logits).backward()
     assert all(p.grad is not None and p.grad.any() for p in decoder.parameters())
+
+
+def test_a_block_without_options_is_that_of_the_paper_preset():
+    c, parameters = ModelConfig(), inspect.signature(MaskDecoder).parameters.values()
+    expected = {"widths": c.widths, "norm": c.norm}
+    assert {p.name: p.default for p in parameters if p.default is not p.empty} == expected

@@ -23,8 +23,9 @@ RUNTIME, WHOLE, RELEASE = (LOCKS[f"requirements{name}"] for name in ("", "-dev",
 
 
 def requirements(*extras: str) -> dict[str, str]:
-    """The requirements of the package and of some extras, by default of all but the demo's: name -> the whole one."""
-    groups = {name: lines for name, lines in PROJECT["optional-dependencies"].items() if extras or name != "demo"}
+    """The requirements of the package and of some extras, by default of all that fit one environment, by name."""
+    apart = () if extras else ("demo", "mutation")
+    groups = {name: lines for name, lines in PROJECT["optional-dependencies"].items() if name not in apart}
     base = [] if extras == ("release",) else PROJECT["dependencies"]
     lines = [*base, *(line for e in extras or groups for line in groups[e])]
     return {Requirement(line).name: str(Requirement(line)) for line in lines if not line.startswith("dtse[")}
@@ -107,7 +108,7 @@ def test_locked_versions_run_on_the_python_of_debian_12():
 @pytest.mark.parametrize("name", sorted(LOCKS))
 def test_a_lock_names_exact_versions_and_their_hashes_and_no_index_no_path_and_no_build(name):
     lines = [line for line in LOCKS[name].splitlines() if not line.startswith("#")]
-    assert len(LOCKS) == 6 and lines
+    assert len(LOCKS) == 7 and lines
     for line, after in zip(lines, [*lines[1:], ""], strict=True):
         if line.startswith(" "):
             assert re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}( \\)?", line), line
@@ -132,10 +133,12 @@ def test_sums_of_another_torch_are_refused():
         lock_tool.with_cpu_builds("torch==9.9 \\\n    --hash=sha256:00\n")
 
 
-def test_what_the_demo_needs_is_locked_apart_and_replaces_pillow_alone():
-    demo, (asked,) = pins(LOCKS["requirements-demo"]), map(Requirement, PROJECT["optional-dependencies"]["demo"])
-    assert asked.specifier.contains(str(demo["gradio"].specifier)[2:])
-    assert demo.keys() & pins(WHOLE).keys() == {"pillow"}
+@pytest.mark.parametrize(("extra", "replaced"), [("demo", {"pillow"}), ("mutation", set())])
+def test_what_lies_in_front_of_development_is_locked_apart_and_replaces_pillow_alone(extra, replaced):
+    front, whole = pins(LOCKS[f"requirements-{extra}"]), pins(WHOLE)
+    (asked,) = map(Requirement, PROJECT["optional-dependencies"][extra])
+    assert asked.specifier.contains(str(front[asked.name].specifier)[2:])
+    assert {name for name in front.keys() & whole.keys() if front[name].specifier != whole[name].specifier} == replaced
 
 
 def test_what_cuda_needs_is_locked_apart():

@@ -1,11 +1,14 @@
 """LMDF: the filter operator against its loop and against unfolding, the module against its equations."""
 
+import inspect
+
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dtse_core.config import ModelConfig
 from dtse_core.lmdf import LMDF, dynamic_filter, dynamic_filter_reference
 
 C, c, D, w, m, DILATIONS = 5, 8, 6, 4, 3, (1, 2)
@@ -145,6 +148,11 @@ def test_in_channels_last_layout_the_channels_of_one_offset_are_neighbors():
         assert filters.stride(1) == 1 and filters.stride(2) == m
 
 
+@pytest.mark.parametrize(("mode", "window", "expected"), [("full", 3, True), ("full", 1, False), ("static", 3, False)])
+def test_frames_beside_the_current_one_are_asked_for_only_where_they_matter(mode, window, expected):
+    assert make(mode=mode, window=window).uses_references == expected
+
+
 def test_references_in_either_order_are_told_apart():
     block, (features, s) = make(), clip()
     swapped = block(features[:, [2, 1, 0]], s[:, [2, 1, 0]], 1)
@@ -218,10 +226,18 @@ def test_off_returns_the_current_frame_reduced_and_static_filters_it_the_same_ev
     torch.testing.assert_close(static(features, s, 1), X + static.fuse(torch.cat([x, *Z], 1)))
 
 
-def test_static_is_a_convolution_of_equal_size():
-    static, full = make(mode="static"), make()
+@pytest.mark.parametrize("K", [3, 5])
+def test_static_is_a_convolution_of_equal_size(K):
+    static, full = make(mode="static", filter_size=K), make(filter_size=K)
     x = random(1, m, 6, 7)
     for i, r in enumerate(DILATIONS):  # the same filter at every position is a depth-wise convolution
-        filters = static.static[i].weight.view(1, m, 9, 1, 1).expand(1, m, 9, 6, 7)
+        filters = static.static[i].weight.view(1, m, K * K, 1, 1).expand(1, m, K * K, 6, 7)
         torch.testing.assert_close(static.static[i](x), dynamic_filter(x, filters, r))
     assert sum(p.numel() for p in static.static.parameters()) == sum(layer.out_channels for layer in full.to_filters)
+
+
+def test_a_block_without_options_is_that_of_the_paper_preset():
+    c, parameters = ModelConfig(), inspect.signature(LMDF).parameters.values()
+    expected = {"width": c.lmdf_width, "mode": c.lmdf, "language": c.lmdf_language}
+    expected |= {name: getattr(c, name) for name in ("window", "filtered_width", "filter_size", "dilations", "norm")}
+    assert {p.name: p.default for p in parameters if p.default is not p.empty} == expected

@@ -241,6 +241,12 @@ def test_coco_map_counts_ties_as_pycocotools_does(twentieths):
     assert ours == pytest.approx((twentieths - 9) / 10)
 
 
+def test_targets_that_no_mask_was_made_for_are_missed():
+    target = box(4, 6, (0, 2), (0, 4))
+    assert coco_map([], [], [target]) == coco_map(np.zeros((1, 4, 6)), [0], [target]) == 0
+    assert coco_map([target], [1], [target, target], ids=[1]) == pytest.approx(51 / 101)  # half, at 101 recalls
+
+
 def test_coco_map_looks_at_a_hundred_masks_of_a_target():
     target = box(4, 6, (0, 2), (0, 4))
     masks, ids = [~target] * 100 + [target], [0] * 101
@@ -391,6 +397,10 @@ def test_logits_of_a_batch_are_resized_one_by_one():
     assert masks.shape == (2, 3, 9, 7)
     assert torch.equal(masks[1, 2], logits_to_mask(logits[1, 2], 9, 7))
     assert torch.equal(logits_to_mask(logits, 4, 5), logits > 0)
+
+
+def test_what_is_as_likely_inside_as_outside_is_background():
+    assert not logits_to_mask(torch.zeros(2, 3), 4, 6).any()
 
 
 def test_confidence_is_the_mean_probability_inside_the_mask():

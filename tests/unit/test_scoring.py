@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from dtse_core.metrics import contour_accuracy, region_similarity
 from dtse_core.scoring.protocols import protocol_for
 from dtse_core.scoring.records import Sample, SequenceScore, VideoScore, score_expressions
-from dtse_core.scoring.summary import intervals, summarize, summarize_videos
+from dtse_core.scoring.summary import intervals, summarize, summarize_videos, values_of
 from dtse_core.scoring.tables import LOCAL, format_markdown, format_table
 from dtse_core.scoring.video_metrics import temporal_consistency
 from tests.small_videos import SmallDavis, SmallVideos, Truth
@@ -224,6 +224,9 @@ def test_intervals_are_of_the_metrics_and_groups_make_up_the_whole(records):
     result = (summarize if isinstance(records[0], Sample) else summarize_videos)(records)
     for name, (low, high) in intervals(records).items():
         assert 0 <= low <= high <= 1 and name in result["metrics"]
+    for name, values in values_of(records).items():
+        above, below = (values.sum(), len(values)) if values.ndim == 1 else values.sum(axis=0)
+        assert above / below == pytest.approx(result["metrics"][name])
     first = "mean_iou" if isinstance(records[0], Sample) else "J"
     if "by_evidence" in result:
         weighted = sum(g[first] * g["count"] for g in result["by_evidence"].values()) / len(records)

@@ -1,11 +1,14 @@
 """VLMG against its equations written out pixel by pixel, and the properties that the design states."""
 
+import inspect
+
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dtse_core.config import ModelConfig
 from dtse_core.layers import coordinates
 from dtse_core.vlmg import VLMG
 
@@ -194,6 +197,13 @@ def test_group_norm_keeps_samples_apart_in_train():
     block, (V, L, word_mask) = make(norm="group").train(), inputs(words=[5, 3])
     together, alone = block(V, L, word_mask), block(V[:1], L[:1], word_mask[:1])
     torch.testing.assert_close(together[0][:1], alone[0], atol=1e-10, rtol=1e-10)
+
+
+def test_a_block_without_options_is_that_of_the_paper_preset():
+    c, parameters = ModelConfig(), inspect.signature(VLMG).parameters.values()
+    expected = {"width": c.vlmg_width, "heads": c.vlmg_heads, "bins": c.vlmg_bins, "norm": c.norm}
+    expected |= {name: getattr(c, name) for name in ("gate_init", "language_to_vision", "vision_to_language")}
+    assert {p.name: p.default for p in parameters if p.default is not p.empty} == expected
 
 
 def test_heads_that_do_not_divide_the_width_are_refused():
