@@ -121,6 +121,13 @@ def test_weights_are_scored_that_the_scored_part_has_not_chosen(tmp_path):
     assert footage.to_score(override(preset("colab"), root | {"data.name": "refer_youtube_vos"})) == Path("run/best")
 
 
+def test_clips_of_your_own_take_the_same_road(tmp_path, monkeypatch):
+    monkeypatch.setattr(footage, "count_cost", cheap)
+    monkeypatch.setattr(footage, "pace", lambda *_: 1.0)
+    names = run("comparison_table", DATA="own", KEEP=str(tmp_path))
+    assert names["result"]["split"] == "test" and names["chosen"] == tmp_path / "run_own/best"
+
+
 def session(keep: Path, every: int) -> None:
     """What a visitor does in each session: all cells to the end of the training, with a checkpoint so often."""
     footage.count_cost, plan = cheap, footage.planned
