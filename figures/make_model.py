@@ -79,11 +79,11 @@ def draw_lmdf(ax) -> None:
 
 
 def draw_decoder(ax) -> None:
-    """Top-down: four maps to four answers, all held against the mask at its own size."""
+    """Top-down: four maps to four answers, all compared with the mask at its own size."""
     columns = (("$U_5$", "$D_5$", "H/16"), ("$U_4$", "$D_4$", "H/16"), ("$U_3$", "$D_3$", "H/8"),
                ("Res2", "$D_2$", "H/4"))  # fmt: skip
     loss = box(
-        ax, 5.8, -0.75, "resized to H x W, and held against the mask: BCE of each, dice of the last", PLAIN, 9.6, 0.55
+        ax, 5.8, -0.75, "resized to H x W, and compared with the mask: BCE of each, dice of the last", PLAIN, 9.6, 0.55
     )
     before = None
     for k, (name, level, size) in enumerate(columns):
