@@ -123,7 +123,7 @@ def plot_confidence(course: np.ndarray, expressions: Sequence[str], seconds: Seq
 
 
 def evidence_bars(results: dict[str, dict]) -> "Figure":
-    """Mean IoU by the evidence that a sentence needs, `{run: result of summarize}`, in percent.
+    """Mean IoU by the evidence that a sentence needs, `{run: result of summarize}`.
 
     A single run is drawn in two hues: evidence that one frame holds, and evidence that needs time.
     """
@@ -134,14 +134,14 @@ def evidence_bars(results: dict[str, dict]) -> "Figure":
     thick = 0.8 / len(results)
     for k, (name, result) in enumerate(results.items()):
         places = np.arange(len(kinds)) + (k - (len(results) - 1) / 2) * thick
-        heights = np.array([100 * result["by_evidence"].get(kind, {}).get("mean_iou", np.nan) for kind in kinds])
+        heights = np.array([result["by_evidence"].get(kind, {}).get("mean_iou", np.nan) for kind in kinds])
         color = RUNS[k % len(RUNS)] if len(results) > 1 else [EVIDENCE[kind] for kind in kinds]
         bars = ax.bar(places, heights, 0.92 * thick, color=color, label=spelled(name), edgecolor="white")
-        ax.bar_label(bars, [f"{h:.0f}" if np.isfinite(h) else "" for h in heights], fontsize=7, padding=1)
+        ax.bar_label(bars, [f"{h:.2f}" if np.isfinite(h) else "" for h in heights], fontsize=7, padding=1)
         for x in places[np.isnan(heights)]:
-            ax.text(x, 1, "not run", rotation=90, fontsize=7, ha="center", color="0.5")
+            ax.text(x, 0.01, "not run", rotation=90, fontsize=7, ha="center", color="0.5")
     ax.set_xticks(range(len(kinds)), kinds)
-    ax.set(ylim=(0, 105), ylabel="mean IoU (%)")
+    ax.set(ylim=(0, 1.05), ylabel="mean IoU")
     ax.grid(axis="y")
     if len(results) > 1:
         ax.legend(ncols=len(results), loc="lower left", bbox_to_anchor=(0, 1))

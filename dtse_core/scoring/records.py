@@ -109,7 +109,7 @@ def score_sequence(
 ) -> list[VideoScore | SequenceScore]:
     """The scores of one annotator's sentences about a sequence from its label maps (H, W) uint8, frame by frame.
 
-    A sentence is held against its own object (id-matched); the last record is of the other way. Errors as in
+    A sentence is compared with its own object (id-matched); the last record is of the other way. Errors as in
     `pair_scores`.
     """
     sequence, annotator, labels = videos[0].video_id, dataset.annotator(videos[0]), list(labels)

@@ -141,10 +141,10 @@ def heights(figure):
     return [[round(bar.get_height(), 6) for bar in group] for group in figure.axes[0].containers]
 
 
-def test_bars_stand_for_the_values_in_percent():
+def test_bars_are_as_high_as_the_values():
     kinds = [{"action": {"mean_iou": 0.5}, "position": {"mean_iou": a}} for a in (0.25, 1.0)]
     figure = viz.evidence_bars({run: {"by_evidence": values} for run, values in zip("ab", kinds, strict=True)})
-    assert heights(figure) == [[25, 50], [100, 50]]
+    assert heights(figure) == [[0.25, 0.5], [1, 0.5]]
     assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["position", "action"]
     assert figure.get_figwidth() <= 8
     assert png_bytes(figure) < 60_000
@@ -153,10 +153,10 @@ def test_bars_stand_for_the_values_in_percent():
 def test_evidence_that_needs_time_has_the_hue_of_time():
     result = {"by_evidence": {"direction": {"mean_iou": 0.2}, "appearance": {"mean_iou": 0.8}}}
     figure = viz.evidence_bars({"tiny": result})
-    assert heights(figure) == [[80, 20]]  # in the order of the kinds, not of the result
+    assert heights(figure) == [[0.8, 0.2]]  # in the order of the kinds, not of the result
     colors = [matplotlib.colors.to_hex(bar.get_facecolor()).upper() for bar in figure.axes[0].containers[0]]
     assert colors == [VISION, TIME]
-    assert figure.axes[0].get_ylabel() == "mean IoU (%)"
+    assert figure.axes[0].get_ylabel() == "mean IoU"
 
 
 def test_a_missing_value_reads_not_run():
