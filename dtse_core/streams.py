@@ -6,7 +6,7 @@ one that knows how their insides are called, in transformers 4.53+ and in 5.x. N
 
 import json
 from types import MethodType
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import CONFIG_MAPPING, MODEL_MAPPING, PretrainedConfig
 from transformers.activations import ACT2FN, GELUActivation
 
-from .config import Allowed, checked
+from .config import Allowed, Positive, Share, Whole, checked
 from .layers import linear, make_norm
 
 # The library's settings of well-known names, so that they build at random weights without the hub.
@@ -204,6 +204,86 @@ TEXT: dict[str, Any] = {
     "modernbert": ModernBert,
 }
 Activation = Annotated[str, Allowed(f"one of {', '.join(ACT2FN)}", ACT2FN.__contains__)]
+Width = Annotated[int, Allowed("1 to 1048576", range(1, 2**20 + 1).__contains__)]  # channels, words; or layers:
+Depth = Annotated[int, Allowed("1 to 64", range(1, 65).__contains__)]
+Widths, Depths = tuple[Width, Width, Width, Width], tuple[Depth, Depth, Depth, Depth]
+CNN = {
+    "num_channels": Annotated[int, Allowed("3", (3).__eq__)],
+    "hidden_sizes": Widths,
+    "depths": Depths,
+    "hidden_act": Activation,
+}
+CONVNEXT = CNN | {"patch_size": Depth, "layer_norm_eps": Share, "drop_path_rate": Share}
+WORDS = {
+    "vocab_size": Width,
+    "hidden_size": Width,
+    "num_hidden_layers": Depth,
+    "num_attention_heads": Depth,
+    "intermediate_size": Width,
+    "max_position_embeddings": Width,
+    "pad_token_id": Whole,
+}
+BERT = WORDS | {
+    "type_vocab_size": Depth,
+    "hidden_act": Activation,
+    "layer_norm_eps": Share,
+    "hidden_dropout_prob": Share,
+    "attention_probs_dropout_prob": Share,
+}
+SETTINGS: dict[str, dict[str, Any]] = {  # of the library, from which a stream is built, and what each may be
+    "resnet": CNN
+    | {
+        "embedding_size": Width,
+        "layer_type": Literal["basic", "bottleneck"],
+        "downsample_in_first_stage": bool,
+        "downsample_in_bottleneck": bool,
+    },
+    "regnet": CNN
+    | {
+        "embedding_size": Width,
+        "layer_type": Literal["x", "y"],
+        "groups_width": Width,
+        "downsample_in_first_stage": bool,
+    },
+    "convnext": CONVNEXT | {"layer_scale_init_value": Share},
+    "convnextv2": CONVNEXT,
+    "bert": BERT,
+    "roberta": BERT,
+    "electra": BERT | {"embedding_size": Width},
+    "mpnet": {name: kind for name, kind in BERT.items() if name != "type_vocab_size"}
+    | {"relative_attention_num_buckets": Width},
+    "distilbert": {
+        "vocab_size": Width,
+        "dim": Width,
+        "n_layers": Depth,
+        "n_heads": Depth,
+        "hidden_dim": Width,
+        "max_position_embeddings": Width,
+        "pad_token_id": Whole,
+        "activation": Activation,
+        "dropout": Share,
+        "attention_dropout": Share,
+    },
+    "modernbert": WORDS
+    | {
+        "hidden_activation": Activation,
+        "norm_eps": Share,
+        "norm_bias": bool,
+        "attention_bias": bool,
+        "mlp_bias": bool,
+        "embedding_dropout": Share,
+        "mlp_dropout": Share,
+        "attention_dropout": Share,
+        "local_attention": Width,
+        "global_attn_every_n_layers": Depth,
+        "global_rope_theta": Positive,
+        "local_rope_theta": Positive,
+    },
+}
+SELDOM: dict[str, Any] = {  # written, and then to be as always
+    "is_decoder": Annotated[bool, Allowed("False", (False).__eq__)],
+    "position_embedding_type": Literal["absolute"],
+}
 
 
 class Stream(nn.Module):
@@ -319,9 +399,8 @@ def _build(families: dict[str, Any], name: str, pretrained: bool, settings: dict
         kind = found.get("model_type", None if settings is None else next(iter(families)))
         if kind not in families:  # the library would load what fits and leave the rest at random
             raise ValueError(f"{name!r} is a {kind} model; this stream takes {', '.join(families)}")
-        for setting in {"hidden_act", "activation", "hidden_activation"} & found.keys():
-            checked(f"{setting} of {name!r}", found[setting], Activation)
         config = CONFIG_MAPPING[kind].from_dict(found)
+        built_from(families, settings_of(config), f"{{}} of {name!r}")  # as its checkpoint will be
         model_class: Any = MODEL_MAPPING[type(config)]
         options = getattr(families[kind], "options", {})
         if getattr(model_class, "_supports_sdpa", False):  # takes the padding as it is made here
@@ -362,6 +441,20 @@ def settings_of(config: Any) -> dict[str, Any]:
         settings["global_rope_theta"] = turns["full_attention"]["rope_theta"]
         settings["local_rope_theta"] = turns["sliding_attention"]["rope_theta"]
     return settings
+
+
+def built_from(families: dict[str, Any], settings: dict[str, Any], where: str) -> dict[str, Any]:
+    """Of a stream's settings those that it is built from; a library writes more, names of other places among them.
+
+    `where` is how an error names a setting, such as "saved_streams.text.{}". Raises `ValueError` for a setting that no
+    stream can have.
+    """
+    kind = checked(where.format("model_type"), settings.get("model_type"), Literal[*families])
+    for name, allowed in SETTINGS[kind].items():
+        checked(where.format(name), settings.get(name), allowed)
+    for name in SELDOM.keys() & settings.keys():
+        checked(where.format(name), settings[name], SELDOM[name])
+    return {name: settings[name] for name in ("model_type", *SETTINGS[kind])}
 
 
 def longest_sentence(settings: dict[str, Any]) -> int:

@@ -18,15 +18,15 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ..config import FORMAT, Allowed, ModelConfig, Outdated, Positive, RunConfig, Share, Whole, checked, from_dict
+from ..config import FORMAT, Allowed, ModelConfig, Outdated, RunConfig, Share, checked, from_dict
 from ..shared.files import read_json
-from ..streams import Activation, longest_sentence
+from ..streams import TEXT, VISUAL, built_from, longest_sentence
 
 WEIGHTS, CONFIG, RUN, WORDS, MARKS = FILES = (
     "model.safetensors",
@@ -42,86 +42,6 @@ DRAWN = "drawn"  # in run.json beside the settings: the clips came from a toy wo
 ANSWER = ("data.name", "data.size", "data.offset", "data.max_words")  # of run.json: what an answer depends on
 Letters = Annotated[int, Allowed("1 to 1000", range(1, 1001).__contains__)]  # WordPiece tries each part of a word
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
-Width = Annotated[int, Allowed("1 to 1048576", range(1, 2**20 + 1).__contains__)]  # channels, words; or layers:
-Depth = Annotated[int, Allowed("1 to 64", range(1, 65).__contains__)]
-Widths, Depths = tuple[Width, Width, Width, Width], tuple[Depth, Depth, Depth, Depth]
-CNN = {
-    "num_channels": Annotated[int, Allowed("3", (3).__eq__)],
-    "hidden_sizes": Widths,
-    "depths": Depths,
-    "hidden_act": Activation,
-}
-CONVNEXT = CNN | {"patch_size": Depth, "layer_norm_eps": Share, "drop_path_rate": Share}
-TEXT = {
-    "vocab_size": Width,
-    "hidden_size": Width,
-    "num_hidden_layers": Depth,
-    "num_attention_heads": Depth,
-    "intermediate_size": Width,
-    "max_position_embeddings": Width,
-    "pad_token_id": Whole,
-}
-BERT = TEXT | {
-    "type_vocab_size": Depth,
-    "hidden_act": Activation,
-    "layer_norm_eps": Share,
-    "hidden_dropout_prob": Share,
-    "attention_probs_dropout_prob": Share,
-}
-STREAMS: dict[str, dict[str, dict[str, Any]]] = {  # what a stream of a family is built from, and what each may be
-    "visual": {
-        "resnet": CNN
-        | {
-            "embedding_size": Width,
-            "layer_type": Literal["basic", "bottleneck"],
-            "downsample_in_first_stage": bool,
-            "downsample_in_bottleneck": bool,
-        },
-        "regnet": CNN
-        | {
-            "embedding_size": Width,
-            "layer_type": Literal["x", "y"],
-            "groups_width": Width,
-            "downsample_in_first_stage": bool,
-        },
-        "convnext": CONVNEXT | {"layer_scale_init_value": Share},
-        "convnextv2": CONVNEXT,
-    },
-    "text": {
-        "bert": BERT,
-        "roberta": BERT,
-        "electra": BERT | {"embedding_size": Width},
-        "mpnet": {name: kind for name, kind in BERT.items() if name != "type_vocab_size"}
-        | {"relative_attention_num_buckets": Width},
-        "distilbert": {
-            "vocab_size": Width,
-            "dim": Width,
-            "n_layers": Depth,
-            "n_heads": Depth,
-            "hidden_dim": Width,
-            "max_position_embeddings": Width,
-            "pad_token_id": Whole,
-            "activation": Activation,
-            "dropout": Share,
-            "attention_dropout": Share,
-        },
-        "modernbert": TEXT
-        | {
-            "hidden_activation": Activation,
-            "norm_eps": Share,
-            "norm_bias": bool,
-            "attention_bias": bool,
-            "mlp_bias": bool,
-            "embedding_dropout": Share,
-            "mlp_dropout": Share,
-            "attention_dropout": Share,
-            "local_attention": Width,
-            "global_attn_every_n_layers": Depth,
-            "global_rope_theta": Positive,
-            "local_rope_theta": Positive,
-        },
-    },
-}
 STEPS = ("BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "StripAccents")  # of a tokenizer
 STEPS += ("BertPreTokenizer", "Whitespace", "WhitespaceSplit", "Punctuation", "Sequence", "ByteLevel")
 Model = TypeVar("Model", bound=nn.Module)
@@ -202,19 +122,12 @@ def read_model_config(folder: str | Path) -> ModelConfig:
     with _told(file, "does not hold an architecture"):
         config = from_dict({"format": written} | {f"model.{name}": value for name, value in found.items()}).model
         _require(found, [f.name for f in dataclasses.fields(ModelConfig)])
-        _require(config.saved_streams, STREAMS)
-        saved = {stream: _built_from(config.saved_streams[stream], stream) for stream in STREAMS}
+        _require(saved := config.saved_streams, ["visual", "text"])
+        saved = {
+            stream: built_from(families, saved[stream], f"saved_streams.{stream}.{{}}")
+            for stream, families in (("visual", VISUAL), ("text", TEXT))
+        }
         return dataclasses.replace(config, saved_streams=saved)
-
-
-def _built_from(settings: Any, stream: str) -> dict[str, Any]:
-    """The settings that a stream is built from, checked; a library writes more, names of other places among them."""
-    _require(settings, ["model_type"])
-    family = checked(f"saved_streams.{stream}.model_type", settings["model_type"], Literal[*STREAMS[stream]])
-    _require(settings, kinds := STREAMS[stream][family])
-    for name, kind in kinds.items():
-        checked(f"saved_streams.{stream}.{name}", settings[name], kind)
-    return {name: settings[name] for name in ("model_type", *kinds)}
 
 
 def read_run_config(folder: str | Path) -> RunConfig:

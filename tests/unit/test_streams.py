@@ -356,7 +356,10 @@ def test_another_kind_of_model_is_refused_not_loaded_in_part(tmp_path, stream):
             {"torch_dtype": "nonsense"},
             "the settings of '{}' describe no model .*nonsense.*; correct its config",
         ),
-        ({"hidden_size": None, "hidden_sizes": None}, "the settings of '{}' describe no model .*; correct its config"),
+        (
+            {"hidden_size": None, "hidden_sizes": None},
+            "the settings of '{}' describe no model|is None; it must",
+        ),
     ],
 )
 def test_settings_that_describe_no_model_are_refused_by_name(tmp_path, stream, name, wrong, said):
@@ -364,6 +367,29 @@ def test_settings_that_describe_no_model_are_refused_by_name(tmp_path, stream, n
     with pytest.raises(ValueError, match=said.format(tmp_path)) as refused:
         DTSE(preset("tiny", **{f"model.{stream}": str(tmp_path)}).model)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong", "said"),
+    [
+        ("resnet", {"hidden_sizes": [8, 8, 12], "depths": [1, 1, 1]}, "hidden_sizes of '{}' is"),
+        ("convnextv2", {"hidden_sizes": [8] * 5, "depths": [1] * 5, "num_stages": 5}, "hidden_sizes of '{}' is"),
+        ("regnet", {"num_channels": 1}, "num_channels of '{}' is 1; it must be 3"),
+        ("bert", {"num_hidden_layers": 0}, "num_hidden_layers of '{}' is 0; it must be 1 to 64"),
+        ("bert", {"is_decoder": True}, "is_decoder of '{}' is True; it must be False"),
+        ("roberta", {"position_embedding_type": "relative_key"}, "position_embedding_type of '{}' is 'relative_key'"),
+        ("electra", {"pad_token_id": None}, "pad_token_id of '{}' is None; it must be a whole number"),
+        ("modernbert", {"pad_token_id": -1}, "pad_token_id of '{}' is -1; it must be 0 or more"),
+    ],
+)
+def test_a_stream_that_its_own_checkpoint_would_refuse_is_not_built(tmp_path, kind, wrong, said):
+    setting = {"model_type": kind} | {**SMALL_CNNS, **SMALL_TEXTS}[kind] | wrong
+    (tmp_path / "config.json").write_text(json.dumps(setting), encoding="utf-8")
+    stream = VisualStream if kind in SMALL_CNNS else LinguisticStream
+    with pytest.raises(ValueError, match=said.format(tmp_path)):
+        stream(str(tmp_path))
+    with pytest.raises(ValueError, match=said.format("gone")):
+        stream("gone", settings=setting)
 
 
 def test_missing_weights_are_an_error_that_names_the_first(tmp_path):
