@@ -52,6 +52,15 @@ def keep_in(folder: str | Path) -> Path:
         raise OSError(f"nothing can be written to {folder} ({error}); set KEEP to another folder") from error
 
 
+def require_gpu(device: torch.device) -> None:
+    """Raises `ValueError` if a training of hours is to begin on a CPU: its few steps would be the plan of the run."""
+    if device.type == "cpu":
+        raise ValueError(
+            "no GPU here: on Colab choose one under Runtime, Change runtime type; if none is lent, come back later: "
+            'what was kept stays. DEVICE = "cpu" trains all the same, far more slowly'
+        )
+
+
 def require_room(run: Path, cost: Cost, checkpoints: int) -> str:
     """How much of the disk a run takes, in words; raises `OSError` if there is less than it still needs.
 

@@ -222,6 +222,14 @@ def colab(monkeypatch, tmp_path):
     return drive
 
 
+def test_hours_on_a_cpu_are_taken_only_if_asked_for(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match=r"^no GPU here: on Colab choose one .* DEVICE = \"cpu\" trains all the same"):
+        run("keep_in", PROFILE="colab", KEEP=str(tmp_path / "keep"))
+    assert not (tmp_path / "keep").exists()
+    run("keep_in", PROFILE="colab", KEEP=str(tmp_path / "keep"), DEVICE="cpu")
+
+
 def test_a_drive_is_mounted_where_it_is_asked_for(colab, tmp_path):
     assert footage.keep_in(tmp_path / "drive/MyDrive/dtse").is_dir() and colab.mounted == [str(tmp_path / "drive")]
     assert footage.keep_in(tmp_path / "elsewhere").is_dir() and len(colab.mounted) == 1
