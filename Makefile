@@ -161,7 +161,7 @@ sbom: $(RELEASE)/.ready ## the list of parts (CycloneDX): dist/dtse.cdx.json
 
 MINUTES ?= 30
 soak: $(DEV) ## one process at work for MINUTES, then 2,000 frames: nothing it holds may grow
-	$(PY) benchmarks/soak.py --minutes $(MINUTES) --frames 2000 --json runs/soak.json
+	$(PY) benchmarks/soak.py --minutes $(MINUTES) --frames 2000 --json runs/soak.json --figure runs/soak.png
 
 release-check: $(DEV) audit sbom ## audit, list of parts, licences, the wheel built twice and used in an empty environment, soak
 	$(PY) tools/licences.py

@@ -1,6 +1,6 @@
 """Does a process that works for long keep what it should give back?
 
-    python benchmarks/soak.py --minutes 30 --frames 2000
+    python benchmarks/soak.py --minutes 30 --frames 2000 --figure figures/soak.png
 
 For so many minutes one process trains, evaluates, predicts into a film and a folder of masks, and draws the explorers
 of notebook 10, round after round, all on a toy world in files. Then it streams a video of so many frames. After each
@@ -41,6 +41,7 @@ from dtse_core.notebook.views import draw_filters, draw_shuffle, draw_swap, draw
 from dtse_core.train import train
 from dtse_core.video.export import write_prediction
 from dtse_core.video.files import iterate_frames, video_fps
+from dtse_core.video.film import use_style
 
 SENTENCES = ["the dog walking towards the left", "a dog walking towards the right"]
 WITHIN = 0.05  # of the memory once warm
@@ -137,16 +138,35 @@ def _soak(minutes: float, count: int, folder: Path, temporary: Path, say: Callab
     return {"minutes": minutes, "frames": count, "grown": {k: grown(v) for k, v in parts.items()}, **parts}
 
 
+def draw(result: dict, out: Path) -> None:
+    """Memory after each round and along the video, and in gray the 5 % within which it must stay."""
+    use_style()
+    figure, axes = plt.subplots(1, 2, figsize=(7, 2.2), sharey=True, layout="constrained")
+    parts = {f"rounds in {result['minutes']:g} minutes": result["rounds"], "frames streamed": result["streamed"]}
+    for ax, (what, notes), each in zip(axes, parts.items(), (1, 100), strict=True):
+        memory = [note["memory_mb"] for note in notes]
+        warm = statistics.median(memory[round(WARM * len(memory)) :])
+        ax.axhspan((1 - WITHIN) * warm, (1 + WITHIN) * warm, color="0.93")
+        ax.plot([each * (k + 1) for k in range(len(memory))], memory, marker=".")
+        ax.set(xlabel=what, ylim=(0.8 * warm, 1.2 * warm))
+    axes[0].set_ylabel("resident memory, MB")
+    figure.savefig(out, dpi=110)
+    plt.close(figure)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--frames", type=int, default=2000)
     parser.add_argument("--json", type=Path, help="write all notes here")
+    parser.add_argument("--figure", type=Path, help="draw them here")
     options = parser.parse_args()
     os.environ["DTSE_HEADLESS"] = "1"
     result = soak(options.minutes, options.frames, partial(print, flush=True))
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if options.figure:
+        draw(result, options.figure)
     print({name: found or "nothing grew" for name, found in result["grown"].items()})
     sys.exit(1 if any(result["grown"].values()) else 0)
 

@@ -27,6 +27,7 @@ from ..shared.versions import library
 from ..video.files import frame_files, video_length
 from ..video.frame_cache import video_frames
 from .clip import ClipDataSet, ReferringClip
+from .expressions import stems
 from .listing import part_of, read_toy, require_tree, videos_of
 from .sample_lists import choose_samples, listed, read_a2d_list
 from .sentences import clean_expression
@@ -75,12 +76,18 @@ class A2DSentences(ClipDataSet):
         require_layout(self.root, self.clips, self.masks)
         toy, labels = read_toy(self.root / "toy_world.json")
         table = self.root / "Release" / "videoset.csv"
-        missed = {row[0].strip() for _, row in read_rows(texts / "a2d_missed_videos.txt")}
+        missed = {row[0] for _, row in read_rows(texts / "a2d_missed_videos.txt")}
         videos = read_videos(table)
         part = part_of(self.split, () if toy else SUBSETS, toy, "test", self.root)
         names = (video for video, told in videos.items() if toy or told.subset == SUBSETS[part])
         self.videos = {v: videos[v] for v in videos_of(self.split, names, toy, table) if v not in missed}
         sentences = read_sentences(texts / "a2d_annotation.txt", genuine=toy is None)
+        if lost := sorted({video for video, *_ in sentences} - set(videos) - missed):
+            warnings.warn(
+                f"{table} lacks {len(lost)} videos of which a2d_annotation.txt speaks ({', '.join(lost[:5])}): their "
+                "sentences are left out; compare both with a fresh copy",
+                stacklevel=3,
+            )
         sentences = [sentence for sentence in sentences if sentence[0] in self.videos]
         self.list, found = None, sentences
         if self.frames:
@@ -154,7 +161,7 @@ class A2DSentences(ClipDataSet):
         instances: dict[str, dict[str, set[int]]] = {}  # by video and stem
         for video, instance, query in sentences:
             if video not in instances:
-                files = {stem: self.masks / video / f"{stem}.h5" for stem in annotated_stems(self.masks / video)}
+                files = {stem: self.masks / video / f"{stem}.h5" for stem in stems(self.masks / video, ".h5")}
                 instances[video] = {stem: set(read_instances(file)) for stem, file in files.items()}
             for stem, present in instances[video].items():
                 if instance in present:
@@ -184,12 +191,12 @@ def read_sentences(path: Path, genuine: bool = True) -> list[tuple[str, int, str
     """
     rows, sentences, skipped = read_rows(path), {}, []
     header = next(rows, (1, []))[1]
-    if [name.strip() for name in header] != ["video_id", "instance_id", "query"]:
+    if header != ["video_id", "instance_id", "query"]:
         raise ValueError(f"{path}: expected the header video_id,instance_id,query; found {','.join(header)[:200]!r}")
     for number, row in rows:
         if len(row) != 3:
             raise ValueError(f"{path}, line {number}: expected 3 columns, found {len(row)}; is a query not quoted?")
-        video, instance, query = row[0], row[1].strip(), clean_expression(row[2])
+        video, instance, query = row[0], row[1], clean_expression(row[2])
         if not NUMBER.fullmatch(instance):
             skipped.append(f"{video} {instance!r}")
             continue
@@ -208,26 +215,19 @@ def read_sentences(path: Path, genuine: bool = True) -> list[tuple[str, int, str
     return list(sentences)
 
 
-def annotated_stems(folder: Path) -> list[str]:
-    """Names without suffix of a video's annotations: the frames' numbers, from 1, sorted; at least one."""
-    names = (entry.name for entry in os.scandir(folder))
-    stems = sorted(name[:-3] for name in names if name.endswith(".h5") and not name.startswith("."))
-    if odd := [stem for stem in stems if not NUMBER.fullmatch(stem)]:
-        raise ValueError(f"{folder / odd[0]}.h5: annotations are named by their frame, such as 00030.h5")
-    if not stems:
-        raise FileNotFoundError(f"A2D-Sentences: {folder} holds no annotation, such as 00030.h5; download it again")
-    return stems
-
-
 def video_path(clips: Path, video: str) -> Path:
     """A video's mp4, or its folder of extracted frames, numbered from 1, where there is no mp4."""
     path = clips / f"{video}.mp4"
     if path.exists() or not (clips / video).is_dir():
         return path
-    first = frame_files(clips / video)[0]
-    if first.stem.isdecimal() and int(first.stem) != 1:
-        raise ValueError(f"{first.parent}: extracted frames must be numbered from 1; the first is {first.name}")
-    return first.parent
+    files = frame_files(clips / video)
+    for number, file in enumerate(files, 1):
+        if file.stem.isdecimal() and int(file.stem) != number:
+            raise ValueError(
+                f"{file.parent}: extracted frames must be numbered from 1 without a gap; number {number} is "
+                f"{file.name}; extract them again"
+            )
+    return clips / video
 
 
 def require_layout(root: Path, clips: Path, masks: Path) -> None:

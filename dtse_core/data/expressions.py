@@ -8,11 +8,13 @@ the order in the file.
 
 import os
 from collections.abc import Callable, Collection, ItemsView, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..shared.files import is_litter
 from ..shared.images import read_index_mask
 from .clip import ReferringVideo
 from .sentences import clean_expression
@@ -68,6 +70,33 @@ def parse_frames(stems: Any, where: str) -> tuple[str, ...]:
 def is_name(text: str) -> bool:
     """True if it can name a file or folder, and no other place."""
     return text.isprintable() and not set(text) & set("/\\") and text not in ("", ".", "..")
+
+
+def is_split(text: str) -> bool:
+    """True if it can name a split: it becomes part of names of files."""
+    return is_name(text) and text == text.strip()
+
+
+def stems(folder: Path, suffix: str) -> tuple[str, ...]:
+    """Names without suffix of a folder's files, which are numbers such as 00005, in their order.
+
+    Raises `ValueError` if there is none, two of one number, or one whose name goes on after the suffix or has it in
+    capitals, such as `00005.jpg.part` or `00005.JPG`: it would be missing.
+    """
+    names = [entry.name for entry in os.scandir(folder) if not is_litter(entry.name)]
+    for name in names:
+        if suffix in name.lower() and not (name.endswith(suffix) and _is_stem(name.removesuffix(suffix))):
+            raise ValueError(
+                f"{folder} holds {name!r}: expected a number and {suffix}, such as 00005{suffix}; rename it, or "
+                "download it again"
+            )
+    found = sorted((name.removesuffix(suffix) for name in names if name.endswith(suffix)), key=int)
+    if not found:
+        raise FileNotFoundError(f"{folder} holds no {suffix} files, such as 00005{suffix}; download it again")
+    for one, other in pairwise(found):
+        if int(one) == int(other):
+            raise ValueError(f"{folder} holds {one}{suffix} and {other}{suffix}, two of one frame; move one away")
+    return tuple(found)
 
 
 def require_folders(videos: Collection[str], parent: Path, home: str) -> None:

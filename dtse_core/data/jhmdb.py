@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..shared.files import read_bytes, read_rows
+from ..shared.files import is_litter, read_bytes, read_rows
 from ..shared.images import as_mask, require_shape
 from ..video.frame_cache import image_frames
 from .clip import ClipDataSet, ReferringClip
@@ -94,7 +94,7 @@ class JHMDBSentences(ClipDataSet):
     def _find(self, videos: set[str]) -> dict[str, str]:
         """The action of each video, which no file states: its folder is looked for among all actions."""
         images, found = self.root / "Rename_Images", {}
-        for action in sorted(entry.name for entry in os.scandir(images) if entry.is_dir()):
+        for action in actions_in(images):
             for video in sorted(entry.name for entry in os.scandir(images / action) if entry.name in videos):
                 if video in found:
                     raise ValueError(
@@ -139,6 +139,11 @@ class JHMDBSentences(ClipDataSet):
         return [Sample(video, frame, query) for _, (video, _, frame, _, query) in self.list.used]
 
 
+def actions_in(images: Path) -> list[str]:
+    """The names of the folders in which videos lie."""
+    return sorted(entry.name for entry in os.scandir(images) if entry.is_dir() and not is_litter(entry.name))
+
+
 def scored_frames(length: int, every: bool = False) -> list[int]:
     """Numbers, from 1, of the frames scored in a video of `length`: all, or the middles of its thirds.
 
@@ -154,7 +159,7 @@ def read_sentences(path: Path) -> list[tuple[str, str]]:
     """(video, query) of the whole data set, in the order of the file. Raises `ValueError` naming file and line."""
     rows, sentences = read_rows(path), {}
     header = next(rows, (1, []))[1]
-    if [name.strip() for name in header] != ["video_id", "query"]:
+    if header != ["video_id", "query"]:
         raise ValueError(f"{path}: expected the header video_id,query; found {','.join(header)!r}")
     for number, row in rows:
         if len(row) != 2:

@@ -10,7 +10,6 @@
 Frames without a mask are neither learned from nor scored; they are seen as references. `docs/own_data.md` is the guide.
 """
 
-import os
 import re
 from collections.abc import Callable, Collection, Hashable, Iterable
 from pathlib import Path
@@ -19,12 +18,12 @@ from unicodedata import normalize
 
 import numpy as np
 
-from ..shared.files import TABLES, read_json
+from ..shared.files import TABLES, is_litter, read_json
 from ..shared.images import read_index_mask, require_shape
 from ..video.files import frame_files, video_length
 from ..video.frame_cache import video_frames
 from .clip import ClipDataSet, ReferringClip
-from .expressions import brief, is_name, json_items, require_named
+from .expressions import brief, is_name, is_split, json_items, require_named
 from .listing import LOCAL, part_of, read_toy, require_tree, videos_of
 from .sentences import clean_expression
 
@@ -109,9 +108,11 @@ def read_sentences(path: Path) -> dict[str, dict[str, list[Said]]]:
     """
     found: dict[str, dict[str, list[Said]]] = {}
     home: dict[str, str] = {}  # split of each clip
-    for split, clips in json_items(read_json(path, most=TABLES, once=True), str(path)):
+    for split, clips in json_items(read_json(path, most=TABLES), str(path)):
         if split in LOCAL:
             raise ValueError(f"{path}: {split!r} is what one half of train is called; give the split another name")
+        if not is_split(split):
+            raise ValueError(f"{path}: {split!r} cannot name a split; give it a name such as train, val or test")
         for name, entries in json_items(clips, f"{path}: split {split!r}"):
             clip, where = normalize("NFC", name), f"{path}: clip {name!r} of {split!r}"
             if not is_name(clip):
@@ -162,7 +163,7 @@ def _find(folder: Path, wanted: Collection[str], what: str, fits: Callable[[Path
         raise ValueError(f"{folder} is not a folder; expected in it {what} for each clip of sentences.json")
     there: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if not path.name.startswith(".") and fits(path):
+        if not is_litter(path.name) and fits(path):
             name = normalize("NFC", path.name if path.is_dir() else path.stem)
             if (other := there.setdefault(name, path)) != path:
                 raise ValueError(f"{folder} holds {other.name} and {path.name}, two of one name; move one away")
@@ -185,7 +186,7 @@ def mask_files(folder: Path, clip: Path) -> dict[int, Path]:
         f"the name of a frame of {clip}, such as {min(numbers)}.png" if numbers else "the number of its frame, from 0"
     )
     found: dict[int, Path] = {}
-    for path in sorted(Path(entry) for entry in os.scandir(folder) if not entry.name.startswith(".")):
+    for path in sorted(path for path in folder.iterdir() if not is_litter(path.name)):
         if path.suffix.lower() != ".png":
             raise ValueError(f"{path} is not a PNG; export masks as PNG, and keep other files elsewhere")
         digits = re.search("[0-9]{1,9}$", path.stem)

@@ -15,7 +15,6 @@ or as converted to the layout of Refer-YouTube-VOS:
     root/meta_expressions/{train,valid}/meta_expressions.json        expression ids 4 * rank + annotation set
 """
 
-import os
 import re
 import warnings
 from functools import cached_property
@@ -26,7 +25,7 @@ import numpy as np
 from ..shared.files import read_json, read_text
 from ..shared.images import image_shape, read_index_mask, require_shape
 from .clip import ReferringVideo, VideoDataSet
-from .expressions import json_items, parse_expressions, parse_frames, require_folders, require_labels
+from .expressions import json_items, parse_expressions, require_folders, require_labels, stems
 from .listing import Splits, part_of, read_toy, require_tree, videos_of
 from .sentences import clean_expression
 
@@ -160,15 +159,6 @@ class RefDAVIS17(VideoDataSet):
                     f"{self.masks / sequence}; {odd[0]} is in one of them alone; download both again"
                 )
             self.frames[sequence] = images
-
-
-def stems(folder: Path, suffix: str) -> tuple[str, ...]:
-    """Names without suffix of a folder's images, in order of their numbers."""
-    names = (entry.name for entry in os.scandir(folder))
-    found = [name.removesuffix(suffix) for name in names if name.endswith(suffix) and not name.startswith(".")]
-    if not found:
-        raise ValueError(f"{folder} holds no {suffix} files; download it again")
-    return parse_frames(found, str(folder))
 
 
 def require_ranks(videos: list[ReferringVideo], path: Path) -> None:

@@ -11,6 +11,7 @@ A picture is a clip that stands still: all frames of a window are equal.
 import functools
 import pickle
 import pickletools
+from collections import Counter
 from collections.abc import Collection, Hashable, Iterable
 from io import BytesIO
 from pathlib import Path
@@ -23,7 +24,7 @@ from ..shared.images import require_shape
 from ..shared.versions import library
 from ..video.frame_cache import image_frames
 from .clip import ClipDataSet, ReferringClip
-from .expressions import brief, is_name
+from .expressions import brief, is_name, is_split
 from .listing import part_of, read_toy, require_tree, videos_of
 from .mevis import decode_rle
 from .sentences import clean_expression
@@ -136,12 +137,12 @@ def _ref(ref: Any, where: str) -> Ref:
     try:
         image, number, split, said = (ref[key] for key in ("image_id", "ann_id", "split", "sentences"))
         texts = [clean_expression(_text(one["sent"])) for one in said]
-        if type(image) is not int or type(number) is not int or not isinstance(split, str):
+        if type(image) is not int or type(number) is not int or not isinstance(split, str) or not is_split(split):
             raise TypeError
     except (KeyError, TypeError, AttributeError):
         raise ValueError(
-            f"{where}: expected a dict of image_id, ann_id, split and sentences, each a dict with sent; download the "
-            "file again"
+            f"{where}: expected a dict of image_id, ann_id, split (a name) and sentences, each a dict with sent; "
+            "download the file again"
         ) from None
     return Ref(split, image, number, tuple(dict.fromkeys(text for text in texts if text)))  # a few are empty, or repeat
 
@@ -181,6 +182,9 @@ def _instances(path: Path, modified: int, size: int, wanted: frozenset[int]) -> 
         ) from None
     if missing := sorted(shown - set(images)):
         raise ValueError(f"{path} lacks picture {missing[0]}, one of {len(missing)}; download it again")
+    names = Counter(Path(name).stem for name, _, _ in images.values())
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise ValueError(f"{path} has two pictures named {twice[0]}, and a clip is known by it; rename one")
     return Instances(images, found)
 
 

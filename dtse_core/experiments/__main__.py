@@ -21,7 +21,7 @@ from pathlib import Path
 
 from ..config import Positive, checked
 from ..shared.console import Parser, one_line_errors
-from ..shared.files import require_folder_above, require_ours
+from ..shared.files import require_folder_above, require_ours, written_whole
 from . import STARTER
 from .grid import Grid, read_grid
 from .run import run_grid
@@ -95,8 +95,8 @@ def _start(folder: Path) -> None:
         if (folder / name).exists():
             raise FileExistsError(f"{folder / name} exists; name another folder, or move it away")
     for source, name in STARTS.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(STARTER / source, folder / name)
+        with written_whole(folder / name, "") as part:
+            shutil.copyfile(STARTER / source, part)
         print(f"written: {folder / name}")
     print(f"next: python -m dtse_core.experiments run {folder / 'grid.toml'}")
 

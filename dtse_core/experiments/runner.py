@@ -26,7 +26,7 @@ from tqdm import tqdm
 from ..config import Count, Positive, checked
 from ..notebook.parameters import check_parameters, literals, read_parameters
 from ..shared.console import Parser, bars_hidden, in_terminal, stopped, tell
-from ..shared.files import ANY, OURS, PAGE, require_ours, write_json, written_whole
+from ..shared.files import ANY, OURS, PAGE, named_if_full, require_ours, write_json, written_whole
 from ..shared.versions import RESULT_KEYS, commit, version
 from .pages import fewer_colors, table, title, write_html, write_index
 
@@ -110,7 +110,7 @@ def _execute(path: Path, copy: Path, asked: dict[str, Any], timeout: float, cour
     start = time.monotonic()
     course.cells, course.began = sum(c.cell_type == "code" for c in notebook.cells), start
     try:
-        with _environment(ENVIRONMENT):
+        with _environment(ENVIRONMENT), named_if_full(copy.parent, copy):
             papermill.execute_notebook(
                 str(path),
                 str(copy),
@@ -126,8 +126,7 @@ def _execute(path: Path, copy: Path, asked: dict[str, Any], timeout: float, cour
     except Exception as e:  # a failing cell, a time-out or a dead kernel: all are reported the same way
         result.error = f"{path.name}: {_where(copy)}: {_first_line(e, timeout)}"
     result.seconds = round(time.monotonic() - start, 1)
-    executed = nbformat.read(copy, as_version=4) if copy.is_file() else None
-    if executed:
+    if executed := _executed(copy):
         _read_outputs(executed, result)
     return result, executed
 
@@ -356,14 +355,20 @@ def _read_outputs(executed: Any, result: Result) -> None:
         result.error = f"{result.notebook}.ipynb: asked for {result.asked}, {got}"
 
 
-def _where(copy: Path) -> str:
-    """Index and first line of the cell that ran last, counted without the cells that papermill added."""
+def _executed(copy: Path) -> Any:
+    """The executed notebook as papermill left it; None if it did not, or a full disk cut it short."""
     import nbformat
 
-    if not copy.is_file():
-        return "before the first cell"
+    try:
+        return nbformat.read(copy, as_version=4)
+    except (OSError, ValueError):
+        return None
+
+
+def _where(copy: Path) -> str:
+    """Index and first line of the cell that ran last, counted without the cells that papermill added."""
     added = {"injected-parameters", "papermill-error-cell-tag"}
-    cells = nbformat.read(copy, as_version=4).cells
+    cells = (_executed(copy) or {}).get("cells", [])
     cells = [c for c in cells if not added & set(c.metadata.get("tags", []))]
     ran = [k for k, c in enumerate(cells) if c.cell_type == "code" and c.metadata.papermill["start_time"]]
     if not ran:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from ..data.batch import collate_clips
 from ..data.clip import ReferringClip
 from ..decoder import mask_confidence, resize_logits
-from ..shared.console import bars_hidden
+from ..shared.console import bars_hidden, left_to_parent
 from .records import Sample, score_mask
 
 OnMask = Callable[[ReferringClip, np.ndarray], None]
@@ -38,7 +38,7 @@ def evaluate(
     `FloatingPointError` for logits that are not finite.
     """
     collate = partial(collate_clips, tokenizer=tokenizer, size=size, max_words=max_words)
-    loader = DataLoader(dataset, batch, num_workers=workers, collate_fn=collate)
+    loader = DataLoader(dataset, batch, num_workers=workers, collate_fn=collate, worker_init_fn=left_to_parent)
     samples: dict[tuple[str, str], Sample] = {}
     was_training = model.training
     model.eval()

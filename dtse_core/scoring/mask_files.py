@@ -22,7 +22,7 @@ import numpy as np
 
 from ..data.clip import ReferringClip, ReferringVideo
 from ..shared.archives import Entry, archive_kind, open_archive, refuse_harm
-from ..shared.files import ANY, named_if_full, require_ours, write_json, written_whole
+from ..shared.files import ANY, is_litter, named_if_full, require_ours, write_json, written_whole
 from ..shared.images import write_index_mask
 from ..video.prediction import MASKS, save_mask
 from .records import Sample
@@ -104,8 +104,8 @@ def folder_for_masks(target: str, keep: bool, state) -> Iterator[Path | None]:
 
 
 def is_hidden(name: str) -> bool:
-    """True for what some systems leave behind: dot-files and `__MACOSX`."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+    """True if a file, or a folder that it lies in, is what systems leave behind."""
+    return any(map(is_litter, name.split("/")))
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from ..data.clip import ReferringClip, ReferringVideo
 from ..shared.archives import DAMAGE
 from ..shared.console import bars_hidden
 from ..shared.files import files_below, parse_json
-from ..shared.images import image_shape, load_image, require_shape
+from ..shared.images import image_shape, read_index_mask, require_shape
 from .mask_files import (
     INDEX,
     TOP,
@@ -118,12 +118,9 @@ class MaskReader:
             raise FileNotFoundError(
                 f"{where} is missing{held}: every frame needs a mask of its name, an empty one too; {WAY}"
             )
-        image = load_image(where, self._bytes(name))
-        if image.mode not in ("P", "L", "1"):
-            raise ValueError(f"{where}: an image of mode {image.mode}; write masks in L, P or 1: 8 bits, no colors")
-        values = np.asarray(image)
+        values = read_index_mask(where, self._bytes(name))
         require_shape(where, values.shape, shape)
-        return values.astype(np.uint8)
+        return values
 
     @cached_property
     def index(self) -> dict[tuple[str, str], tuple[str, float]]:

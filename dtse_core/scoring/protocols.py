@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from ..data.clip import ClipDataSet, ReferringVideo, VideoDataSet
-from ..shared.console import bars_hidden
+from ..shared.console import bars_hidden, left_to_parent
 from ..training.batches import plain_worker_errors
 from .answers import ModelAnswers
 from .blind_answers import constant_baselines
@@ -198,7 +198,8 @@ def protocol_for(dataset: ClipDataSet, *arguments, **options) -> Samples | Video
 
 def run(units: Sequence, step: Callable, workers: int, progress: bool) -> list:
     """`step` of each unit, in order, in `workers` processes beside this one (0: in this one)."""
-    loader = DataLoader(units, batch_size=None, num_workers=workers, collate_fn=step)  # which runs in the workers
+    work = {"collate_fn": step, "worker_init_fn": left_to_parent}  # both run in the workers
+    loader = DataLoader(units, batch_size=None, num_workers=workers, **work)
     return list(tqdm(loader, disable=not progress or bars_hidden()))
 
 

@@ -215,6 +215,25 @@ def stops_noted() -> Iterator[list[int]]:
         yield asked
 
 
+def left_to_parent(_: int = 0) -> None:
+    """Has a worker leave to its parent the stops that a terminal or a scheduler sends to all processes.
+
+    SIGTERM ends it if the parent itself sends it; elsewhere than on Linux from anyone.
+    """
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_await_end, daemon=True).start()
+
+
+def _await_end() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
+
+
 def tell(error: BaseException) -> int:
     """Prints an error in one line on standard error; returns exit status 1."""
     text = str(error)

@@ -25,6 +25,7 @@ UNWRITABLE = (errno.EACCES, errno.EFBIG, errno.ENAMETOOLONG, errno.ENOSPC, errno
 WINDOW = 2**16  # bytes at the head and at the tail of a file where its mark stands
 LARGEST, TABLES = 2**26, 2**31  # bytes that a file may have: settings, states, vocabularies; what a data set lists
 LONGEST = 255  # bytes of a name, on most systems
+LITTER = "thumbs.db", "desktop.ini", "__macosx"  # with dot-files, what systems leave behind
 
 
 def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
@@ -56,34 +57,32 @@ def as_text(text: str) -> str:
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Line number and fields of a CSV file, blank lines left out; an id such as `NA` stays text."""
+    """Line number and fields of a CSV file, without outer spaces and blank lines; an id such as `NA` stays text."""
     reader = csv.reader(io.StringIO(read_text(path), newline=""), skipinitialspace=True)
     try:
         for row in reader:
             if any("\n" in field or "\r" in field for field in row):
                 raise ValueError(f"{path}, line {reader.line_num}: a field of several lines; is a quote not closed?")
-            if any(field.strip() for field in row):
-                yield reader.line_num, row
+            if any(fields := [field.strip() for field in row]):
+                yield reader.line_num, fields
     except csv.Error as error:
         raise ValueError(f"{path}, line {reader.line_num}: not CSV ({error}); download the file again") from error
 
 
-def read_json(path: Path, kind: type = dict, most: int = LARGEST, once: bool = False) -> Any:
+def read_json(path: Path, kind: type = dict, most: int = LARGEST) -> Any:
     """A JSON file of at most `most` bytes that holds an object, or a list where `kind` is list.
 
-    `once` refuses an object that has a name twice, of which JSON keeps the last. Raises `FileNotFoundError`, or
-    `ValueError` naming line and column; NaN and infinity are not JSON.
+    Raises `FileNotFoundError`, or `ValueError` naming line and column, also for NaN, infinity and an object that has a
+    name twice, of which others keep the last in silence.
     """
-    return parse_json(read_bytes(path, most), path, kind, once)
+    return parse_json(read_bytes(path, most), path, kind)
 
 
-def parse_json(data: bytes, path: Path, kind: type = dict, once: bool = False) -> Any:
+def parse_json(data: bytes, path: Path, kind: type = dict) -> Any:
     """As `read_json`, from a file's bytes."""
     text = _decoded(data, path)
     try:
-        value = json.loads(
-            text, parse_int=_whole, parse_constant=_refused, object_pairs_hook=_each_once if once else None
-        )
+        value = json.loads(text, parse_int=_whole, parse_constant=_refused, object_pairs_hook=_each_once)
     except json.JSONDecodeError as error:
         raise ValueError(
             f"{path}, line {error.lineno}, column {error.colno}: not JSON ({error.msg}); cut short? correct it, or "
@@ -160,15 +159,20 @@ def read_bytes(path: Path, most: int = LARGEST) -> bytes:
         raise FileNotFoundError(f"{path} is missing; download it again") from error
 
 
+def is_litter(name: str) -> bool:
+    """True for a file or folder that a system has left behind: dot-files too, such as `._00001.jpg`."""
+    return name.startswith(".") or name.lower() in LITTER
+
+
 def files_below(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
-    """All files below a folder, in the order of their names, dot-files and dot-folders left out.
+    """All files below a folder, in the order of their names, what systems leave behind (`is_litter`) left out.
 
     Links are followed wherever they lead, but not in a circle: the owner of the folder has put them there, as data sets
     are kept on other disks. `above` are the folders that lead here.
     """
     place = folder.resolve()
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name) if place not in above else ():
-        if not entry.name.startswith("."):
+        if not is_litter(entry.name):
             if entry.is_dir():
                 yield from files_below(Path(entry), above | {place})
             elif entry.is_file():
@@ -311,7 +315,8 @@ def named_if_full(path: Path, part: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in UNWRITABLE or not _lies_on(Path(error.filename or part), part):
+        where = error.filename2 or error.filename or part  # of a copy the second is written
+        if error.errno not in UNWRITABLE or not _lies_on(Path(where), part):
             raise
         why = os.strerror(error.errno)
         told = OSError(f"{path} cannot be written ({why}); make room, or choose another place")

@@ -22,16 +22,19 @@ TURNS = {  # by its values; 1 is upright
 }
 
 
-def read_index_mask(path: Path) -> np.ndarray:
+def read_index_mask(path: Path, content: bytes | None = None) -> np.ndarray:
     """The (H, W) uint8 indices of a palette PNG (mode P; gray, mode L or 1, is read alike): never its colors.
 
-    Raises `FileNotFoundError`, or `ValueError` if the file is damaged, not a PNG, or of another mode.
+    `content` as in `load_image`. Raises `FileNotFoundError`, or `ValueError` if the file is damaged, not a PNG, of
+    another mode, or gray of 2 or 4 bits, of which Pillow would multiply the numbers.
     """
-    image = load_image(path, formats=("PNG",))  # a JPEG blurs the numbers, whatever its name
-    if image.mode not in ("P", "L", "1"):
+    with _opened(path, content, ("PNG",)) as (image, orientation):  # a JPEG blurs the numbers, whatever its name
+        kind = {"L;2": "gray of 2 bits", "L;4": "gray of 4 bits"}.get(image.tile[0][3], f"of mode {image.mode}")
+        image = _upright(image, orientation)
+    if kind.startswith("gray") or image.mode not in ("P", "L", "1"):
         raise ValueError(
-            f"{path}: an image of mode {image.mode}; masks are palette PNGs (mode P) or gray ones of 8 bits, a number "
-            "in each pixel: save it so"
+            f"{path}: an image {kind}; masks are palette PNGs (mode P) or gray ones of 8 bits, a number in each pixel: "
+            "save it so"
         )
     return np.asarray(image, dtype=np.uint8)
 
@@ -50,14 +53,19 @@ def read_images(paths: Sequence[Path]) -> np.ndarray:
     Raises `FileNotFoundError`, or `ValueError` for a damaged image and for one of another size than the first.
     """
     frames = {path: read_rgb(path) for path in dict.fromkeys(paths)}
-    first = paths[0]
-    for path, frame in frames.items():
-        if frame.shape != frames[first].shape:
-            raise ValueError(
-                f"{path} is {frame.shape[:2]}, {first.name} {frames[first].shape[:2]} (height, width); "
-                "the frames of a video are alike: download them again"
-            )
+    require_alike({path: frame.shape[:2] for path, frame in frames.items()})
     return np.stack([frames[path] for path in paths])
+
+
+def require_alike(shapes: dict[Path, tuple[int, int]]) -> None:
+    """Raises `ValueError` unless all frames of a video have the (height, width) of the first."""
+    first, size = next(iter(shapes.items()))
+    for path, shape in shapes.items():
+        if shape != size:
+            raise ValueError(
+                f"{path} is {shape}, {first.name} {size} (height, width); the frames of a video are alike: download "
+                "them again"
+            )
 
 
 def image_shape(path: Path) -> tuple[int, int]:
@@ -75,9 +83,9 @@ def require_shape(path: Path, shape: tuple[int, int], frame: tuple[int, int]) ->
 
 
 def as_mask(path: Path, values: np.ndarray) -> np.ndarray:
-    """Numbers as a mask (H, W) bool: all but zero is foreground. Raises `ValueError` for NaN, which is neither."""
-    if values.dtype.kind == "f" and np.isnan(values).any():
-        raise ValueError(f"{path}: a mask holds NaN, which is neither inside nor outside; download it again")
+    """Numbers as a mask (H, W) bool: all but zero is foreground. Raises `ValueError` for NaN and infinity."""
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise ValueError(f"{path}: a mask holds NaN or infinity, neither inside nor outside; download it again")
     return values != 0
 
 
@@ -104,8 +112,12 @@ def load_image(path: Path, content: bytes | None = None, formats: Sequence[str] 
     one whole picture.
     """
     with _opened(path, content, formats) as (image, orientation):
-        image.load()
-        return image.transpose(TURNS[orientation]) if orientation in TURNS else image
+        return _upright(image, orientation)
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    image.load()
+    return image.transpose(TURNS[orientation]) if orientation in TURNS else image
 
 
 @contextmanager

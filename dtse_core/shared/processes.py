@@ -1,7 +1,6 @@
 """Work shared among processes, with a progress bar, and work done ahead in a thread."""
 
 import os
-import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -14,7 +13,7 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from .console import bars_hidden
+from .console import bars_hidden, left_to_parent
 
 Item = TypeVar("Item")
 Run = Callable[[str, Callable, Iterable[Any]], Iterator[Any]]
@@ -47,8 +46,8 @@ def processes(workers: int) -> Iterator[Run]:
 
 
 def _obey() -> None:
-    """Has a process ignore Ctrl-C, which its parent answers for all, and end when its parent is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Has a process leave stops to its parent, and end when this is killed."""
+    left_to_parent()
     Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()
 
 

@@ -35,7 +35,7 @@ from ..data.sentences import load_tokenizer
 from ..model import DTSE
 from ..scoring.clips import evaluate, some_of
 from ..scoring.summary import summarize
-from ..shared.console import bars_hidden, stops_noted, usable_device
+from ..shared.console import bars_hidden, left_to_parent, stops_noted, usable_device
 from ..streams import LinguisticStream
 from .batches import TrainingSamples, batch_order, by_video, collate_training, steps_of
 from .optimizer import MuonAdamW, checkpoint_streams, has_idle_parameters, parameter_groups
@@ -93,6 +93,7 @@ class Training:
 
     def __exit__(self, *error: Any) -> None:
         self._stops.close()
+        self.batches = iter(())  # so that workers end, though an error may hold this object for long
 
     @property
     def share(self) -> float:
@@ -302,6 +303,7 @@ def prepare(
         ),
         collate_fn=partial(collate_training, tokenizer=tokenizer, data=config.data),
         num_workers=config.data.workers,
+        worker_init_fn=left_to_parent,
         pin_memory=accelerator.device.type == "cuda",
     )
     bar = tqdm(

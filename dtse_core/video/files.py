@@ -11,13 +11,18 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unicodedata import normalize
 
 import numpy as np
+
+from ..shared.files import is_litter
 
 if TYPE_CHECKING:
     from .decoding import VideoFile
 
 IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}  # suffixes of a folder's frames
+# suffixes of other pictures, which are not passed over in silence
+UNREAD = {".tif", ".tiff", ".gif", ".jfif", ".jpe", ".jp2", ".heic", ".heif", ".avif", ".ppm", ".pgm", ".exr", ".dng"}
 FOLDER_FPS = 25.0  # assumed where frames come without a rate
 EXAMPLE = Path(__file__).with_name("example.mp4")  # twins 1103 of the toy world 0, 96 x 144: what "example" stands for
 
@@ -87,18 +92,37 @@ def iterate_frames(video: str | Path | np.ndarray | Iterable[np.ndarray]) -> Ite
 
 
 def frame_files(folder: str | Path) -> list[Path]:
-    """The image files of a folder in the order of their numbers, dot-files left out.
+    """The image files of a folder in the order of their numbers; sidecars and what systems leave behind do not count.
 
-    Raises `ValueError` if there is none, or two that differ in suffix alone: one may be the other's mask.
+    Raises `ValueError` if there is none, two of one number, or one that is a frame by its name and is not read, such
+    as `00003.tif` or `00003.jpg.part`: without it, later frames would have its place.
     """
-    files = [f for f in Path(folder).iterdir() if f.suffix.lower() in IMAGES and not f.name.startswith(".")]
-    if not files:
+    found: dict[tuple[tuple[int, str], ...], Path] = {}
+    others = []
+    for file in Path(folder).iterdir():
+        if is_litter(file.name):
+            continue
+        if file.suffix.lower() not in IMAGES:
+            others.append(file)
+        elif (other := found.setdefault(_order(file.stem), file)) != file:
+            raise ValueError(f"{folder} holds {other.name} and {file.name}, two files for one frame; move one away")
+    named = {key[::2] for key in found}  # names without their numbers
+    for file in others:
+        key = _order(re.split(r"\.[^\W\d]", file.name.strip())[0])
+        if file.suffix.strip().lower() in UNREAD or (key not in found and key[::2] in named and not file.is_dir()):
+            raise ValueError(
+                f"{folder} holds {file.name!r}, which is not read as a frame; save it as JPEG or PNG, complete and "
+                "named like the others, or move it away"
+            )
+    if not found:
         raise ValueError(f"{folder} holds no frames: expected image files ({' '.join(sorted(IMAGES))})")
-    named = {f.stem: f.name for f in files}
-    for one in files:
-        if one.name != (other := named[one.stem]):
-            raise ValueError(f"{folder} holds {other} and {one.name}, two files for one frame; move one away")
-    return sorted(files, key=lambda f: [(int(t), t) if t.isdecimal() else (-1, t) for t in re.split(r"(\d+)", f.name)])
+    return [found[key] for key in sorted(found)]
+
+
+def _order(stem: str) -> tuple[tuple[int, str], ...]:
+    """By what frames are sorted and told apart: texts, whatever their case, and numbers between them."""
+    parts = re.split(r"(\d+)", normalize("NFC", stem).casefold())
+    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in parts)
 
 
 def frame_names(video: object) -> Iterator[str]:

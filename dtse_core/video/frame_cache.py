@@ -22,7 +22,7 @@ Source = tuple[Path, int]  # a video and a frame's index in it, or an image and 
 
 def video_frames(path: Path, indices: Sequence[int], cache: str = "") -> np.ndarray:
     """As `read_frames`: (n, H, W, 3) uint8 RGB, through the folder `cache` if one is given."""
-    if cache and path.is_dir():
+    if path.is_dir():
         files = frame_files(path)
         if all(0 <= i < len(files) for i in indices):
             return image_frames([files[i] for i in indices], cache)

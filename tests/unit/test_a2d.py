@@ -255,9 +255,10 @@ def test_extracted_frames_stand_in_for_a_video(root):
         Image.fromarray(frame).save(path / f"{k + 1:05d}.png")
     clip = A2DSentences(root, "train", offset=2)[3]
     assert np.array_equal(clip.frames, frames_of(1)[[4, 6, 8]])
-    (path / "00001.png").unlink()
-    with pytest.raises(ValueError, match=r"must be numbered from 1; the first is 00002\.png"):
-        A2DSentences(root, "train")[3]
+    for gap, said in ((5, "number 5 is 00006"), (1, "number 1 is 00002")):  # masks would be of the frame before
+        (path / f"{gap:05d}.png").unlink()
+        with pytest.raises(ValueError, match=rf"must be numbered from 1 without a gap; {said}\.png; extract them"):
+            A2DSentences(root, "train")[3]
 
 
 def test_a_length_that_the_table_denies_is_said_once(root):
@@ -389,7 +390,7 @@ def test_malformed_annotations_are_named(root, content, said):
 
 def test_a_video_without_any_annotation_is_no_silent_loss(root):
     (root / NOTES / "a2d_annotation_with_instances" / "plain" / "00007.h5").unlink()
-    with pytest.raises(FileNotFoundError, match=r"instances/plain holds no annotation, such as .*download it again"):
+    with pytest.raises(FileNotFoundError, match=r"instances/plain holds no \.h5 files, such as .*download it again"):
         A2DSentences(root, "train")
 
 
@@ -406,9 +407,31 @@ def test_other_files_beside_the_annotations_do_no_harm(root):
     (folder / "._00007.h5").write_bytes(b"left by a file manager")
     (folder / "notes.txt").touch()
     assert len(A2DSentences(root, "train")) == 4
-    (folder / "7th.h5").touch()
-    with pytest.raises(ValueError, match=r"7th\.h5: annotations are named by their frame"):
+
+
+@pytest.mark.parametrize("name", ["7th.h5", "00008.H5", "00008.h5 ", "00008.h5.part"])
+def test_an_annotation_that_is_not_read_is_not_passed_over(root, name):
+    folder = root / NOTES / "a2d_annotation_with_instances" / "plain"
+    (folder / name).touch()
+    with pytest.raises(ValueError, match=rf"plain holds '{name}': expected a number and \.h5, .*; rename it"):
         A2DSentences(root, "train")
+
+
+def test_a_frame_that_is_annotated_twice_is_not_counted_twice(root):
+    folder = root / NOTES / "a2d_annotation_with_instances" / "plain"
+    shutil.copy(folder / "00007.h5", folder / "7.h5")
+    with pytest.raises(ValueError, match=r"plain holds (00007|7)\.h5 and (7|00007)\.h5, two of one frame; move one"):
+        A2DSentences(root, "train")
+
+
+def test_spaces_around_names_mean_nothing_and_a_video_that_no_table_has_is_said(root):
+    for file in (root / "Release" / "videoset.csv", root / NOTES / "a2d_annotation.txt"):
+        file.write_text(file.read_text(encoding="utf-8").replace("plain,", " plain ,"), encoding="utf-8")
+    assert len(A2DSentences(root, "train")) == 4
+    with open(root / NOTES / "a2d_annotation.txt", "a", encoding="utf-8") as file:
+        file.write("nowhere,0,a dog\n")
+    with pytest.warns(UserWarning, match=r"videoset\.csv lacks 1 videos of which a2d_annotation\.txt speaks \(nowhere"):
+        assert len(A2DSentences(root, "train")) == 4
 
 
 def test_only_a_toy_root_has_finer_splits(root):

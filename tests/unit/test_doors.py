@@ -159,9 +159,10 @@ def test_a_piece_that_unpacks_to_far_more_than_a_mask_is_refused_unread(tmp_path
 
 def test_nan_is_neither_inside_nor_outside_of_a_mask(tmp_path):
     masks = np.ones((6, 4))
-    masks[2, 1] = np.nan
-    with pytest.raises(ValueError, match="nan.h5: a mask holds NaN"):
-        read_masks(annotation(tmp_path / "nan.h5", masks), [0], (4, 6))
+    for value in (np.inf, np.nan):
+        masks[2, 1] = value
+        with pytest.raises(ValueError, match=f"{value}.h5: a mask holds NaN or infinity"):
+            read_masks(annotation(tmp_path / f"{value}.h5", masks), [0], (4, 6))
     with pytest.raises(ValueError, match="a mask holds NaN"):
         region_similarity(masks, np.ones((6, 4), bool))
 

@@ -13,6 +13,7 @@ from PIL import EpsImagePlugin, Image
 from dtse_core.shared import images
 from dtse_core.shared.images import image_shape, load_image, read_images, read_index_mask, read_rgb
 from dtse_core.video.files import iterate_frames, read_frames, video_info
+from tests.packing import png_bytes
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOWN = np.random.default_rng(0).integers(0, 256, (6, 10, 3), np.uint8).repeat(8, 0).repeat(8, 1)  # (48, 80, 3)
@@ -53,13 +54,7 @@ def test_an_orientation_that_means_nothing_is_passed_over(tmp_path):
 
 
 def png(path: Path, values: np.ndarray, color: int) -> Path:
-    """A PNG of 16 bits, written by hand: Pillow writes gray ones alone."""
-    rows = values.astype(">u2").reshape(len(values), -1)
-    data = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
-    head = struct.pack(">2I5B", values.shape[1], values.shape[0], 16, color, 0, 0, 0)
-    chunks = ((b"IHDR", head), (b"IDAT", data), (b"IEND", b""))
-    parts = (struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    path.write_bytes(png_bytes(values, 16, color))
     return path
 
 

@@ -17,7 +17,7 @@ from dtse_core.scoring.mask_files import MaskWriter, folder_for_masks, sample_fi
 from dtse_core.scoring.mask_reader import MaskReader
 from dtse_core.scoring.protocols import protocol_for
 from dtse_core.scoring.records import score_mask
-from tests.packing import zip_bytes
+from tests.packing import png_bytes, zip_bytes
 from tests.small_videos import SIZE, SmallDavis, SmallVideos, Truth
 
 
@@ -124,6 +124,7 @@ def test_masks_of_any_gray_or_palette_mode_are_read_alike(masks, videos, mode, i
 
 def test_what_file_managers_leave_behind_is_not_seen(masks, videos):
     (masks / ".DS_Store").write_bytes(b"x")
+    (masks / "Annotations" / "b" / "Thumbs.db").write_bytes(b"x")
     (masks / "__MACOSX" / "Annotations" / "b").mkdir(parents=True)
     (masks / "__MACOSX" / "Annotations" / "b" / "._00000.png").write_bytes(b"x")
     assert len(score(masks, videos)) == 4
@@ -153,8 +154,9 @@ def gray_ramp():
         (b"", "cannot be read as an image (empty, 0 bytes)"),
         (png()[:48], "cannot be read as an image"),
         (b"<html>", "cannot be read as an image"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 16\n", "image (it is not PNG, JPEG, BMP, WEBP)"),
-        (png(mode="RGB"), "mode RGB; write masks in L, P or 1"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 16\n", "image (it is not PNG)"),
+        (png(mode="RGB"), "an image of mode RGB; masks are palette PNGs (mode P) or gray ones of 8 bits"),
+        (png_bytes(np.zeros(SIZE, np.uint8), 2), "an image gray of 2 bits; masks are palette PNGs"),
         (png((8, 9)), "the mask is (8, 9), its frame (16, 20) (height, width); it must have its frame's size"),
         (png(SIZE[::-1]), "transpose forgotten?"),
         (gray_ramp(), "two values, 0 and another one; found [0, 1, 2, 3, 4]; threshold"),

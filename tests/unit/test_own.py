@@ -21,6 +21,7 @@ from dtse_core.data.own import mask_files, read_sentences
 from dtse_core.data.prepare.check import GOOD, INCOMPLETE, MALFORMED, check
 from dtse_core.data.toy.layouts.write import write_toy
 from dtse_core.data.toy.world import ToyWorld, render
+from tests.packing import png_bytes
 from tests.spoil import spoiled, spoiled_bytes
 
 av = pytest.importorskip("av")
@@ -82,7 +83,8 @@ def pristine(tmp_path_factory):
     for k in (0, 4):
         Image.fromarray(numbers([1] if k else [], k)).save(root / "masks" / "film" / f"frame_{k:06d}.png")
     (root / "clips" / ".DS_Store").touch()
-    (root / "masks" / "film" / ".DS_Store").touch()
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini"):
+        (root / "masks" / "film" / name).touch()
     (root / "sentences.json").write_text("\ufeff" + json.dumps(SAID), encoding="utf-8")  # as some editors begin a file
     return root
 
@@ -238,6 +240,10 @@ WRONG = {  # what was done: to the folder, or to sentences.json; then what check
                     r"1\.PNG cannot be read as an image \(it is not PNG\); write"),
     "16 bits": (lambda r: replace_mask(r, Image.fromarray(numbers([255], 1).astype(np.uint16))),
                 "mode I;16; masks are .* gray ones of 8 bits, .*: save it so"),
+    "4 bits": (lambda r: (r / "masks/street/1.PNG").write_bytes(png_bytes(numbers([255], 1) & 15, 4)),
+               "an image gray of 4 bits; masks are .* gray ones of 8 bits, .*: save it so"),
+    "a smaller frame": (lambda r: Image.new("RGB", (W - 2, H)).save(r / "clips/street/1.png"),
+                        r"1\.png is \(24, 38\), .* \(24, 40\)|the mask is \(24, 40\), its frame \(24, 38\)"),
     "colors": (lambda r: replace_mask(r, Image.new("RGB", (W, H), "red")), "mode RGB; masks are palette PNGs"),
     "cut": (lambda r: (r / "masks/street/1.PNG").write_bytes((r / "masks/street/1.PNG").read_bytes()[:60]),
             r"1\.PNG cannot be read as an image .*write or download it again"),
@@ -268,6 +274,9 @@ WRONG = {  # what was done: to the folder, or to sentences.json; then what check
     "no clip listed": (lambda r: say(r, lambda s: {"train": {}, "test": {}}), r"sentences\.json lists no clip; list"),
     "half's name": (lambda r: say(r, lambda s: {"local-val": s["train"]} | s),
                     "'local-val' is what one half of train is called"),
+    "split without a name": (lambda r: say(r, lambda s: {"": s["test"]} | s), "'' cannot name a split; give it a name"),
+    "split outside": (lambda r: say(r, lambda s: {"../x": s["test"]} | s), r"'\.\./x' cannot name a split"),
+    "split with a space": (lambda r: say(r, lambda s: {"train ": s["test"]} | s), "'train ' cannot name a split"),
     "cut JSON": (lambda r: (r / "sentences.json").write_text('{"train": {"street": [', "utf-8"),
                  r"line 1, column \d+: not JSON .*correct it"),
     "a list": (lambda r: (r / "sentences.json").write_text("[]", "utf-8"),

@@ -1,9 +1,11 @@
 """Work shared among processes or done ahead comes back in order, and what goes wrong is told in its place."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -20,6 +22,22 @@ def test_results_come_in_the_order_of_the_items(workers):
 def test_a_process_that_dies_is_told_with_its_remedy():
     with pytest.raises(ValueError, match="a process died.*--workers 1 shows where"), processes(2) as run:
         list(run("work", os._exit, [3]))
+
+
+@pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="a worker cannot tell who sends it a signal")
+def test_workers_leave_to_their_parent_what_a_scheduler_sends_to_all_and_end_when_the_parent_says():
+    with pytest.raises(ValueError, match="a process died"), processes(2) as run:
+        (worker, *_) = run("work", _slept, [0.0])
+        for name in ("TERM", "INT", "HUP"):
+            subprocess.run(["kill", f"-{name}", str(worker)], check=True)
+        assert worker in set(run("more", _slept, [0.02] * 40))
+        os.kill(worker, signal.SIGTERM)  # as a pool that gives up, and a DataLoader
+        list(run("most", _slept, [0.1] * 80))
+
+
+def _slept(seconds: float) -> int:
+    time.sleep(seconds)
+    return os.getpid()
 
 
 def test_no_process_outlives_a_parent_that_is_killed():

@@ -312,6 +312,15 @@ def test_masks_that_show_no_object_which_is_spoken_of_are_refused_at_once(root, 
         load(root, "val" if "classic-car" in LISTS["val"] else "train")
 
 
+@pytest.mark.parametrize("more", [".part", " ", "\n"])
+def test_a_frame_and_its_mask_of_other_names_are_not_left_out_together(root, more):
+    for folder, suffix in (("JPEGImages", "jpg"), ("Annotations_unsupervised", "png")):
+        path = root / "DAVIS" / folder / "480p" / "classic-car" / f"00003.{suffix}"
+        path.rename(f"{path}{more}")
+    with pytest.raises(ValueError, match=r"car holds '00003\.jpg.*: expected a number and \.jpg, .*; rename it"):
+        load(root)
+
+
 def test_damaged_frames_are_named(root):
     dataset = load(root, window=1)
     path = root / "DAVIS" / "JPEGImages" / "480p" / "classic-car" / "00001.jpg"

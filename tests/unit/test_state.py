@@ -17,6 +17,13 @@ def test_a_number_that_is_none_is_refused_by_file(tmp_path, value):
         read_json(file)
 
 
+def test_a_name_that_is_there_twice_is_refused_and_not_the_last_taken(tmp_path):
+    file = tmp_path / "state.json"
+    file.write_text('{"a": {"best": 1, "step": 2, "best": 3}}', encoding="utf-8")
+    with pytest.raises(ValueError, match="state.json: JSON that cannot be read .'best' occurs twice in one object"):
+        read_json(file)
+
+
 def test_a_file_of_more_than_its_kind_takes_is_refused_unread(tmp_path):
     file = tmp_path / "state.json"
     with open(file, "wb") as hole:

@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM, whenever they come: training keeps what it has learned, all others leave nothing half done."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -12,8 +13,10 @@ import pytest
 import torch
 from nbformat.v4 import new_code_cell, new_notebook
 from safetensors.torch import load_file
+from test_grid import grid_of, notebook
 
 from dtse_core import preset
+from dtse_core.experiments import __main__ as experiments
 from dtse_core.experiments import runner
 from dtse_core.shared.console import in_terminal, one_line_errors, stops_noted
 from dtse_core.train import train
@@ -87,10 +90,14 @@ def whole(tmp_path_factory):
 
 @pytest.mark.parametrize(("number", "at"), [(signal.SIGINT, 1), (signal.SIGTERM, 3)])  # in a step, and in a validation
 def test_a_stopped_training_saves_what_it_has_learned_and_goes_on_from_there(tmp_path, whole, number, at, capsys):
-    setting = preset("tiny", out=tmp_path / "run", **TINY)
+    """Though the stop comes to all its processes, as a terminal and a scheduler send it."""
+    setting = preset("tiny", out=tmp_path / "run", **TINY, **{"data.workers": 1})
 
     def stop(record):
         if record["step"] == at and ("loss" in record) == (at == 1):
+            if number == signal.SIGINT or hasattr(signal, "sigwaitinfo"):  # elsewhere a worker cannot tell who asks
+                workers = [str(worker.pid) for worker in multiprocessing.active_children()]
+                subprocess.run(["kill", f"-{number}", *workers], check=True)
             os.kill(os.getpid(), number)
 
     with pytest.raises(KeyboardInterrupt) as end:
@@ -133,6 +140,20 @@ def test_notebooks_that_run_lose_their_kernels_and_others_never_begin(tmp_path, 
     assert {child.pid for child in psutil.Process().children(recursive=True)} <= before
     assert not (tmp_path / "05_b").exists() and "stopped" in capsys.readouterr().err
     assert not [file for file in tmp_path.rglob("*") if file.suffix == ".part"]
+
+
+def test_a_stopped_grid_leaves_no_kernel_and_no_half_run(tmp_path, monkeypatch, capsys):
+    """On Dask, while a kernel works, which stops its grandparent here."""
+    notebook(tmp_path, body=f"import os, time\nos.kill({os.getpid()}, 15)\ntime.sleep(600)")
+    grid_of(tmp_path, seeds=[0, 1])
+    line = ["x", "run", str(tmp_path / "g.json"), "--out", str(tmp_path / "o"), "--workers", "1"]
+    monkeypatch.setattr(sys, "argv", line)
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    with pytest.raises(SystemExit) as end:
+        experiments.main()
+    assert end.value.code == 143 and "the same command begins again, or goes on" in capsys.readouterr().err
+    assert {child.pid for child in psutil.Process().children(recursive=True)} <= before
+    assert not [file for file in (tmp_path / "o").rglob("*") if file.is_file()]
 
 
 def test_a_stopped_evaluation_leaves_no_file_and_no_process(tmp_path, toy_a2d_root):

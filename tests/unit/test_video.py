@@ -167,12 +167,26 @@ def test_a_frame_of_another_size_comes_at_the_size_of_the_first(tmp_path):
     assert frames[:, 0, 0, 0].tolist() == [0, 50, 100] and np.array_equal(read_frames(tmp_path, [2, 1]), frames[[2, 1]])
 
 
-def test_a_frame_that_two_files_claim_is_not_chosen_at_random(tmp_path):
-    for name in ("00000.jpg", "00001.jpg", "00001.png"):  # a mask beside its frame, as users keep them
+@pytest.mark.parametrize("twin", ["00001.png", "1.jpg", "00001.JPG"])  # the first as users keep masks
+def test_a_frame_that_two_files_claim_is_not_chosen_at_random(tmp_path, twin):
+    for name in ("00000.jpg", "00001.jpg", twin):
         Image.new("RGB", (8, 8)).save(tmp_path / name)
     for read in (video_info, lambda path: read_frames(path, [0]), iterate_frames):
-        with pytest.raises(ValueError, match=r"holds 00001\.(jpg|png) and 00001\.(png|jpg), two files for one"):
+        with pytest.raises(ValueError, match=r"holds (0000)?1\.\w+ and (0000)?1\.\w+, two files for one"):
             list(read(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["f2.tif", "cover.HEIC", "f2.jpg ", "f2.jpg\n", "f2.jpg.part", "F2", "f2.json"])
+def test_a_frame_that_is_not_read_is_not_passed_over(tmp_path, name):
+    for k in (1, 3):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"f{k}.jpg")
+    for harmless in ("f1.json", "f3.jpg.xmp", "notes.txt", "f.csv", "Thumbs.db", "desktop.ini", "._f2.jpg"):
+        (tmp_path / harmless).touch()
+    assert video_length(tmp_path) == 2
+    (tmp_path / name).touch()
+    with pytest.raises(ValueError, match="which is not read as a frame; save it as JPEG or PNG") as error:
+        video_length(tmp_path)
+    assert f"{tmp_path} holds {name!r}" in str(error.value) and "\n" not in str(error.value)
 
 
 def test_arrays_pass_through(tmp_path):

@@ -7,7 +7,6 @@ from ...shared.files import read_rows
 from ...video.files import iterate_frames, read_frames, video_info
 from ..a2d import (
     Video,
-    annotated_stems,
     read_instances,
     read_masks,
     read_sentences,
@@ -15,6 +14,7 @@ from ..a2d import (
     require_layout,
     video_path,
 )
+from ..expressions import stems
 from .findings import Expected, Findings
 
 PARTS = ("Release/videoset.csv", "Release/clips320H", "text_annotations")
@@ -68,7 +68,7 @@ def survey(root: Path, findings: Findings, genuine: bool, deep: bool) -> list[Jo
 def check_one(root: Path, deep: bool, job: Job, findings: Findings) -> None:
     """One video: its length and one frame, or all, and every annotation: shapes, frames and instances."""
     video, told, instances = job
-    path, info, annotated, folder = None, None, [], root / PARTS[2] / "a2d_annotation_with_instances" / video
+    path, info, annotated, folder = None, None, (), root / PARTS[2] / "a2d_annotation_with_instances" / video
     with findings.collecting():
         path = video_path(root / "Release" / "clips320H", video)
         info = video_info(path)
@@ -79,7 +79,7 @@ def check_one(root: Path, deep: bool, job: Job, findings: Findings) -> None:
     with findings.collecting():
         if not folder.is_dir():
             raise FileNotFoundError(f"{folder} is missing: the masks of a video with sentences; copy it")
-        annotated = annotated_stems(folder)
+        annotated = stems(folder, ".h5")
         if len(annotated) != told.annotated:
             findings.notes.append(f"{folder} holds {len(annotated)} annotations, videoset.csv says {told.annotated}")
     seen: set[int] = set()

@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ...shared.console import bars_hidden
-from ...shared.files import OURS, bears
+from ...shared.files import OURS, bears, named_if_full
 from ...shared.versions import library
 
 DOWNLOAD = f"download {OURS}"
@@ -27,7 +27,8 @@ def download(url: str, target: Path, sha256: str = "") -> Path:
     part, tag = (target.with_name(f"{target.name}.{end}") for end in ("part", "part.tag"))
 
     def fetch(url: str, output: str, _) -> None:
-        _fetch(url, part, tag)
+        with named_if_full(target, part):
+            _fetch(url, part, tag)
         with open(part, "rb") as file:
             page = file.read(512).lstrip().lower().startswith((b"<!doctype html", b"<html"))
         part.unlink() if page else part.replace(output)

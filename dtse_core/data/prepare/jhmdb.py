@@ -4,7 +4,8 @@ import os
 from collections import Counter
 from pathlib import Path
 
-from ..jhmdb import read_length, read_mask, read_sentences, require_layout
+from ...shared.files import is_litter
+from ..jhmdb import actions_in, read_length, read_mask, read_sentences, require_layout
 from .expressions import check_frames
 from .findings import Expected, Findings
 
@@ -19,7 +20,7 @@ def survey(root: Path, findings: Findings, genuine: bool, deep: bool) -> list[st
     sentences = read_sentences(root / "jhmdb_annotation.txt")
     videos = dict.fromkeys(video for video, _ in sentences)
     images, found = root / "Rename_Images", {}
-    actions = sorted(entry.name for entry in os.scandir(images) if entry.is_dir() and not entry.name.startswith("."))
+    actions = actions_in(images)
     for action in actions:
         for video in sorted(entry.name for entry in os.scandir(images / action) if entry.name in videos):
             if video in found:
@@ -40,5 +41,5 @@ def check_one(root: Path, deep: bool, video: str, findings: Findings) -> None:
         read_mask(mask, frame, shape)
         findings.counts["masks read"] += 1
     named = (entry.name for entry in os.scandir(folder))
-    further = sum(name.endswith(".png") and not name.startswith(".") for name in named) - length
+    further = sum(name.endswith(".png") and not is_litter(name) for name in named) - length
     findings.counts["frames without a mask"] += further

@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
-from ...shared.files import files_below, read_json_lines
+from ...shared.files import files_below, named_if_full, read_json_lines
 from ...shared.versions import library
 
 
@@ -74,7 +74,7 @@ def update(
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = {file: known[file] for file in files if file in known and _is_as_noted(root / file, known[file])}
     todo, noted = [file for file in files if file not in kept], {}
-    with open(part, "w", encoding="utf-8") as out:
+    with named_if_full(path, part), open(part, "w", encoding="utf-8") as out:
         for entry in chain(kept.values(), run(partial(hash_file, root), todo)):
             out.write(json.dumps(entry._asdict()) + "\n")
             out.flush()

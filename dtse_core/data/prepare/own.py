@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...shared.images import read_index_mask, require_shape
-from ...video.files import iterate_frames, read_frames, video_info
+from ...shared.images import image_shape, read_index_mask, require_alike, require_shape
+from ...video.files import frame_files, iterate_frames, read_frames, video_info
 from ..listing import require_tree
 from ..own import HOME, TREE, Said, find_clips, find_masks, mask_files, read_sentences
 from .findings import Expected, Findings
@@ -41,6 +41,8 @@ def check_one(root: Path, deep: bool, job: Job, findings: Findings) -> None:
     """One clip: its size, one frame or all, and that every mask fits and the objects of sentences are shown."""
     clip, folder, sentences = job
     info, files = video_info(clip), mask_files(folder, clip)
+    if clip.is_dir():
+        require_alike({file: image_shape(file) for file in frame_files(clip)})
     shape, named = (info.height, info.width), {number for objects, _ in sentences for number in objects}
     seen: set[int] = set()
     for frame, path in files.items():

@@ -7,7 +7,7 @@ import numpy as np
 
 from ...shared.files import read_json
 from ...shared.images import read_index_mask
-from ..expressions import parse_expressions
+from ..expressions import parse_expressions, stems
 from ..ref_davis import (
     CONVERTED,
     MASKS,
@@ -17,7 +17,6 @@ from ..ref_davis import (
     read_texts,
     read_words,
     require_ranks,
-    stems,
 )
 from .expressions import check_frames, check_index_masks
 from .findings import Expected, Findings
