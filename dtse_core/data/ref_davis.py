@@ -254,9 +254,13 @@ def read_expressions(path: Path, encoding: str, known: set[str]) -> dict[str, li
         if not expression:
             raise ValueError(f"{where}: the expression is empty; download the file again")
         try:
-            found.setdefault(sequence, []).append((object_number(digits), expression))
+            said = object_number(digits), expression
         except ValueError as error:
             raise ValueError(f"{where}: {error}; download the file again") from None
+        if said in found.setdefault(sequence, []):
+            warnings.warn(f"{where}: repeats {said} of {sequence}; taken once", stacklevel=2)
+        else:
+            found[sequence].append(said)
     if repaired:
         names = ", ".join(f"{name} to {REPAIRS[name]} ({times} lines)" for name, times in repaired.items())
         warnings.warn(f"{path}: mistyped names repaired: {names}", stacklevel=2)

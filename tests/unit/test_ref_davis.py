@@ -211,6 +211,13 @@ def test_one_quote_is_removed_from_each_side(tmp_path, line, said):
     assert read_expressions(tmp_path / "a.txt", "utf-8-sig", {"bear"}) == {"bear": [("1", said)]}
 
 
+def test_a_line_that_is_there_twice_is_one_sentence(tmp_path):
+    (tmp_path / "a.txt").write_text('bear 1 "a bear"\nbear 2 "a bear"\nbear 1 "A  bear"\n', encoding="utf-8")
+    with pytest.warns(UserWarning, match=r"a\.txt, line 3: repeats \('1', 'a bear'\) of bear; taken once"):
+        found = read_expressions(tmp_path / "a.txt", "utf-8", {"bear"})
+    assert found == {"bear": [("1", "a bear"), ("2", "a bear")]}
+
+
 @pytest.mark.parametrize(
     ("file", "text", "said"),
     [

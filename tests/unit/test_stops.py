@@ -144,15 +144,22 @@ def test_notebooks_that_run_lose_their_kernels_and_others_never_begin(tmp_path, 
 
 def test_a_stopped_grid_leaves_no_kernel_and_no_half_run(tmp_path, monkeypatch, capsys):
     """On Dask, while a kernel works, which stops its grandparent here."""
-    notebook(tmp_path, body=f"import os, time\nos.kill({os.getpid()}, 15)\ntime.sleep(600)")
+    told = tmp_path / "kernel"
+    lines = f"open({str(told)!r}, 'w').write(str(os.getpid()))", f"os.kill({os.getpid()}, 15)", "time.sleep(600)"
+    notebook(tmp_path, body="\n".join(["import os, time", *lines]))
     grid_of(tmp_path, seeds=[0, 1])
     line = ["x", "run", str(tmp_path / "g.json"), "--out", str(tmp_path / "o"), "--workers", "1"]
     monkeypatch.setattr(sys, "argv", line)
-    before = {child.pid for child in psutil.Process().children(recursive=True)}
     with pytest.raises(SystemExit) as end:
         experiments.main()
     assert end.value.code == 143 and "the same command begins again, or goes on" in capsys.readouterr().err
-    assert {child.pid for child in psutil.Process().children(recursive=True)} <= before
+    kernel, waited = int(told.read_text(encoding="utf-8")), 0.0
+    while psutil.pid_exists(kernel) and psutil.Process(kernel).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.1)  # it looks every second whether its parent is still there
+        waited += 0.1
+        assert waited < 30
+    children = [" ".join(child.cmdline()) for child in psutil.Process().children(recursive=True)]
+    assert [line for line in children if "resource_tracker" not in line] == []
     assert not [file for file in (tmp_path / "o").rglob("*") if file.is_file()]
 
 
