@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Iterator
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pytest
 import tyro
@@ -39,6 +39,7 @@ TESTS = {  # the files that must notice
     "metrics": ["metrics"],
     "scoring/summary": ["summary", "scoring"],
 }
+Modules = tyro.conf.Positional[tuple[Literal[*TESTS], ...]]
 
 
 class Mutant(NamedTuple):
@@ -131,7 +132,7 @@ def forget_our_modules() -> None:
             del sys.modules[name]
 
 
-def main(modules: tyro.conf.Positional[tuple[str, ...]] = (*TESTS,), count: int = 60, seed: int = 0) -> None:
+def main(modules: Modules = (*TESTS,), count: int = 60, seed: int = 0) -> None:
     """Try `count` mutants of each module."""
     for module in modules:
         path = ROOT / f"dtse_core/{module}.py"

@@ -249,10 +249,12 @@ def test_targets_that_no_mask_was_made_for_are_missed():
 
 def test_coco_map_looks_at_a_hundred_masks_of_a_target():
     target = box(4, 6, (0, 2), (0, 4))
-    masks, ids = [~target] * 100 + [target], [0] * 101
-    scores = np.linspace(1, 0, 101)
-    assert coco_map(masks, scores, [target], ids) == 0
-    assert coco_map(masks[1:], scores[1:], [target], ids[1:]) == pytest.approx(0.01)
+    for wrong, found in ((99, True), (100, False)):  # before the right mask of the second target
+        masks, ids = [~target] * (3 + wrong) + [target], [0] * 3 + [1] * (wrong + 1)
+        scores = np.linspace(1, 0, len(ids))
+        expected = pycocotools_map(masks, scores, [target, target], ids)
+        assert coco_map(masks, scores, [target, target], ids) == pytest.approx(expected, abs=1e-12)
+        assert (expected > 0) == found
 
 
 # J and F
@@ -430,6 +432,7 @@ def test_confidence_is_the_mean_probability_inside_the_mask():
         (lambda: precision_at([52.0], 0.5), "within"),
         (lambda: coco_map(COUNTS, [0.1, 0.2, 0.3, math.nan]), "finite scores"),
         (lambda: coco_map(COUNTS, [0.1, 0.2]), "4 finite scores"),
+        (lambda: coco_map(COUNTS, WORST, ids=[0, 1]), "4 finite scores and ids"),
         (lambda: coco_map([SQUARE], [1], [SQUARE], ids=[1]), "targets' indices"),
         (lambda: region_similarity(SQUARE, SQUARE[:8]), "one size"),
         (lambda: contour_accuracy(SQUARE, SQUARE, np.zeros((8, 8))), "one size"),
