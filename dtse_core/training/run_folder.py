@@ -9,6 +9,7 @@ dtse/  wandb/   what the tracker writes, if one is chosen
 
 import importlib.util
 import json
+import math
 import os
 import platform
 from collections.abc import Iterator
@@ -301,8 +302,9 @@ def read_history(out: Path) -> list[dict[str, float]]:
 
 
 def is_record(line: dict[str, Any]) -> bool:
-    """True for a line of the history: numbers by name, step and seconds among them."""
-    return {"step", "seconds"} <= line.keys() and {*map(type, line.values())} <= {int, float}
+    """True for a line of the history: finite numbers by name, step and seconds among them."""
+    numbers = {*map(type, line.values())} <= {int, float}
+    return {"step", "seconds"} <= line.keys() and numbers and all(map(math.isfinite, line.values()))
 
 
 @contextmanager

@@ -44,6 +44,7 @@ def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path):
 
 RECORD = {"step": 1, "seconds": 0.5, "loss": 0.25}
 ODD = ("{", "[]", "3", '{"step": 2}', '{"step": 2, "seconds": "x"}', '{"step": 2, "seconds": NaN}', "\xff", "[" * 5000)
+ODD += ('{"step": 2, "seconds": 1e999}', '{"step": 2, "step": 3, "seconds": 1}')
 
 
 @pytest.mark.parametrize("odd", ODD)

@@ -66,6 +66,8 @@ def test_a_full_disk_is_told_with_the_name_that_was_asked_for_and_another_files_
             OSError, match=r"out cannot be written \(No space left on device\); make room, or choose an"
         ):
             write(errno.ENOSPC, *name)
+    with pytest.raises(OSError, match=r"out cannot be written \(Disk quota exceeded\); make room"):  # a cluster's
+        write(errno.EDQUOT)
     with pytest.raises(PermissionError, match=r"\[Errno 13\] Permission denied: '/read/from/here'"):
         write(errno.EACCES, "/read/from/here")
     with pytest.raises(ConnectionResetError):
