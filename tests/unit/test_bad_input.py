@@ -115,9 +115,9 @@ def test_every_damaged_file_is_named_by_check_and_loader(monkeypatch, tmp_path, 
         assert said == "" and (report.code == GOOD or kind[0] == "toy_world.json")
         return
     entries = report.missing + report.wrong
-    assert any(explains(entry, path) for entry in entries) or kind in COUNTED, entries
+    assert any(explains(entry, path) for entry in entries) or kind in COUNTED, f"`check` of {path} says {entries}"
     assert report.code != GOOD
-    assert explains(said, path) or (kind in COUNTED and said == ""), said
+    assert explains(said, path) or (kind in COUNTED and said == ""), f"the loader of {path} says {said!r}"
 
 
 def explains(message: str, path: Path) -> bool:
