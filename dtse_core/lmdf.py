@@ -45,7 +45,7 @@ def dynamic_filter(x: Tensor, filters: Tensor, dilation: int) -> Tensor:
     K*K-fold unfolded copy of `x` never exists. Raises `ValueError` for shapes that do not fit.
     """
     K = round(filters.shape[2] ** 0.5) if filters.ndim == 5 else 0
-    if filters.ndim != 5 or filters.shape != (*x.shape[:2], K * K, *x.shape[2:]) or K % 2 == 0:
+    if filters.shape != (*x.shape[:2], K * K, *x.shape[2:]) or K % 2 == 0:
         raise ValueError(
             f"filters must be (B, m, K*K, H, W) with odd K for x {tuple(x.shape)}; got {tuple(filters.shape)}"
         )
