@@ -45,6 +45,7 @@ Moderate = Annotated[float, Allowed("between -1e30 and 1e30", lambda x: abs(x) <
 Amount = Annotated[Moderate, at_least(0)]
 Positive = Annotated[Moderate, Allowed("above 0", lambda x: x > 0)]
 Share = Annotated[float, Allowed("0 to 1", lambda x: 0 <= x <= 1)]
+Decay = Annotated[float, Allowed("0 to below 1", lambda x: 0 <= x < 1)]
 Name = Annotated[str, Allowed("a name, not empty", bool)]
 Level = Annotated[int, Allowed("1 or 2", (1, 2).__contains__)]  # of the toy world
 Side = Annotated[int, Allowed("1 to 8192", range(1, 8193).__contains__)]  # of a frame, in pixels
@@ -169,6 +170,7 @@ class TrainConfig:
     muon_lr: Amount = 2e-3  # of the matrices that Muon steps
     weight_decay: Amount = 5e-4
     clip: Positive = 0.1  # largest norm of the gradient
+    ema: Decay = 0.0  # of a moving average of the weights, which is validated and saved in their place; 0: none
     warmup: Whole = 0  # steps of linear warm-up
     schedule: Literal["milestones", "trapezoid"] = "milestones"  # halved there, or constant, then linearly to 0
     milestones: tuple[Share, ...] = (10 / 15, 12 / 15, 14 / 15)  # the rate halves at these shares of the run

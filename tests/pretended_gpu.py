@@ -37,6 +37,11 @@ class OnGPU(Tensor):
     def __reduce_ex__(self, protocol: int) -> Any:
         return self.detach().cpu().__reduce_ex__(protocol)
 
+    def __deepcopy__(self, memo: dict) -> "OnGPU":
+        memo[id(self)] = copy = self.detach().clone().requires_grad_(self.requires_grad)
+        copy._is_param = isinstance(self, torch.nn.Parameter)
+        return copy
+
 
 class _Pretended(TorchFunctionMode):
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:

@@ -46,7 +46,7 @@ class Cost:
 
     parameters: int
     trained: int  # parameters with a gradient
-    weights: int
+    weights: int  # and their average, if `train.ema` asks for one
     gradients: int
     optimizer: int
     activations: int  # kept for the backward pass, of the clips that are computed at once
@@ -90,6 +90,7 @@ def count_cost(config: RunConfig, processes: int = 1, gpu: bool = False) -> Cost
         model = build_model(config)
         if c.checkpoint_streams:
             checkpoint_streams(model)
+        average = [torch.zeros_like(p) for p in model.parameters()] if c.ema else []
         weights, groups = tally.held, parameter_groups(model, config)
         trained = [p for g in groups for p in g["params"]]
         moments = [torch.zeros_like(p) for g in groups for p in g["params"] for _ in range(1 if g["muon"] else 2)]
@@ -110,7 +111,7 @@ def count_cost(config: RunConfig, processes: int = 1, gpu: bool = False) -> Cost
         update(tally, groups, gpu)
         peak, work = tally.peak, tally.work.copy()
 
-        del batch, moments, buckets
+        del batch, average, moments, buckets
         model.zero_grad()
         tally.peak = tally.held
         with torch.no_grad(), precision:

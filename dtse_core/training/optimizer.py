@@ -1,4 +1,5 @@
-"""AdamW, and Muon for the matrices of a model that learns from scratch (D-14). Notebook: 08_train_a_subset.
+"""AdamW, Muon for the matrices of a model that learns from scratch (D-14), and an average of the weights. Notebook:
+08_train_a_subset.
 
 Muon (K. Jordan, 2024) steps along the nearest orthogonal matrix of a weight's momentum, so that rare directions learn
 as fast as common ones: here it needs half the steps. `torch.optim.Muon` takes matrices alone, one by one and in
@@ -11,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.checkpoint import checkpoint
 
 from ..config import ModelConfig, RunConfig
@@ -115,6 +117,24 @@ def rate_factor(share: float, step: int, config: RunConfig) -> float:
     if c.schedule == "trapezoid":
         return warm * min(1.0, 2 * max(0.0, 1 - share))
     return warm * 0.5 ** sum(share >= milestone for milestone in c.milestones)
+
+
+def moving_average(model: nn.Module, decay: float) -> AveragedModel:
+    """A copy of the model that `update_parameters` draws towards it: first equal, then `decay` of the copy and the rest
+    of the model.
+
+    Statistics of batch norms are averaged with the weights that they belong to. Whole numbers are copied, where torch
+    would average and round them down.
+    """
+    average = get_ema_multi_avg_fn(decay)
+
+    def follow(mean: Any, now: Any, updates: Any) -> None:  # lists of tensors of one type
+        if mean[0].is_floating_point():
+            average(mean, now, updates)
+        else:
+            torch._foreach_copy_(mean, now)
+
+    return AveragedModel(model, multi_avg_fn=follow, use_buffers=True)
 
 
 def checkpoint_streams(model: DTSE) -> None:

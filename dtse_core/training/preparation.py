@@ -23,6 +23,7 @@ from accelerate.utils import (
     set_seed,
 )
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
@@ -38,7 +39,7 @@ from ..scoring.summary import summarize
 from ..shared.console import bars_hidden, left_to_parent, stops_noted, usable_device
 from ..streams import LinguisticStream
 from .batches import TrainingSamples, batch_order, by_video, collate_training, steps_of
-from .optimizer import MuonAdamW, checkpoint_streams, has_idle_parameters, parameter_groups
+from .optimizer import MuonAdamW, checkpoint_streams, has_idle_parameters, moving_average, parameter_groups
 from .run_folder import (
     RunState,
     all_finite,
@@ -69,6 +70,7 @@ class Training:
     config: RunConfig
     accelerator: Accelerator
     model: nn.Module  # as the accelerator wraps it
+    average: AveragedModel | None  # of its weights
     optimizer: torch.optim.Optimizer
     batches: Iterator[Batch]
     validation: ClipDataSet
@@ -80,6 +82,7 @@ class Training:
 
     def __post_init__(self) -> None:
         self.out, self.bare = Path(self.config.out), self.accelerator.unwrap_model(self.model)
+        self.result: Any = self.average.module if self.average else self.bare  # what is validated and saved
         self.main = self.accelerator.is_main_process
         self.sums = torch.zeros(3, device=self.accelerator.device)  # loss, IoU and batches since the last record
         self.good, self.skipped = self.sums.clone(), 0  # the same before this step, and steps that were skipped
@@ -130,6 +133,8 @@ class Training:
         if self.accelerator.optimizer_step_was_skipped:
             self.skipped += 1
             self.sums.copy_(self.good)
+        elif self.average:
+            self.average.update_parameters(self.bare)
         self.good.copy_(self.sums)
         self.state.step += 1
         self.state.seconds = time.monotonic() - self.begun
@@ -164,21 +169,22 @@ class Training:
 
     def validate(self) -> None:
         """Records scores on the validation clips, and keeps the weights if they are the best so far."""
-        scores = validation_scores(self.accelerator, self.bare, self.validation, self.tokenizer, self.config)
+        scores = validation_scores(self.accelerator, self.result, self.validation, self.tokenizer, self.config)
         self.model.train()
         self._record(scores)
         score = scores[f"val_{self.config.train.best_by}"]
         better = score > self.state.best
         self.state.best, self.state.stale = (score, 0) if better else (self.state.best, self.state.stale + 1)
         if better and self.main:
-            save_weights(self.out / "best", self.bare, self.tokenizer, self.config)
+            save_weights(self.out / "best", self.result, self.tokenizer, self.config)
         self.waited, self.recorded = 0.0, time.monotonic()
 
     def save(self) -> None:
         """Saves a checkpoint to resume from."""
         self.saved = self.state.step
         if self.main:
-            save_checkpoint(self.out, self.state, self.bare, self.optimizer, self.accelerator, self.config.train.keep)
+            keep = self.config.train.keep
+            save_checkpoint(self.out, self.state, self.bare, self.average, self.optimizer, self.accelerator, keep)
 
     def stop_if_asked(self) -> None:
         """Raises `KeyboardInterrupt` once a checkpoint is saved, if a stop has come to any of the processes."""
@@ -200,7 +206,7 @@ class Training:
         """Saves the final weights; checkpoints go, since nothing is left to resume."""
         self.bar.close()
         if self.main:
-            save_weights(self.out / "final", self.bare, self.tokenizer, self.config)
+            save_weights(self.out / "final", self.result, self.tokenizer, self.config)
             remove_checkpoints(self.out)
         self.accelerator.wait_for_everyone()
         for tracker in self.accelerator.trackers:
@@ -285,7 +291,9 @@ def prepare(
     if main:
         open_run(out, config)
     accelerator.wait_for_everyone()
-    state = resume(out, accelerator.unwrap_model(model), optimizer, accelerator)
+    bare = accelerator.unwrap_model(model)
+    average = moving_average(bare, c.ema) if c.ema else None
+    state = resume(out, bare, average, optimizer, accelerator)
     if main:
         cut_history(out, state.step)
     start_tracker(accelerator, config)
@@ -313,7 +321,7 @@ def prepare(
     )
     model.train()
     return Training(
-        config, accelerator, model, optimizer, iter(batches), validation, tokenizer, steps, state, bar, on_log
+        config, accelerator, model, average, optimizer, iter(batches), validation, tokenizer, steps, state, bar, on_log
     )
 
 

@@ -23,6 +23,7 @@ import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from ..checkpoints.find import DRAWN
 from ..config import Amount, Outdated, RunConfig, Whole, checked, from_dict, setting_kinds, to_dict
@@ -77,9 +78,12 @@ def require_run(out: Path) -> None:
 def only_training(out: Path) -> Iterator[None]:
     """Makes the folder and keeps other processes from training in it; ends with the process, however that ends.
 
+    A training that is refused before it writes leaves no folder behind.
+
     Raises `ValueError` that names the process which is training there, and as `require_run` does.
     """
     require_run(out)
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
     out.mkdir(parents=True, exist_ok=True)
     with open(out / "lock", "a+", encoding="utf-8") as file:
         try:
@@ -104,6 +108,8 @@ def only_training(out: Path) -> Iterator[None]:
         finally:
             with suppress(OSError):
                 (out / "lock").unlink()
+                for folder in made:
+                    folder.rmdir()  # unless something is in it
 
 
 def open_run(out: Path, config: RunConfig) -> None:
@@ -144,14 +150,21 @@ def checkpoints(out: Path) -> list[Path]:
 
 
 def save_checkpoint(
-    out: Path, state: RunState, model: nn.Module, optimizer: torch.optim.Optimizer, accelerator: Accelerator, keep: int
+    out: Path,
+    state: RunState,
+    model: nn.Module,
+    average: AveragedModel | None,
+    optimizer: torch.optim.Optimizer,
+    accelerator: Accelerator,
+    keep: int,
 ) -> None:
-    """Model, optimiser and position; only then the oldest goes."""
+    """Model, average, optimiser and position; only then the oldest goes."""
     folder = out / "checkpoints" / _name(state)
     with written_whole(folder, CHECKPOINT, folder=True, sync=True) as part, _room_for(folder):
         save_file({k: v.contiguous() for k, v in model.state_dict().items()}, part / "model.safetensors")
         scaler = accelerator.scaler.state_dict() if accelerator.scaler else {}
-        torch.save({"optimizer": optimizer.state_dict(), "scaler": scaler}, part / "optimizer.pt")
+        kept = {"optimizer": optimizer.state_dict(), "scaler": scaler}
+        torch.save(kept | ({"average": average.state_dict()} if average else {}), part / "optimizer.pt")
         write_json(part / "state.json", vars(state), ANY)
     for old in checkpoints(out)[:-keep]:
         remove_ours(old, CHECKPOINT)
@@ -170,7 +183,7 @@ def remove_checkpoints(out: Path) -> None:
 
 
 def read_checkpoint(folder: Path) -> tuple[RunState, dict, dict]:
-    """State, weights, and what the optimiser remembers. Reads no pickled code: safetensors, and tensors from torch.
+    """State, weights, and what optimiser and average remember. No pickled code is read: safetensors, torch's tensors.
 
     Raises `ValueError` if anything in the folder is missing or cut short.
     """
@@ -185,7 +198,13 @@ def read_checkpoint(folder: Path) -> tuple[RunState, dict, dict]:
         raise ValueError(f"checkpoint {folder} is damaged ({_first_line(error)})") from error
 
 
-def resume(out: Path, model: nn.Module, optimizer: torch.optim.Optimizer, accelerator: Accelerator) -> RunState:
+def resume(
+    out: Path,
+    model: nn.Module,
+    average: AveragedModel | None,
+    optimizer: torch.optim.Optimizer,
+    accelerator: Accelerator,
+) -> RunState:
     """Where the newest readable checkpoint stands; at the beginning if the run has none.
 
     A damaged one is renamed to `step_N.damaged`, and the one before is taken. Raises `ValueError` if all are
@@ -199,6 +218,8 @@ def resume(out: Path, model: nn.Module, optimizer: torch.optim.Optimizer, accele
         try:
             model.load_state_dict(weights)
             optimizer.load_state_dict(saved["optimizer"])
+            if average:
+                average.load_state_dict(saved["average"])
             if accelerator.scaler and saved["scaler"]:
                 accelerator.scaler.load_state_dict(saved["scaler"])
         except Exception as error:  # torch has many

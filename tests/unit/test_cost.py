@@ -15,6 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from dtse_core import DTSE, preset
+from dtse_core.config import override
 from dtse_core.data import A2DSentences
 from dtse_core.scoring.published import published_results
 from dtse_core.train import train_step
@@ -118,6 +119,8 @@ def test_parameters_and_operations_are_those_of_a_real_step():
     model = DTSE(config.model)
     assert found.parameters == sum(p.numel() for p in model.parameters()) == found.trained
     assert found.gradients == 4 * found.parameters and found.weights == pytest.approx(found.gradients, rel=0.01)
+    average = count_cost(override(config, {"train.ema": 0.9})).weights - found.weights
+    assert average == found.gradients
     step, _ = make_step(config)
     with FlopCounterMode(display=False) as counter:
         step()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 
 from dtse_core import DTSE, ReferringVideoPredictor, layers, predict, preset
 from dtse_core import train as trainer
@@ -202,14 +203,18 @@ def overflowing(monkeypatch, steps):
 
 
 def test_a_step_that_is_not_finite_is_skipped_and_counted_under_fp16(tmp_path, gpus, monkeypatch):
-    before = overflowing(monkeypatch, {3, 4, 6})
-    settings = {"train.mixed_precision": "fp16", "train.steps": 7, "train.log_every": 2}
-    train(short(tmp_path / "run", **settings), False)
+    before = overflowing(monkeypatch, {3, 4, 6, 8})
+    settings = {"train.mixed_precision": "fp16", "train.steps": 8, "train.log_every": 2, "train.ema": 0.5}
+    config = short(tmp_path / "run", **settings)
+    final = load_file(train(config, False) / "model.safetensors")
     unchanged = [all(map(torch.equal, a, b)) for a, b in zip(before, before[1:], strict=False)]
-    assert unchanged == [False, False, True, True, False, True]
+    assert unchanged == [False, False, True, True, False, True, False]
     logged = [r for r in history(tmp_path / "run") if "loss" in r]
-    assert [(r["step"], r.get("skipped", 0)) for r in logged] == [(2, 0), (6, 3), (7, 0)]
+    assert [(r["step"], r.get("skipped", 0)) for r in logged] == [(2, 0), (6, 3), (8, 1)]
     assert all(0 < r["loss"] < 10 for r in logged)
+    taken = zip(*(before[step] for step in (1, 2, 5, 7)), strict=True)  # what the average is of
+    for (name, _), (one, two, five, seven) in zip(DTSE(config.model).named_parameters(), taken, strict=True):
+        torch.testing.assert_close(final[name], one / 8 + two / 8 + five / 4 + seven / 2)
 
 
 def test_a_training_whose_steps_are_all_skipped_ends_with_a_line(tmp_path, gpus, monkeypatch):

@@ -127,7 +127,13 @@ def test_references_lie_at_every_distance_of_the_range_and_follow_from_the_draw(
 
 def test_a_run_with_all_settings_for_few_videos_is_cut_and_ends_as_one_that_was_not(tmp_path, toy_a2d_root):
     few = {"data.name": "a2d", "data.root": str(toy_a2d_root), "data.crop": 0.6, "data.offset": 1, "data.farthest": 4}
-    few |= {"train.by_video": True, "train.steps": 4, "train.checkpoint_every": 2, "train.log_every": 1}
+    few |= {
+        "train.by_video": True,
+        "train.ema": 0.8,
+        "train.steps": 4,
+        "train.checkpoint_every": 2,
+        "train.log_every": 1,
+    }
 
     def cut(record):
         if record["step"] == 3:
@@ -139,6 +145,28 @@ def test_a_run_with_all_settings_for_few_videos_is_cut_and_ends_as_one_that_was_
     assert_same_weights(*map(weights, runs))
     other = train(small(tmp_path / "plain", **few | {"train.by_video": False}), False)
     assert any(not torch.equal(w, weights(other)[n]) for n, w in weights(runs[0]).items())
+
+
+def test_the_average_of_a_loop_over_all_steps_is_validated_and_saved_and_changes_no_step(tmp_path, monkeypatch):
+    """Statistics of batch norms are averaged with the weights, their counts are not."""
+    monkeypatch.setattr(preparation, "remove_checkpoints", lambda _: None)
+    settings = {"model.norm": "batch", "train.steps": 4, "train.checkpoint_every": 1, "train.keep": 9}
+    plain, averaged = small(tmp_path / "plain", **settings), small(tmp_path / "run", **settings, **{"train.ema": 0.7})
+    last, final = weights(train(plain, False)), train(averaged, False)
+    steps = [*map(weights, checkpoints(tmp_path / "run")), last]
+    assert len(steps) == 4
+    for name, found in weights(final).items():
+        mean, *later = (step[name].double().numpy() for step in steps)
+        for now in later:
+            mean = 0.7 * mean + 0.3 * now
+        np.testing.assert_allclose(found, mean if found.is_floating_point() else last[name], 1e-5, 1e-6)
+    assert_same_weights(weights(final), weights(tmp_path / "run" / "best"))
+    alone, words = SimpleNamespace(process_index=0, num_processes=1, device="cpu"), load_tokenizer("tiny-bert")
+    scored = preparation.validation_scores(
+        alone, DTSE.from_pretrained(final), ToyWorld("val", 500, height=32, width=48), words, averaged
+    )
+    assert history(tmp_path / "run")[-1].items() >= scored.items()
+    assert history(tmp_path / "plain")[-1]["val_mean_iou"] != scored["val_mean_iou"]
 
 
 @given(st.integers(4, 30), st.sampled_from([1, 2, 4]), st.sampled_from([1, 2]), st.integers(0, 5))
@@ -247,8 +275,8 @@ def test_a_finished_run_says_so_and_is_left_alone(tmp_path, capsys):
 def test_a_run_folder_refuses_other_settings_and_names_them(tmp_path):
     config = small(tmp_path / "run", **{"train.steps": 2})
     train(config, False)
-    with pytest.raises(ValueError, match=r"train.lr: 0.001 there, 0.1 now.*another --out"):
-        train(override(config, {"train.lr": 0.1}), False)
+    with pytest.raises(ValueError, match=r"train.lr: 0.001 there, 0.1 now; train.ema: 0.0 .*another --out"):
+        train(override(config, {"train.lr": 0.1, "train.ema": 0.9}), False)
 
 
 def test_only_the_newest_checkpoints_are_kept(tmp_path):
@@ -584,6 +612,7 @@ def test_a_tracker_that_is_not_installed_is_named_with_the_remedy(tmp_path, monk
     [
         ("train.keep", 0, "train.keep is 0; it must be 1 or more"),
         ("train.accumulate", 0, "train.accumulate is 0; it must be 1 to 65536"),
+        ("train.ema", 1.0, "train.ema is 1.0; it must be 0 to below 1"),
         ("train.schedule", "trapez", "train.schedule is 'trapez'; it must be one of milestones, trapezoid"),
         ("train.best_by", "iou", "train.best_by is 'iou'; it must be one of mean_iou"),
         ("train.tracker", "tb", "train.tracker is 'tb'; it must be one of none, tensorboard, wandb"),

@@ -100,7 +100,7 @@ def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
 
     A stop of one of the two is a stop of both, with a checkpoint; a death is not.
     """
-    changes = {"train.checkpoint_every": 3, "model.lmdf": "off"}
+    changes = {"train.checkpoint_every": 3, "model.lmdf": "off", "train.ema": 0.5}
     settings = config(tmp_path / "run", 12, **changes)
     run_together(settings, 2, stop=5)
     assert checkpoints(tmp_path / "run")[-1].name == "step_000000005"

@@ -247,8 +247,10 @@ def test_a_loss_or_a_gradient_that_is_no_number_never_reaches_a_checkpoint(tmp_p
     assert [state(folder)["step"] for folder in checkpoints(out)] == [3, 4] and not (out / "final").exists()
 
 
-def test_sentences_longer_than_the_text_stream_takes_are_refused_before_anything_is_written(tmp_path):
-    settings = {"out": str(tmp_path / "run"), "train.steps": 1, "data.toy_clips": 8, "data.max_words": 65}
-    with pytest.raises(ValueError, match="data.max_words is 65, the text stream takes 64"):
-        train.train(preset("tiny", **settings), False)
-    assert list((tmp_path / "run").iterdir()) == []
+def test_a_refused_training_leaves_nothing_behind_and_what_was_there_stays(tmp_path):
+    (tmp_path / "there").mkdir()
+    for out in (tmp_path / "there", tmp_path / "new" / "run"):
+        with pytest.raises(ValueError, match="data.max_words is 65, the text stream takes 64"):
+            train.train(config(out, 1, **{"data.max_words": 65}), False)
+        assert [*tmp_path.rglob("*")] == [tmp_path / "there"]
+    assert train.train(config(tmp_path / "there", 1), False).is_dir()
