@@ -108,11 +108,14 @@ def read_sentences(path: Path) -> dict[str, dict[str, list[Said]]]:
     """
     found: dict[str, dict[str, list[Said]]] = {}
     home: dict[str, str] = {}  # split of each clip
+    splits: dict[str, str] = {}  # whatever their case
     for split, clips in json_items(read_json(path, most=TABLES), str(path)):
         if split in LOCAL:
             raise ValueError(f"{path}: {split!r} is what one half of train is called; give the split another name")
         if not is_split(split):
             raise ValueError(f"{path}: {split!r} cannot name a split; give it a name such as train, val or test")
+        if (other := splits.setdefault(split.casefold(), split)) != split:
+            raise ValueError(f"{path}: the splits {other!r} and {split!r} differ in case alone; make them one")
         for name, entries in json_items(clips, f"{path}: split {split!r}"):
             clip, where = normalize("NFC", name), f"{path}: clip {name!r} of {split!r}"
             if not is_name(clip):

@@ -225,12 +225,13 @@ def _open_zip(path: Path, modified: int, process: int) -> zipfile.ZipFile:
 def _parse_entry(entry, where: str) -> tuple[tuple[str, str], tuple[str, float]]:
     try:
         texts = [entry[key] for key in ("sample_id", "expression", "mask")]
-        confidence = float(entry["confidence"])
-        if not all(isinstance(text, str) for text in texts) or not math.isfinite(confidence):
+        confidence = entry["confidence"]
+        number = type(confidence) in (int, float) and math.isfinite(confidence)
+        if not number or not all(isinstance(text, str) for text in texts):
             raise ValueError
-    except (KeyError, TypeError, ValueError, OverflowError):
+    except (KeyError, TypeError, ValueError):
         raise ValueError(
             f'{where}: expected {{"sample_id": text, "expression": text, "mask": path, "confidence": number}}; '
             f"found {str(entry)[:200]}"
         ) from None
-    return (texts[0], texts[1]), (texts[2], confidence)
+    return (texts[0], texts[1]), (texts[2], float(confidence))

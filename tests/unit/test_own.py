@@ -275,6 +275,7 @@ WRONG = {  # what was done: to the folder, or to sentences.json; then what check
     "half's name": (lambda r: say(r, lambda s: {"local-val": s["train"]} | s),
                     "'local-val' is what one half of train is called"),
     "split without a name": (lambda r: say(r, lambda s: {"": s["test"]} | s), "'' cannot name a split; give it a name"),
+    "split in two cases": (lambda r: say(r, lambda s: {"Test": s["test"]} | s), "'test' differ in case alone"),
     "split outside": (lambda r: say(r, lambda s: {"../x": s["test"]} | s), r"'\.\./x' cannot name a split"),
     "split with a space": (lambda r: say(r, lambda s: {"train ": s["test"]} | s), "'train ' cannot name a split"),
     "cut JSON": (lambda r: (r / "sentences.json").write_text('{"train": {"street": [', "utf-8"),
