@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
+from dtse_core.metrics import contour, dilate
 from dtse_core.notebook import grading
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,7 +107,7 @@ def dilated(stage, which):
 
 def opened(block, factor, gates=("gate_V", "gate_L")):
     for gate in gates:
-        getattr(block, gate).data *= factor
+        block.get_parameter(gate).data *= factor
     return block
 
 
@@ -232,6 +233,30 @@ WRONG = {
         (lambda t, r: (F.max_pool2d(t.float(), 2 * r + 1, 1, r) > 0) & ~t, "pixels of the object"),
         (lambda t, r: t & (F.max_pool2d((~t).float(), 2 * r + 1, 1, r) > 0), "pixels of the background"),
     ],
+    "08_1": [
+        (lambda n, steps: 0.5 + 0.5 * np.cos(np.pi * n / steps), "the first number is missing"),
+        (lambda n, steps: min(1, (n + 1) / (steps // 5)) * np.cos(np.pi * n / steps), "(1 + cos) / 2"),
+    ],
+    "08_2": [
+        (lambda name: "text" in name or "vlmg" in name, "not at what it contains"),
+        (lambda name: name.startswith("encoder.text."), "VLMG learns, too"),
+    ],
+    "09_1": [
+        (lambda counts: np.mean([i / u if u else 1 for i, u in counts]), "that is the IoU"),
+        (lambda counts: np.mean([2 * i / u if u else 1 for i, u in counts]), "not by U"),
+    ],
+    "09_2": [
+        (lambda a, b, r: 2 * (a & b).sum() / ((a.sum() + b.sum()) or 1), "of the masks' pixels"),
+        (lambda a, b, r: (contour(a) & dilate(contour(b), r)).sum() / (contour(a).sum() or 1), "precision alone"),
+    ],
+    "10_1": [
+        (lambda sentence: " ".join(sorted(set(sentence.split()))), "stays twice"),
+        (lambda sentence: "".join(sorted(sentence)), "not letters"),
+    ],
+    "10_2": [
+        (lambda vlmg: opened(vlmg, 0, ("gate_V",)), "close gate_L too"),
+        (lambda vlmg: opened(vlmg, 0, [*dict(vlmg.named_parameters())]), "the other weights stay"),
+    ],
 }
 
 
@@ -240,8 +265,8 @@ def checker(name: str):
     return found
 
 
-def test_wrong_answers_are_listed_for_each_exercise_of_00_to_07():
-    asked = [text for p in NOTEBOOKS[:8] for text, _ in exercises(nbformat.read(p, as_version=4).cells)]
+def test_wrong_answers_are_listed_for_each_exercise_of_00_to_10():
+    asked = [text for p in NOTEBOOKS[:11] for text, _ in exercises(nbformat.read(p, as_version=4).cells)]
     called = r"^(?:\w+ = )?check_exercise_(\d\d_\d)\("
     assert sorted(WRONG) == [re.search(called, text, re.MULTILINE)[1] for text in asked]
 

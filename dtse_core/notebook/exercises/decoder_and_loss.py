@@ -7,8 +7,8 @@ from ..grading import grade
 
 
 def check_exercise_07_1(fn):
-    def cost(z, t, weight, background=False, target=lambda t: t, log=F.logsigmoid, mean=False):
-        each = -weight * target(t) * log(z) - (weight if background else 1) * (1 - target(t)) * log(-z)
+    def cost(z, t, weight, background=False, target=lambda t: t, log=F.logsigmoid, mean=False, sign=1):
+        each = -weight * target(t) * log(sign * z) - (weight if background else 1) * (1 - target(t)) * log(-sign * z)
         return each.mean() if mean else each
 
     slips = {
@@ -17,6 +17,7 @@ def check_exercise_07_1(fn):
         "for z = -200 it takes the logarithm of 0: use F.softplus or F.logsigmoid": {
             "log": lambda z: torch.sigmoid(z).log()
         },
+        "-ln sigma(z) is softplus(-z), and z is large on the object": {"sign": -1},
         "one cost for each pixel, please: the mean comes later": {"mean": True},
     }
     draw = torch.Generator().manual_seed(71)
@@ -29,15 +30,16 @@ def check_exercise_07_1(fn):
 
 
 def check_exercise_07_2(fn):
-    def joined(U5, U4, U3, low, mode="bilinear", order=(0, 1, 2, 3), size=3):
+    def joined(U5, U4, U3, low, mode="bilinear", order=(0, 1, 2, 3), size=3, corners=None):
         maps = U5, U4, U3, low
         target = maps[size].shape[2:]
-        return torch.cat([F.interpolate(maps[k], target, mode=mode) for k in order], 1)
+        return torch.cat([F.interpolate(maps[k], target, mode=mode, align_corners=corners) for k in order], 1)
 
     slips = {
         "bilinear, please: that repeats each position": {"mode": "nearest"},
         "U5 comes first, low last": {"order": (3, 2, 1, 0)},
         "low has no part in it": {"order": (0, 1, 2)},
+        "without align_corners: the border is repeated": {"corners": True},
         "bring all to the size of low, the largest": {"size": 0},
     }
     draw = torch.Generator().manual_seed(72)

@@ -16,21 +16,28 @@ def check_exercise_09_1(fn):
         "two empty masks agree: their Dice is 1": {"empty": 0.0},
         "average over samples; the sums are those of one large sample": {"by_sample": False},
         "Dice divides by I + U, not by 2 U": {"value": lambda i, u: i / (2 * u)},
+        "Dice divides by I + U, not by U": {"value": lambda i, u: 2 * i / u},
     }
     cases = [([[8, 8], [6, 10], [4, 8], [0, 8]],), ([[3, 4], [0, 0]],), ([[0, 5], [7, 9], [1, 2]],)]
     return grade(fn, mean_dice, [(np.array(counts),) for (counts,) in cases], slips)
 
 
 def check_exercise_09_2(fn):
-    def outline_f(mask, target, r, grown=True, widen=dilate, mean=lambda p, q: 2 * p * q / (p + q) if p + q else 0.0):
-        a, b = contour(mask), contour(target)
+    def harmonic(p, q, factor=2):
+        return factor * p * q / (p + q) if p + q else 0.0
+
+    def outline_f(mask, target, r, edge=contour, grown=True, widen=dilate, mean=harmonic, empty=1.0):
+        a, b = edge(mask), edge(target)
         if not (a.any() and b.any()):
-            return float(a.any() == b.any())
+            return empty * (a.any() == b.any())
         wide = [widen(m, r) if grown else m for m in (a, b)]
         return float(mean((a & wide[1]).sum() / a.sum(), (b & wide[0]).sum() / b.sum()))
 
     slips = {
         "widen the other outline by r": {"grown": False},
+        "that is of the masks' pixels; F is of their outlines": {"edge": np.copy, "grown": False},
+        "two empty outlines agree: F is 1": {"empty": 0.0},
+        "F is twice the product over the sum": {"mean": lambda p, q: harmonic(p, q, 1)},
         "widen outlines, not masks: everything inside would count": {"widen": lambda m, r: dilate(filled(m), r)},
         "that is the mean of precision and recall; F is their harmonic mean": {"mean": lambda p, q: (p + q) / 2},
         "that is precision alone": {"mean": lambda p, q: p},

@@ -6,11 +6,15 @@ from ..grading import grade
 
 
 def check_exercise_08_1(fn):
-    def cosine(n, steps, start=1, top=1.0, fall=lambda x: 0.5 * (1 + math.cos(x)), end=0):
-        return min(top, (n + start) / (steps // 5)) * fall(math.pi * n / (steps - end))
+    def cosine(n, steps, start=1, top=1.0, fall=lambda x: 0.5 * (1 + math.cos(x)), end=0, after=False):
+        rise = steps // 5
+        share = max(0, n - rise) / (steps - rise) if after else n / (steps - end)
+        return min(top, (n + start) / rise) * fall(math.pi * share)
 
     slips = {
         "step 0 does not move: it is the first step": {"start": 0},
+        "the first number is missing: it rises over the first fifth": {"start": math.inf},
+        "the cosine begins at step 0, not where the rise ends": {"after": True},
         "after the first fifth the line stays at 1": {"top": math.inf},
         "half a cosine from 1 to 0 is (1 + cos) / 2": {"fall": math.cos},
         "all the while it is multiplied by half a cosine": {"fall": lambda x: 1.0},
