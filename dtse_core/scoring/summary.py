@@ -175,6 +175,6 @@ def bootstrap_interval(
     np.add.at(sums, place, values)
     drawn = np.random.default_rng(seed).integers(len(names), size=(samples, len(names)))
     above, below = np.moveaxis(sums[drawn].sum(axis=1), -1, 0)  # (samples,) each
-    results = np.where(below > 0, above / np.where(below > 0, below, 1), 1.0)
+    results = np.divide(above, below, out=np.ones_like(above), where=below > 0)
     low, high = np.quantile(results, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

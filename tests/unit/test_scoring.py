@@ -180,6 +180,8 @@ def test_the_four_annotators_are_averaged_whatever_they_described():
     result = summarize_videos([*scores, *free])
     assert result["metrics"]["J"] == pytest.approx((0 + 0.25 + 0.5 + 0.75) / 4)
     assert result["hungarian"] == {"J": 1, "F": 0.5, "J&F": 0.75}
+    alone = summarize_videos([scores[1], free[1]])
+    assert (alone["metrics"]["J"], len(alone["annotators"])) == (0.25, 1)
 
 
 def test_nothing_to_summarize_is_an_error():

@@ -107,6 +107,7 @@ def test_same_seed_gives_the_same_interval_whatever_the_order():
     assert low < values.mean() < high and isinstance(low, float)
     shuffled = np.random.default_rng(1).permutation(30)
     assert bootstrap_interval(values[shuffled], [videos[k] for k in shuffled]) == pytest.approx((low, high))
+    assert bootstrap_interval(values, videos, samples=1000, seed=0, level=0.95) == (low, high)
     assert bootstrap_interval(values, videos, seed=1) != (low, high)
     wide = bootstrap_interval(values, videos, level=0.99)
     assert wide[0] < low and high < wide[1]
