@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from itertools import zip_longest
+from multiprocessing import parent_process
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from ..config import RunConfig, checked, nearest, origin_of, preset, read_value, setting_kinds
@@ -223,13 +224,14 @@ def left_to_parent(_: int = 0) -> None:
     for name in ("SIGINT", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-    if hasattr(signal, "sigwaitinfo"):
+    parent = parent_process()  # which started this process, though a server may have forked it
+    if hasattr(signal, "sigwaitinfo") and parent:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_await_end, daemon=True).start()
+        threading.Thread(target=_await_end, args=(parent.pid,), daemon=True).start()
 
 
-def _await_end() -> None:
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+def _await_end(parent: int) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
         pass
     os._exit(0)
 
