@@ -82,7 +82,8 @@ def answering(predictor: ReferringVideoPredictor, folder: Path) -> Callable[[str
             film = folder / f"{len(written) and int(written[-1].stem) + 1}.mp4"
             table = write_prediction(steps, sentences, film, info.fps, clip)
         except (ValueError, OSError) as error:
-            raise gr.Error(escape(str(error)), print_exception=False) from error
+            said = str(error).replace(f"{Path(clip or '').parent}{os.sep}", "")  # not where it lies here
+            raise gr.Error(escape(said), print_exception=False) from error
         written.append(film)
         if len(written) > KEPT:
             written.popleft().unlink()
