@@ -99,6 +99,14 @@ class A2DSentences(ClipDataSet):
             Sample(video, stem, instance, query, *labels.get((video, instance, query), (None, None)))
             for video, stem, instance, query in (found if self.list else self._annotated(sentences))
         ]
+        shown = {(sample.video, sample.instance) for sample in self.samples}
+        if not self.list and (unseen := sorted({(video, instance) for video, instance, _ in sentences} - shown)):
+            first = ", ".join(f"{instance} of {video}" for video, instance in unseen[:5])
+            warnings.warn(
+                f"{self.masks}: no annotated frame shows {len(unseen)} instances of which a2d_annotation.txt speaks "
+                f"({first}): their sentences are left out",
+                stacklevel=3,
+            )
         if not self.samples:
             raise ValueError(f"A2D-Sentences: no sample in split {self.split!r} of {self.root}; is the copy complete?")
 

@@ -424,6 +424,13 @@ def test_a_frame_that_is_annotated_twice_is_not_counted_twice(root):
         A2DSentences(root, "train")
 
 
+def test_a_sentence_of_what_no_frame_shows_is_left_out_and_said(root):
+    with open(root / NOTES / "a2d_annotation.txt", "a", encoding="utf-8") as file:
+        file.write("plain,77,a dog\n")
+    with pytest.warns(UserWarning, match=r"no annotated frame shows 1 instances .*\(77 of plain\): their"):
+        assert len(A2DSentences(root, "train")) == 4
+
+
 def test_spaces_around_names_mean_nothing_and_a_video_that_no_table_has_is_said(root):
     for file in (root / "Release" / "videoset.csv", root / NOTES / "a2d_annotation.txt"):
         file.write_text(file.read_text(encoding="utf-8").replace("plain,", " plain ,"), encoding="utf-8")
