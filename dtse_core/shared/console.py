@@ -162,7 +162,7 @@ def plain_output() -> Iterator[None]:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    out, err = (cast(Any, _Plain(stream)) for stream in (sys.stdout, sys.stderr))
+    out, err = (cast(Any, _Plain(stream or io.StringIO())) for stream in (sys.stdout, sys.stderr))  # None: closed
     with redirect_stdout(out), redirect_stderr(err), warnings.catch_warnings():
         warnings.showwarning = lambda message, *_: print(f"note: {' '.join(str(message).split())}", file=sys.stderr)
         yield

@@ -59,6 +59,14 @@ def test_the_other_commands_do_so_too(tmp_path, monkeypatch):
     assert rb"\u7b14\u8bb0.ipynb" in shown
 
 
+def test_a_command_whose_output_is_closed_does_its_work(tmp_path, monkeypatch):
+    arguments = ["--out", str(tmp_path / "w"), "--train", "1", "--test", "0", "--workers", "1"]
+    monkeypatch.setattr(sys, "argv", ["world", *arguments])
+    monkeypatch.setattr(sys, "stdout", None)  # as Python has it after >&-
+    toy.main()
+    assert (tmp_path / "w" / "toy_world.json").is_file()
+
+
 def test_bytes_that_came_as_surrogates_are_text_again():
     assert as_text(ESCAPED) == "красная car" == as_text("красная car")
     assert as_text("caf\udce9") == "caf\ufffd" and as_text("a \ud83d dog") == "a ? dog"
