@@ -336,7 +336,7 @@ def _unused(path: Path) -> Path:
 
 def _beside(path: Path) -> str:
     """How names beside `path` begin: as long as they may be."""
-    return os.fsencode(f".{path.name}")[: LONGEST - len(".12345678.part")].decode("utf-8", "ignore")
+    return os.fsencode(f".{path.name}")[: LONGEST - len(".12345678.part")].decode(sys.getfilesystemencoding(), "ignore")
 
 
 @contextmanager

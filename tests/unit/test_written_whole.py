@@ -98,6 +98,16 @@ def test_a_folder_is_back_where_it_was_if_the_new_one_cannot_take_its_name(tmp_p
     assert names(tmp_path) == ["out", f"out/{MANIFEST}", "out/a.txt"] and got(tmp_path / "out", True) == "old"
 
 
+def test_a_name_beyond_ascii_is_written_where_the_system_knows_ascii_alone(tmp_path):
+    code = (
+        "import sys, pathlib; from dtse_core.shared.files import ANY, written_whole\n"
+        "with written_whole(pathlib.Path(sys.argv[1]), ANY) as part: part.write_text('whole')"
+    )
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    subprocess.run([sys.executable, "-c", code, tmp_path / "é.txt"], env=os.environ | plain, check=True)
+    assert (tmp_path / "é.txt").read_text(encoding="utf-8") == "whole"
+
+
 def test_writers_of_one_name_never_meet(tmp_path):
     def write(k):
         for _ in range(20):
