@@ -162,6 +162,8 @@ def main() -> None:
     parser.add_argument("--figure", type=Path, help="draw them here")
     options = parser.parse_args()
     os.environ["DTSE_HEADLESS"] = "1"
+    for file in filter(None, (options.json, options.figure)):
+        file.parent.mkdir(parents=True, exist_ok=True)  # before all those minutes
     result = soak(options.minutes, options.frames, partial(print, flush=True))
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
