@@ -56,7 +56,7 @@ class MuonAdamW(torch.optim.AdamW):
 
 
 def orthogonalize(X: Tensor) -> Tensor:
-    """Matrices `(b, n, m)` with the same singular vectors, and singular values brought near 1 (0.7 to 1.2).
+    """Matrices `(b, n, m)` with the same singular vectors, and singular values brought near 1 (about 0.7 to 1.2).
 
     A round makes Q X of X, where Q = a + b G + c G G and G = X X'. Of a wide matrix the rounds compute with G alone,
     which becomes Q G Q, and X is multiplied by all the Q at the end.
