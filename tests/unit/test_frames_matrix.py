@@ -154,4 +154,5 @@ def test_a_damaged_key_frame_looks_the_same_at_random_as_in_order(tmp_path):
     path.write_bytes(data)
     in_order = np.stack(list(iterate_frames(path))).astype(int)
     for k in range(10, 20):
-        assert np.abs(read_frames(path, [k])[0] - in_order[k]).mean() < 2, k
+        # started at the damage it is 80 to 106; what FFmpeg's threads guess differs by 3 on a busy machine
+        assert np.abs(read_frames(path, [k])[0] - in_order[k]).mean() < 10, k
