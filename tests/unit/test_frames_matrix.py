@@ -152,7 +152,6 @@ def test_a_damaged_key_frame_looks_the_same_at_random_as_in_order(tmp_path):
     data = bytearray(path.read_bytes())
     data[middle : middle + 8] = bytes(b ^ 0x55 for b in data[middle : middle + 8])
     path.write_bytes(data)
-    in_order = np.stack(list(iterate_frames(path))).astype(int)
+    in_order = read_frames(path, range(20)).astype(int)  # one thread: of several, timing decides what fills a gap
     for k in range(10, 20):
-        # started at the damage it is 80 to 106; what FFmpeg's threads guess differs by 3 on a busy machine
-        assert np.abs(read_frames(path, [k])[0] - in_order[k]).mean() < 10, k
+        assert np.abs(read_frames(path, [k])[0] - in_order[k]).mean() < 2, k
