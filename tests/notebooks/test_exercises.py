@@ -165,10 +165,6 @@ WRONG = {
         (lambda ids, keep: ids.flip(1), "reverse only what the mask keeps"),
         (lambda ids, keep: torch.cat([ids[:, :1], ids[:, 1:].flip(1)], 1), "reverse only what the mask keeps"),
     ],
-    "02_3": [
-        (lambda data_set, name: int(name), "count from 1"),
-        (lambda data_set, name: int(name) - (data_set in ("a2d", "jhmdb")), "every fifth frame"),
-    ],
     "03_1": [
         (lambda mask, reach: (mask == 0)[:, None, None] * -1e9, "hides padding alone"),
         (lambda mask, reach: (apart(mask).abs() > reach) * -1e9, "padding may be near"),
@@ -176,10 +172,6 @@ WRONG = {
     "03_2": [
         (lambda stage: dilated(stage, lambda k: False), "dilate them"),
         (lambda stage: dilated(stage, lambda k: True), "leave it"),
-    ],
-    "03_3": [
-        (lambda n, k: [(0, n)] + [(n, n)] * (k - 1), "before the first insertion"),
-        (lambda n, k: [(0, 0)] * (k - 1) + [(0, 1)], "all the layers"),
     ],
     "04_1": [
         (lambda a: torch.full_like(a, 1 / a.shape[-1]), "padding weighs 0"),

@@ -6,8 +6,6 @@ import torch
 
 from ..grading import grade
 
-FROM_ZERO = ("ref_davis", "refer_youtube_vos")
-
 
 def check_exercise_02_1(fn):
     def swap_colors(sentence, find=r"\b(red|blue)\b", other=(("red", "blue"), ("blue", "red"))):
@@ -52,18 +50,3 @@ def check_exercise_02_2(fn):
         ),
     ]
     return grade(fn, backward, cases, slips)
-
-
-def check_exercise_02_3(fn):
-    def index(data_set, name, from_one=("a2d", "jhmdb"), step=5):
-        number = int(name) - (data_set in from_one)
-        return number // step if data_set == "refer_youtube_vos" else number
-
-    slips = {
-        "A2D and J-HMDB count from 1": {"from_one": ()},
-        "Ref-DAVIS17 and Refer-YouTube-VOS count from 0 already": {"from_one": ("a2d", "jhmdb", *FROM_ZERO)},
-        "Refer-YouTube-VOS keeps every fifth frame and names it by the original film": {"step": 1},
-        "J-HMDB counts from 1, as A2D does": {"from_one": ("a2d",)},
-    }
-    cases = [("a2d", "00030"), ("jhmdb", "00001"), ("ref_davis", "00012"), ("refer_youtube_vos", "00030")]
-    grade(fn, index, cases, slips)

@@ -76,16 +76,3 @@ def check_exercise_03_2(fn):
     }
     right = grade(given, seen, [(1, "basic"), (2, "basic"), (2, "bottleneck")], slips)
     return fn if right is given else dense
-
-
-def check_exercise_03_3(fn):
-    def late(depth, insertions, size=lambda k, depth, insertions: depth * (k == insertions - 1), again=False):
-        sizes = [size(k, depth, insertions) for k in range(insertions)]
-        return [((0 if again else sum(sizes[:k])), sum(sizes[: k + 1])) for k in range(insertions)]
-
-    slips = {
-        "that runs all layers before the first insertion": {"size": lambda k, depth, insertions: depth * (k == 0)},
-        "that cuts them evenly; here the first groups are empty": {"size": lambda k, depth, n: depth // n},
-        "the last group runs all the layers, not the last one alone": {"size": lambda k, depth, n: k == n - 1},
-    }
-    return grade(fn, late, [(12, 3), (3, 3), (7, 4)], slips)
