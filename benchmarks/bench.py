@@ -63,7 +63,8 @@ class Streaming:
         seen = self.model.encoder.see_frame(self.window[:, 1])
         L, word_mask = self.L[rows], self.word_mask[rows]
         seen = {n: torch.cat([V] * len(L)) for n, V in seen.items()}
-        return self.model.remember(self.model.encoder.interleave(seen, L, word_mask))
+        frames = self.window[:, 1].expand(len(L), -1, -1, -1)
+        return self.model.remember(frames, self.model.encoder.interleave(seen, L, word_mask))
 
     @torch.inference_mode()
     def step(self, rows: slice = slice(None)):

@@ -53,6 +53,7 @@ Offset = Annotated[int, Allowed("0 to 1000", range(1001).__contains__)]  # frame
 Bin = Annotated[int, Allowed("1 to 64", range(1, 65).__contains__)]  # side of a grid of regions
 Few = Allowed("16 numbers or fewer", lambda numbers: len(numbers) <= 16)
 Bins = Annotated[tuple[Bin, ...], Allowed("one number or more", len), Few]
+Channels = Annotated[int, Allowed("0 to 65536", range(65537).__contains__)]  # 0: none
 Sizes = Annotated[tuple[Size, ...], Allowed("one number or more", len), Few]
 Frame = Annotated[tuple[Side, Side], Allowed("of at most 4194304 pixels", lambda sides: math.prod(sides) <= 2**22)]
 Stages = Annotated[
@@ -90,6 +91,7 @@ class ModelConfig:
     dilations: Sizes = (1, 3, 5)  # R: rates at which the filters act
 
     widths: tuple[Size, Size, Size] = (64, 128, 256)  # of the decoder at strides 4, 8, 16; LMDF has the last two
+    refine: Channels = 0  # that draw the logits anew at the frame's own size; 0: they are only resized (D-13)
     norm: Literal["batch", "group"] = "batch"  # of the new layers, and of streams from scratch (D-16)
     freeze_batch_norm: bool = True  # pretrained statistics stay as they are, in train() too
 

@@ -3,6 +3,8 @@
 D5 = CBR(U5);  D4 = CBR([D5 ; U4])
 D3 = CBR([up D4 ; U3])
 D2 = CBR([up D3 ; CBR1x1(Res2 of the current frame)])      both sides brought to 64 by 1x1 first
+
+z = up z2 + refine([up z2 ; frame])                         at the frame's own size, if the model has a refinement
 """
 
 import numpy as np
@@ -38,6 +40,33 @@ class MaskDecoder(nn.Module):
         D3 = self.D3(torch.cat([_resize(D4, U3), U3], 1))  # (B, w8, H/8, W/8)
         D2 = self.D2(torch.cat([_resize(self.to_low(D3), low), low], 1))  # (B, w4, H/4, W/4)
         return [head(D).squeeze(1) for head, D in zip(self.heads, (D5, D4, D3, D2), strict=True)]  # (B, h, w) each
+
+
+class Refinement(nn.Module):
+    """Logits at the frame's own size from those of stride 4 and the frame's pixels (D-13).
+
+    The logits say which object, the pixels say where it ends. What is added to the resized logits is found for blocks
+    of 2 x 2 pixels: a quarter of the positions, four answers each. At the start nothing is added.
+
+    Shapes: logits `z2` (B, h, w) and `frame` (B, 3, H, W) to logits (B, H, W).
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.near = nn.Conv2d(4 * 4, channels, 3, padding=1)
+        self.wide = nn.Conv2d(channels, channels, 3, padding=1)
+        self.heads = nn.Conv2d(channels, 4, 1)
+        nn.init.zeros_(self.heads.weight)
+        nn.init.zeros_(self.heads.bias)  # type: ignore[arg-type]  # there is one
+
+    def forward(self, z2: Tensor, frame: Tensor) -> Tensor:
+        H, W = frame.shape[2:]
+        z = _resize(z2[:, None], frame)  # (B, 1, H, W)
+        x = F.pad(torch.cat([z, frame], 1), (0, W % 2, 0, H % 2))  # (B, 4, H, W), both even
+        x = F.pixel_unshuffle(x, 2)  # (B, 16, H/2, W/2)
+        x = self.wide(self.near(x).relu()).relu()  # (B, c, H/2, W/2)
+        added = F.pixel_shuffle(self.heads(x), 2)  # (B, 1, H, W)
+        return (z + added[:, :, :H, :W]).squeeze(1)  # (B, H, W)
 
 
 def _resize(x: Tensor, like: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from .config import ModelConfig
-from .decoder import MaskDecoder
+from .decoder import MaskDecoder, Refinement
 from .encoder import EncoderOutput, InterleavedEncoder
 from .lmdf import LMDF
 from .vlmg import VLMGMaps
@@ -28,9 +28,11 @@ class DTSEOutput(NamedTuple):
 class FrameMemory(NamedTuple):
     """All that one frame contributes to its own mask and to its neighbours': what a video keeps of it.
 
-    Shapes: `low` (B, w4, H/4, W/4); per level 3, 4, 5 `X` (B, c, h, w) and `G` (B, w, h, w) or None; `sentence` (B, D).
+    Shapes: `frame` (B, 3, H, W), or None if no refinement looks at it; `low` (B, w4, H/4, W/4); per level 3, 4, 5
+    `X` (B, c, h, w) and `G` (B, w, h, w) or None; `sentence` (B, D).
     """
 
+    frame: Tensor | None
     low: Tensor
     X: tuple[Tensor, ...]
     G: tuple[Tensor | None, ...]
@@ -95,6 +97,7 @@ class DTSE(
             }
         )
         self.decoder = MaskDecoder(channels[2], c.widths, c.norm)
+        self.refinement = Refinement(c.refine) if c.refine else None
         # A checkpoint must build without the hub: it carries both streams' own settings.
         saved = {
             "visual": self.encoder.visual.settings,
@@ -120,11 +123,14 @@ class DTSE(
         L = self.encoder.read_sentence(input_ids, attention_mask)  # (B, N, D)
         L = L.repeat_interleave(T, 0)  # (B*T, N, D): each frame reads its own copy (D-6)
         word_mask = attention_mask.repeat_interleave(T, 0)  # (B*T, N)
-        seen = {
-            number: V.unflatten(0, (clips, 1, T)).expand(-1, sentences, -1, -1, -1, -1).flatten(0, 2)
-            for number, V in self.encoder.see_frame(frames.flatten(0, 1)).items()
-        }  # {2: (B*T, C, H/4, W/4), ...}
-        memory = self.remember(self.encoder.interleave(seen, L, word_mask, return_maps))
+
+        def for_each_sentence(x: Tensor) -> Tensor:
+            return x.unflatten(0, (clips, 1, T)).expand(-1, sentences, -1, -1, -1, -1).flatten(0, 2)
+
+        seen = self.encoder.see_frame(frames.flatten(0, 1))
+        seen = {number: for_each_sentence(V) for number, V in seen.items()}  # {2: (B*T, C, H/4, W/4), ...}
+        encoded = self.encoder.interleave(seen, L, word_mask, return_maps)
+        memory = self.remember(for_each_sentence(frames.flatten(0, 1)), encoded)
         window = [select_frame(memory, t, T) for t in range(T)]
         return self.decode(window[current], window[:current] + window[current + 1 :], frames.shape[3:])
 
@@ -133,11 +139,12 @@ class DTSE(
         """True if any frame but the current one matters."""
         return self.lmdf["3"].uses_references
 
-    def remember(self, encoded: EncoderOutput) -> FrameMemory:
-        """Encoded frames to what is kept of each."""
+    def remember(self, frames: Tensor, encoded: EncoderOutput) -> FrameMemory:
+        """`frames` (B, 3, H, W) and what the encoder makes of them, to what is kept of each."""
+        frame = frames if self.refinement else None
         pairs = [self.lmdf[str(n)].remember(encoded.features[n], encoded.sentence) for n in (3, 4, 5)]
         X, G = zip(*pairs, strict=True)
-        return FrameMemory(self.decoder.reduce_low(encoded.features[2]), X, G, encoded.sentence, encoded.maps)
+        return FrameMemory(frame, self.decoder.reduce_low(encoded.features[2]), X, G, encoded.sentence, encoded.maps)
 
     def decode(self, current: FrameMemory, references: list[FrameMemory], size: Sequence[int]) -> DTSEOutput:
         """The current frame and its references, in order of time, to mask logits at `size`."""
@@ -148,7 +155,10 @@ class DTSE(
             for i, n in enumerate((3, 4, 5))
         )
         *aux, finest = self.decoder(U5, U4, U3, current.low)  # (B, h, w) each
-        logits = F.interpolate(finest[:, None], size=tuple(size), mode="bilinear", align_corners=False)[:, 0]
+        if self.refinement:
+            logits = self.refinement(finest, current.frame)
+        else:
+            logits = F.interpolate(finest[:, None], size=tuple(size), mode="bilinear", align_corners=False)[:, 0]
         return DTSEOutput(logits, tuple(aux), current.maps)  # logits (B, H, W)
 
     def _check(self, frames: Tensor, input_ids: Tensor, attention_mask: Tensor) -> None:
@@ -202,7 +212,7 @@ def select_frame(memory: FrameMemory, t: int, T: int) -> FrameMemory:
         return None if x is None else x.unflatten(0, (-1, T))[:, t]
 
     X, G = tuple(map(pick, memory.X)), tuple(map(pick, memory.G))
-    return FrameMemory(pick(memory.low), X, G, pick(memory.sentence), memory.maps)
+    return FrameMemory(pick(memory.frame), pick(memory.low), X, G, pick(memory.sentence), memory.maps)
 
 
 def join_frames(memories: list[FrameMemory]) -> FrameMemory:
@@ -214,4 +224,7 @@ def join_frames(memories: list[FrameMemory]) -> FrameMemory:
         return None if parts[0] is None else torch.cat(parts)
 
     X, G = (tuple(map(join, *columns)) for columns in ((m.X for m in memories), (m.G for m in memories)))
-    return FrameMemory(join(*(m.low for m in memories)), X, G, join(*(m.sentence for m in memories)), {})
+    frame, low, sentence = (
+        join(*column) for column in zip(*((m.frame, m.low, m.sentence) for m in memories), strict=True)
+    )
+    return FrameMemory(frame, low, X, G, sentence, {})

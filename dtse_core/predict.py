@@ -181,10 +181,12 @@ class ReferringVideoPredictor:
         K, S = len(frames), len(L)
         x = torch.cat([resize_frames(frame[None], self.data.size) for frame in frames])  # (K, 3, h, w)
         x = x.pin_memory() if self.device.type == "cuda" else x  # so that the copy does not wait
-        seen = self.fast.encoder.see_frame(x.to(self.device, self.dtype, non_blocking=True))  # once for all sentences
-        seen = {n: torch.cat([V] * S) for n, V in seen.items()} if S > 1 else seen  # (S*K, C, h, w)
+        x = x.to(self.device, self.dtype, non_blocking=True)
+        seen = self.fast.encoder.see_frame(x)  # once for all sentences
+        if S > 1:
+            x, seen = torch.cat([x] * S), {n: torch.cat([V] * S) for n, V in seen.items()}  # (S*K, C, h, w)
         L, word_mask = L.repeat_interleave(K, 0), word_mask.repeat_interleave(K, 0)  # (S*K, N, D), (S*K, N)
-        memory = self.fast.remember(self.fast.encoder.interleave(seen, L, word_mask))
+        memory = self.fast.remember(x, self.fast.encoder.interleave(seen, L, word_mask))
         return [select_frame(memory, k, K) for k in range(K)]
 
     def _decode(

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dtse_core.config import ModelConfig
-from dtse_core.decoder import MaskDecoder
+from dtse_core.decoder import MaskDecoder, Refinement
 from dtse_core.layers import CBR, coordinates
 from dtse_core.model import DTSEOutput
 from dtse_core.streams import LinguisticStream, VisualStream
@@ -102,8 +102,16 @@ def feature_decoder(low_channels: int, config: ModelConfig) -> MaskDecoder:
     return decoder
 
 
-def as_output(coarse_to_fine: list[Tensor], frames: Tensor) -> DTSEOutput:
-    """Logits `(B, h, w)`, the last of them the answer, as DTSE gives them at the frames' size."""
+def make_refinement(config: ModelConfig) -> Refinement | None:
+    """DTSE's refinement of the logits, if the model is to have one."""
+    return Refinement(config.refine) if config.refine else None
+
+
+def as_output(coarse_to_fine: list[Tensor], frame: Tensor, refinement: Refinement | None) -> DTSEOutput:
+    """Logits `(B, h, w)`, the last the answer about `frame (B / S, 3, H, W)`, as DTSE gives them at its size."""
     *aux, finest = coarse_to_fine
-    logits = F.interpolate(finest[:, None], size=frames.shape[3:], mode="bilinear", align_corners=False)[:, 0]
+    if refinement:
+        logits = refinement(finest, per_sentence(frame, finest))
+    else:
+        logits = F.interpolate(finest[:, None], size=frame.shape[2:], mode="bilinear", align_corners=False)[:, 0]
     return DTSEOutput(logits, tuple(aux), {})  # logits (B, H, W)

@@ -10,7 +10,16 @@ from dtse_core.decoder import MaskDecoder
 from dtse_core.layers import CBR
 from dtse_core.model import DTSEOutput
 
-from .common import Streams, as_output, level_widths, per_sentence, read_by_attention, whole_window, with_place
+from .common import (
+    Streams,
+    as_output,
+    level_widths,
+    make_refinement,
+    per_sentence,
+    read_by_attention,
+    whole_window,
+    with_place,
+)
 
 
 class PairAttention(nn.Module):
@@ -75,6 +84,7 @@ class CrossModalSelfAttention(nn.Module, PyTorchModelHubMixin):
         self.reduce = nn.ModuleDict({str(n): CBR(channels[n], w, 1, config.norm) for n, w in widths.items()})
         self.fuse = nn.ModuleDict({str(n): CBR(d, w, 3, config.norm) for n, w in widths.items()})
         self.decoder = MaskDecoder(channels[2], config.widths, config.norm)
+        self.refinement = make_refinement(config)
 
     def forward(self, frames: Tensor, input_ids: Tensor, attention_mask: Tensor) -> DTSEOutput:
         """`frames (B / S, T, 3, H, W)`; for each, S sentences in a row: `input_ids`, `attention_mask (B, N)`."""
@@ -96,7 +106,7 @@ class CrossModalSelfAttention(nn.Module, PyTorchModelHubMixin):
             for n, reduce in self.reduce.items()
         )  # (B, c, h, w)
         low = per_sentence(self.decoder.reduce_low(features[2][:, current]), y)  # (B, w4, H/4, W/4)
-        return as_output(self.decoder(U5, U4, U3, low), frames)
+        return as_output(self.decoder(U5, U4, U3, low), frames[:, current], self.refinement)
 
 
 def _pooled(V: Tensor, size: tuple[int, int]) -> Tensor:

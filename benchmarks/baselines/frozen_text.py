@@ -10,7 +10,16 @@ from dtse_core.decoder import MaskDecoder
 from dtse_core.model import DTSEOutput
 from dtse_core.streams import LinguisticStream
 
-from .common import JoinFrames, Streams, as_output, level_widths, per_sentence, sentence_mean, whole_window
+from .common import (
+    JoinFrames,
+    Streams,
+    as_output,
+    level_widths,
+    make_refinement,
+    per_sentence,
+    sentence_mean,
+    whole_window,
+)
 from .one_way_fusion import CoAttention
 
 
@@ -71,6 +80,7 @@ class FrozenText(nn.Module, PyTorchModelHubMixin):
             {str(n): CoAttention(w, D, config.vlmg_width, config.norm) for n, w in widths.items()}
         )
         self.decoder = MaskDecoder(channels[2], config.widths, config.norm)
+        self.refinement = make_refinement(config)
 
     def forward(self, frames: Tensor, input_ids: Tensor, attention_mask: Tensor) -> DTSEOutput:
         """`frames (B / S, T, 3, H, W)`; for each, S sentences in a row: `input_ids`, `attention_mask (B, N)`."""
@@ -82,4 +92,4 @@ class FrozenText(nn.Module, PyTorchModelHubMixin):
             for n, join in self.join.items()
         )  # (B, c, h, w)
         low = per_sentence(self.decoder.reduce_low(features[2][:, current]), s)  # (B, w4, H/4, W/4)
-        return as_output(self.decoder(U5, U4, U3, low), frames)
+        return as_output(self.decoder(U5, U4, U3, low), frames[:, current], self.refinement)

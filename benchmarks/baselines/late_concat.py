@@ -8,7 +8,16 @@ from dtse_core.decoder import MaskDecoder
 from dtse_core.layers import CBR
 from dtse_core.model import DTSEOutput
 
-from .common import JoinFrames, Streams, as_output, level_widths, per_sentence, whole_window, with_place
+from .common import (
+    JoinFrames,
+    Streams,
+    as_output,
+    level_widths,
+    make_refinement,
+    per_sentence,
+    whole_window,
+    with_place,
+)
 
 
 class LateConcat(nn.Module, PyTorchModelHubMixin):
@@ -29,6 +38,7 @@ class LateConcat(nn.Module, PyTorchModelHubMixin):
         self.join = nn.ModuleDict({str(n): JoinFrames(channels[n], w, config) for n, w in widths.items()})
         self.fuse = nn.ModuleDict({str(n): CBR(w + 8 + D, w, 3, config.norm) for n, w in widths.items()})
         self.decoder = MaskDecoder(channels[2], config.widths, config.norm)
+        self.refinement = make_refinement(config)
 
     def forward(self, frames: Tensor, input_ids: Tensor, attention_mask: Tensor) -> DTSEOutput:
         """`frames (B / S, T, 3, H, W)`; for each, S sentences in a row: `input_ids`, `attention_mask (B, N)`."""
@@ -40,4 +50,4 @@ class LateConcat(nn.Module, PyTorchModelHubMixin):
             for n, join in self.join.items()
         )  # (B, c, h, w)
         low = per_sentence(self.decoder.reduce_low(features[2][:, current]), s)  # (B, w4, H/4, W/4)
-        return as_output(self.decoder(U5, U4, U3, low), frames)
+        return as_output(self.decoder(U5, U4, U3, low), frames[:, current], self.refinement)

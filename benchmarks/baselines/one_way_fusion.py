@@ -14,6 +14,7 @@ from .common import (
     Streams,
     as_output,
     level_widths,
+    make_refinement,
     per_sentence,
     read_by_attention,
     whole_window,
@@ -63,6 +64,7 @@ class OneWayFusion(nn.Module, PyTorchModelHubMixin):
         self.guide = nn.ModuleDict({str(n): CoAttention(channels[n], D, d, config.norm) for n in widths})
         self.join = nn.ModuleDict({str(n): JoinFrames(channels[n], w, config) for n, w in widths.items()})
         self.decoder = MaskDecoder(channels[2], config.widths, config.norm)
+        self.refinement = make_refinement(config)
 
     def forward(self, frames: Tensor, input_ids: Tensor, attention_mask: Tensor) -> DTSEOutput:
         """`frames (B / S, T, 3, H, W)`; for each, S sentences in a row: `input_ids`, `attention_mask (B, N)`."""
@@ -77,4 +79,4 @@ class OneWayFusion(nn.Module, PyTorchModelHubMixin):
             V = visual.stage(int(n), V).unflatten(0, (-1, T))  # (B / S, T, C, h, w), from the first guide on (B, ...)
             V = guide(per_sentence(V, input_ids).flatten(0, 1), L, s, word_mask)  # (B*T, C, h, w)
             U.append(self.join[n](V.unflatten(0, (-1, T)), current))  # (B, c, h, w)
-        return as_output(self.decoder(*reversed(U), low), frames)
+        return as_output(self.decoder(*reversed(U), low), frames[:, current], self.refinement)

@@ -44,7 +44,7 @@ class QueryMemory(QueryTransformer):
         before = self.follow(range(current), self.carry_on, E, padding)  # (B, queries, d)
         after = self.follow(range(T - 1, current, -1), self.carry_back, E, padding)  # (B, queries, d)
         Q = self.query_embedding + before + after  # (B, queries, d)
-        return as_output(self.ask(Q, E[:, current], padding[:, current], D2), frames)
+        return as_output(self.ask(Q, E[:, current], padding[:, current], D2), frames[:, current], self.refinement)
 
     def follow(self, order: Iterable[int], carry: nn.Module, E: Tensor, padding: Tensor) -> Tensor:
         """What the queries hold after some frames of `E (B, T, hw + N, d)`: `(B, queries, d)`, 0 after none."""

@@ -8,7 +8,16 @@ from dtse_core.config import ModelConfig
 from dtse_core.layers import CBR
 from dtse_core.model import DTSEOutput
 
-from .common import Streams, as_output, feature_decoder, level_widths, per_sentence, whole_window, with_place
+from .common import (
+    Streams,
+    as_output,
+    feature_decoder,
+    level_widths,
+    make_refinement,
+    per_sentence,
+    whole_window,
+    with_place,
+)
 
 
 class QueryTransformer(nn.Module, PyTorchModelHubMixin):
@@ -45,6 +54,7 @@ class QueryTransformer(nn.Module, PyTorchModelHubMixin):
         self.reduce = nn.ModuleDict({str(n): CBR(channels[n], w, 1, c.norm) for n, w in widths.items()})
         self.from_encoder = CBR(d + widths[5], widths[5], 1, c.norm)
         self.decoder = feature_decoder(channels[2], c)
+        self.refinement = make_refinement(config)
         self.kernel_heads = nn.Sequential(nn.Linear(d, d), nn.ReLU(), nn.Linear(d, c.widths[0] + 1))
         self.score_heads = nn.Linear(d, 1)
 
@@ -57,7 +67,7 @@ class QueryTransformer(nn.Module, PyTorchModelHubMixin):
         E, padding = self.encode(pixels, words, attention_mask)  # (B, T hw + N, d), (B, T hw + N)
         h, w = features[5].shape[3:]
         D2 = self.paint(E[:, current * h * w : (current + 1) * h * w], features, current)  # (B, w4, H/4, W/4)
-        return as_output(self.ask(self.query_embedding, E, padding, D2), frames)
+        return as_output(self.ask(self.query_embedding, E, padding, D2), frames[:, current], self.refinement)
 
     def tokens(self, V: Tensor, input_ids: Tensor, word_mask: Tensor) -> tuple[Tensor, Tensor]:
         """Pixels of Res5 with their place, frame by frame `(B, T, hw, d)`, and words `(B, N, d)`."""

@@ -14,6 +14,7 @@ from .common import (
     as_output,
     feature_decoder,
     level_widths,
+    make_refinement,
     per_sentence,
     whole_window,
     with_place,
@@ -44,6 +45,7 @@ class SentenceFilters(nn.Module, PyTorchModelHubMixin):
         self.join = nn.ModuleDict({str(n): JoinFrames(channels[n], w, config) for n, w in widths.items()})
         self.place = nn.ModuleDict({str(n): CBR(w + 8, w, 3, config.norm) for n, w in widths.items()})
         self.decoder = feature_decoder(channels[2], config)
+        self.refinement = make_refinement(config)
         w4, w8, w16 = config.widths
         self.filter_heads = nn.ModuleList(nn.Linear(D, c + 8) for c in (w16, w16, w8, w4))
         self.scales = nn.Parameter(torch.ones(4))  # tanh bounds a filter; its answer must not be
@@ -62,4 +64,4 @@ class SentenceFilters(nn.Module, PyTorchModelHubMixin):
             scale * apply_filters(per_sentence(with_place(D), s), head(s).tanh()) + offset  # (B, h, w)
             for D, head, scale, offset in zip(maps, self.filter_heads, self.scales, self.offsets, strict=True)
         ]
-        return as_output(answers, frames)
+        return as_output(answers, frames[:, current], self.refinement)

@@ -10,7 +10,16 @@ from dtse_core.layers import CBR
 from dtse_core.model import DTSEOutput
 from dtse_core.streams import VisualStream
 
-from .common import Streams, as_output, level_widths, per_sentence, read_by_attention, whole_window, with_place
+from .common import (
+    Streams,
+    as_output,
+    level_widths,
+    make_refinement,
+    per_sentence,
+    read_by_attention,
+    whole_window,
+    with_place,
+)
 
 
 class Bridge(nn.Module):
@@ -59,6 +68,7 @@ class TemporalDuplex(nn.Module, PyTorchModelHubMixin):
         self.gates = nn.ModuleDict({str(n): nn.Linear(D, 2 * channels[n]) for n in widths})
         self.join = nn.ModuleDict({str(n): CBR(2 * channels[n] + 8, w, 1, c.norm) for n, w in widths.items()})
         self.decoder = MaskDecoder(channels[2], c.widths, c.norm)
+        self.refinement = make_refinement(config)
 
     def forward(self, frames: Tensor, input_ids: Tensor, attention_mask: Tensor) -> DTSEOutput:
         """`frames (B / S, T, 3, H, W)`; for each, S sentences in a row: `input_ids`, `attention_mask (B, N)`."""
@@ -77,7 +87,11 @@ class TemporalDuplex(nn.Module, PyTorchModelHubMixin):
             )  # (B, C, h, w) each
             both = torch.cat([V, M], 1) * gate(s).sigmoid()[:, :, None, None]  # (B, 2 C, h, w)
             U.append(self.join[n](with_place(both)))  # (B, c, h, w)
-        return as_output(self.decoder(*reversed(U), per_sentence(self.decoder.reduce_low(low), s)), frames)
+        return as_output(
+            self.decoder(*reversed(U), per_sentence(self.decoder.reduce_low(low), s)),
+            frames[:, current],
+            self.refinement,
+        )
 
 
 def frame_changes(frames: Tensor, current: int) -> Tensor:

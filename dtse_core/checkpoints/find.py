@@ -37,6 +37,7 @@ WEIGHTS, CONFIG, RUN, WORDS, MARKS = FILES = (
 )
 PACKAGED = Path(__file__).parent  # what ships with the package: "tiny"
 AGAIN = "copy the checkpoint again from the run that made it, or download it again"
+YOUNGER = ("refine",)  # settings that older checkpoints of this format lack: their defaults are what was before
 LEAST = "least_confidence"  # in run.json beside the settings: below it nothing is marked, see `scoring.calibration`
 DRAWN = "drawn"  # in run.json beside the settings: the clips came from a toy world, in memory or on disk
 ANSWER = ("data.name", "data.size", "data.offset", "data.max_words")  # of run.json: what an answer depends on
@@ -121,7 +122,7 @@ def read_model_config(folder: str | Path) -> ModelConfig:
     written = _read(run).get("format", 1) if run.is_file() else FORMAT
     with _told(file, "does not hold an architecture"):
         config = from_dict({"format": written} | {f"model.{name}": value for name, value in found.items()}).model
-        _require(found, [f.name for f in dataclasses.fields(ModelConfig)])
+        _require(found, [f.name for f in dataclasses.fields(ModelConfig) if f.name not in YOUNGER])
         _require(saved := config.saved_streams, ["visual", "text"])
         saved = {
             stream: built_from(families, saved[stream], f"saved_streams.{stream}.{{}}")

@@ -87,7 +87,7 @@ class Inside:
             n: maps.words[self.clip.current].T.unflatten(1, encoded.features[n].shape[2:]).cpu()
             for n, maps in encoded.maps.items()
         }  # (N, h, w) each
-        memory = self.model.remember(encoded)
+        memory = self.model.remember(frames, encoded)
         self.memory = [select_frame(memory, t, T) for t in range(T)]
 
     @torch.inference_mode()

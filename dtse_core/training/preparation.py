@@ -333,13 +333,13 @@ def load_start(model: nn.Module, tokenizer: Any, config: RunConfig, make_model: 
     folder, asked = checkpoint_folder(config.train.start), asdict(config.model)
     found = asdict(read_model_config(folder))
     for name in sorted(asked.keys() - LOADABLE):
-        if found[name] != asked[name]:
+        if found[name] != asked[name] and (name != "refine" or found[name]):  # a refinement can be added
             raise ValueError(
                 f"train.start {folder} has model.{name} {found[name]}, this run {asked[name]}; give both the same"
             )
     if read_tokenizer(folder).get_vocab() != tokenizer.get_vocab():
         raise ValueError(f"train.start {folder} knows other words than this run; give both the same data.level")
-    model.load_state_dict(load_model(folder, make_model).state_dict())
+    model.load_state_dict(model.state_dict() | load_model(folder, make_model).state_dict())
 
 
 def validation_scores(

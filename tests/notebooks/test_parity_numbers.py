@@ -115,6 +115,7 @@ RUN = {  # name: how it is put to work
     "MaskDecoder": lambda s: learned(
         s["MaskDecoder"](5, (4, 6, 8)), random(2, 8, 2, 3), random(2, 8, 2, 3), random(2, 6, 4, 6), random(2, 4, 8, 12)
     ),
+    "Refinement": lambda s: learned(s["Refinement"](6), random(2, 3, 4), random(2, 3, 9, 14)),
     "segmentation_loss": lost,
     "dice_loss": diced,
 }
@@ -134,6 +135,7 @@ CHANGED = {  # name: an operator, and another one
     "dynamic_filter": ("K % 2 == 0", "K % 2 != 0"),
     "LMDF": ("G_ref - G for", "G_ref + G for"),
     "MaskDecoder": ("2 * w4", "3 * w4"),
+    "Refinement": ("z + added", "z - added"),
     "segmentation_loss": ("loss + aux_weight", "loss - aux_weight"),
     "dice_loss": ("(1 - (2", "(1 + (2"),
 }

@@ -44,7 +44,10 @@ def small(**changes) -> ModelConfig:
 
 def make(name: str, **changes) -> torch.nn.Module:
     torch.manual_seed(0)
-    return MODELS[name](small(**changes)).eval()
+    model = MODELS[name](small(**changes)).eval()
+    if model.refinement:  # a new one adds nothing
+        torch.nn.init.normal_(model.refinement.heads.weight)
+    return model
 
 
 @pytest.fixture
@@ -91,6 +94,23 @@ def test_padding_changes_nothing(name, inputs):
 
 
 @each
+def test_a_refinement_changes_the_answer_by_the_current_frame_and_one_of_zeros_does_not(name, inputs):
+    frames, ids, word_mask = inputs
+    plain, model = make(name), make(name, refine=4)
+    model.load_state_dict(model.state_dict() | plain.state_dict())
+    asked = []
+    model.refinement.register_forward_hook(lambda _, given, __: asked.extend(given))
+    with torch.no_grad():
+        before, out = plain(frames, ids, word_mask), model(frames, ids, word_mask)
+        assert (out.logits - before.logits).abs().max() > 0.01
+        assert all(torch.equal(a, b) for a, b in zip(out.aux_logits, before.aux_logits, strict=True))
+        assert torch.equal(asked[1], frames[:, 1])
+        torch.nn.init.zeros_(model.refinement.heads.weight)
+        torch.nn.init.zeros_(model.refinement.heads.bias)
+        assert torch.equal(model(frames, ids, word_mask).logits, before.logits)
+
+
+@each
 def test_another_sentence_gives_another_mask(name, inputs):
     frames, ids, word_mask = inputs
     model = make(name)
@@ -116,9 +136,14 @@ def test_every_frame_matters_and_their_order_too(name, inputs):
 
 
 @each
-def test_several_sentences_about_a_window_are_as_many_windows_with_one_each(name, inputs):
+@pytest.mark.parametrize("refine", [0, 4])
+def test_several_sentences_about_a_window_are_as_many_windows_with_one_each(name, refine, inputs):
     frames, ids, word_mask = inputs
-    model, ids, word_mask = make(name), torch.cat([ids, ids.flip(1)]), torch.cat([word_mask, torch.ones_like(ids)])
+    model, ids, word_mask = (
+        make(name, refine=refine),
+        torch.cat([ids, ids.flip(1)]),
+        torch.cat([word_mask, torch.ones_like(ids)]),
+    )
     seen = []
     model.encoder.visual.resnet.embedder.register_forward_hook(lambda _, __, out: seen.append(len(out)))
     with torch.no_grad():

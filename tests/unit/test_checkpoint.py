@@ -164,6 +164,17 @@ STREAM_KEYS = [("visual", name) for name in ("model_type", *SETTINGS["resnet"])]
 STREAM_KEYS += [("text", name) for name in ("model_type", *SETTINGS["bert"])]
 
 
+def test_a_checkpoint_that_is_older_than_a_setting_is_read_as_it_was_meant(copy):
+    """The shipped one, as the version of dtse before `model.refine` wrote its files."""
+    changed(copy / "config.json", lambda c: c.pop("refine"))
+    changed(copy / "run.json", lambda c: c.pop("model.refine"))
+    kept = {k: w for k, w in load_file(copy / "model.safetensors").items() if not k.startswith("refinement.")}
+    save_file(kept, copy / "model.safetensors")
+    old = DTSE.from_pretrained(copy)
+    assert read_run_config(copy).model.refine == old.config.refine == 0 and old.refinement is None
+    assert old.state_dict().keys() == kept.keys()
+
+
 @pytest.mark.parametrize("key", [*CONFIG_KEYS, "unheard_of"])
 def test_an_architecture_with_a_setting_missing_or_of_another_kind_is_refused(copy, key):
     for wrong in (None, "x", -1, 10**30, float("nan"), [], [[]], ["x"], {"a": 1}):

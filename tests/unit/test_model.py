@@ -27,7 +27,10 @@ SMALL = {
 
 def make(seed=0, **changes) -> DTSE:
     torch.manual_seed(seed)
-    return DTSE(preset("tiny", **SMALL | {f"model.{k}": v for k, v in changes.items()}).model).eval()
+    model = DTSE(preset("tiny", **SMALL | {f"model.{k}": v for k, v in changes.items()}).model).eval()
+    if model.refinement:  # a new one adds nothing
+        torch.nn.init.normal_(model.refinement.heads.weight)
+    return model
 
 
 def inputs(B=2, T=3, H=32, W=48, N=6, words=None, seed=0):
@@ -36,9 +39,10 @@ def inputs(B=2, T=3, H=32, W=48, N=6, words=None, seed=0):
     return frames, ids, (torch.arange(N) < torch.tensor(words or [N] * B)[:, None]).long()
 
 
-@pytest.mark.parametrize("lmdf", ["full", "off"])  # with references, and without
-def test_sentences_about_one_window_answer_as_if_each_had_its_own(lmdf):
-    model, (frames, ids, mask) = make(lmdf=lmdf), inputs(B=2)
+# with references, without, and with a look at the frame itself
+@pytest.mark.parametrize("changes", [{}, {"lmdf": "off"}, {"refine": 4}], ids=str)
+def test_sentences_about_one_window_answer_as_if_each_had_its_own(changes):
+    model, (frames, ids, mask) = make(**changes), inputs(B=2)
     told, kept = torch.cat([ids, ids.flip(0), ids.flip(1)]), torch.cat([mask] * 3)  # three sentences a window
     found = model(frames, told, kept)
     alone = model(frames.repeat_interleave(3, 0), told, kept)
@@ -70,6 +74,7 @@ SWITCHES = {
     "filter_size": [1, 3, 5],
     "dilations": [(1,), (1, 3, 5), (2, 4)],
     "widths": [(4, 8, 12)],
+    "refine": [0, 4],
     "norm": ["batch", "group"],
     "freeze_batch_norm": [True, False],
 }
@@ -114,7 +119,9 @@ def test_every_switch_builds_and_learns_at_every_window(name, value, window):
         assert not own or any(grads[n].any() for n in own if n in grads), f"{part} does not learn"
 
 
-@pytest.mark.parametrize("changes", [{}, {"causal": True}, {"window": 5}, {"window": 1}, {"lmdf": "off"}], ids=str)
+@pytest.mark.parametrize(
+    "changes", [{}, {"causal": True}, {"window": 5}, {"window": 1}, {"lmdf": "off"}, {"refine": 4}], ids=str
+)
 def test_frames_remembered_one_by_one_give_what_windows_give(changes):
     """Streaming: each frame encoded once, for two sentences at once, against whole windows one by one."""
     model = make(**changes)
@@ -126,7 +133,8 @@ def test_frames_remembered_one_by_one_give_what_windows_give(changes):
         kept = []
         for frame in frames[:, None]:
             seen = {n: V.expand(2, -1, -1, -1) for n, V in model.encoder.see_frame(frame).items()}
-            kept.append(model.remember(model.encoder.interleave(seen, L, word_mask)))
+            shown = frame.expand(2, -1, -1, -1)
+            kept.append(model.remember(shown, model.encoder.interleave(seen, L, word_mask)))
         for t in range(T):
             indices = [min(max(t + k - slot, 0), T - 1) for k in range(window)]
             memories = [kept[i] for i in indices]
@@ -142,12 +150,13 @@ def test_frames_remembered_one_by_one_give_what_windows_give(changes):
     W=st.integers(1, 70),
     N=st.integers(1, 9),
     norm=st.sampled_from(["batch", "group"]),
+    refine=st.sampled_from([0, 4]),
     d=st.data(),
 )
-def test_a_batch_of_sentences_on_one_clip_equals_one_by_one_at_odd_sizes(H, W, N, norm, d):
+def test_a_batch_of_sentences_on_one_clip_equals_one_by_one_at_odd_sizes(H, W, N, norm, refine, d):
     assume(norm == "batch" or max(H, W) > 16)  # torch refuses group norm on a map of one pixel for each group
     words = d.draw(st.lists(st.integers(1, N), min_size=3, max_size=3))
-    model = make(norm=norm)
+    model = make(norm=norm, refine=refine)
     frames, ids, word_mask = inputs(3, 3, H, W, N, words)
     frames = frames[:1].expand(3, -1, -1, -1, -1)
     with torch.no_grad():
@@ -181,6 +190,19 @@ def test_the_mask_is_that_of_the_middle_frame_or_of_the_last_when_causal(causal,
             assert torch.equal(model(changed, ids, word_mask).logits, before) == (t != current)
 
 
+def test_a_refinement_looks_at_the_current_frame_alone():
+    plain, model = make(lmdf="current_only"), make(lmdf="current_only", refine=4)
+    frames, ids, word_mask = inputs()
+    model.load_state_dict(model.state_dict() | plain.state_dict())
+    with torch.no_grad():
+        out, before = model(frames, ids, word_mask), plain(frames, ids, word_mask)
+        changed = frames.clone()
+        changed[:, ::2] += 1
+        assert torch.equal(model(changed, ids, word_mask).logits, out.logits)
+    assert all(torch.equal(a, b) for a, b in zip(out.aux_logits, before.aux_logits, strict=True))
+    assert (out.logits - before.logits).abs().max() > 0.1
+
+
 def test_maps_of_every_frame_come_on_request():
     model, (frames, ids, word_mask) = make(), inputs(words=[6, 2])
     out = model(frames, ids, word_mask, return_maps=True)
@@ -206,7 +228,7 @@ def test_low_precision_stays_near_single_precision(how, bound):
 
 
 def test_the_inference_path_exports():
-    model, (frames, ids, word_mask) = make(vlmg_stages=(4,)), inputs(B=1)
+    model, (frames, ids, word_mask) = make(vlmg_stages=(4,), refine=4), inputs(B=1)
     with torch.no_grad():
         program = torch.export.export(model, (frames, ids, word_mask)).module()
         other = inputs(B=1, seed=1, words=[3])
@@ -214,7 +236,7 @@ def test_the_inference_path_exports():
 
 
 def test_a_saved_model_gives_the_same_logits_and_builds_without_the_hub(tmp_path):
-    model = make(lmdf="static", norm="batch")
+    model = make(lmdf="static", norm="batch", refine=4)
     model.save_pretrained(tmp_path)
     again = DTSE.from_pretrained(tmp_path)
     assert not again.training and again.config == model.config and again.config.saved_streams

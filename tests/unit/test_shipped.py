@@ -1,5 +1,6 @@
 """The checkpoint in the package is the one that its card describes, and scores what the card says."""
 
+import json
 import re
 from pathlib import Path
 
@@ -7,12 +8,14 @@ import pytest
 import torch
 
 from dtse_core import DTSE
-from dtse_core.checkpoints.find import checkpoint_folder, checkpoint_sha256, read_run_config
+from dtse_core.checkpoints.find import checkpoint_folder, checkpoint_sha256
 from dtse_core.config import preset, to_dict
 from dtse_core.data import ToyWorld
 from dtse_core.data.sentences import load_tokenizer
 from dtse_core.scoring.clips import evaluate
 from dtse_core.scoring.summary import summarize, twins_accuracy
+from dtse_core.shared.files import read_json
+from dtse_core.train import parse_command
 
 TINY = checkpoint_folder("tiny")
 CARD = (TINY / "README.md").read_text(encoding="utf-8")
@@ -39,10 +42,16 @@ def test_the_results_page_has_the_figures_of_the_card():
         assert f"{100 * float(share):.1f} % of" in section
 
 
-def test_the_preset_is_the_recipe_that_made_them():
-    made, now = to_dict(read_run_config(TINY)), to_dict(preset("tiny"))
-    free = ("out", "train.eval_every")  # the weights do not depend on them
-    assert {k: v for k, v in made.items() if k not in free} == {k: v for k, v in now.items() if k not in free}
+def test_the_card_s_two_commands_are_the_recipe_that_made_them():
+    """The settings of each run are the preset's and what its command says."""
+    free = {"out", "drawn", "train.eval_every", "train.eval_samples", "train.checkpoint_every"}  # no weight depends on them
+    commands = re.findall(r"python -m dtse_core\.train (--[^`]+)`", CARD)
+    assert len(commands) == 2
+    for command, file in zip(commands, (TINY / "start" / "run.json", TINY / "run.json"), strict=True):
+        made, said = read_json(file), to_dict(parse_command(command.split()))
+        known = {k: v for k, v in said.items() if k not in free}
+        assert json.loads(json.dumps(known)) == {k: made.get(k, v) for k, v in known.items()}
+        assert made.keys() <= said.keys() | free
 
 
 def test_scoring_again_gives_the_card_s_figures():

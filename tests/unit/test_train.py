@@ -227,6 +227,18 @@ def test_a_run_starts_from_the_weights_of_another_and_goes_on_without_it(tmp_pat
     assert_same_weights(weights(train(third)), weights(whole))
 
 
+def test_a_run_can_add_a_refinement_to_what_another_has_learned(tmp_path):
+    first = train(small(tmp_path / "one", **{"train.steps": 1}))
+    head = {"train.start": str(first), "model.refine": 4, "train.freeze": ("encoder", "lmdf", "decoder")}
+    second = train(small(tmp_path / "two", **head))
+    old, new = weights(first), weights(second)
+    assert_same_weights(old, {name: new[name] for name in old})
+    assert {name.partition(".")[0] for name in new.keys() - old.keys()} == {"refinement"}
+    assert new["refinement.heads.weight"].any(), "it learns nothing"
+    with pytest.raises(ValueError, match=r"has model.refine 4, this run 0; give both the same"):
+        train(small(tmp_path / "three", **{"train.start": str(second)}))
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
