@@ -219,12 +219,15 @@ def stops_noted() -> Iterator[list[int]]:
 def left_to_parent(_: int = 0) -> None:
     """Has a worker leave to its parent the stops that a terminal or a scheduler sends to all processes.
 
-    SIGTERM ends it if the parent itself sends it; elsewhere than on Linux from anyone.
+    SIGTERM ends it if the parent itself sends it; elsewhere than on Linux from anyone. It also ends if the parent is
+    killed, whoever has forked it.
     """
     for name in ("SIGINT", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     parent = parent_process()  # which started this process, though a server may have forked it
+    if parent:
+        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
     if hasattr(signal, "sigwaitinfo") and parent:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_await_end, args=(parent.pid,), daemon=True).start()

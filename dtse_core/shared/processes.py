@@ -1,14 +1,12 @@
 """Work shared among processes, with a progress bar, and work done ahead in a thread."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
-from multiprocessing import get_context, parent_process
-from threading import Thread
+from multiprocessing import get_context
 from typing import Any, TypeVar
 
 from tqdm import tqdm
@@ -34,7 +32,7 @@ def processes(workers: int) -> Iterator[Run]:
     if workers <= 1:
         yield run
         return
-    with ProcessPoolExecutor(workers, get_context("spawn"), _obey) as pool:  # as a fork may copy a held lock
+    with ProcessPoolExecutor(workers, get_context("spawn"), left_to_parent) as pool:  # as a fork may copy a held lock
         spread = partial(pool.map, chunksize=4)
         try:
             yield run
@@ -43,12 +41,6 @@ def processes(workers: int) -> Iterator[Run]:
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-
-
-def _obey() -> None:
-    """Has a process leave stops to its parent, and end when this is killed."""
-    left_to_parent()
-    Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()
 
 
 def ahead(items: Iterable[Item], count: int) -> Iterator[Item]:

@@ -56,6 +56,23 @@ def test_no_process_outlives_a_parent_that_is_killed():
     assert killed.returncode == -9
 
 
+@pytest.mark.parametrize("how", ["fork", "spawn", "forkserver"])
+def test_no_loader_outlives_a_parent_that_is_killed(how):
+    """A server that forks is no parent: torch's own watch, over the process that forked, sees nothing there."""
+    lines = (
+        "import os, time",
+        "from torch.utils.data import DataLoader",
+        "from dtse_core.shared.console import left_to_parent",
+        "if __name__ == '__main__':",
+        f"    options = {{'num_workers': 2, 'worker_init_fn': left_to_parent, 'multiprocessing_context': '{how}'}}",
+        "    next(iter(DataLoader(range(1000), **options)))",
+        "    os.kill(os.getpid(), 9)",
+    )
+    killed = subprocess.Popen([sys.executable, "-c", "\n".join(lines)], stdout=subprocess.PIPE)
+    killed.communicate(timeout=60)  # until nobody holds its output any more
+    assert killed.returncode == -9
+
+
 def threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("ahead")]
 
