@@ -84,7 +84,7 @@ $(COMPAT)/.ready: $(DEV) pyproject.toml
 	$(PYTHON) -m venv $(COMPAT)
 	$(VENV)/bin/uv pip compile pyproject.toml --quiet --no-config --no-header --no-annotate --extra data --resolution lowest-direct \
 	  --python $(COMPAT) | grep -vE '^(torch|triton|(nvidia|cuda)-.*)==' > $(COMPAT)/oldest.txt
-	$(PY) -m pip freeze | grep -E '^(pytest|pytest-xdist|hypothesis|PyYAML)==' > $(COMPAT)/tests.txt
+	$(PY) -m pip freeze | grep -E '^(pytest|pytest-xdist|hypothesis)==' > $(COMPAT)/tests.txt
 	$(COMPAT)/bin/python -m pip install --quiet 'torch==$(COMPAT_TORCH)'
 	$(COMPAT)/bin/python -m pip install --quiet -r $(COMPAT)/oldest.txt -r $(COMPAT)/tests.txt
 	$(COMPAT)/bin/python -m pip install --quiet --no-deps -r requirements-testdata.lock
