@@ -318,9 +318,15 @@ def parse_command(arguments: Sequence[str] | None = None) -> PredictCommand:
     from tyro.conf import PositionalRequiredArgs
 
     form = {"description": __doc__, "config": (PositionalRequiredArgs,)}
-    command = parse(PredictCommand, "python -m dtse_core.predict", arguments, **form)
+    none = 'no expression given; put one in quotes after the video, such as "the dog on the left"'
+    try:
+        command = parse(PredictCommand, "python -m dtse_core.predict", arguments, **form)
+    except ValueError as error:
+        if "either all arguments must be provided" in str(error):  # what tyro says before 0.9.17
+            raise ValueError(none) from None
+        raise
     if not command.expressions:
-        raise ValueError('no expression given; put one in quotes after the video, such as "the dog on the left"')
+        raise ValueError(none)
     return command
 
 

@@ -147,7 +147,7 @@ def test_any_configuration_survives_json(config):
         ("train.steps", -5, "train.steps is -5; it must be 1 or more"),
         ("train.steps", 1e3, "train.steps is 1000.0; it must be a whole number"),
         ("train.seed", True, "train.seed is True; it must be a whole number"),
-        ("train.seed", np.int64(3), "train.seed is np.int64(3); it must be a whole number"),
+        ("train.seed", np.int64(3), f"train.seed is {np.int64(3)!r}; it must be a whole number"),
         ("train.seed", 2**32, "train.seed is 4294967296; it must be 0 to 4294967295"),
         ("train.batch", 0, "train.batch is 0; it must be 1 to 65536"),
         ("train.tracker", np.zeros((2, 2)), "train.tracker is array([[0., 0.], [0., 0.]]); it must be one of none"),
