@@ -217,7 +217,10 @@ def dilate(points: np.ndarray, radius: int) -> np.ndarray:
 
 
 def mask_pair(mask: ArrayLike, target: ArrayLike, void: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Both masks as bool (H, W), background where `void` is set; `ValueError` if shapes differ, and for NaN."""
+    """Both masks as bool (H, W), background where `void` is set.
+
+    Raises `ValueError` if shapes differ, and for NaN and fractions, which say no more than *perhaps*.
+    """
     mask, target = _inside(mask), _inside(target)
     _same_shape(mask, target)
     if void is None:
@@ -229,8 +232,11 @@ def mask_pair(mask: ArrayLike, target: ArrayLike, void: ArrayLike | None = None)
 
 def _inside(mask: ArrayLike) -> np.ndarray:
     values = np.asarray(mask)
-    if values.dtype.kind == "f" and np.isnan(values).any():
-        raise ValueError("a mask holds NaN, which is neither inside nor outside")
+    if values.dtype.kind == "f":
+        if np.isnan(values).any():
+            raise ValueError("a mask holds NaN, which is neither inside nor outside")
+        if (between := values[(values != np.floor(values)) | np.isinf(values)]).size:
+            raise ValueError(f"a mask holds {between[0]:g}; compare it with a threshold first, as in mask > 0.5")
     return values.astype(bool)
 
 

@@ -38,7 +38,7 @@ class Unseen:
 
     def scores(self, change: Change | None = None, padding: int = 0) -> dict[str, float]:
         """Mean IoU on "all" clips and on those of each kind of evidence."""
-        found = sample_ious((self.logits(change, padding) > 0).numpy(), self.batch.masks.cpu().numpy())
+        found = sample_ious((self.logits(change, padding) > 0).numpy(), (self.batch.masks > 0.5).cpu().numpy())
         groups = {kind: [k for k, other in enumerate(self.evidence) if other == kind] for kind in EVIDENCE}
         return {"all": float(found.mean())} | {kind: float(found[rows].mean()) for kind, rows in groups.items() if rows}
 

@@ -15,6 +15,7 @@ def unseen():
 
 
 def silence(model):
+    model.refinement = None  # it would draw something around logits of 0
     for p in model.decoder.parameters():
         p.data.zero_()
 
@@ -26,7 +27,7 @@ def test_the_measure_is_the_mean_overlap_of_masks_with_the_true_ones(unseen):
         clip = collate_clips([ToyWorld("val")[k]], tokenizer, (64, 96), 64)
         with torch.inference_mode():
             mask = unseen.model(clip.frames, clip.input_ids, clip.attention_mask).logits > 0
-        true = clip.masks.bool()
+        true = clip.masks > 0.5  # they were resized
         found.append(float((mask & true).sum() / (mask | true).sum()))
     assert unseen.iou() == pytest.approx(sum(found) / 3, abs=0.01) and min(found) > 0
     kinds = [ToyWorld("val").scene(k).sentences[0].evidence for k in range(3)]

@@ -454,3 +454,17 @@ def test_rank_correlation_equals_scipys_with_ties(pairs):
         assert ours is None
     else:
         assert ours == pytest.approx(stats.spearmanr(a, b).statistic, abs=1e-9)
+
+
+@pytest.mark.parametrize("soft", [0.5, 1e-6, 254.9, float("inf")])
+@pytest.mark.parametrize("metric", [overlap, region_similarity, contour_accuracy])
+def test_a_mask_of_probabilities_is_refused_and_one_of_whole_numbers_is_not(metric, soft):
+    """Anything above 0 would count as foreground: a resized mask would be too large, a probability map a full frame."""
+    square = np.zeros((6, 6))
+    square[2:4, 2:4] = 255
+    given = (lambda m: ([m], [square])) if metric is overlap else (lambda m: (m, square))
+    metric(*given(square))
+    vague = square.copy()
+    vague[0, 0] = soft
+    with pytest.raises(ValueError, match=r"compare it with a threshold first"):
+        metric(*given(vague))
