@@ -1,9 +1,12 @@
 """What checks a release: the source archive has the same bytes again, and the soak sees what grows."""
 
 import io
+import json
+import sys
 import tarfile
 
 import pytest
+from PIL import Image
 
 from benchmarks import soak
 from tools import dist
@@ -46,3 +49,22 @@ FLAT = [{"memory_mb": 500 + k % 3, "files": 10, "threads": 2, "processes": 0, "t
 )
 def test_the_soak_tells_what_grows_from_what_settles(change, found):
     assert set(soak.grown([change(k, note) for k, note in enumerate(FLAT)])) == found
+
+
+@pytest.mark.parametrize(("grown", "status"), [({}, 0), ({"files": "10 to 12"}, 1)])
+def test_the_folder_of_the_notes_is_there_before_the_minutes_pass(tmp_path, monkeypatch, style, grown, status):
+    notes, picture = tmp_path / "new/soak.json", tmp_path / "drawn/soak.png"
+
+    def at_once(minutes, frames, say):
+        assert notes.parent.is_dir() and picture.parent.is_dir()
+        parts = {"rounds": FLAT, "streamed": FLAT}
+        return {"minutes": minutes, "frames": frames, "grown": dict.fromkeys(parts, grown), **parts}
+
+    monkeypatch.setattr(soak, "soak", at_once)
+    monkeypatch.setattr(sys, "argv", ["soak.py", "--minutes", "3", "--json", str(notes), "--figure", str(picture)])
+    with pytest.raises(SystemExit) as end:
+        soak.main()
+    told = json.loads(notes.read_text(encoding="utf-8"))
+    assert (end.value.code, told["minutes"], told["frames"], told["rounds"]) == (status, 3, 2000, FLAT)
+    with Image.open(picture) as drawn:
+        assert len(drawn.convert("L").getcolors()) > 10
