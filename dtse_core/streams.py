@@ -337,10 +337,12 @@ class VisualStream(Stream):
             _swap_batch_norm(self.library)
         self.freeze = freeze
         self.channels = dict(zip((2, 3, 4, 5), self.library.config.hidden_sizes, strict=True))  # C of each stage
+        self.smallest = smallest_side(self.settings)  # of a frame, in pixels
         self.train()
 
     def stem(self, frames: Tensor) -> Tensor:
         """`(B, 3, H, W)`, ImageNet-normalised, to the input of Res2."""
+        require_frames(frames, self.smallest)
         return self.family.stem(self.library, frames)
 
     def stage(self, number: int, V: Tensor) -> Tensor:
@@ -377,6 +379,7 @@ class LinguisticStream(Stream):
 
     def embed(self, input_ids: Tensor) -> Tensor:
         """`(B, N)` word pieces to `(B, N, D)`."""
+        require_words(input_ids, self.longest)
         return self.family.embed(self.library, input_ids)
 
     def layers(self, L: Tensor, word_mask: Tensor, start: int, stop: int) -> Tensor:
@@ -461,6 +464,29 @@ def longest_sentence(settings: dict[str, Any]) -> int:
     """The word pieces that a text model takes; RoBERTa and MPNet count positions from behind the number of padding."""
     counted = settings["model_type"] in ("roberta", "mpnet")
     return settings["max_position_embeddings"] - counted * (settings["pad_token_id"] + 1)
+
+
+def require_words(input_ids: Tensor, longest: int) -> None:
+    """Raises `ValueError` for anything but sentences of 1 to `longest` word pieces."""
+    if input_ids.ndim != 2 or not len(input_ids) or not 1 <= input_ids.shape[1] <= longest:
+        raise ValueError(
+            f"input_ids must hold word pieces (B, N) with B = 1 or more and N = 1 to {longest}; got "
+            f"{tuple(input_ids.shape)}"
+        )
+
+
+def smallest_side(settings: dict[str, Any]) -> int:
+    """The pixels that each side of a frame needs: ConvNeXt halves its map of patches three times, without a border."""
+    return 8 * settings["patch_size"] if settings["model_type"] in ("convnext", "convnextv2") else 1
+
+
+def require_frames(frames: Tensor, smallest: int) -> None:
+    """Raises `ValueError` for anything but frames whose sides have `smallest` pixels or more."""
+    if frames.ndim != 4 or frames.shape[1] != 3 or not len(frames) or min(frames.shape[2:]) < smallest:
+        raise ValueError(
+            f"frames must be (B, 3, H, W) with B = 1 or more and H and W of {smallest} or more, which this visual "
+            f"stream needs; got {tuple(frames.shape)}"
+        )
 
 
 def _swap_batch_norm(model: nn.Module) -> None:

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from ..config import FORMAT, Allowed, ModelConfig, Outdated, RunConfig, Share, checked, from_dict
 from ..shared.files import read_json
-from ..streams import TEXT, VISUAL, built_from, longest_sentence
+from ..streams import TEXT, VISUAL, built_from, longest_sentence, smallest_side
 
 WEIGHTS, CONFIG, RUN, WORDS, MARKS = FILES = (
     "model.safetensors",
@@ -149,6 +149,8 @@ def read_run_config(folder: str | Path) -> RunConfig:
         raise ValueError(
             f"{file} says data.max_words = {config.data.max_words}, the text stream takes {longest}; {AGAIN}"
         )
+    if min(config.data.size) < (smallest := smallest_side(model.saved_streams["visual"])):
+        raise ValueError(f"{file} says data.size = {config.data.size}, the visual stream takes {smallest} up; {AGAIN}")
     return config
 
 

@@ -252,7 +252,9 @@ BAD = {
     "this model's window; got 0": (FRAMES[:, :0], IDS, IDS),
     "input_ids must be integers (B, N) with B = 2 or a multiple; got torch.int64 (1, 5)": (FRAMES, IDS[:1], IDS[:1]),
     "with B = 2 or a multiple; got torch.float32 (2, 5)": (FRAMES, IDS.float(), IDS),
-    "input_ids must hold N = 1 to 64 word pieces; got 65": (FRAMES, *[torch.ones(2, 65, dtype=torch.long)] * 2),
+    "frames must hold B = 1 clip or more; got (0, 3, 3, 32, 32)": (FRAMES[:0], IDS[:0], IDS[:0]),
+    "and N = 1 to 64; got (2, 65)": (FRAMES, *[torch.ones(2, 65, dtype=torch.long)] * 2),
+    "and N = 1 to 64; got (2, 0)": (FRAMES, IDS[:, :0], IDS[:, :0]),
     "attention_mask must have input_ids' shape (2, 5); got (2, 4)": (FRAMES, IDS, IDS[:, :4]),
 }
 

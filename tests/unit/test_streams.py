@@ -1,6 +1,9 @@
 """Streams: stepping them from outside is the library's own forward; weights, frozen norms and names hold."""
 
+import dataclasses
+import itertools
 import json
+import re
 import shutil
 
 import pytest
@@ -11,8 +14,10 @@ from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModel, BertConfig, BertModel, ResNetConfig, ResNetModel, ViTConfig, ViTModel
 
 from dtse_core.config import preset
+from dtse_core.encoder import InterleavedEncoder
 from dtse_core.model import DTSE
 from dtse_core.streams import ARCHITECTURES, LinguisticStream, VisualStream
+from dtse_core.train import train
 
 RESNETS = {
     "basic": {"embedding_size": 4, "hidden_sizes": [4, 6, 8, 10], "depths": [1, 2, 1, 2], "layer_type": "basic"},
@@ -76,6 +81,23 @@ TEXTS = {
         "global_rope_theta": [500.0],
     },
 }
+SMALL = {"hidden_sizes": [8, 8, 12, 12], "depths": [1, 1, 1, 1]}
+SMALL_CNNS = {
+    "resnet": SMALL | {"embedding_size": 8, "layer_type": "basic"},
+    "regnet": SMALL | {"embedding_size": 8, "groups_width": 4},
+    "convnext": SMALL,
+    "convnextv2": SMALL | {"drop_path_rate": 0.1},
+}
+SMALL_TEXT = {"vocab_size": 40, "max_position_embeddings": 30, "pad_token_id": 1}
+SIZES = {"hidden_size": 16, "intermediate_size": 24, "num_attention_heads": 2, "num_hidden_layers": 4}
+SMALL_TEXTS = {kind: SMALL_TEXT | SIZES for kind in TEXTS} | {
+    "electra": SMALL_TEXT | SIZES | {"embedding_size": 8},
+    "distilbert": SMALL_TEXT | {"dim": 16, "hidden_dim": 24, "n_heads": 2, "n_layers": 4},
+    "modernbert": SMALL_TEXT
+    | SIZES
+    | {"global_attn_every_n_layers": 2, "global_rope_theta": 700.0, "local_attention": 4},
+}
+CONVNEXTS = "convnext", "convnextv2"
 
 
 def library_model(kind: str, setting: dict, seed: int = 0):
@@ -192,9 +214,61 @@ def test_the_longest_sentence_that_a_stream_takes_is_its_own(kind):
     assert stream.longest == (10 if kind in ("roberta", "mpnet") else 12)
     ids = torch.full((1, stream.longest), 7)
     assert stream.eval()(ids, torch.ones_like(ids)).isfinite().all()
+    too_long = torch.full((1, stream.longest + 1), 7)
+    with pytest.raises(ValueError, match=rf"N = 1 to {stream.longest}; got \(1, {stream.longest + 1}\)"):
+        stream.embed(too_long)
     if kind != "modernbert":  # whose positions are angles
         with pytest.raises((IndexError, RuntimeError)):
-            stream.embed(torch.full((1, stream.longest + 1), 7))
+            stream.family.embed(stream.library, too_long)
+
+
+@pytest.mark.parametrize(("kind", "patch"), [("resnet", 0), ("regnet", 0), *itertools.product(CONVNEXTS, (2, 3, 4))])
+def test_the_smallest_frame_that_a_stream_takes_is_the_smallest_that_the_library_takes(kind, patch):
+    setting = SMALL_CNNS[kind] | ({"patch_size": patch} if patch else {})
+    library = library_model(kind, setting)
+
+    def taken(side: int) -> bool:
+        try:
+            return library(torch.zeros(1, 3, side, 40)).last_hidden_state.isfinite().all()
+        except RuntimeError:
+            return False
+
+    with torch.no_grad():
+        smallest = next(filter(taken, range(1, 40)))
+        stream = VisualStream("small", settings={"model_type": kind} | setting).eval()
+        assert stream.smallest == smallest == (8 * patch or 1)
+        assert all(V.isfinite().all() for V in stream(torch.zeros(1, 3, smallest, smallest)).values())
+    for size in ((smallest - 1, 40), (40, smallest - 1)):
+        with pytest.raises(
+            ValueError, match=rf"H and W of {smallest} or more, which this visual stream needs; got .1, 3, {size[0]}"
+        ):
+            stream(torch.zeros(1, 3, *size))
+
+
+def test_a_size_that_the_visual_stream_cannot_take_is_refused_before_a_training_writes(tmp_path):
+    library_model("convnext", SMALL_CNNS["convnext"]).save_pretrained(tmp_path / "stream")
+    config = preset("tiny", **{"model.visual": str(tmp_path / "stream"), "data.size": (31, 48)})
+    with pytest.raises(ValueError, match=r"data.size is \(31, 48\), the visual stream takes sides of 32 or more"):
+        train(dataclasses.replace(config, out=str(tmp_path / "run")), False)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 64, 64), (2, 3, 0, 64), (2, 64, 64, 3), (3, 64, 64)])
+def test_a_visual_stream_says_which_frames_it_takes(shape):
+    with pytest.raises(
+        ValueError, match=f"frames must be .B, 3, H, W. with B = 1 or more .*; got {re.escape(str(shape))}"
+    ):
+        resnet("basic")(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (2, 0), (0, 0), (5,)])
+def test_a_text_stream_says_which_words_it_takes(shape):
+    ids = torch.zeros(shape, dtype=torch.long)
+    said = f"input_ids must hold word pieces .B, N. with B = 1 or more and N = 1 to .*; got {re.escape(str(shape))}"
+    with pytest.raises(ValueError, match=said):
+        bert()(ids, ids)
+    with pytest.raises(ValueError, match=said):
+        InterleavedEncoder(preset("tiny").model)(torch.zeros(2, 3, 32, 32), ids, ids)
 
 
 def test_padded_words_do_not_reach_the_others():
@@ -283,22 +357,6 @@ def test_pretrained_folders_give_their_weights_to_both_streams(tmp_path):
             assert torch.equal(value, library[name].state_dict()[key]), key
 
 
-SMALL = {"hidden_sizes": [8, 8, 12, 12], "depths": [1, 1, 1, 1]}
-SMALL_CNNS = {
-    "resnet": SMALL | {"embedding_size": 8, "layer_type": "basic"},
-    "regnet": SMALL | {"embedding_size": 8, "groups_width": 4},
-    "convnext": SMALL,
-    "convnextv2": SMALL | {"drop_path_rate": 0.1},
-}
-SMALL_TEXT = {"vocab_size": 40, "max_position_embeddings": 30, "pad_token_id": 1}
-SIZES = {"hidden_size": 16, "intermediate_size": 24, "num_attention_heads": 2, "num_hidden_layers": 4}
-SMALL_TEXTS = {kind: SMALL_TEXT | SIZES for kind in TEXTS} | {
-    "electra": SMALL_TEXT | SIZES | {"embedding_size": 8},
-    "distilbert": SMALL_TEXT | {"dim": 16, "hidden_dim": 24, "n_heads": 2, "n_layers": 4},
-    "modernbert": SMALL_TEXT
-    | SIZES
-    | {"global_attn_every_n_layers": 2, "global_rope_theta": 700.0, "local_attention": 4},
-}
 PAIRS = [*zip([*SMALL_CNNS] * 2, SMALL_TEXTS, strict=False)]
 
 
