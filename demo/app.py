@@ -10,7 +10,6 @@ import os
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Literal
@@ -20,9 +19,10 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 import gradio as gr
 
 from dtse_core import ReferringVideoPredictor
-from dtse_core.config import Allowed, check_settings
+from dtse_core.config import Allowed, Share, check_settings, checked
 from dtse_core.predict import notes_on_words
 from dtse_core.shared.console import one_line_errors, parse
+from dtse_core.shared.visible import in_html
 from dtse_core.video.export import write_prediction
 from dtse_core.video.files import EXAMPLE, video_info
 from dtse_core.video.overlay import MASK_COLORS
@@ -48,9 +48,9 @@ class Command:
         check_settings(self)
 
 
-def sentences_of(text: str) -> list[str]:
+def sentences_of(text: str | None) -> list[str]:
     """Its lines that are not empty. Raises `ValueError` if there are none, or too many to tell apart by color."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in (text or "").splitlines() if line.strip()]
     if not 1 <= len(lines) <= len(MASK_COLORS):
         raise ValueError(f"write 1 to {len(MASK_COLORS)} sentences, one a line; found {len(lines)}")
     return lines
@@ -69,21 +69,23 @@ def require_small(clip: str | None) -> str:
     return clip
 
 
-def answering(predictor: ReferringVideoPredictor, folder: Path) -> Callable[[str | None, str, float], tuple[str, str]]:
+def answering(
+    predictor: ReferringVideoPredictor, folder: Path
+) -> Callable[[str | None, str | None, float], tuple[str, str]]:
     """What the button calls: clip, sentences and threshold in, the file of the film and an HTML table out."""
     written: deque[Path] = deque()
 
-    def answer(clip: str | None, text: str, least: float, progress=gr.Progress()) -> tuple[str, str]:  # noqa: B008
+    def answer(clip: str | None, text: str | None, least: float, progress=gr.Progress()) -> tuple[str, str]:  # noqa: B008
         try:
             clip, sentences = require_small(clip), sentences_of(text)
             info = video_info(clip)
-            predictor.least = least
+            predictor.least = checked("the least confidence", least, Share)
             steps = progress.tqdm(predictor.stream(clip, sentences, None), total=info.length, unit="frames")
             film = folder / f"{len(written) and int(written[-1].stem) + 1}.mp4"
             table = write_prediction(steps, sentences, film, info.fps, clip)
         except (ValueError, OSError) as error:
             said = str(error).replace(f"{Path(clip or '').parent}{os.sep}", "")  # not where it lies here
-            raise gr.Error(escape(said), print_exception=False) from error
+            raise gr.Error(in_html(said), print_exception=False) from error
         written.append(film)
         if len(written) > KEPT:
             written.popleft().unlink()
@@ -95,12 +97,12 @@ def answering(predictor: ReferringVideoPredictor, folder: Path) -> Callable[[str
 def as_table(sentences: list[str], table: list[list[float]], notes: list[str]) -> str:
     """Each sentence with its color, mean confidence and mean share of the frame, and notes below."""
     rows = "".join(
-        f'<tr><td style="color:{color}" aria-hidden="true">&#9632;</td><td>{escape(sentence)}</td>'
+        f'<tr><td style="color:{color}" aria-hidden="true">&#9632;</td><td>{in_html(sentence)}</td>'
         + (f"<td>{confidence:.2f}</td><td>{area:.1%}</td></tr>" if area else '<td colspan="2">nothing fits</td></tr>')
         for color, sentence, (confidence, area) in zip(MASK_COLORS, sentences, table, strict=False)
     )
     head = "<tr><th></th><th>sentence</th><th>confidence</th><th>share of the frame</th></tr>"
-    return f"<table>{head}{rows}</table>" + "".join(f"<p>{escape(note)}</p>" for note in notes)
+    return f"<table>{head}{rows}</table>" + "".join(f"<p>{in_html(note)}</p>" for note in notes)
 
 
 def page(predictor: ReferringVideoPredictor, folder: Path) -> gr.Blocks:

@@ -32,8 +32,9 @@ from .scoring.protocols import Samples, Videos, protocol_for
 from .scoring.submission import HOMES, SUBMISSION, validate, write_submission
 from .scoring.tables import format_markdown, format_table
 from .shared.console import argument, one_line_errors, parse, usable_device
-from .shared.files import PAGE, as_text, require_ours, write_json, written_whole
+from .shared.files import PAGE, require_ours, write_json, written_whole
 from .shared.versions import RESULT_KEYS, versions
+from .shared.visible import visible
 from .video.prediction import MASKS
 
 SAMPLED = ("toy", "a2d", "jhmdb", "own", "refcoco")  # sets whose frames are scored one by one
@@ -177,7 +178,7 @@ def show(c: EvaluateCommand, result: dict) -> None:
         write_json(c.json, result, RESULT_KEYS)
     if c.markdown:
         with written_whole(c.markdown, PAGE) as part:
-            part.write_text(as_text(f"<!-- {PAGE} -->\n{format_markdown(result)}"), encoding="utf-8")
+            part.write_text(visible(f"<!-- {PAGE} -->\n{format_markdown(result)}"), encoding="utf-8")
     written = (c.json, c.markdown, c.pictures, c.save_masks, c.submission)
     print("\n".join(f"written: {path}" for path in written if path))
 

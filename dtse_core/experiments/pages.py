@@ -16,8 +16,9 @@ from urllib.parse import quote
 from PIL import Image
 
 from ..config import checked
-from ..shared.files import PAGE, TABLES, as_text, read_json, written_whole
+from ..shared.files import PAGE, TABLES, read_json, written_whole
 from ..shared.images import read_rgb
+from ..shared.visible import in_html, visible
 
 _STYLE = """
 :root { color-scheme: light; --ink: #1b2733; --soft: #5b6b7a; --line: #e3e8ed; --blue: #0072B2; }
@@ -76,7 +77,7 @@ def _folded(page: str) -> str:
 def write_page(path: Path, text: str) -> Path:
     """Writes a page that has the mark of our pages."""
     with written_whole(path, PAGE) as part:
-        part.write_text(as_text(text), encoding="utf-8")
+        part.write_text(visible(text), encoding="utf-8")
     return path
 
 
@@ -158,10 +159,10 @@ def write_index(folder: Path) -> Path:
 
 def comparison_page(title: str, about: str, rows: list[list[str]], said: dict[str, list[str]]) -> str:
     """A page with a table, its head first, and sentences below it, by heading."""
-    head, *body = ([html.escape(cell) for cell in row] for row in rows)
+    head, *body = ([in_html(cell) for cell in row] for row in rows)
     lines = ["".join(f"<td{_number(k)}>{c}</td>" for k, c in enumerate(row)) for row in body]
-    lists = {heading: "".join(f"<li>{html.escape(s)}</li>" for s in some) for heading, some in said.items()}
-    below = "".join(f"<h2>{html.escape(heading)}</h2><ul>{some}</ul>" for heading, some in lists.items())
+    lists = {heading: "".join(f"<li>{in_html(s)}</li>" for s in some) for heading, some in said.items()}
+    below = "".join(f"<h2>{in_html(heading)}</h2><ul>{some}</ul>" for heading, some in lists.items())
     cells = "".join(f"<th{_number(k)}>{c}</th>" for k, c in enumerate(head))
     return _page(title, about, cells, "".join(f"<tr>{line}</tr>" for line in lines), _DENSE, below)
 
@@ -170,9 +171,9 @@ def _page(title: str, about: str, head: str, rows: str, style: str = "", below: 
     """A page with a heading, a sentence and a table; `head`, `rows` and `below` are HTML."""
     return f"""<!DOCTYPE html>
 <html lang="en"><head><!-- {PAGE} --><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{html.escape(title)}</title><style>{_STYLE}{style}</style></head><body>
-<h1>{html.escape(title)}</h1>
-<p>{html.escape(about)}</p>
+<title>{in_html(title)}</title><style>{_STYLE}{style}</style></head><body>
+<h1>{in_html(title)}</h1>
+<p>{in_html(about)}</p>
 <table><thead><tr>{head}</tr></thead>
 <tbody>
 {rows}
@@ -204,12 +205,12 @@ def title(notebook: Any) -> str:
 def _row(result: dict[str, Any], folder: Path) -> str:
     name, state = result["notebook"], "ok" if result["ok"] else "failed"
     picture = _thumbnail(folder / f"{name}.ipynb")
-    about = html.escape(f"first figure of {name}")
+    about = in_html(f"first figure of {name}")
     shown = f'<img alt="{about}" src="{picture}">' if picture else f"<span>{name[:2]}</span>"
     heading, copy = _link(folder / f"{name}.html", result["title"]), _link(folder / f"{name}.ipynb", f"{name}.ipynb")
     return (
         f'<tr><td class="picture">{shown}</td>'
-        f"<td>{heading}<small>{copy}</small><small>{html.escape(result['error'])}</small></td>"
+        f"<td>{heading}<small>{copy}</small><small>{in_html(result['error'])}</small></td>"
         f'<td class="number">{result["seconds"]:.1f}</td><td class="number">{result["claims"]}</td>'
         f'<td class="{state}">{state}</td></tr>'
     )
@@ -217,7 +218,7 @@ def _row(result: dict[str, Any], folder: Path) -> str:
 
 def _link(file: Path, text: str) -> str:
     """A text that leads to a file beside the page, where there is one."""
-    text = html.escape(text)
+    text = in_html(text)
     return f'<a href="{quote(os.fsencode(file.name))}">{text}</a>' if file.is_file() else text
 
 

@@ -19,7 +19,8 @@ import numpy as np
 
 from ..config import checked, nearest, read_value
 from ..shared import markdown
-from ..shared.files import as_text, read_rows, written_whole
+from ..shared.files import read_rows, written_whole
+from ..shared.visible import visible
 from .verdicts import LEVEL, SEEDS
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def picture(found: Sequence[Score]) -> Iterator[str]:
     metric has an axis, each score a dot, a ring for each of its seeds, and a line from end to end of its reference."""
     for metric in dict.fromkeys(score.key[2] for score in found):
         some = [score for score in found if score.key[2] == metric]
-        labels = [" ".join(as_text(_label(score.key)).split()) for score in some]
+        labels = [" ".join(visible(_label(score.key)).split()) for score in some]
         wide = max(map(len, [metric, *labels]))
         drawn = [value for score in some for value in (*score.values, *(score.ends or ()))] or [0.0]
         low, high = min(drawn), max(drawn)

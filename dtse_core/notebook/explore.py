@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..config import nearest
+from ..shared.visible import visible
 from .lesson import headless, shell
 
 Options = str | Sequence[Any] | range | tuple[float, float, float]
@@ -55,7 +56,7 @@ def explore(draw: Callable[..., Any], grid: Callable[[], Any] | None = None, **c
         try:
             draw(**{name: control.value for name, control in controls.items()})
         except ValueError as error:
-            said.value = f"error: {error}"
+            said.value = visible(f"error: {error}")
         else:
             said.value, png = "", io.BytesIO()
             plt.savefig(png, format="png", bbox_inches="tight")  # as a cell would show it

@@ -17,11 +17,11 @@ from typing import Any
 import torch
 
 from ..checkpoints.find import FILES
-from ..config import RunConfig, from_dict, override
+from ..config import RunConfig, override
 from ..data.build import scored_split, training_splits
-from ..shared.files import read_json
 from ..train import train
 from ..training.cost import GB, Cost, CostCommand, count_cost, fitting
+from ..training.run_folder import read_settings
 
 DRIVE = Path("/content/drive")  # where Colab shows a Google Drive
 USUAL = DRIVE / "MyDrive/dtse" if "google.colab" in sys.modules else Path("../runs/real_footage")
@@ -79,7 +79,7 @@ def require_room(run: Path, cost: Cost, checkpoints: int) -> str:
 
 def begun(run: Path) -> RunConfig | None:
     """The settings of a run that an earlier session began; None if there is none."""
-    return from_dict(read_json(run / "run.json")) if (run / "run.json").is_file() else None
+    return read_settings(run) if (run / "run.json").is_file() else None
 
 
 def fit(config: RunConfig, device: torch.device) -> tuple[RunConfig, Cost]:

@@ -3,7 +3,6 @@
 IPython is imported only where it is used.
 """
 
-import html
 import os
 import platform
 import random
@@ -25,6 +24,7 @@ from tqdm import tqdm  # the text bar: the widget bar would leave its state in t
 from ..config import RunConfig, Seed, checked, nearest, override, preset, to_dict, with_settings
 from ..shared.console import usable_device
 from ..shared.versions import version
+from ..shared.visible import in_html
 from .parameters import check_parameters, literals
 
 Item = TypeVar("Item")
@@ -160,7 +160,7 @@ def guess(*questions: str) -> None:
 
 def _inline(text: str) -> str:
     """Plain text with `code` in backticks as HTML."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", in_html(text))
 
 
 def progress(iterable: Iterable[Item], what: str, total: int | None = None) -> Iterable[Item]:

@@ -5,7 +5,6 @@ are saved at once, and the panel stays away. Only what ipywidgets 7.7 and 8 have
 """
 
 import base64
-import html
 import mimetypes
 import shutil
 import tempfile
@@ -16,6 +15,7 @@ from typing import Any
 
 from ..predict import ReferringVideoPredictor, notes_on_words
 from ..shared.files import MANIFEST, require_ours, written_whole
+from ..shared.visible import in_html, visible
 from ..video.export import PREDICTION, summary, write_prediction
 from ..video.files import video_info
 from ..video.overlay import MASK_COLORS
@@ -33,9 +33,9 @@ def play(film: str | Path, expressions: Sequence[str] = ()) -> Any:
 
     film = Path(film)
     if film.stat().st_size > LARGEST:
-        return HTML(f"<p>{html.escape(film.name)} has {film.stat().st_size / 1e6:.0f} MB, too much for a page.</p>")
+        return HTML(f"<p>{in_html(film.name)} has {film.stat().st_size / 1e6:.0f} MB, too much for a page.</p>")
     code = base64.b64encode(film.read_bytes()).decode()
-    about = html.escape(f"Overlay of: {', '.join(expressions)}", quote=True)
+    about = in_html(f"Overlay of: {', '.join(expressions)}")
     kind = mimetypes.guess_type(film.name.lower())[0] or "video/mp4"  # which also plays what has no name for its kind
     if kind == "image/gif":
         shown = f'<img alt="{about}" src="data:{kind};base64,{code}">'
@@ -45,7 +45,7 @@ def play(film: str | Path, expressions: Sequence[str] = ()) -> Any:
             f'src="data:{kind};base64,{code}"></video>'
         )
     rows = "".join(
-        f'<div><span style="color:{MASK_COLORS[k % len(MASK_COLORS)]}">&#9632;</span> {html.escape(e)}</div>'
+        f'<div><span style="color:{MASK_COLORS[k % len(MASK_COLORS)]}">&#9632;</span> {in_html(e)}</div>'
         for k, e in enumerate(expressions)
     )
     return HTML(f'<div class="tex2jax_ignore mathjax_ignore">{shown}{rows}</div>')  # a $ begins no formula
@@ -97,15 +97,16 @@ def ask(predictor: ReferringVideoPredictor, out: str | Path, expressions: Sequen
         shutil.rmtree(folder, ignore_errors=True)
         sentences = [line for line in text.value.splitlines() if line.strip()] or [""]
         for note in notes_on_words(sentences, predictor.tokenizer):
-            print(note)
+            print(visible(note))
         info = video_info(video)
         steps = progress(predictor.stream(video, sentences, None), "frames", info.length)
-        print(summary(sentences, write_prediction(steps, sentences, folder, info.fps, video, predictor.about)))
+        table = write_prediction(steps, sentences, folder, info.fps, video, predictor.about)
+        print(visible(summary(sentences, table)))
         save = _button("Save", lambda: print("\n".join(keep(folder, out))))
         display(play(folder / "overlay.mp4", sentences), save)
 
     predictor.cautioned = True  # here, for as long as the panel stands
-    caution = widgets.HTML(f"<b>{html.escape(predictor.caution)}</b>")
+    caution = widgets.HTML(f"<b>{in_html(predictor.caution)}</b>")
     return widgets.VBox([caution, chosen, text, _button("Segment", segment)])
 
 
@@ -123,7 +124,7 @@ def _button(description: str, act: Callable[[], None]) -> Any:
                 try:
                     act()
                 except (ValueError, OSError, ImportError) as error:
-                    print(f"error: {error}")
+                    print(visible(f"error: {error}"))
         finally:
             button.disabled = False
 

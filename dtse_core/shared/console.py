@@ -17,6 +17,7 @@ from multiprocessing import parent_process
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from ..config import RunConfig, checked, nearest, origin_of, preset, read_value, setting_kinds
+from .visible import OBEYED, spelled_out
 
 if TYPE_CHECKING:
     import torch
@@ -141,8 +142,7 @@ def usable_device(name: str = "auto") -> "torch.device":
 class _Plain:
     """A stream for a terminal: control characters, which names and sentences may hold, are shown and not obeyed."""
 
-    # all but tab and line feed, and those that reverse the order of letters; bars return to their line and go up
-    CONTROLS = re.compile(r"\x1b(?!\[A)|[\0-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+    OBEYED = re.compile(rf"(?!\x1b\[A){OBEYED.pattern}")  # bars go up
 
     def __init__(self, stream: Any):
         self.stream = stream
@@ -151,7 +151,7 @@ class _Plain:
         return getattr(self.stream, name)
 
     def write(self, text: str) -> int:
-        return self.stream.write(self.CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text))
+        return self.stream.write(spelled_out(text, self.OBEYED))
 
 
 @contextmanager

@@ -3,14 +3,14 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from .files import as_text
+from .visible import visible
 
 SIGNS = re.compile(r"[\\`*$|~<\[\]]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")  # within a word "_" is only a letter
 
 
 def escaped(text: str) -> str:
-    """A text that begins no tag, link, formula, emphasis or column, and ends no line."""
-    return SIGNS.sub(r"\\\g<0>", " ".join(as_text(text).split()))
+    """As `visible`, a text that begins no tag, link, formula, emphasis or column, and ends no line."""
+    return SIGNS.sub(r"\\\g<0>", " ".join(visible(text).split()))
 
 
 def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:

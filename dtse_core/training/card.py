@@ -7,6 +7,7 @@ from torch import nn
 
 from ..config import RunConfig
 from ..data.build import is_toy, training_splits
+from ..shared.markdown import escaped
 from ..shared.versions import version
 
 CARD = """---
@@ -71,7 +72,7 @@ def card(config: RunConfig, model: nn.Module, history: Sequence[dict[str, float]
     else:
         seen = f"It has seen `{data.name}` alone: other objects, words and footage than there were not measured."
     return CARD.format(
-        name=Path(config.out).name,
+        name=escaped(Path(config.out).name),
         kind=type(model).__name__,
         size=sum(p.numel() for p in model.parameters()) / 1e6,
         version=version("dtse"),

@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import ImageFont
 
-from ..shared.files import as_text
+from ..shared.visible import visible
 
 
 def spelled(text: str) -> str:
@@ -72,7 +72,7 @@ def with_letters(text: str) -> tuple[str, str]:
 
     Letters that no font has become question marks, and a note on standard error says so.
     """
-    text = as_text(text)
+    text = visible(text)
     letters = {c for c in text if not c.isspace()}
     path, lacking = "", {c for c in letters if not " " < c <= "~"}
     for font in _fonts() if lacking else ():

@@ -3,26 +3,34 @@
 import html
 import io
 import itertools
+import json
 import re
 import sys
+import unicodedata
 import warnings
+from collections.abc import Iterator
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import torch
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 from markdown_it import MarkdownIt
 from matplotlib import font_manager
+from nbformat.v4 import new_markdown_cell, new_notebook
 from PIL import ImageFont
 
-from dtse_core import predict
+from dtse_core import predict, preset
 from dtse_core.data.toy import __main__ as toy
 from dtse_core.experiments import runner
-from dtse_core.experiments.pages import write_page
+from dtse_core.experiments.pages import comparison_page, write_html, write_index, write_page
+from dtse_core.notebook.player import play
 from dtse_core.notebook.plots import plot_confidence
 from dtse_core.shared import markdown
 from dtse_core.shared.files import as_text, read_json, write_json
+from dtse_core.training.card import card
 from dtse_core.video.film import film_strip, use_style
 from dtse_core.video.letters import spelled, with_letters, wrapped
 from dtse_core.video.overlay import legend
@@ -76,6 +84,50 @@ def test_a_name_that_is_no_text_is_kept_in_json_and_readable_on_a_page(tmp_path)
     write_json(tmp_path / "a.json", {"source": "caf\udce9"}, "source")
     assert read_json(tmp_path / "a.json") == {"source": "caf\udce9"}
     assert "caf\ufffd" in write_page(tmp_path / "a.html", "caf\udce9").read_text(encoding="utf-8")
+
+
+def obeyed(text: str) -> set[str]:
+    """The characters of a text that a terminal, a browser or a font would obey, by Unicode's own tables."""
+    turning = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+    controls = {c for c in text if unicodedata.category(c) == "Cc"} - {"\n", "\t"}
+    return controls | {c for c in text if unicodedata.bidirectional(c) in turning}
+
+
+EVIL = "a \u202egod\u2069 \u2066é\x1b[31m\x07\x9b<i> b"
+SPELLED = r"a \u202egod\u2069 \u2066é\x1b[31m\x07\x9b"
+
+
+def pages(tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """What the package makes of a sentence, a title and a name, by place."""
+    rows, said = [[EVIL, EVIL], [EVIL, EVIL]], {EVIL: [EVIL]}
+    yield "report.html", write_page(tmp_path / "a.html", comparison_page(EVIL, EVIL, rows, said)).read_text("utf-8")
+    yield "report.md", write_page(tmp_path / "a.md", "\n".join(markdown.table(rows))).read_text("utf-8")
+    record = {"notebook": "04_x", "title": EVIL, "ok": False, "error": EVIL, "seconds": 1.0, "claims": 0}
+    (tmp_path / "04_x.json").write_text(json.dumps(record), encoding="utf-8")
+    yield "index.html", write_index(tmp_path).read_text("utf-8")
+    write_html(new_notebook(cells=[new_markdown_cell(EVIL)]), tmp_path / "lesson.html")
+    yield "a lesson", (tmp_path / "lesson.html").read_text("utf-8")
+    (tmp_path / "a.gif").write_bytes(b"GIF89a")
+    yield "a film in a page", play(tmp_path / "a.gif", [EVIL]).data
+    config = preset("tiny", out=EVIL, **{"data.val_split": "local-val"})
+    yield "a card", card(config, torch.nn.Linear(1, 1), [])
+    yield "a figure", spelled(EVIL)
+    yield "a picture", " ".join(wrapped(EVIL, 12, 1e6)[0])
+
+
+def test_no_page_and_no_picture_obeys_a_text(tmp_path):
+    for place, shown in pages(tmp_path):
+        plain = shown.replace("\\\\", "\\").replace("\\[", "[")  # as Markdown shows it
+        assert obeyed(EVIL) and not obeyed(shown), place
+        assert SPELLED in plain, place
+        assert "<i>" not in shown.replace(r"\<i>", "") or place in ("a figure", "a picture", "a lesson"), place
+
+
+def test_one_function_escapes_what_stands_in_a_page():
+    root = Path(__file__).parents[2]
+    files = [path for folder in ("dtse_core", "demo") for path in (root / folder).rglob("*.py")]
+    found = [path.name for path in files if re.search(r"html\.escape|import escape\b", path.read_text("utf-8"))]
+    assert found == ["visible.py"] and len(files) > 100
 
 
 @pytest.fixture(autouse=True)
