@@ -154,6 +154,15 @@ class ClipDataSet(Dataset):
         start = alike.index(k)
         return [self[j] for j in islice(cycle(alike[start:] + alike[:start]), count)]
 
+    def several_apart(self, k: int, count: int, offset: int) -> list[ReferringClip]:
+        """As `several`, with frames that lie `offset` apart."""
+        own, _ = self.offset, len(self)  # counts the samples first: which there are follows from its own offset
+        self.offset = offset
+        try:
+            return self.several(k, count)
+        finally:
+            self.offset = own
+
     def window_of(self, k: int) -> Hashable:
         """What samples that show the same window have in common."""
         return k  # here each shows its own

@@ -37,8 +37,10 @@ class TrainingSamples(Dataset):
         draw, index = key
         rng = np.random.default_rng([self.seed, draw, 1])  # apart from the coin, whose draws stay what they were
         if self.farthest > self.nearest:
-            self.dataset.offset = int(rng.integers(self.nearest, self.farthest + 1))
-        clips = self.dataset.several(index, self.sentences)
+            offset = int(rng.integers(self.nearest, self.farthest + 1))
+            clips = self.dataset.several_apart(index, self.sentences, offset)
+        else:
+            clips = self.dataset.several(index, self.sentences)
         if self.crop < 1:
             clips = crop_clips(clips, self.crop, rng)
         mirrored = self.flip != "no" and np.random.default_rng([self.seed, draw]).random() < 0.5

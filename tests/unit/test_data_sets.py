@@ -69,6 +69,23 @@ def test_every_data_set_answers_what_is_asked_of_any(roots, name):
         assert mask.dtype == bool and (void is None or void.shape == mask.shape)
 
 
+@pytest.mark.parametrize("name", DATASETS)
+def test_a_window_cut_at_another_distance_changes_no_later_one_and_no_choice_of_samples(roots, name):
+    near, other, far = (data_set(roots, name, offset=offset) for offset in (1, 1, 4))
+    k = 1
+    (apart,) = near.several_apart(k, 1, 4)  # before anything else was asked of it
+    assert near.offset == 1 and len(near) == len(other)
+    expected = {(clip.sample_id, clip.expression): clip for clip in (far[i] for i in range(len(far)))}
+    assert np.array_equal(apart.frames, expected[apart.sample_id, apart.expression].frames)
+    assert (apart.sample_id, apart.expression) == (other[k].sample_id, other[k].expression)
+    assert np.array_equal(near[k].frames, other[k].frames) and (
+        name == "refcoco" or not np.array_equal(apart.frames, other[k].frames)
+    )
+    with pytest.raises(IndexError):
+        near.several_apart(len(near), 1, 4)
+    assert near.offset == 1
+
+
 @pytest.mark.parametrize("name", STORED)
 def test_the_defaults_of_a_loader_are_those_of_the_table(roots, genuine, name):
     loader, home = getattr(data, DATASETS[name].loader), DATASETS[name]
