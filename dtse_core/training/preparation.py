@@ -37,16 +37,16 @@ from ..model import DTSE
 from ..scoring.clips import evaluate, some_of
 from ..scoring.summary import summarize
 from ..shared.console import bars_hidden, left_to_parent, stops_noted, usable_device
-from ..streams import LinguisticStream
+from ..streams import LinguisticStream, VisualStream
 from .batches import TrainingSamples, batch_order, by_video, collate_training, steps_of
 from .optimizer import MuonAdamW, checkpoint_streams, has_idle_parameters, moving_average, parameter_groups
 from .run_folder import (
     RunState,
-    all_finite,
     append_history,
     checkpoints,
     cut_history,
     diverged,
+    finite,
     open_run,
     remove_checkpoints,
     require_tracker,
@@ -149,7 +149,7 @@ class Training:
         self.loss, self.iou, _ = (self.accelerator.reduce(self.sums, "mean") / self.sums[2]).tolist()
         if counted and not math.isfinite(self.loss):
             raise diverged(f"the loss became {self.loss} before step {self.state.step}", self.out)
-        if not all_finite(self.bare):
+        if not finite(self.bare.state_dict()):
             raise diverged(f"weights are no longer finite at step {self.state.step}", self.out)
 
     def log(self) -> None:
@@ -193,7 +193,7 @@ class Training:
             stop = int(self.accelerator.gather(torch.tensor([stop], device=self.accelerator.device)).max())
         if not stop or self.over:
             return
-        if not all_finite(self.bare):
+        if not finite(self.bare.state_dict()):
             raise diverged(f"weights are no longer finite at step {self.state.step}", self.out)
         if self.saved < self.state.step:
             self.save()
@@ -281,6 +281,9 @@ def prepare(
     longest = [stream.longest for stream in model.modules() if isinstance(stream, LinguisticStream)]
     if config.data.max_words > min(longest, default=config.data.max_words):  # or no loader would take the weights
         raise ValueError(f"data.max_words is {config.data.max_words}, the text stream takes {min(longest)}; lower it")
+    smallest = max((stream.smallest for stream in model.modules() if isinstance(stream, VisualStream)), default=1)
+    if min(data.size) < smallest:
+        raise ValueError(f"data.size is {data.size}, the visual stream takes sides of {smallest} or more; raise it")
     model.to(memory_format=torch.channels_last)  # convolutions run a tenth faster so
     if c.checkpoint_streams:
         checkpoint_streams(model)

@@ -28,7 +28,6 @@ from torch.optim.swa_utils import AveragedModel
 from ..checkpoints.find import DRAWN
 from ..config import Amount, Outdated, RunConfig, Whole, checked, from_dict, setting_kinds, to_dict
 from ..data.build import is_toy
-from ..model import DTSE
 from ..shared.files import (
     ANY,
     OURS,
@@ -192,8 +191,14 @@ def read_checkpoint(folder: Path) -> tuple[RunState, dict, dict]:
         state = RunState(**{name: checked(name, found[name], kind) for name, kind in setting_kinds(RunState).items()})
         if folder.name != _name(state):
             raise ValueError(f"it says step {state.step}")
+        for file in (folder / "optimizer.pt", folder / "model.safetensors"):
+            if not file.is_file():  # a pipe would be waited for
+                raise ValueError(f"{file.name} is missing")
         saved = torch.load(folder / "optimizer.pt", map_location="cpu", weights_only=True)
-        return state, load_file(folder / "model.safetensors"), saved
+        weights = load_file(folder / "model.safetensors")
+        if not finite(weights) or not finite(saved.get("average", {})):
+            raise ValueError("it holds NaN or infinity")
+        return state, weights, saved
     except Exception as error:  # each library has its own
         raise ValueError(f"checkpoint {folder} is damaged ({_first_line(error)})") from error
 
@@ -263,9 +268,9 @@ def diverged(what: str, out: Path) -> FloatingPointError:
     )
 
 
-def all_finite(model: DTSE) -> bool:
+def finite(weights: dict[str, torch.Tensor]) -> bool:
     """True if every weight is a finite number."""
-    return bool(torch.stack([torch.isfinite(p).all() for p in model.state_dict().values()]).all())
+    return bool(torch.stack([torch.isfinite(w).all() for w in weights.values()]).all()) if weights else True
 
 
 def same_settings(out: Path, config: RunConfig) -> None:
@@ -275,18 +280,23 @@ def same_settings(out: Path, config: RunConfig) -> None:
     """
     if not bears(out / "run.json", MARKS["run.json"]):
         raise FileExistsError(f"{out} is not a run's folder: {out / 'run.json'} has no settings; choose another --out")
-    try:
-        old, new = to_dict(from_dict(read_json(out / "run.json"))), to_dict(config)
-    except Outdated as error:  # which says what to do
-        raise Outdated(f"{out / 'run.json'}: {error}") from error
-    except ValueError as error:
-        raise ValueError(f"{out / 'run.json'} does not hold a run's settings: {error}; choose another --out") from error
+    old, new = to_dict(read_settings(out)), to_dict(config)
     # These change nothing in the result.
     free = ["out", "data.workers"]
     free += [f"train.{name}" for name in ("device", "checkpoint_every", "keep", "checkpoint_streams", "tracker")]
     changed = [f"{k}: {old[k]} there, {new[k]} now" for k in new if old[k] != new[k] and k not in free]
     if changed:
         raise ValueError(f"{out} holds a run with other settings ({'; '.join(changed)}); choose another --out")
+
+
+def read_settings(out: Path) -> RunConfig:
+    """The settings of the run in a folder. Raises `FileNotFoundError` or `ValueError` naming the file."""
+    try:
+        return from_dict(read_json(out / "run.json"))
+    except Outdated as error:  # which says what to do
+        raise Outdated(f"{out / 'run.json'}: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{out / 'run.json'} does not hold a run's settings: {error}; choose another --out") from error
 
 
 def require_tracker(name: str) -> None:

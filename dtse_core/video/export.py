@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..shared.files import ANY, OURS, as_text, require_ours, write_json, written_whole
+from ..shared.files import ANY, OURS, as_text, read_rows, require_ours, write_json, written_whole
 from ..shared.versions import versions
 from .files import frame_names
 from .overlay import legend, overlay_all, save_gif
@@ -140,10 +140,20 @@ def summary(expressions: Sequence[str], table: np.ndarray) -> str:
 def read_confidence(folder: str | Path) -> np.ndarray:
     """Confidence and area of each frame and expression, `(T, S, 2)`, from a folder that `write_prediction` wrote.
 
-    Area is the share of the frame that the mask covers. Raises `FileNotFoundError` if there is no such folder.
+    Area is the share of the frame that the mask covers. Raises `FileNotFoundError` if there is no such folder, and
+    `ValueError` for a table that is not whole.
     """
     file = Path(folder) / TABLE
     if not file.is_file():
         raise FileNotFoundError(f"{file} is missing; expected a folder that python -m dtse_core.predict --out wrote")
-    rows = np.loadtxt(file, delimiter=",", skiprows=1, ndmin=2)
-    return rows[:, 2:].reshape(-1, int(rows[:, 1].max()) + 1, 2)
+    try:
+        cells = [row for _, row in read_rows(file)][1:]  # without the head
+        rows = np.array([[float(cell) for cell in row] for row in cells]).reshape(-1, 4)
+        S = int(rows[:, 1].max()) + 1
+        if not np.array_equal(rows[:, :2], [divmod(n, S) for n in range(len(rows))]):
+            raise ValueError("frames or expressions are missing")
+        if not ((rows[:, 2:] >= 0) & (rows[:, 2:] <= 1)).all():
+            raise ValueError("a confidence or an area is not between 0 and 1")
+        return rows[:, 2:].reshape(-1, S, 2)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{file} is not the table of a prediction ({error}); write the prediction again") from error

@@ -58,8 +58,9 @@ def _file(cache: str, path: Path, index: int) -> Path:
 def _load(file: Path) -> np.ndarray | None:
     """A kept frame; None if there is none, or what is there is not a frame."""
     try:
-        frame = np.load(file)
-    except (OSError, ValueError, EOFError):
+        with open(file, "rb") as kept:
+            frame = np.lib.format.read_array(kept)
+    except (OSError, ValueError, EOFError, MemoryError):  # a length that lies asks for too much
         return None
     return frame if frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3 else None
 

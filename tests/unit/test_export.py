@@ -58,6 +58,29 @@ def test_confidences_of_a_single_frame_and_sentence_have_their_axes(tmp_path):
         read_confidence(tmp_path)
 
 
+HEAD = "frame,expression,confidence,area\n"
+TABLES = {
+    "no file of rows": "",
+    "no row": HEAD,
+    "a cell too few": HEAD + "0,0,0.5\n",
+    "a text": HEAD + "0,0,0.5,half\n",
+    "an expression that is no number": HEAD + "0,nan,0.5,0.5\n",
+    "more expressions than rows": HEAD + "0,1e300,0.5,0.5\n",
+    "a frame is missing": HEAD + "0,0,0.5,0.5\n2,0,0.5,0.5\n",
+    "an expression is missing": HEAD + "0,0,0.5,0.5\n0,1,0.5,0.5\n1,1,0.5,0.5\n",
+    "another order": HEAD + "0,1,0.5,0.5\n0,0,0.5,0.5\n",
+    "a confidence above 1": HEAD + "0,0,50,0.5\n",
+    "an area that is no number": HEAD + "0,0,0.5,nan\n",
+}
+
+
+@pytest.mark.parametrize("damage", TABLES)
+def test_a_table_of_confidences_that_is_not_whole_is_refused_by_name(damage, tmp_path):
+    (tmp_path / "confidence.csv").write_text(TABLES[damage], encoding="utf-8")
+    with pytest.raises(ValueError, match="confidence.csv is not the table of a prediction .*; write the prediction"):
+        read_confidence(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["out.gif", "out.GIF", "out.mp4", "out.MP4", "out.mov", "out.mkv", "out.webm"])
 def test_a_single_file_is_all_that_is_written_when_it_is_asked_for(name, tmp_path):
     for _ in range(2):  # one's own film is replaced

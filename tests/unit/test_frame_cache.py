@@ -1,5 +1,6 @@
 """The frame cache: the same frames as without it, decoded once, and never a stale one."""
 
+import io
 import os
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -53,6 +54,29 @@ def test_folders_and_lists_of_images_share_what_is_kept(folder, tmp_path, counte
     assert np.array_equal(video_frames(folder, [3, 0, 0], cache), read_frames(folder, [3, 0, 0]))
     assert np.array_equal(image_frames(paths[:2], cache), read_images(paths[:2]))
     assert counted == ["00003.png", "00000.png", "00001.png"]
+
+
+def zipped() -> bytes:
+    file = io.BytesIO()
+    np.savez(file, np.zeros((8, 10, 3), np.uint8))
+    return file.getvalue()
+
+
+def lying() -> bytes:
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (10**8, 10**8, 3)})
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04" + bytes(40), zipped(), lying()])
+def test_what_is_not_a_frame_is_replaced_by_one(folder, tmp_path, content, counted):
+    cache, path = str(tmp_path / "cache"), min(folder.iterdir())
+    image_frames([path], cache)
+    (kept,) = (tmp_path / "cache").rglob("*.npy")
+    kept.write_bytes(content)
+    for _ in range(2):
+        assert np.array_equal(image_frames([path], cache), read_images([path]))
+    assert counted == [path.name] * 2
 
 
 def test_without_a_folder_nothing_is_kept(video, folder, tmp_path, monkeypatch):

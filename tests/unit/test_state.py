@@ -1,11 +1,12 @@
 """What is read of files that say where something stands: bounds, values that are none, and lines that are odd."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from dtse_core.data.prepare.manifest import Entry, read_manifest
-from dtse_core.shared.files import LARGEST, read_bytes, read_json, read_json_lines
+from dtse_core.shared.files import DEEPEST, LARGEST, read_bytes, read_json, read_json_lines
 from dtse_core.training.run_folder import read_history
 
 
@@ -22,6 +23,33 @@ def test_a_name_that_is_there_twice_is_refused_and_not_the_last_taken(tmp_path):
     file.write_text('{"a": {"best": 1, "step": 2, "best": 3}}', encoding="utf-8")
     with pytest.raises(ValueError, match="state.json: JSON that cannot be read .'best' occurs twice in one object"):
         read_json(file)
+
+
+def test_what_lies_deeper_in_one_another_than_anything_of_ours_is_refused(tmp_path):
+    file = tmp_path / "state.json"
+    for deep in (DEEPEST - 1, DEEPEST):
+        file.write_text('{"a": ' + "[" * (deep - 1) + "]" * (deep - 1) + "}", encoding="utf-8")
+        assert read_json(file)
+    for deep in (DEEPEST, 3000, 10**6):
+        file.write_text('{"a": ' + "[" * deep + "]" * deep + "}", encoding="utf-8")
+        with pytest.raises(
+            ValueError, match="state.json: JSON that cannot be read .*; correct the file, or get it again"
+        ):
+            read_json(file)
+
+
+def test_a_file_that_grows_while_it_is_read_is_read_as_it_was(tmp_path, monkeypatch):
+    file = tmp_path / "history.jsonl"
+    file.write_bytes(b"one\n")
+    real = Path.is_file
+
+    def grows(path):
+        with open(path, "ab") as more:
+            more.write(b"two\n" * 1000)
+        return real(path)
+
+    monkeypatch.setattr(Path, "is_file", grows)  # which is asked after the size
+    assert read_bytes(file, most=10) == b"one\n"
 
 
 def test_a_file_of_more_than_its_kind_takes_is_refused_unread(tmp_path):

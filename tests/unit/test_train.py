@@ -119,7 +119,7 @@ def test_a_crop_cuts_all_frames_and_masks_alike_and_never_a_target(draw):
 
 
 def test_references_lie_at_every_distance_of_the_range_and_follow_from_the_draw():
-    asked = SimpleNamespace(offset=2, several=lambda *_: [asked.offset])
+    asked = SimpleNamespace(offset=2, several_apart=lambda k, count, offset: [offset])
     samples = TrainingSamples(asked, 0, "no", farthest=5)
     drawn = [samples[draw, 0] for draw in range(60)]
     assert {offset for (offset,) in drawn} == {2, 3, 4, 5} and [samples[draw, 0] for draw in range(60)] == drawn
@@ -259,6 +259,25 @@ def test_what_is_frozen_stays_and_the_rest_learns(tmp_path):
     before, after = DTSE(config.model).state_dict(), weights(train(config, False))
     same = {name for name in before if torch.equal(before[name], after[name])}
     assert same == {name for name in before if name.startswith(config.train.freeze)} and len(same) > 50
+
+
+def test_a_run_of_which_nothing_learns_is_refused_before_it_writes(tmp_path):
+    with pytest.raises(
+        ValueError, match="train.freeze encoder, lmdf, decoder leaves no weight that learns; name fewer"
+    ):
+        train(small(tmp_path / "run", **{"train.freeze": ("encoder", "lmdf", "decoder")}), False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_others_may_read_what_a_run_wrote(tmp_path):
+    before = os.umask(0o022)
+    try:
+        final = train(small(tmp_path / "run", **{"train.steps": 1, "train.checkpoint_every": 0}), False)
+    finally:
+        os.umask(before)
+    files = [path for path in final.parent.rglob("*") if path.is_file()]
+    assert {path.name: path.stat().st_mode & 0o777 for path in files} == {path.name: 0o644 for path in files}
+    assert {"best", "final"} <= {path.parent.name for path in files if path.name == "model.safetensors"}
 
 
 def test_a_part_to_freeze_that_does_not_exist_is_refused():

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from dtse_core import preset, train
 from dtse_core.data import ToyWorld
@@ -191,6 +191,33 @@ def test_a_truncated_checkpoint_is_set_aside_for_the_one_before(tmp_path, cut, w
     assert f"checkpoint {newest} is damaged" in said and f"set aside as {newest.name}.damaged" in said
     assert f"resuming {out} at step 2" in said
     assert same(weights(final), whole)
+
+
+def poisoned(newest: Path, what: str) -> None:
+    """Puts what no training writes into a checkpoint: a number that is none, or a pipe."""
+    if what == "weights":
+        poison = {name: weight.clone() for name, weight in weights(newest).items()}
+        next(weight for weight in poison.values() if weight.is_floating_point()).fill_(float("inf"))
+        save_file(poison, newest / "model.safetensors")
+    elif what == "average":
+        saved = torch.load(newest / "optimizer.pt", weights_only=True)
+        next(weight for weight in saved["average"].values() if weight.is_floating_point()).fill_(float("nan"))
+        torch.save(saved, newest / "optimizer.pt")
+    else:
+        (newest / what).unlink()
+        os.mkfifo(newest / what)
+
+
+@pytest.mark.parametrize("what", ["weights", "average", "model.safetensors", "optimizer.pt"])
+def test_a_checkpoint_with_what_no_training_writes_is_set_aside_for_the_one_before(tmp_path, what, capsys):
+    settings = config(tmp_path / "run", 8, **{"train.ema": 0.5})
+    with pytest.raises(PowerCut):
+        train.train(settings, False, cut_at(5))
+    poisoned(newest := checkpoints(tmp_path / "run")[-1], what)
+    final = train.train(settings, False)
+    said = capsys.readouterr().out
+    assert f"checkpoint {newest} is damaged" in said and "resuming" in said and "at step 2" in said
+    assert all(weight.isfinite().all() for weight in weights(final).values())
 
 
 def test_a_run_whose_checkpoints_are_all_damaged_never_begins_again_unasked(tmp_path, cut):

@@ -1,13 +1,17 @@
 """A file or folder appears when it is complete, whatever happens on the way, and nobody else's names are touched."""
 
 import errno
+import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from dtse_core.shared.files import ANY, MANIFEST, OURS, remove_ours, require_ours, written_whole
 
@@ -96,6 +100,36 @@ def test_a_folder_is_back_where_it_was_if_the_new_one_cannot_take_its_name(tmp_p
     with pytest.raises(OSError, match="no such disk"), written_whole(tmp_path / "out", MARK, folder=True) as part:
         put(part, True)
     assert names(tmp_path) == ["out", f"out/{MANIFEST}", "out/a.txt"] and got(tmp_path / "out", True) == "old"
+
+
+@pytest.mark.parametrize("names", [5, None, "a", {"a": 1}, [["a"]], [{}], ["a", 1]])
+def test_a_folder_whose_manifest_lists_no_names_is_not_ours(tmp_path, names):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a").touch()
+    (tmp_path / "out" / MANIFEST).write_text(json.dumps({"mark": MARK, "holds": names}), encoding="utf-8")
+    with pytest.raises(FileExistsError, match="it holds .dtse.json, which this command did not write"):
+        require_ours(tmp_path / "out", MARK, folder=True)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+@pytest.mark.parametrize("umask", [0o022, 0o007, 0o077])
+def test_who_may_read_a_file_is_what_the_umask_says_whatever_library_wrote_it(tmp_path, umask):
+    own = tmp_path / "own"
+    own.touch(0o600)
+    before = os.umask(umask)
+    try:
+        with written_whole(tmp_path / "out" / "run", MARK, folder=True) as part:
+            (part / "deep").mkdir()
+            save_file({"a": np.zeros(1)}, part / "deep/model.safetensors")
+            os.close(tempfile.mkstemp(dir=part)[0])
+            (part / "link").symlink_to(own)
+        with written_whole(tmp_path / "out/one.safetensors", ANY) as part:
+            save_file({"a": np.zeros(1)}, part)
+    finally:
+        os.umask(before)
+    files = [p for p in (tmp_path / "out").rglob("*") if p.is_file() and not p.is_symlink()]
+    assert {p.stat().st_mode & 0o777 for p in files} == {0o666 & ~umask} and len(files) == 4
+    assert own.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_name_beyond_ascii_is_written_where_the_system_knows_ascii_alone(tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ...shared.console import bars_hidden
-from ...shared.files import OURS, bears, named_if_full
+from ...shared.files import OURS, bears, named_if_full, read_text
 from ...shared.versions import library
 
 DOWNLOAD = f"download {OURS}"
@@ -47,7 +47,7 @@ def _fetch(url: str, part: Path, tag: Path) -> None:
     broken = (requests.exceptions.ChunkedEncodingError, requests.exceptions.ConnectionError)
     if (part.exists() or tag.exists()) and not bears(tag, DOWNLOAD):
         raise FileExistsError(f"{part} is in the way and was not left by an interrupted download; move it away")
-    version = tag.read_text(encoding="utf-8").partition("\n")[2] if part.exists() else ""
+    version = read_text(tag).partition("\n")[2] if part.exists() else ""
     done = part.stat().st_size if version else 0
     headers = {"Accept-Encoding": "identity"}  # compressed on the way, lengths would not agree
     if done:

@@ -68,7 +68,7 @@ def _staging(archive: Path, root: Path) -> Path:
     staging = _staging_path(archive, root)
     if staging.is_symlink() or (staging.exists() and not (staging / MARK).is_file()):
         raise ValueError(f"{staging} is in the way and was not left by an interrupted run; move it")
-    if staging.exists() and (staging / MARK).read_text(encoding="utf-8") != _identity(archive):
+    if staging.exists() and (staging / MARK).read_bytes() != _identity(archive).encode():
         shutil.rmtree(staging)  # of another version of the archive
     staging.mkdir(parents=True, exist_ok=True)
     (staging / MARK).write_text(_identity(archive), encoding="utf-8")
