@@ -44,7 +44,7 @@ def test_the_results_page_has_the_figures_of_the_card():
 
 def test_the_card_s_two_commands_are_the_recipe_that_made_them():
     """The settings of each run are the preset's and what its command says."""
-    free = {"out", "drawn", "train.eval_every", "train.eval_samples", "train.checkpoint_every"}  # no weight depends on them
+    free = {"out", "drawn", "train.eval_every", "train.eval_samples", "train.checkpoint_every"}  # of no weight
     commands = re.findall(r"python -m dtse_core\.train (--[^`]+)`", CARD)
     assert len(commands) == 2
     for command, file in zip(commands, (TINY / "start" / "run.json", TINY / "run.json"), strict=True):
