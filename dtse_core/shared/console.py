@@ -226,11 +226,11 @@ def left_to_parent(_: int = 0) -> None:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     parent = parent_process()  # which started this process, though a server may have forked it
+    if hasattr(signal, "sigwaitinfo") and parent:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # in the threads that start from here on, too
+        threading.Thread(target=_await_end, args=(parent.pid,), daemon=True).start()
     if parent:
         threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
-    if hasattr(signal, "sigwaitinfo") and parent:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_await_end, args=(parent.pid,), daemon=True).start()
 
 
 def _await_end(parent: int) -> None:
