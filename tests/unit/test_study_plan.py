@@ -61,7 +61,8 @@ def test_the_plan_asks_what_it_has_to_ask():
     asked = {(one.variant, one.part) for one in read_plan(HERE / "grid.toml") if one.reference.startswith("DTSE")}
     assert {(f"{idea.name}, level 1", "all") for idea in grids.IDEAS} <= asked and len(grids.IDEAS) == 8
     assert {("LMDF off", "coherence"), ("LMDF off, level 1", "twins"), ("late concatenation", "guidance")} <= asked
-    assert {("last text layer only", "nested"), ("LMDF at one rate", "scale"), ("one insertion, Res3, level 1", "all")} <= asked
+    assert {("last text layer only", "nested"), ("LMDF at one rate", "scale")} <= asked
+    assert ("one insertion, Res3, level 1", "all") in asked
 
 
 def test_primary_runs_are_over_before_an_exploratory_one_begins(runs):
