@@ -219,20 +219,23 @@ def dilate(points: np.ndarray, radius: int) -> np.ndarray:
 def mask_pair(mask: ArrayLike, target: ArrayLike, void: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Both masks as bool (H, W), background where `void` is set.
 
-    Raises `ValueError` if shapes differ, and for NaN and fractions, which say no more than *perhaps*.
+    Raises `ValueError` if shapes differ, and for NaN and fractions in any of them, which say no more than *perhaps*.
     """
     mask, target = _inside(mask), _inside(target)
     _same_shape(mask, target)
     if void is None:
         return mask, target
-    kept = ~np.asarray(void).astype(bool)
+    kept = ~_inside(void)
     _same_shape(kept, target)
     return mask & kept, target & kept
 
 
 def _inside(mask: ArrayLike) -> np.ndarray:
     values = np.asarray(mask)
-    if values.dtype.kind == "f":
+    if values.dtype.kind not in "biufO":
+        raise ValueError(f"a mask holds {values.dtype}; it must hold real numbers or booleans")
+    if values.dtype.kind in "fO":
+        values = values.astype(np.float64)
         if np.isnan(values).any():
             raise ValueError("a mask holds NaN, which is neither inside nor outside")
         if (between := values[(values != np.floor(values)) | np.isinf(values)]).size:

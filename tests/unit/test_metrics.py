@@ -468,3 +468,31 @@ def test_a_mask_of_probabilities_is_refused_and_one_of_whole_numbers_is_not(metr
     vague[0, 0] = soft
     with pytest.raises(ValueError, match=r"compare it with a threshold first"):
         metric(*given(vague))
+
+
+@pytest.mark.parametrize(
+    ("vague", "said"),
+    [
+        (np.full((6, 6), 0.5, dtype=object), "compare it with a threshold first"),
+        (np.full((6, 6), 0.5 + 0j), "holds complex128; it must hold real numbers or booleans"),
+        (np.full((6, 6), "0"), "it must hold real numbers or booleans"),
+    ],
+    ids=["object", "complex", "text"],
+)
+def test_no_kind_of_array_hides_what_is_neither_inside_nor_outside(vague, said):
+    with pytest.raises(ValueError, match=said):
+        region_similarity(vague, np.ones((6, 6)))
+
+
+@pytest.mark.parametrize("soft", [0.5, 1e-6, float("nan")])
+@pytest.mark.parametrize("metric", [region_similarity, contour_accuracy])
+def test_a_void_map_is_as_definite_as_a_mask(metric, soft):
+    """A resized one would leave out more than it was drawn for."""
+    square = np.zeros((6, 6))
+    square[2:4, 2:4] = 255
+    void = np.zeros((6, 6))
+    void[0, 0] = 1.0
+    assert metric(square, square, void) == 1
+    void[0, 0] = soft
+    with pytest.raises(ValueError, match="a mask holds"):
+        metric(square, square, void)
