@@ -57,7 +57,8 @@ from .run_folder import (
 )
 
 MOST_SKIPPED = 20  # steps in a row; each halves the scale of fp16, 65536 at first: after so many it is not to blame
-LOADABLE = {"pretrained", "saved_streams", "window", "causal", "freeze_batch_norm"}  # they change no weight's meaning
+# They change no other weight's meaning.
+LOADABLE = {"pretrained", "saved_streams", "window", "causal", "freeze_batch_norm", "refine"}
 
 
 @dataclass
@@ -331,18 +332,22 @@ def prepare(
 def load_start(model: nn.Module, tokenizer: Any, config: RunConfig, make_model: Callable[..., nn.Module]) -> None:
     """Gives a new run the weights of the checkpoint `train.start`.
 
-    Raises `FileNotFoundError` or `ValueError` if there is none, or it is of another architecture or knows other words.
+    A refinement can be added, left out or have another width. Raises `FileNotFoundError` or `ValueError` if there is no
+    such checkpoint, or it is of another architecture or knows other words.
     """
     folder, asked = checkpoint_folder(config.train.start), asdict(config.model)
     found = asdict(read_model_config(folder))
     for name in sorted(asked.keys() - LOADABLE):
-        if found[name] != asked[name] and (name != "refine" or found[name]):  # a refinement can be added
+        if found[name] != asked[name]:
             raise ValueError(
                 f"train.start {folder} has model.{name} {found[name]}, this run {asked[name]}; give both the same"
             )
     if read_tokenizer(folder).get_vocab() != tokenizer.get_vocab():
         raise ValueError(f"train.start {folder} knows other words than this run; give both the same data.level")
-    model.load_state_dict(model.state_dict() | load_model(folder, make_model).state_dict())
+    weights = load_model(folder, make_model).state_dict()
+    if found["refine"] != asked["refine"]:  # then it learns anew, or stays behind
+        weights = {name: weight for name, weight in weights.items() if not name.startswith("refinement.")}
+    model.load_state_dict(model.state_dict() | weights)
 
 
 def validation_scores(

@@ -235,8 +235,11 @@ def test_a_run_can_add_a_refinement_to_what_another_has_learned(tmp_path):
     assert_same_weights(old, {name: new[name] for name in old})
     assert {name.partition(".")[0] for name in new.keys() - old.keys()} == {"refinement"}
     assert new["refinement.heads.weight"].any(), "it learns nothing"
-    with pytest.raises(ValueError, match=r"has model.refine 4, this run 0; give both the same"):
-        train(small(tmp_path / "three", **{"train.start": str(second)}))
+    third = train(small(tmp_path / "three", **STILL | {"train.start": str(second)}))  # and leave it out again
+    assert_same_weights(weights(third), old)
+    fourth = train(small(tmp_path / "four", **STILL | {"train.start": str(second), "model.refine": 8}))
+    assert_same_weights(old, {name: weights(fourth)[name] for name in old})
+    assert len(weights(fourth)["refinement.near.weight"]) == 8
 
 
 @pytest.mark.parametrize(
