@@ -234,7 +234,7 @@ def _inside(mask: ArrayLike) -> np.ndarray:
     values = np.asarray(mask)
     if values.dtype.kind not in "biufO":
         raise ValueError(f"a mask holds {values.dtype}; it must hold real numbers or booleans")
-    if values.dtype.kind in "fO":
+    if values.dtype.kind in ("f", "O"):
         values = values.astype(np.float64)
         if np.isnan(values).any():
             raise ValueError("a mask holds NaN, which is neither inside nor outside")
