@@ -21,8 +21,7 @@ import gradio as gr
 from dtse_core import ReferringVideoPredictor
 from dtse_core.config import Allowed, Share, check_settings, checked
 from dtse_core.predict import notes_on_words
-from dtse_core.shared.console import one_line_errors, parse
-from dtse_core.shared.visible import in_html
+from dtse_core.shared.console import in_html, one_line_errors, parse
 from dtse_core.video.export import write_prediction
 from dtse_core.video.files import EXAMPLE, video_info
 from dtse_core.video.overlay import MASK_COLORS

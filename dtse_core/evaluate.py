@@ -31,10 +31,9 @@ from .scoring.pictures import PICTURES, draw_cases
 from .scoring.protocols import Samples, Videos, protocol_for
 from .scoring.submission import HOMES, SUBMISSION, validate, write_submission
 from .scoring.tables import format_markdown, format_table
-from .shared.console import argument, one_line_errors, parse, usable_device
+from .shared.console import argument, one_line_errors, parse, usable_device, visible
 from .shared.files import PAGE, require_ours, write_json, written_whole
 from .shared.versions import RESULT_KEYS, versions
-from .shared.visible import visible
 from .video.prediction import MASKS
 
 SAMPLED = ("toy", "a2d", "jhmdb", "own", "refcoco")  # sets whose frames are scored one by one

@@ -16,9 +16,9 @@ from urllib.parse import quote
 from PIL import Image
 
 from ..config import checked
+from ..shared.console import in_html, visible
 from ..shared.files import PAGE, TABLES, read_json, written_whole
 from ..shared.images import read_rgb
-from ..shared.visible import in_html, visible
 
 _STYLE = """
 :root { color-scheme: light; --ink: #1b2733; --soft: #5b6b7a; --line: #e3e8ed; --blue: #0072B2; }

@@ -19,8 +19,8 @@ import numpy as np
 
 from ..config import checked, nearest, read_value
 from ..shared import markdown
+from ..shared.console import visible
 from ..shared.files import read_rows, written_whole
-from ..shared.visible import visible
 from .verdicts import LEVEL, SEEDS
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..config import nearest
-from ..shared.visible import visible
+from ..shared.console import visible
 from .lesson import headless, shell
 
 Options = str | Sequence[Any] | range | tuple[float, float, float]

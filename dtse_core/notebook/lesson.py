@@ -22,9 +22,8 @@ import torch
 from tqdm import tqdm  # the text bar: the widget bar would leave its state in the notebook file
 
 from ..config import RunConfig, Seed, checked, nearest, override, preset, to_dict, with_settings
-from ..shared.console import usable_device
+from ..shared.console import in_html, usable_device
 from ..shared.versions import version
-from ..shared.visible import in_html
 from .parameters import check_parameters, literals
 
 Item = TypeVar("Item")

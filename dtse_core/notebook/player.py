@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ..predict import ReferringVideoPredictor, notes_on_words
+from ..shared.console import in_html, visible
 from ..shared.files import MANIFEST, require_ours, written_whole
-from ..shared.visible import in_html, visible
 from ..video.export import PREDICTION, summary, write_prediction
 from ..video.files import video_info
 from ..video.overlay import MASK_COLORS

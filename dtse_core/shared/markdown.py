@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from .visible import visible
+from .console import visible
 
 SIGNS = re.compile(r"[\\`*$|~<\[\]]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")  # within a word "_" is only a letter
 

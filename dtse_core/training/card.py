@@ -7,7 +7,6 @@ from torch import nn
 
 from ..config import RunConfig
 from ..data.build import is_toy, training_splits
-from ..shared.markdown import escaped
 from ..shared.versions import version
 
 CARD = """---
@@ -56,6 +55,8 @@ SCORES = {"val_mean_iou": "mean IoU", "val_overall_iou": "overall IoU", "val_P@0
 
 def card(config: RunConfig, model: nn.Module, history: Sequence[dict[str, float]]) -> str:
     """The card of the weights that a run has now; `history` are its records, whose last validation is theirs."""
+    from ..shared.markdown import escaped  # for this page alone
+
     data, train = config.data, config.train
     height, width = data.size
     scores = "Not validated yet."

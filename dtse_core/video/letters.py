@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import ImageFont
 
-from ..shared.visible import visible
+from ..shared.console import visible
 
 
 def spelled(text: str) -> str:
