@@ -20,8 +20,7 @@ COSTS, RATES = HERE / "costs.json", HERE / "rates.json"
 BUDGET = 1800  # of a main run, in steps of DTSE; 16 clips a step
 CURVE = (450, 900, 3600)  # further budgets, so that curves are of runs that ended
 SEARCH, FACTORS = 600, (0.5, 1.0, 2.0)  # of the search of rates: its budget, and what all rates are multiplied by
-# Seeds; a grid goes seed by seed: first what is primary on level 1, then on level 2, then all else.
-PRIMARY, PRIMARY_2, OTHERS, SEARCHED = [0, 1, 2, 3, 4], [5, 6, 7, 8, 9], [10, 11, 12], [100]
+PRIMARY, OTHERS, SEARCHED = [0, 1, 2, 3, 4], [5, 6, 7], [100]  # seeds; a grid goes seed by seed, so primary runs first
 CLIPS = 1000  # scored, of each split
 MINUTES = 45  # limit of a run
 COMMON = f"data.cache=../runs/study/clips data.toy_clips={16 * BUDGET}"  # paths are seen from the notebook
@@ -98,8 +97,8 @@ def study(costs: dict[str, Any], chosen: dict[str, float]) -> Iterator[dict[str,
         values = {"MODEL": variant.model, "STEPS": steps_for(variant, budget, costs), "SETTINGS": own}
         return {"labels": labels, "seeds": list(seeds), "values": values}
 
+    yield from (block(variant, PRIMARY) for variant in (DTSE, *PARTS, *FINER, *IDEAS))
     yield from (block(variant, PRIMARY, level=1) for variant in (DTSE, *PARTS, *IDEAS))
-    yield from (block(variant, PRIMARY_2) for variant in (DTSE, *PARTS, *FINER, *IDEAS))
     yield from (block(variant, OTHERS) for variant in EXPLORATORY)
     for budget in CURVE:
         yield from (block(variant, OTHERS, budget=budget) for variant in (DTSE, *IDEAS))
