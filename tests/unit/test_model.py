@@ -203,6 +203,15 @@ def test_a_refinement_looks_at_the_current_frame_alone():
     assert (out.logits - before.logits).abs().max() > 0.1
 
 
+@pytest.mark.parametrize("causal,current", [(False, 1), (True, 2)])
+def test_a_refinement_is_given_the_frame_that_is_asked_about(causal, current):
+    model, given = make(causal=causal, refine=4), []
+    model.refinement.register_forward_hook(lambda _, inputs, __: given.extend(inputs))
+    frames, ids, word_mask = inputs()
+    model(frames, ids, word_mask)
+    assert torch.equal(given[1], frames[:, current])
+
+
 def test_maps_of_every_frame_come_on_request():
     model, (frames, ids, word_mask) = make(), inputs(words=[6, 2])
     out = model(frames, ids, word_mask, return_maps=True)
