@@ -12,6 +12,7 @@ swapped or missing, negated, reversed. Notebooks: 00 to 12.
 """
 
 import inspect
+import re
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
+NOT_THE_READERS = re.compile(r"dtse_core.notebook.(grading|exercises)|site-packages")  # in paths of code
 Options = Mapping[str, Any]
 Answers = list[Any]  # one a case; an exception stands for itself
 
@@ -182,7 +184,8 @@ def _kind(value: Any) -> str:
 
 def _raised(error: Exception) -> str:
     """The exception, with the line of the reader's function that raised it, where there is one."""
-    lines = [frame.line for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.line for frame in frames if not NOT_THE_READERS.search(frame.filename)]
     where = f", at `{lines[0]}`" if lines and lines[0] else ""
     text = str(error).strip().partition("\n")[0]
     return f"{type(error).__name__}: {text}{where}" if text else f"{type(error).__name__}{where}"

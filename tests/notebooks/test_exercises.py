@@ -95,13 +95,13 @@ def test_exercises_have_right_solutions_and_hints(path, capsys):
         assert faults(exercise, solution) == [], f"{path.stem}, exercise {k}"
 
 
-def dilated(stage, which):
-    """A stage at stride 1, its k-th 3 x 3 filter dilated if `which(k)`."""
+def dilated(stage, which, padding=2, strides=(1, 3)):
+    """A stage at stride 1, that of filters of sides `strides`, its k-th 3 x 3 filter dilated if `which(k)`."""
     filters = [m for m in stage.modules() if isinstance(m, torch.nn.Conv2d)]
     for m in filters:
-        m.stride = (1, 1)
+        m.stride = (1, 1) if m.kernel_size[0] in strides else m.stride
     for k, m in enumerate(m for m in filters if m.kernel_size == (3, 3)):
-        m.dilation = m.padding = (2, 2) if which(k) else (1, 1)
+        m.dilation, m.padding = ((2, 2), (padding, padding)) if which(k) else ((1, 1), (1, 1))
     return stage
 
 
@@ -129,6 +129,11 @@ def weights(places):
 def apart(mask):
     places = torch.arange(mask.shape[1])
     return places - places[:, None]
+
+
+def hidden(mask, reach):
+    """1 where a word may be read, else 0: (B, N, N)."""
+    return ((apart(mask).abs() <= reach) & (mask[:, None] > 0)) * 1.0
 
 
 # What a reader may well write, and words of the hint that it must get.
@@ -168,8 +173,12 @@ WRONG = {
     "03_1": [
         (lambda mask, reach: (mask == 0)[:, None, None] * -1e9, "hides padding alone"),
         (lambda mask, reach: (apart(mask).abs() > reach) * -1e9, "padding may be near"),
+        (lambda mask, reach: hidden(mask, reach)[:, None].log(), "with -inf"),
+        (lambda mask, reach: (hidden(mask, reach) - 1) * 1e9, "the axis of the heads is missing"),
     ],
     "03_2": [
+        (lambda stage: dilated(stage, lambda k: k > 0, padding=1), "at dilation 2 a 3 x 3 filter needs padding 2"),
+        (lambda stage: dilated(stage, lambda k: k > 0, strides=(3,)), "only some strides are 1"),
         (lambda stage: dilated(stage, lambda k: False), "dilate them"),
         (lambda stage: dilated(stage, lambda k: True), "leave it"),
     ],
@@ -271,6 +280,12 @@ def test_typical_wrong_answers_get_different_hints(name, capsys):
         said.append(capsys.readouterr().out.partition("\n")[0].partition(", at `")[0])  # not the line of this file
         assert "✗ not yet: " in said[-1] and words in said[-1]
     assert len(set(said)) == len(said) > 1
+
+
+def test_what_a_checker_raises_does_not_come_with_its_own_line(capsys):
+    checker("03_2")(lambda stage: dilated(stage, lambda k: k > 0, padding=1))
+    said = capsys.readouterr().out
+    assert "it raises ValueError" in said and ", at `" not in said
 
 
 EXERCISE = """

@@ -13,14 +13,23 @@ def check_exercise_03_1(fn):
     def nearby(word_mask, reach):
         return extra(word_mask, reach)
 
-    def extra(word_mask, reach, near=lambda d, reach: abs(d) <= reach, padding=True, added=lambda kept: ~kept * -1e9):
+    def extra(
+        word_mask,
+        reach,
+        near=lambda d, reach: abs(d) <= reach,
+        padding=True,
+        added=lambda kept: ~kept * -1e9,
+        heads=True,
+    ):
         places = torch.arange(word_mask.shape[1])
         kept = near(places - places[:, None], reach).expand(len(word_mask), -1, -1)  # (B, N, N), keys last
-        return added(kept & (word_mask[:, None] > 0) if padding else kept)[:, None]
+        found = added(kept & (word_mask[:, None] > 0) if padding else kept)
+        return found[:, None] if heads else found
 
-    def attention(word_mask, extra):  # of scores that are all 0: (B, 2, N, N), nothing where padding attends
+    def attention(word_mask, extra):  # of scores that are all 0: (B, 2, N, N), where padding reads 0, or NaN if it came
         B, N = word_mask.shape
-        return (torch.zeros(B, 2, N, N) + extra).softmax(-1).masked_fill(word_mask[:, None, :, None] == 0, 0)
+        weights = (torch.zeros(B, 2, N, N) + extra).softmax(-1)
+        return weights.masked_fill((word_mask[:, None, :, None] == 0) & ~weights.isnan(), 0)
 
     def weights(word_mask, reach, **slip):
         return attention(word_mask, extra(word_mask, reach, **slip))
@@ -30,13 +39,17 @@ def check_exercise_03_1(fn):
         return None if answer is None else attention(word_mask, answer)
 
     slips = {
-        "padding may be near, too: hide it": {"padding": False},
+        "padding may be near, too: hide it along the last axis": {"padding": False},
         "that hides padding alone; words farther away than `reach` are still read": {"near": lambda d, reach: d < 99},
         "a word `reach` places away still counts": {"near": lambda d, reach: abs(d) < reach},
         "words after a word count as well as those before it": {"near": lambda d, reach: (d <= 0) & (d >= -reach)},
         "words before a word count as well as those after it": {"near": lambda d, reach: (d >= 0) & (d <= reach)},
         "that hides what may be read and shows the rest": {"added": lambda kept: kept * -1e9},
         "that adds 1 to what may be read; the rest needs a hugely negative score": {"added": lambda kept: kept * 1.0},
+        "with -inf, a row that reads nothing is 0 / 0; take the lowest finite number": {
+            "added": lambda kept: torch.zeros(kept.shape).masked_fill(~kept, -torch.inf)
+        },
+        "the axis of the heads is missing: (B, 1, N, N)": {"heads": False},
     }
     masks = [[1, 1, 1, 1, 0], [1, 1, 1, 0, 0]], [[1] * 6, [1, 1, 1, 1, 0, 0]], [[1, 1, 0]]
     cases = [(torch.tensor(mask), reach) for mask, reach in zip(masks, (1, 2, 0), strict=True)]
@@ -57,7 +70,27 @@ def check_exercise_03_2(fn):
         return every_second(blocks, kind, lambda stage: dense(stage, **options))
 
     def given(blocks, kind):
-        return every_second(blocks, kind, fn)
+        return every_second(blocks, kind, lambda stage: fitting(stage, fn))
+
+    def fitting(stage, change):
+        """The changed stage, if its maps are of one size, so that they can be added."""
+        before = sides(stage)
+        changed = change(stage)
+        after = [] if changed is None else sides(changed)
+        for kernel, side in after:
+            if side not in (12, 6):
+                raise ValueError(
+                    f"a {kernel} x {kernel} filter makes a map of 12 x 12 one of {side} x {side}; "
+                    "at dilation 2 a 3 x 3 filter needs padding 2, a 1 x 1 filter none"
+                )
+        if after != before and len({side for _, side in after}) == 2:
+            raise ValueError("only some strides are 1; the shortcut, a 1 x 1 filter, has one, too")
+        return changed
+
+    def sides(stage):
+        """Of each filter its own side, and that of what it makes of a map of 12 x 12."""
+        filters = [m for m in stage.modules() if isinstance(m, nn.Conv2d)]
+        return [(m.kernel_size[0], m(torch.zeros(1, m.in_channels, 12, 12)).shape[2]) for m in filters]
 
     def every_second(blocks, kind, change):
         """What a stage of so many blocks gives after `change`, at every second place."""
