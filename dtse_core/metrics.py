@@ -167,7 +167,7 @@ def contour_accuracy(mask: ArrayLike, target: ArrayLike, void: ArrayLike | None 
     """
     mask, target = mask_pair(mask, target, void)
     height, width = mask.shape
-    radius = math.isqrt(height**2 + width**2 - 1) // 125 + 1  # in integers: 75x100 gives 1, not 2
+    radius = math.isqrt(height**2 + width**2 - 1) // 125 + 1  # the ceiling, in integers: a diagonal of 125 gives 1
     box = bounding_box(mask | target)
     contours = [contour(m[box]) for m in (mask, target)]
     a, b = map(np.count_nonzero, contours)

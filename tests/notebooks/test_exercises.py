@@ -126,6 +126,13 @@ def weights(places):
     return np.array([[[(c, i, j) in places for j in range(3)] for i in range(3)] for c in range(3)], float)
 
 
+def crossed_f(mask, target, r):
+    """F with each count over the length of the wrong outline."""
+    a, b = contour(mask), contour(target)
+    p, q = ((x & dilate(y, r)).sum() / max(y.sum(), 1) for x, y in ((a, b), (b, a)))
+    return 2 * p * q / (p + q) if p + q else float(not (a | b).any())
+
+
 def apart(mask):
     places = torch.arange(mask.shape[1])
     return places - places[:, None]
@@ -249,6 +256,7 @@ WRONG = {
     "09_2": [
         (lambda a, b, r: 2 * (a & b).sum() / ((a.sum() + b.sum()) or 1), "of the masks' pixels"),
         (lambda a, b, r: (contour(a) & dilate(contour(b), r)).sum() / (contour(a).sum() or 1), "precision alone"),
+        (crossed_f, "whose pixels you count"),
     ],
     "10_1": [
         (lambda sentence: " ".join(sorted(set(sentence.split()))), "stays twice"),
