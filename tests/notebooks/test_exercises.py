@@ -172,6 +172,8 @@ WRONG = {
     "02_1": [
         (lambda s: s.replace("red", "*").replace("blue", "red").replace("*", "blue"), "replace whole words"),
         (lambda s: s.replace("red", "blue"), "only red has changed"),
+        (lambda s: s.replace("blue", "red"), "red stays red"),
+        (lambda s: " ".join({"red": "blue", "blue": "red"}.get(w, w) for w in s.split()), "also ends at a hyphen"),
     ],
     "02_2": [
         (lambda ids, keep: ids.flip(1), "reverse only what the mask keeps"),

@@ -15,12 +15,16 @@ def check_exercise_02_1(fn):
     def one_by_one(sentence):
         return re.sub(r"\bblue\b", "red", re.sub(r"\bred\b", "blue", sentence))
 
-    def exchanged(sentence, in_steps=False, **options):
-        return one_by_one(sentence) if in_steps else swap_colors(sentence, **options)
+    def by_spaces(sentence):
+        return " ".join(swap_colors(word, r"^(red|blue)$") for word in sentence.split(" "))
+
+    def exchanged(sentence, other_way=None, **options):
+        return other_way(sentence) if other_way else swap_colors(sentence, **options)
 
     slips = {
         "replace whole words: the letters of red also stand in colored": {"find": "red|blue"},
-        "after the first replacement nothing tells old from new: exchange both at once": {"in_steps": True},
+        "red stays red: exchange both at once, since a second replacement undoes the first": {"other_way": one_by_one},
+        "a word also ends at a hyphen or a comma, not only at a space": {"other_way": by_spaces},
         "only red has changed": {"other": (("red", "blue"),)},
     }
     cases = ["the red car", "the blue bird left of the red ball", "a colored, blue-eyed cat", "the hundred red dots"]
