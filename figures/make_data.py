@@ -13,22 +13,22 @@ from . import make_encoder
 from .make_encoder import INK, arrow, attach, box, draw
 
 NOTEBOOK = "02_data_and_sentences"
-ROWS = (  # part of a clip, with its shape; what happens to it; its name in the batch, with its shape
-    (VISION, "frames\nT × H0 × W0 × 3", "resize, normalize", "frames\nB × T × 3 × H × W"),
-    (MASK, "mask of one frame\nH0 × W0", "resize", "masks\nB × H × W"),
-    (LANGUAGE, "sentence", "cut into word\npieces, pad", "input_ids,\nattention_mask  B × N"),
+ROWS = (  # part of a clip, with its shape; what happens to it, what to all of them; its name and shape in the batch
+    (VISION, "frames\nT × H0 × W0 × 3", "resize, normalize", "stack B clips", "frames\nB × T × 3 × H × W"),
+    (MASK, "mask of one frame\nH0 × W0", "resize", "stack B clips", "masks\nB × H × W"),
+    (LANGUAGE, "sentence", "cut into word pieces", "pad, stack B clips", "input_ids,\nattention_mask  B × N"),
 )
 
 
 def draw_data(ax) -> None:
     """A clip on the left, the batch on the right, a row for each part."""
-    for k, (color, before, change, after) in enumerate(ROWS):
+    for k, (color, before, change, join, after) in enumerate(ROWS):
         y = 2.9 - 1.2 * k
         source = box(ax, 1.5, y, before, color, 2.4)
         step = box(ax, 5.4, y, change, color, 2.4)
         target = box(ax, 9.8, y, after, color, 2.8)
         arrow(ax, source[1], step[0])
-        arrow(ax, step[1], target[0], "stack B clips")
+        arrow(ax, step[1], target[0], join)
     for x, text in ((1.5, "one clip, at its own size"), (5.4, "for each clip"), (9.8, "a batch")):
         ax.text(x, 3.6, text, color=INK, fontsize=8.5, ha="center", weight="bold")
 
