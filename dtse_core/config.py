@@ -85,6 +85,7 @@ class ModelConfig:
 
     lmdf: Literal["off", "static", "current_only", "full"] = "full"  # what makes the filters
     lmdf_language: bool = True  # the sentence gates the temporal features
+    filtered: Literal["current", "reference"] = "current"  # what the filters of all rates but the first act on (D-10)
     lmdf_width: Size = 64  # w: channels of the temporal path
     filtered_width: Size = 64  # m: channels that are filtered
     filter_size: Odd = 3  # K: side of a dynamic filter

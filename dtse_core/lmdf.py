@@ -100,6 +100,10 @@ class LMDF(nn.Module):
 
     `mode`: "full", "current_only" (filters from the current frame alone), "static" (a convolution of
     equal size that is the same everywhere) or "off" (`U = X_cur`).
+
+    `filtered`: what the filters of "full" act on. "current": x of the current frame. "reference": those of the first
+    rate on x of the current frame, those of each further rate on x of one reference, in order of time (alignment: a
+    position fetches from a neighboring frame what belongs to it) [D-10].
     """
 
     def __init__(
@@ -116,9 +120,10 @@ class LMDF(nn.Module):
         norm: str = "batch",
         mode: str = "full",
         language: bool = True,
+        filtered: str = "current",
     ):
         super().__init__()
-        self.mode, self.language = mode, language
+        self.mode, self.language, self.filtered = mode, language, filtered
         self.dilations, self.references = dilations, window - 1
         m, K, R = filtered_width, filter_size, len(dilations)
         self.reduce = CBR(channels, outputs, 1, norm)
@@ -173,8 +178,16 @@ class LMDF(nn.Module):
         else:
             G_refs = [G_ref for _, G_ref in references]
             Y = self.spatial_temporal_feature(G, s, G_refs)  # (B, w, H, W)
-            Z = [dynamic_filter(x, self.make_filters(Y, i), r) for i, r in enumerate(self.dilations)]  # (B, m, H, W)
+            xs = self.filtered_features(x, [X_ref for X_ref, _ in references])  # R times (B, m, H, W)
+            Z = [dynamic_filter(xs[i], self.make_filters(Y, i), r) for i, r in enumerate(self.dilations)]  # likewise
         return X + self.fuse(torch.cat([x, *Z], 1))  # (B, c, H, W)
+
+    def filtered_features(self, x: Tensor, X_refs: Sequence[Tensor]) -> list[Tensor]:
+        """What the filters of each rate act on, given the current frame's `x (B, m, H, W)`: R times `(B, m, H, W)`."""
+        R = len(self.dilations)
+        X_refs = X_refs[: R - 1] if self.filtered == "reference" else []
+        xs = [x] + [self.to_filtered(X_ref) for X_ref in X_refs]  # (B, m, H, W) each
+        return xs + [x] * (R - len(xs))  # where there is no reference, the current frame
 
     def spatial_temporal_feature(self, G: Tensor, s: Tensor, G_refs: Sequence[Tensor]) -> Tensor:
         """Gated features of the current frame and its references to the spatial-temporal feature `Y (B, w, H, W)`."""

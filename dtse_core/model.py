@@ -92,6 +92,7 @@ class DTSE(
                     norm=c.norm,
                     mode=c.lmdf,
                     language=c.lmdf_language,
+                    filtered=c.filtered,
                 )
                 for stage, outputs in ((3, w8), (4, w16), (5, w16))
             }

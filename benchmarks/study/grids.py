@@ -35,6 +35,7 @@ class Variant(NamedTuple):
     model: str = "dtse"
 
 
+ALIGNED = "model.filtered=reference"  # of DTSE and its parts: decided on validation clips before the study, see plan.md
 DTSE = Variant("DTSE", "design")
 IDEAS = [
     Variant("late concatenation", "baselines", model="late_concat"),
@@ -52,7 +53,7 @@ PARTS = [  # whose worth primary comparisons ask, on both levels of the world
 ]
 FINER = [  # likewise, but of what level 1 has nothing to ask
     Variant("last text layer only", "VLMG", "model.text_levels=last"),
-    Variant("LMDF at one rate", "LMDF", "model.dilations=1"),
+    Variant("LMDF at one rate", "LMDF", "model.dilations=1,1,1"),  # as many filters, on the same frames
 ]
 EXPLORATORY = [
     Variant("VLMG off", "VLMG", "model.vlmg_stages=()"),
@@ -61,6 +62,7 @@ EXPLORATORY = [
     Variant("one insertion, Res5", "VLMG", "model.vlmg_stages=5"),
     Variant("LMDF static", "LMDF", "model.lmdf=static"),
     Variant("LMDF current frame only", "LMDF", "model.lmdf=current_only"),
+    Variant("filters on the current frame alone", "LMDF", "model.filtered=current"),
     Variant("LMDF without the sentence", "LMDF", "model.lmdf_language=False"),
     Variant("one frame", "window", "model.window=1"),
     Variant("five frames", "window", "model.window=5"),
@@ -82,7 +84,8 @@ def rates(factor: float) -> str:
 
 def settings(variant: Variant, level: int, factor: float, *more: str) -> str:
     """What a run adds to COMMON."""
-    own = (f"data.level={level}", variant.settings.format(level=level), rates(factor), *more)
+    design = ALIGNED if variant.model == DTSE.model else ""
+    own = (f"data.level={level}", design, variant.settings.format(level=level), rates(factor), *more)
     return " ".join(text for text in own if text)
 
 

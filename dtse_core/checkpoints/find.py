@@ -37,7 +37,7 @@ WEIGHTS, CONFIG, RUN, WORDS, MARKS = FILES = (
 )
 PACKAGED = Path(__file__).parent  # what ships with the package: "tiny"
 AGAIN = "copy the checkpoint again from the run that made it, or download it again"
-YOUNGER = ("refine",)  # settings that older checkpoints of this format lack: their defaults are what was before
+YOUNGER = ("refine", "filtered")  # what older checkpoints of this format lack: their defaults are what was before
 LEAST = "least_confidence"  # in run.json beside the settings: below it nothing is marked, see `scoring.calibration`
 DRAWN = "drawn"  # in run.json beside the settings: the clips came from a toy world, in memory or on disk
 ANSWER = ("data.name", "data.size", "data.offset", "data.max_words")  # of run.json: what an answer depends on

@@ -105,8 +105,8 @@ def clip(B=2, T=3, H=5, W=6, seed=0):
     return random(B, T, C, H, W, seed=seed), random(B, T, D, seed=seed + 1)
 
 
-def equations(block: LMDF, features, s, current: int):
-    """The module's equations for a window of three, with unfolded filters."""
+def equations(block: LMDF, features, s, current: int, filtered: tuple[int, int, int]):
+    """The module's equations for a window of three, with unfolded filters; those of rate i act on frame filtered[i]."""
 
     def cbr(layer, x):
         x = F.conv2d(x, layer[0].weight, padding=layer[0].weight.shape[-1] // 2)
@@ -126,9 +126,9 @@ def equations(block: LMDF, features, s, current: int):
     Y = cbr(block.difference, torch.cat([G[current], G[first] - G[current], G[second] - G[current]], 1))
     Y = Y + vector(block.W_y, s[:, current])
     k = [F.conv2d(Y, layer.weight, layer.bias).unflatten(1, (9, m)).transpose(1, 2) for layer in block.to_filters]
-    x = F.conv2d(X[current], block.to_filtered.weight, block.to_filtered.bias)
-    Z = [unfolded(x, k_r, r) for k_r, r in zip(k, DILATIONS, strict=True)]
-    return X[current] + cbr(block.fuse, torch.cat([x, *Z], 1))
+    x = [F.conv2d(X_t, block.to_filtered.weight, block.to_filtered.bias) for X_t in X]
+    Z = [unfolded(x[t], k_r, r) for t, k_r, r in zip(filtered, k, DILATIONS, strict=True)]
+    return X[current] + cbr(block.fuse, torch.cat([x[current], *Z], 1))
 
 
 @settings(max_examples=10)
@@ -137,7 +137,27 @@ def test_lmdf_equals_its_equations_written_out(H, W, current, seed):
     block, (features, s) = make(seed), clip(2, 3, H, W, seed)
     with torch.no_grad():
         U = block(features, s, current)
-        torch.testing.assert_close(U, equations(block, features, s, current), atol=1e-10, rtol=1e-10)
+        torch.testing.assert_close(U, equations(block, features, s, current, (current,) * 3), atol=1e-10, rtol=1e-10)
+
+
+@pytest.mark.parametrize(("current", "filtered"), [(0, (0, 1, 2)), (1, (1, 0, 2)), (2, (2, 0, 1))])
+def test_aligned_filters_act_on_the_current_frame_and_then_on_the_references_in_order(current, filtered):
+    block, (features, s) = make(filtered="reference"), clip()
+    with torch.no_grad():
+        U = block(features, s, current)
+        torch.testing.assert_close(U, equations(block, features, s, current, filtered), atol=1e-10, rtol=1e-10)
+
+
+def test_alignment_can_bring_a_references_feature_to_where_the_current_frame_has_it():
+    """With filters that fetch from the left, what a reference has at column 2 arrives at column 5 (rate 3)."""
+    block = make(filtered="reference")
+    x, before = torch.zeros(1, m, 4, 9, dtype=torch.double), torch.zeros(1, c, 4, 9, dtype=torch.double)
+    before[:, :, 1, 2] = 1
+    there = block.filtered_features(x, [before])[1]
+    fetch = torch.zeros(1, m, 9, 4, 9, dtype=torch.double)
+    fetch[:, :, 3] = 1  # the offset (0, -1)
+    arrived = dynamic_filter(there - there[..., :1, :1], fetch, 3)
+    assert arrived.any(1)[0].nonzero().tolist() == [[1, 5]]
 
 
 def test_in_channels_last_layout_the_channels_of_one_offset_are_neighbors():
@@ -159,10 +179,11 @@ def test_references_in_either_order_are_told_apart():
     assert (block(features, s, 1) - swapped).abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("filtered", ["current", "reference"])
 @pytest.mark.parametrize("mode", ["full", "current_only", "static", "off"])
 @pytest.mark.parametrize("window", [1, 3, 5])
-def test_one_frame_equals_references_that_repeat_it(mode, window):
-    block, (features, s) = make(mode=mode, window=window), clip(T=1)
+def test_one_frame_equals_references_that_repeat_it(mode, window, filtered):
+    block, (features, s) = make(mode=mode, window=window, filtered=filtered), clip(T=1)
     repeated = block(features.expand(-1, window, -1, -1, -1), s.expand(-1, window, -1), window // 2)
     torch.testing.assert_close(block(features, s, 0), repeated, atol=1e-12, rtol=1e-12)
 
@@ -199,8 +220,9 @@ def test_the_sentence_shapes_the_filters_unless_switched_off(language):
         assert same != language
 
 
-def test_remembering_frames_one_by_one_equals_the_whole_window():
-    block, (features, s) = make(), clip()
+@pytest.mark.parametrize("filtered", ["current", "reference"])
+def test_remembering_frames_one_by_one_equals_the_whole_window(filtered):
+    block, (features, s) = make(filtered=filtered), clip()
     X, G = zip(*(block.remember(features[:, t], s[:, t]) for t in range(3)), strict=True)
     U = block.update(X[2], G[2], s[:, 2], [(X[0], G[0]), (X[1], G[1])])
     torch.testing.assert_close(U, block(features, s, 2), atol=1e-12, rtol=1e-12)
@@ -239,5 +261,6 @@ def test_static_is_a_convolution_of_equal_size(K):
 def test_a_block_without_options_is_that_of_the_paper_preset():
     c, parameters = ModelConfig(), inspect.signature(LMDF).parameters.values()
     expected = {"width": c.lmdf_width, "mode": c.lmdf, "language": c.lmdf_language}
-    expected |= {name: getattr(c, name) for name in ("window", "filtered_width", "filter_size", "dilations", "norm")}
+    alike = ("window", "filtered", "filtered_width", "filter_size", "dilations", "norm")
+    expected |= {name: getattr(c, name) for name in alike}
     assert {p.name: p.default for p in parameters if p.default is not p.empty} == expected

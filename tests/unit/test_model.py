@@ -69,6 +69,7 @@ SWITCHES = {
     "gate_init": [0.0, 1.0],
     "lmdf": ["off", "static", "current_only", "full"],
     "lmdf_language": [True, False],
+    "filtered": ["current", "reference"],
     "lmdf_width": [4],
     "filtered_width": [4],
     "filter_size": [1, 3, 5],
