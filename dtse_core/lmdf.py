@@ -143,7 +143,8 @@ class LMDF(nn.Module):
             self.W_s = nn.Linear(text_width, width)
             self.W_y = nn.Linear(text_width, width)
         self.difference = CBR(width * window, width, 3, norm)
-        self.to_filters = nn.ModuleList(nn.Conv2d(width, K**2 * m, 1) for _ in dilations)
+        to_filters = [nn.Conv2d(width, K**2 * m, 1) for _ in dilations]
+        self.to_filters = nn.ModuleList(to_filters)
 
     def forward(self, F: Tensor, s: Tensor, current: int) -> Tensor:
         B, T = F.shape[:2]
