@@ -1,5 +1,8 @@
 """Toy clips kept as files are the clips that were drawn."""
 
+import re
+import shutil
+
 import numpy as np
 import pytest
 
@@ -77,6 +80,30 @@ def test_a_damaged_file_is_drawn_anew(tmp_path, no_drawing):
         file.write_bytes(file.read_bytes()[:cut])
         assert_same_clips(world[0], whole)
     no_drawing()
+    assert_same_clips(world[0], whole)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("mask", np.float64, "mask is 2-D float64, expected 2-D bool"),
+        ("mask", np.ravel, "mask is 1-D bool, expected 2-D bool"),
+        ("twin_mask", np.uint8, "twin_mask is 2-D uint8, expected 2-D bool"),
+        ("frames", np.int16, "frames is 4-D int16, expected 4-D uint8"),
+        ("current", np.float32, "current is float, expected int"),
+        ("expression", np.bytes_, "expression is bytes, expected str"),
+    ],
+)
+def test_a_clip_of_other_types_is_refused_by_its_file_with_the_folder_to_delete(name, change, said, tmp_path):
+    world = KeptToyWorld(tmp_path, "twins", 1, **SIZE)
+    whole = world[0]
+    (file,) = tmp_path.rglob("*.npz")
+    with np.load(file) as kept:
+        fields = dict(kept)
+    np.savez(file, **fields | {name: change(fields[name])})
+    with pytest.raises(ValueError, match=re.escape(f"{file} was not written by dtse: {said}; delete the folder ")) as e:
+        world[0]
+    shutil.rmtree(re.search("the folder (.*), and its clips are drawn again", str(e.value))[1])
     assert_same_clips(world[0], whole)
 
 

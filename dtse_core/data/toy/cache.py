@@ -6,6 +6,7 @@ processes can fill and read one folder (`data.cache`).
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from .level2.world import VERSION as LEVEL_2
 from .world import ToyWorld
 
 VERSION = 1  # of what is kept: raise it when a toy world is drawn in another way
+FRAMES, MASK = "4-D uint8", "2-D bool"
+KINDS = {"frames": FRAMES, "current": "int", "mask": MASK, "expression": "str", "video_id": "str", "frame_id": "int"}
+KINDS |= {"instance_id": "str", "evidence": "str", "twin_mask": MASK}  # of a kept clip's fields
 
 
 class Kept:
@@ -53,12 +57,27 @@ class KeptDiagnosticClips(Kept, DiagnosticClips):
 
 
 def _load(file: Path) -> ReferringClip | None:
-    """A kept clip; None if there is none, or what is there is not a clip."""
+    """A kept clip; None if there is none, or what is there is not a clip.
+
+    Raises `ValueError` for a clip whose fields are of other kinds: whatever wrote it may have written others beside it.
+    """
     try:
         with np.load(file, allow_pickle=False) as kept:
-            return ReferringClip(**{name: value if value.ndim else value.item() for name, value in kept.items()})
+            fields = {name: value if value.ndim else value.item() for name, value in kept.items()}
+        clip = ReferringClip(**fields)
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile):
         return None
+    for name, value in fields.items():
+        if (found := _kind(value)) != KINDS[name]:
+            raise ValueError(
+                f"{file} was not written by dtse: {name} is {found}, expected {KINDS[name]}; delete the folder "
+                f"{file.parents[1]}, and its clips are drawn again"
+            )
+    return clip
+
+
+def _kind(value: Any) -> str:
+    return f"{value.ndim}-D {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
 def _store(file: Path, clip: ReferringClip) -> None:
