@@ -1,6 +1,7 @@
 """DTSE as a whole: every switch, streaming, batches, odd sizes, low precision, export, bad input, parameters."""
 
 import dataclasses
+import os
 import re
 from pathlib import Path
 
@@ -251,6 +252,19 @@ def test_a_saved_model_gives_the_same_logits_and_builds_without_the_hub(tmp_path
     again = DTSE.from_pretrained(tmp_path)
     assert not again.training and again.config == model.config and again.config.saved_streams
     assert torch.equal(again(*inputs()).logits, model(*inputs()).logits)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_a_saved_model_is_read_by_whom_the_umask_lets(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        for _ in range(2):  # the second takes the place of the first
+            make().save_pretrained(tmp_path)
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == dict.fromkeys(("model.safetensors", "config.json", "README.md"), 0o666 & ~umask)
 
 
 FRAMES, IDS = torch.zeros(2, 3, 3, 32, 32), torch.zeros(2, 5, dtype=torch.long)
