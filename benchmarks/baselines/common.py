@@ -4,8 +4,11 @@ Whatever is not a baseline's idea is DTSE's: streams, decoder, widths, coordinat
 completed. So a difference between two of them is one of ideas.
 """
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
+from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from dtse_core.config import ModelConfig
@@ -20,9 +23,11 @@ class Streams(nn.Module):
 
     def __init__(self, config: ModelConfig):
         super().__init__()
-        c = config
-        self.visual = VisualStream(c.visual, c.pretrained, norm=c.norm, freeze=c.pretrained and c.freeze_batch_norm)
-        self.text = LinguisticStream(c.text, c.pretrained)
+        c, saved = config, config.saved_streams
+        self.visual = VisualStream(
+            c.visual, c.pretrained, saved.get("visual"), c.norm, freeze=c.pretrained and c.freeze_batch_norm
+        )
+        self.text = LinguisticStream(c.text, c.pretrained, saved.get("text"))
 
     def see(self, frames: Tensor) -> dict[int, Tensor]:
         """`(B, T, 3, H, W)` to Res2 to Res5, each `(B, T, C, h, w)`."""
@@ -32,6 +37,19 @@ class Streams(nn.Module):
         """`(B, N)` to the last layer's words `(B, N, D)` and their mean `(B, D)`."""
         L = self.text(input_ids, word_mask)  # (B, N, D)
         return L, sentence_mean(L, word_mask)
+
+
+class Baseline(nn.Module, PyTorchModelHubMixin):
+    """A model on two streams, its `encoder`.
+
+    Its checkpoint carries their settings, as DTSE's does: it builds without the hub, and a run can start from it.
+    """
+
+    def __init__(self, config: ModelConfig, streams: type[Streams] = Streams):
+        super().__init__()
+        self.encoder = streams(config)
+        saved = {"visual": self.encoder.visual.settings, "text": self.encoder.text.settings}
+        self.config = self._hub_mixin_config = replace(config, saved_streams=saved)
 
 
 def sentence_mean(L: Tensor, word_mask: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 import torch
 import torch.nn.functional as F
-from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from dtse_core.config import ModelConfig
@@ -11,7 +10,7 @@ from dtse_core.layers import CBR
 from dtse_core.model import DTSEOutput
 
 from .common import (
-    Streams,
+    Baseline,
     as_output,
     level_widths,
     make_refinement,
@@ -60,7 +59,7 @@ class Pairs(nn.Module):
         return (self.of_pixel(pixels)[:, :, None] + self.of_word(L)[:, None]).flatten(1, 2)  # (B, P N, d)
 
 
-class CrossModalSelfAttention(nn.Module, PyTorchModelHubMixin):
+class CrossModalSelfAttention(Baseline):
     """Self-attention over pairs at three levels, whose results pass each other through gates.
 
     Source: L. Ye, M. Rochan, Z. Liu, Y. Wang, "Cross-modal self-attention network for referring image segmentation",
@@ -74,9 +73,7 @@ class CrossModalSelfAttention(nn.Module, PyTorchModelHubMixin):
     """
 
     def __init__(self, config: ModelConfig):
-        super().__init__()
-        self.config = config
-        self.encoder = Streams(config)
+        super().__init__(config)
         channels, widths, D = self.encoder.visual.channels, level_widths(config), self.encoder.text.width
         d = config.vlmg_width
         self.attend = nn.ModuleDict({str(n): PairAttention(channels[n], D, d, config.window) for n in widths})

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from dtse_core.config import ModelConfig
@@ -11,6 +10,7 @@ from dtse_core.model import DTSEOutput
 from dtse_core.streams import LinguisticStream
 
 from .common import (
+    Baseline,
     JoinFrames,
     Streams,
     as_output,
@@ -44,7 +44,7 @@ class AdaptedStreams(Streams):
     def __init__(self, config: ModelConfig, inner: int = 16):
         super().__init__(config)
         if Path(config.text).is_dir():
-            self.text = LinguisticStream(config.text, pretrained=True)
+            self.text = LinguisticStream(config.text, True, config.saved_streams.get("text"))
         self.text.requires_grad_(False)
         self.adapters = nn.ModuleList(Adapter(self.text.width, inner) for _ in range(self.text.depth))
 
@@ -56,7 +56,7 @@ class AdaptedStreams(Streams):
         return L, sentence_mean(L, word_mask)
 
 
-class FrozenText(nn.Module, PyTorchModelHubMixin):
+class FrozenText(Baseline):
     """Adapted words, read by the pixels of three levels once the frames are joined.
 
     Source: C. Cuttano, G. Trivigno, G. Rosi, C. Masone, G. Averta, "SAMWISE: infusing wisdom in SAM2 for text-driven
@@ -71,9 +71,7 @@ class FrozenText(nn.Module, PyTorchModelHubMixin):
     """
 
     def __init__(self, config: ModelConfig):
-        super().__init__()
-        self.config = config
-        self.encoder = AdaptedStreams(config)
+        super().__init__(config, AdaptedStreams)
         channels, widths, D = self.encoder.visual.channels, level_widths(config), self.encoder.text.width
         self.join = nn.ModuleDict({str(n): JoinFrames(channels[n], w, config) for n, w in widths.items()})
         self.guide = nn.ModuleDict(

@@ -1,6 +1,5 @@
 """Late concatenation: the sentence, as one vector, meets the frames in the decoder alone."""
 
-from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from dtse_core.config import ModelConfig
@@ -9,8 +8,8 @@ from dtse_core.layers import CBR
 from dtse_core.model import DTSEOutput
 
 from .common import (
+    Baseline,
     JoinFrames,
-    Streams,
     as_output,
     level_widths,
     make_refinement,
@@ -20,7 +19,7 @@ from .common import (
 )
 
 
-class LateConcat(nn.Module, PyTorchModelHubMixin):
+class LateConcat(Baseline):
     """One sentence vector tiled over all positions of each level, beside the coordinates.
 
     Source: R. Hu, M. Rohrbach, T. Darrell, "Segmentation from natural language expressions", ECCV 2016.
@@ -31,9 +30,7 @@ class LateConcat(nn.Module, PyTorchModelHubMixin):
     """
 
     def __init__(self, config: ModelConfig):
-        super().__init__()
-        self.config = config
-        self.encoder = Streams(config)
+        super().__init__(config)
         channels, widths, D = self.encoder.visual.channels, level_widths(config), self.encoder.text.width
         self.join = nn.ModuleDict({str(n): JoinFrames(channels[n], w, config) for n, w in widths.items()})
         self.fuse = nn.ModuleDict({str(n): CBR(w + 8 + D, w, 3, config.norm) for n, w in widths.items()})

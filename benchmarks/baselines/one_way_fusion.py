@@ -1,7 +1,6 @@
 """One-way fusion in the encoder: words guide the frames at several stages, and are never guided back."""
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from dtse_core.config import ModelConfig
@@ -10,8 +9,8 @@ from dtse_core.layers import CBR
 from dtse_core.model import DTSEOutput
 
 from .common import (
+    Baseline,
     JoinFrames,
-    Streams,
     as_output,
     level_widths,
     make_refinement,
@@ -43,7 +42,7 @@ class CoAttention(nn.Module):
         return V + self.back(self.fuse(torch.cat([m, e, m * e], 1)))  # (B, C, h, w)
 
 
-class OneWayFusion(nn.Module, PyTorchModelHubMixin):
+class OneWayFusion(Baseline):
     """The sentence, read to its end once, is put into the visual stream after Res3, Res4 and Res5.
 
     Source: G. Feng, Z. Hu, L. Zhang, H. Lu, "Encoder fusion network with co-attention embedding for referring image
@@ -56,9 +55,7 @@ class OneWayFusion(nn.Module, PyTorchModelHubMixin):
     """
 
     def __init__(self, config: ModelConfig):
-        super().__init__()
-        self.config = config
-        self.encoder = Streams(config)
+        super().__init__(config)
         channels, widths, D = self.encoder.visual.channels, level_widths(config), self.encoder.text.width
         d = config.vlmg_width
         self.guide = nn.ModuleDict({str(n): CoAttention(channels[n], D, d, config.norm) for n in widths})

@@ -1,7 +1,6 @@
 """Query transformer: pixels of all frames and words in one sequence; queries that read it draw the masks."""
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from dtse_core.config import ModelConfig
@@ -9,7 +8,7 @@ from dtse_core.layers import CBR
 from dtse_core.model import DTSEOutput
 
 from .common import (
-    Streams,
+    Baseline,
     as_output,
     feature_decoder,
     level_widths,
@@ -20,7 +19,7 @@ from .common import (
 )
 
 
-class QueryTransformer(nn.Module, PyTorchModelHubMixin):
+class QueryTransformer(Baseline):
     """A joint encoder, a decoder of learned queries, masks by dot products with the decoder's finest map.
 
     Source: A. Botach, E. Zheltonozhskii, C. Baskin, "End-to-end referring video object segmentation with multimodal
@@ -37,9 +36,8 @@ class QueryTransformer(nn.Module, PyTorchModelHubMixin):
     QUERIES, LAYERS = 10, 3
 
     def __init__(self, config: ModelConfig):
-        super().__init__()
-        self.config = c = config
-        self.encoder = Streams(c)
+        super().__init__(config)
+        c = config
         channels, widths = self.encoder.visual.channels, level_widths(c)
         d = c.vlmg_width
         self.to_pixels, self.to_words = nn.Linear(channels[5] + 8, d), nn.Linear(self.encoder.text.width, d)

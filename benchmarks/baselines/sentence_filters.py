@@ -1,7 +1,6 @@
 """Dynamic filters from the sentence alone: it says what to look for, and no frame has a part in them."""
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from dtse_core.config import ModelConfig
@@ -9,8 +8,8 @@ from dtse_core.layers import CBR
 from dtse_core.model import DTSEOutput
 
 from .common import (
+    Baseline,
     JoinFrames,
-    Streams,
     as_output,
     feature_decoder,
     level_widths,
@@ -26,7 +25,7 @@ def apply_filters(V: Tensor, filters: Tensor) -> Tensor:
     return torch.einsum("bchw,bc->bhw", V, filters)
 
 
-class SentenceFilters(nn.Module, PyTorchModelHubMixin):
+class SentenceFilters(Baseline):
     """A filter per resolution, generated from the sentence, answers where it matches.
 
     Source: K. Gavrilyuk, A. Ghodrati, Z. Li, C. Snoek, "Actor and action video segmentation from a sentence", CVPR
@@ -38,9 +37,7 @@ class SentenceFilters(nn.Module, PyTorchModelHubMixin):
     """
 
     def __init__(self, config: ModelConfig):
-        super().__init__()
-        self.config = config
-        self.encoder = Streams(config)
+        super().__init__(config)
         channels, widths, D = self.encoder.visual.channels, level_widths(config), self.encoder.text.width
         self.join = nn.ModuleDict({str(n): JoinFrames(channels[n], w, config) for n, w in widths.items()})
         self.place = nn.ModuleDict({str(n): CBR(w + 8, w, 3, config.norm) for n, w in widths.items()})

@@ -1,7 +1,6 @@
 """Language-bridged duplex: appearance and motion speak to each other through the words."""
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from dtse_core.config import ModelConfig
@@ -11,7 +10,7 @@ from dtse_core.model import DTSEOutput
 from dtse_core.streams import VisualStream
 
 from .common import (
-    Streams,
+    Baseline,
     as_output,
     level_widths,
     make_refinement,
@@ -42,7 +41,7 @@ class Bridge(nn.Module):
         return target + self.back(read).mT.unflatten(2, target.shape[2:])  # (B, C, h, w)
 
 
-class TemporalDuplex(nn.Module, PyTorchModelHubMixin):
+class TemporalDuplex(Baseline):
     """A visual stream for the current frame and one for what changes around it, bridged after Res3, Res4 and Res5.
 
     Source: Z. Ding, T. Hui, J. Huang, X. Wei, J. Han, S. Liu, "Language-bridged spatial-temporal interaction for
@@ -56,10 +55,11 @@ class TemporalDuplex(nn.Module, PyTorchModelHubMixin):
     """
 
     def __init__(self, config: ModelConfig):
-        super().__init__()
-        self.config = c = config
-        self.encoder = Streams(c)
-        self.motion = nn.ModuleDict({"visual": VisualStream(c.visual, c.pretrained, norm=c.norm)})
+        super().__init__(config)
+        c = config
+        self.motion = nn.ModuleDict(
+            {"visual": VisualStream(c.visual, c.pretrained, c.saved_streams.get("visual"), c.norm)}
+        )
         channels, widths, D = self.encoder.visual.channels, level_widths(c), self.encoder.text.width
         d = c.vlmg_width // 2
         self.to_appearance, self.to_motion = (

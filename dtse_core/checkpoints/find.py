@@ -15,7 +15,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -84,24 +84,27 @@ def _download(name: str, **hub: Any) -> Path:
     return folder
 
 
-def load_model(folder: str | Path, make: Callable[[ModelConfig], Model]) -> Model:
-    """The model of a checkpoint, in evaluation mode; `make` builds one from its architecture.
+def load_model(folder: str | Path, kind: type[Model]) -> Model:
+    """The model of a checkpoint, in evaluation mode: a `kind`, which is built from its architecture.
 
     Names, shapes and types of all weights are compared before memory is taken. Raises `FileNotFoundError` or
     `ValueError` naming the file.
     """
     config, file = read_model_config(folder), _own(Path(folder) / WEIGHTS)
     with _told(Path(folder) / CONFIG, "describes no model"), torch.device("meta"):
-        wanted = make(config).state_dict()
+        wanted = kind(config).state_dict()
     with _told(file, "cannot be read"):
         weights = load_file(file)
     for name in sorted(wanted.keys() | weights.keys()):
         found, expected = (_about(tensors.get(name)) for tensors in (weights, wanted))
         if found != expected:
-            raise ValueError(f"{file} does not fit its {CONFIG}: {name} is {found}, expected {expected}; {AGAIN}")
+            raise ValueError(
+                f"{file} does not hold the {kind.__name__} that its {CONFIG} describes: {name} is {found}, expected "
+                f"{expected}; name a checkpoint of {kind.__name__}, or {AGAIN}"
+            )
         if not weights[name].to(wanted[name].dtype).isfinite().all():  # as the model will hold it
             raise ValueError(f"{file}: {name} holds NaN or infinity, which no sound training writes; {AGAIN}")
-    model = make(config)
+    model = kind(config)
     model.load_state_dict(weights)
     return model.eval()
 
@@ -123,7 +126,7 @@ def read_model_config(folder: str | Path) -> ModelConfig:
     with _told(file, "does not hold an architecture"):
         config = from_dict({"format": written} | {f"model.{name}": value for name, value in found.items()}).model
         _require(found, [f.name for f in dataclasses.fields(ModelConfig) if f.name not in YOUNGER])
-        _require(saved := config.saved_streams, ["visual", "text"])
+        _require(saved := config.saved_streams, ["visual", "text"], "saved_streams.")
         saved = {
             stream: built_from(families, saved[stream], f"saved_streams.{stream}.{{}}")
             for stream, families in (("visual", VISUAL), ("text", TEXT))
@@ -267,11 +270,11 @@ def _own(file: Path) -> Path:
     return file
 
 
-def _require(found: Any, names: Iterable[str]) -> None:
+def _require(found: Any, names: Iterable[str], where: str = "") -> None:
     if not isinstance(found, dict):
         raise ValueError(f"expected settings by name, found {found!r:.60}")
     if missing := [name for name in names if name not in found]:
-        raise ValueError(f"{missing[0]} is missing")
+        raise ValueError(f"{where}{missing[0]} is missing")
 
 
 @contextmanager

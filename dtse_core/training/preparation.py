@@ -278,7 +278,7 @@ def prepare(
 
     model: Any = make_model(config.model)
     if c.start and not checkpoints(out):
-        load_start(model, tokenizer, config, make_model)
+        load_start(model, tokenizer, config)
     longest = [stream.longest for stream in model.modules() if isinstance(stream, LinguisticStream)]
     if config.data.max_words > min(longest, default=config.data.max_words):  # or no loader would take the weights
         raise ValueError(f"data.max_words is {config.data.max_words}, the text stream takes {min(longest)}; lower it")
@@ -329,11 +329,11 @@ def prepare(
     )
 
 
-def load_start(model: nn.Module, tokenizer: Any, config: RunConfig, make_model: Callable[..., nn.Module]) -> None:
+def load_start(model: nn.Module, tokenizer: Any, config: RunConfig) -> None:
     """Gives a new run the weights of the checkpoint `train.start`.
 
     A refinement can be added, left out or have another width. Raises `FileNotFoundError` or `ValueError` if there is no
-    such checkpoint, or it is of another architecture or knows other words.
+    such checkpoint, or it is of another model or architecture, or knows other words.
     """
     folder, asked = checkpoint_folder(config.train.start), asdict(config.model)
     found = asdict(read_model_config(folder))
@@ -344,7 +344,7 @@ def load_start(model: nn.Module, tokenizer: Any, config: RunConfig, make_model: 
             )
     if read_tokenizer(folder).get_vocab() != tokenizer.get_vocab():
         raise ValueError(f"train.start {folder} knows other words than this run; give both the same data.level")
-    weights = load_model(folder, make_model).state_dict()
+    weights = load_model(folder, type(model)).state_dict()
     if found["refine"] != asked["refine"]:  # then it learns anew, or stays behind
         weights = {name: weight for name, weight in weights.items() if not name.startswith("refinement.")}
     model.load_state_dict(model.state_dict() | weights)

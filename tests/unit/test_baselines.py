@@ -1,6 +1,7 @@
 """Baselines of the study: each keeps its idea, answers as DTSE does, and learns."""
 
 import re
+import shutil
 from pathlib import Path
 from types import ModuleType
 
@@ -14,6 +15,7 @@ from benchmarks.baselines.cross_modal_self_attention import PairAttention
 from benchmarks.baselines.sentence_filters import apply_filters
 from benchmarks.baselines.temporal_duplex import frame_changes
 from dtse_core import DTSE, preset
+from dtse_core.checkpoints.find import load_model
 from dtse_core.config import ModelConfig
 from dtse_core.data.batch import Batch
 from dtse_core.layers import coordinates
@@ -200,9 +202,35 @@ def test_the_loop_that_trains_dtse_trains_it_and_its_weights_are_read_again(name
     quick = {"train.steps": 1, "train.eval_samples": 1, "train.batch": 2, "data.size": (32, 48), "data.toy_clips": 4}
     quick["train.sentences"] = 2
     final = train(preset("tiny", out=str(tmp_path / "run"), **quick), False, make_model=MODELS[name])
-    loaded, kept = MODELS[name].from_pretrained(final, strict=True), load_file(final / "model.safetensors")
-    assert loaded.state_dict().keys() == kept.keys()
-    assert all(torch.equal(loaded.state_dict()[key], kept[key]) for key in kept)
+    kept = load_file(final / "model.safetensors")
+    for loaded in (MODELS[name].from_pretrained(final, strict=True), load_model(final, MODELS[name])):
+        assert loaded.state_dict().keys() == kept.keys()
+        assert all(torch.equal(loaded.state_dict()[key], kept[key]) for key in kept)
+        assert loaded.config.saved_streams["text"]["hidden_size"] == 64
+
+
+def test_a_run_starts_from_one_of_the_same_baseline_and_of_no_other(tmp_path):
+    quick = {"train.steps": 1, "train.eval_samples": 1, "train.batch": 2, "data.size": (32, 48), "data.toy_clips": 4}
+    quick |= {f"train.{name}": 0.0 for name in ("lr", "stream_lr", "gate_lr", "muon_lr", "weight_decay")}
+    made = []
+
+    def run(out: str, kind: type, start: str = "") -> Path:
+        def make_model(config):
+            made.append(kind(config))
+            return made[-1]
+
+        changes = quick | {"train.start": start and str(tmp_path / start)}
+        return train(preset("tiny", out=str(tmp_path / out), **changes), False, make_model=make_model)
+
+    one, two = (run(out, BASELINES["late_concat"], start) for out, start in (("one", ""), ("two", "one")))
+    kept, found = (load_file(folder / "model.safetensors") for folder in (one, two))
+    assert kept.keys() == found.keys() and all(torch.equal(kept[key], found[key]) for key in kept)
+    assert len(made) == 2 and made[1].training, "what is made is what learns"
+    for kind in (BASELINES["one_way_fusion"], DTSE):
+        said = f"does not hold the {kind.__name__} that .*; name a checkpoint of {kind.__name__}, or copy"
+        with pytest.raises(ValueError, match=said):
+            run("three", kind, "one")
+    assert not (tmp_path / "three").exists()
 
 
 @each
@@ -504,6 +532,14 @@ def test_a_frozen_encoder_has_the_weights_of_its_folder_before_and_after_trainin
     fresh = BASELINES["frozen_text"](config.model)
     before, after = ([adapt[1].weight for adapt in m.encoder.adapters] for m in (fresh, model))
     assert not any(map(torch.equal, before, after)) and len(after) == 3
+
+
+def test_a_frozen_encoder_is_read_from_a_checkpoint_when_its_folder_is_gone(folder, tmp_path):
+    model = make("frozen_text", text=folder)
+    model.save_pretrained(tmp_path / "checkpoint")
+    shutil.rmtree(folder)
+    found = BASELINES["frozen_text"].from_pretrained(tmp_path / "checkpoint", strict=True).state_dict()
+    assert all(torch.equal(found[key], weight) for key, weight in model.state_dict().items())
 
 
 @torch.no_grad()
