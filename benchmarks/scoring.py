@@ -115,7 +115,9 @@ def loading(batches: int = 8, height: int = 480, width: int = 854) -> list[dict]
         config = preset("colab", **{"data.name": "ref_davis", "data.root": f"{root}/davis"})
         dataset, batch = build_dataset(config.data, "train", config.model.window), config.train.batch
         samples = TrainingSamples(dataset, 0, config.data.flip, config.train.sentences)
-        collate = functools.partial(collate_training, tokenizer=load_tokenizer("tiny-bert"), data=config.data)
+        collate = functools.partial(
+            collate_training, tokenizer=load_tokenizer("tiny-bert", config.data.level), data=config.data
+        )
         order = list(itertools.islice(batch_order(len(dataset), batch, 0), batches + 1))
 
         def alone():

@@ -53,10 +53,10 @@ def clean_expression(text: str) -> str:
     return " ".join(as_text(text).lower().split())
 
 
-def load_tokenizer(name: str | Path, level: int = 1):
+def load_tokenizer(name: str | Path, level: int):
     """The tokenizer of a text stream: `"tiny-bert"` ships with the package, others by folder or hub name.
 
-    `level`: of the toy world whose words tiny-bert knows.
+    `level`: of the toy world whose words tiny-bert knows, `data.level` of the settings; others have their own words.
 
     Raises `ValueError` if the folder, the cache and the network all do not have it.
     """

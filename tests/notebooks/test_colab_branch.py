@@ -67,7 +67,7 @@ def test_the_colab_profile_trains_pretrained_streams_on_an_a2d_root(tmp_path, to
     resnet.embedder.embedder.convolution.weight.data.fill_(0.125)
     put_into_cache(tmp_path / "cache", "microsoft/resnet-50", resnet)
     bert = BertModel(BertConfig(**ARCHITECTURES["tiny-bert"]))
-    put_into_cache(tmp_path / "cache", "bert-base-uncased", bert, load_tokenizer("tiny-bert"))
+    put_into_cache(tmp_path / "cache", "bert-base-uncased", bert, load_tokenizer("tiny-bert", 1))
     more = {"HF_HOME": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1", "DTSE_HEADLESS": "1", "MPLBACKEND": "agg"}
     done = subprocess.run(
         [sys.executable, "-c", RUN, NOTEBOOK, toy_a2d_root, tmp_path / "kept"],

@@ -56,7 +56,7 @@ def filtered(function) -> list[torch.Tensor]:
 
 def collated(s: Space) -> list[torch.Tensor]:
     world = ToyWorld("val", height=32, width=48)
-    batch = s["collate_clips"]([world[0], world[8]], load_tokenizer("tiny-bert"), (16, 24), 16)
+    batch = s["collate_clips"]([world[0], world[8]], load_tokenizer("tiny-bert", 1), (16, 24), 16)
     return [batch.frames, batch.input_ids, batch.attention_mask, batch.masks]
 
 

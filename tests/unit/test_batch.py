@@ -27,7 +27,7 @@ from dtse_core.shared.files import read_json
 
 @pytest.fixture(scope="module")
 def tiny():
-    return load_tokenizer("tiny-bert")
+    return load_tokenizer("tiny-bert", 1)
 
 
 def make_clip(expression="the dog", height=20, width=30, window=3, seed=0):
@@ -134,7 +134,7 @@ def test_toy_words_are_single_pieces(tiny):
 @given(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=90))
 def test_no_english_word_is_unknown(text):
     assume(not any(mark.lower() in text.lower() for mark in SPECIAL))  # [UNK] typed by hand is what it says
-    tokenizer = load_tokenizer("tiny-bert")
+    tokenizer = load_tokenizer("tiny-bert", 1)
     pieces = tokenizer.tokenize(text)
     assert "[UNK]" not in pieces
     assert "".join(piece.removeprefix("##") for piece in pieces) == text.lower()
@@ -143,12 +143,12 @@ def test_no_english_word_is_unknown(text):
 def test_a_saved_tokenizer_loads_from_its_folder(tiny, tmp_path):
     tiny.save_pretrained(tmp_path)
     texts = ["the dog on the left", "a zebra, 42!"]
-    for a, b in zip(tokenize(texts, load_tokenizer(tmp_path), 64), tokenize(texts, tiny, 64), strict=True):
+    for a, b in zip(tokenize(texts, load_tokenizer(tmp_path, 1), 64), tokenize(texts, tiny, 64), strict=True):
         assert torch.equal(a, b)
 
 
 def test_a_real_bert_tokenizer_works_alike(minilm):
-    tokenizer = load_tokenizer(minilm)
+    tokenizer = load_tokenizer(minilm, 1)
     ids, mask = tokenize(["the dog", "two brown dogs chasing each other"], tokenizer, 64)
     assert ids.shape == (2, 8) and mask.sum(1).tolist() == [4, 8]
     assert ids[0].tolist() == [101, 1996, 3899, 102, 0, 0, 0, 0]  # [CLS] the dog [SEP], as in BERT's own vocabulary
@@ -188,7 +188,7 @@ def family_tokenizer(family: str):
 @pytest.mark.parametrize("family", MARKS)
 def test_the_tokenizer_of_every_family_marks_pads_and_counts_alike(tmp_path, family):
     family_tokenizer(family).save_pretrained(tmp_path)
-    tokenizer = load_tokenizer(tmp_path)
+    tokenizer = load_tokenizer(tmp_path, 1)
     texts = ["the  Dog", "two brown dogs CHASING each other"]
     ids, mask = tokenize(texts, tokenizer, 64)
     assert ids.shape == mask.shape and mask.sum(1).max() == ids.shape[1]
@@ -210,7 +210,7 @@ def test_a_tokenizer_that_is_nowhere_is_explained(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     for name in (tmp_path, "no-such-owner/no-such-model"):
         with pytest.raises(ValueError, match="no tokenizer .*expected tiny-bert, a folder .*go online once"):
-            load_tokenizer(name)
+            load_tokenizer(name, 1)
 
 
 def test_the_toy_world_and_a2d_are_built_by_name(toy_a2d_root):

@@ -335,7 +335,7 @@ def test_a_checkpoint_loads_by_each_name_that_stands_for_it_and_no_keyword_is_ig
 
 
 def test_the_tokenizer_is_the_one_that_training_used():
-    own, trained = read_tokenizer(TINY), load_tokenizer("tiny-bert")
+    own, trained = read_tokenizer(TINY), load_tokenizer("tiny-bert", 1)
     texts = ["the dog", "The zebra, a \N{DOG FACE} and a red-and-white dog!", "[MASK] x \N{CJK UNIFIED IDEOGRAPH-72D7}"]
     for a, b in zip(tokenize(texts, own, 64), tokenize(texts, trained, 64), strict=True):
         assert torch.equal(a, b)

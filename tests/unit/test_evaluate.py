@@ -76,7 +76,7 @@ class Constant(nn.Module):
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return load_tokenizer("tiny-bert")
+    return load_tokenizer("tiny-bert", 1)
 
 
 @pytest.fixture

@@ -212,7 +212,8 @@ from dtse_core.video.files import video_fps
 from dtse_core.shared.files import MANIFEST
 from dtse_core.video.export import write_prediction
 config = preset("tiny", **{"data.size": (32, 48), "data.offset": 1, "model.lmdf": "off"})
-predictor = ReferringVideoPredictor(DTSE(config.model), load_tokenizer(config.model.text), config.data, "cpu")
+tokenizer = load_tokenizer(config.model.text, config.data.level)
+predictor = ReferringVideoPredictor(DTSE(config.model), tokenizer, config.data, "cpu")
 for clip in sys.argv[1:]:
     steps = predictor.stream(clip, ["the dog"], 4)
     write_prediction(steps, ["the dog"], clip.removesuffix(".mp4"), video_fps(clip), clip)

@@ -77,7 +77,9 @@ def test_the_panel_segments_an_upload(tmp_path, front_end, monkeypatch, capsys):
     import IPython.display
 
     config = preset("tiny", **{"data.size": (32, 48)})
-    predictor = ReferringVideoPredictor(DTSE(config.model), load_tokenizer(config.model.text), config.data, "cpu")
+    predictor = ReferringVideoPredictor(
+        DTSE(config.model), load_tokenizer(config.model.text, config.data.level), config.data, "cpu"
+    )
     shown = []
     monkeypatch.setattr(IPython.display, "display", lambda *objects: shown.extend(objects))
     panel = ask(predictor, tmp_path / "out", ["the dog"])

@@ -35,7 +35,9 @@ SENTENCES = ["the red dog on the left", "ball"]
 def make_predictor(**changes) -> ReferringVideoPredictor:
     config = preset("tiny", **{"data.offset": 2, "data.size": (32, 48), **changes})
     torch.manual_seed(0)
-    return ReferringVideoPredictor(DTSE(config.model), load_tokenizer(config.model.text), config.data, "cpu")
+    return ReferringVideoPredictor(
+        DTSE(config.model), load_tokenizer(config.model.text, config.data.level), config.data, "cpu"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -353,7 +355,7 @@ def test_every_word_that_the_toy_world_says_is_known(predictor):
 
 
 def test_words_built_of_learned_pieces_are_known_and_spelt_ones_are_not(minilm):
-    tokenizer = load_tokenizer(minilm)
+    tokenizer = load_tokenizer(minilm, 1)
     assert predict.unknown_words("the skateboarder near two giraffes, toddlers and frisbees", tokenizer) == []
     assert predict.unknown_words("zxqv and a \N{DOG FACE}", tokenizer) == ["zxqv", "\N{DOG FACE}"]
 

@@ -58,7 +58,7 @@ def test_scoring_again_gives_the_card_s_figures():
     said = re.search(
         r"first (\d+) of these clips: mean IoU (0\.\d+), P@0\.5 (0\.\d+|1\.0+), (0\.\d+|1\.0+) of (\d+) twins", CARD
     )
-    model, tokenizer, size = DTSE.from_pretrained(TINY), load_tokenizer(str(TINY)), preset("tiny").data.size
+    model, tokenizer, size = DTSE.from_pretrained(TINY), load_tokenizer(str(TINY), 1), preset("tiny").data.size
     world = ToyWorld("test", int(said[1]), height=size[0], width=size[1])
     samples = evaluate(model, world, tokenizer, size, torch.device("cpu"), progress=False)
     metrics = summarize(samples)["metrics"]

@@ -80,10 +80,15 @@ def test_runs_from_before_there_were_levels_are_of_the_first():
 
 
 def test_each_level_s_words_are_single_pieces_of_its_tokenizer_alone():
-    one, two = load_tokenizer("tiny-bert"), load_tokenizer("tiny-bert", 2)
+    one, two = load_tokenizer("tiny-bert", 1), load_tokenizer("tiny-bert", 2)
     assert len(one) == len(two) == 256
     assert all(two.tokenize(word) == [word] for word in WORDS)
     assert one.tokenize("chases")[0] == "c" and two.tokenize("crawling")[0] == "c"
+
+
+def test_nobody_gets_the_words_of_a_level_without_saying_which():
+    with pytest.raises(TypeError, match="level"):
+        load_tokenizer("tiny-bert")
 
 
 def test_what_is_done_is_named_as_a2d_names_it():
@@ -101,7 +106,7 @@ def test_a_model_trains_and_is_scored_on_it(tmp_path, monkeypatch):
     small = {"train.steps": 1, "train.batch": 2, "train.eval_samples": 4, "data.size": (32, 48), "data.toy_clips": 8}
     config = preset("tiny", out=str(tmp_path / "run"), **small, **{"data.level": 2})
     train(config)
-    tokenizer = load_tokenizer(tmp_path / "run" / "final")
+    tokenizer = load_tokenizer(tmp_path / "run" / "final", 2)
     assert tokenizer.tokenize("the dog that chases") == ["the", "dog", "that", "chases"]
     result = run_command(EvaluateCommand(checkpoint=str(tmp_path / "run"), split="test", data=config.data))
     assert list(result["by_evidence"]) == list(KINDS) and "twins_accuracy" not in result

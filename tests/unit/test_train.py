@@ -161,7 +161,7 @@ def test_the_average_of_a_loop_over_all_steps_is_validated_and_saved_and_changes
             mean = 0.7 * mean + 0.3 * now
         np.testing.assert_allclose(found, mean if found.is_floating_point() else last[name], 1e-5, 1e-6)
     assert_same_weights(weights(final), weights(tmp_path / "run" / "best"))
-    alone, words = SimpleNamespace(process_index=0, num_processes=1, device="cpu"), load_tokenizer("tiny-bert")
+    alone, words = SimpleNamespace(process_index=0, num_processes=1, device="cpu"), load_tokenizer("tiny-bert", 1)
     scored = preparation.validation_scores(
         alone, DTSE.from_pretrained(final), ToyWorld("val", 500, height=32, width=48), words, averaged
     )
@@ -564,12 +564,12 @@ def test_a_finished_folder_holds_what_the_training_page_lists(tmp_path):
     left = {f.name for f in final.parent.iterdir()}
     assert ever | left == listed and left == listed - {"checkpoints", "lock"}
     assert read_run_config(final) == override(config, {"out": "run"})
-    assert DTSE.from_pretrained(final).config.window == 3 and len(load_tokenizer(final)) > 100
+    assert DTSE.from_pretrained(final).config.window == 3 and len(load_tokenizer(final, 1)) > 100
 
 
 def test_the_card_of_a_checkpoint_tells_scores_and_limits_and_nothing_of_this_machine(tmp_path):
     run, scores = tmp_path / "my_run", {"val_mean_iou": 0.4321, "val_overall_iou": 0.3, "val_P@0.5": 0.25}
-    model, words = DTSE(small("unused").model), load_tokenizer("tiny-bert")
+    model, words = DTSE(small("unused").model), load_tokenizer("tiny-bert", 1)
     cards = {}
     for name in ("toy", "a2d"):
         for records in ([{"step": 20, "seconds": 1, "loss": 2.0}], [{"step": 3000, "seconds": 9, **scores}]):

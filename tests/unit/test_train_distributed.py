@@ -125,7 +125,7 @@ def accelerator(rank=0, processes=1):
 def test_shares_of_a_validation_meet_in_every_sample_once(monkeypatch, count):
     """Three processes, fewer or more samples: what they score together is what one scores alone."""
     settings, world = config("unused", 1, **{"train.eval_samples": count}), ToyWorld("val", 20, height=32, width=48)
-    model, tokenizer, shares = DTSE(settings.model), load_tokenizer("tiny-bert"), []
+    model, tokenizer, shares = DTSE(settings.model), load_tokenizer("tiny-bert", 1), []
 
     def gather(share):
         shares.append(share)

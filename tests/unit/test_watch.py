@@ -17,7 +17,7 @@ def watch(monkeypatch):
     monkeypatch.setenv("DTSE_HEADLESS", "1")
     torch.manual_seed(0)
     dataset = build_dataset(CONFIG.data, "train", CONFIG.model.window)
-    watch = Watch([dataset[0], dataset[1]], load_tokenizer("tiny-bert"), CONFIG.data)
+    watch = Watch([dataset[0], dataset[1]], load_tokenizer("tiny-bert", 1), CONFIG.data)
     watch.make_model(CONFIG.model)
     return watch
 
