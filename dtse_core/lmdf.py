@@ -102,8 +102,9 @@ class LMDF(nn.Module):
     equal size that is the same everywhere) or "off" (`U = X_cur`).
 
     `filtered`: what the filters of "full" act on. "current": x of the current frame. "reference": those of the first
-    rate on x of the current frame, those of each further rate on x of one reference, in order of time (alignment: a
-    position fetches from a neighboring frame what belongs to it) [D-10].
+    rate on x of the current frame, those of each further rate on x of one reference, in order of time, for as many
+    references as there are rates left; a rate without one has the current frame. So a position can take from another
+    frame what stands here now (alignment) [D-10].
     """
 
     def __init__(

@@ -241,15 +241,16 @@ def model_sha256(folder: str | Path) -> str:
     """SHA-256 of all that makes a model's answers: weights, architecture, tokenizer, the size that it sees, and its
     least confidence, if it has one.
 
-    It is the same for the same content, in whatever order and with whatever spaces the files hold it. Raises as
-    `load_model`, `read_run_config` and `read_tokenizer` do.
+    It is the same for the same content, in whatever order and with whatever spaces the files hold it, and whether or
+    not they hold a younger setting's default. Raises as `load_model`, `read_run_config` and `read_tokenizer` do.
     """
     folder, digests = Path(folder), {}
     with _told(file := _own(folder / WEIGHTS), "cannot be read"):
         for name, tensor in load_file(file).items():
             content = hashlib.sha256(tensor.flatten().view(torch.uint8).numpy()).hexdigest()
             digests[name] = [str(tensor.dtype), list(tensor.shape), content]
-    config = dataclasses.asdict(read_model_config(folder))
+    config, default = (dataclasses.asdict(c) for c in (read_model_config(folder), ModelConfig()))
+    config = {name: x for name, x in config.items() if name not in YOUNGER or x != default[name]}
     whole = [digests, config, _words(folder), _marks(folder), read_run_config(folder).data.size]
     whole += [least] if (least := read_least_confidence(folder)) else []
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()

@@ -107,8 +107,8 @@ class Inside:
             if G is not None:
                 Y = level.spatial_temporal_feature(G, current.sentence, [r.G[i] for r in references])  # (1, w, h, w)
                 k = [level.make_filters(Y, r) for r in range(len(level.dilations))]  # R times (1, m, K*K, h, w)
-                x = level.to_filtered(X)
-                Z = [dynamic_filter(x, k_r, r) for k_r, r in zip(k, level.dilations, strict=True)]
+                xs = level.filtered_features(level.to_filtered(X), [r.X[i] for r in references])
+                Z = [dynamic_filter(x, k_r, r) for x, k_r, r in zip(xs, k, level.dilations, strict=True)]
                 filters[n], responses[n] = torch.cat(k).cpu(), torch.cat(Z).cpu()
         return Answer(probability, updated, filters, responses)
 

@@ -167,17 +167,27 @@ STREAM_KEYS += [("text", name) for name in ("model_type", *SETTINGS["bert"])]
 
 
 def test_a_checkpoint_that_is_older_than_a_setting_is_read_as_it_was_meant(copy):
-    """The shipped one, as the version of dtse before `model.refine` wrote its files."""
-    changed(copy / "config.json", lambda c: c.pop("refine"))
-    changed(copy / "run.json", lambda c: c.pop("model.refine"))
+    """The shipped one, as the version of dtse before `model.refine` and `model.filtered` wrote its files."""
+    for name in YOUNGER:
+        changed(copy / "config.json", lambda c, name=name: c.pop(name, None))
+        changed(copy / "run.json", lambda c, name=name: c.pop(f"model.{name}", None))
     kept = {k: w for k, w in load_file(copy / "model.safetensors").items() if not k.startswith("refinement.")}
     save_file(kept, copy / "model.safetensors")
     old = DTSE.from_pretrained(copy)
     assert read_run_config(copy).model.refine == old.config.refine == 0 and old.refinement is None
+    assert read_run_config(copy).model.filtered == old.config.filtered == old.lmdf["3"].filtered == "current"
     assert old.state_dict().keys() == kept.keys()
 
 
-@pytest.mark.parametrize("key", [*CONFIG_KEYS, "unheard_of"])
+def test_a_setting_that_is_younger_than_a_model_leaves_its_sha256_as_it_was(copy):
+    """The shipped one, by the version of dtse before `model.filtered`."""
+    assert model_sha256(copy) == "488c8c7b29022cbf7c4c7b9767e131d2ef76431a7419060161f7b6702496d7c4"
+    changed(copy / "config.json", lambda c: c.update(filtered="reference"))
+    changed(copy / "run.json", lambda c: c.update({"model.filtered": "reference"}))
+    assert model_sha256(copy) != model_sha256(TINY)
+
+
+@pytest.mark.parametrize("key", [*dict.fromkeys([*CONFIG_KEYS, *YOUNGER]), "unheard_of"])
 def test_an_architecture_with_a_setting_missing_or_of_another_kind_is_refused(copy, key):
     for wrong in (None, "x", -1, 10**30, float("nan"), [], [[]], ["x"], {"a": 1}):
         if key in ("visual", "text") and isinstance(wrong, str):

@@ -109,6 +109,18 @@ def test_a_swapped_word_leaves_everything_before_the_first_insertion_identical(l
     assert (x.answer().probability > 0.5)[y.answer().probability > 0.5].mean() < 0.1  # another dog
 
 
+@torch.inference_mode()
+def test_responses_of_aligned_filters_are_those_of_the_references_in_the_order_asked_for():
+    world, shipped = ToyWorld("val", window=3, offset=6), ReferringVideoPredictor.from_pretrained("tiny", "cpu")
+    for level in shipped.model.lmdf.values():
+        level.filtered = "reference"
+    x, level = Inside(shipped, world[0]), shipped.model.lmdf["4"]
+    answer = x.answer((2, 1, 0))
+    for k, Z, t, rate in zip(answer.filters[4], answer.responses[4], (1, 2, 0), level.dilations, strict=True):
+        slow = dynamic_filter_reference(level.to_filtered(x.memory[t].X[1])[:, :2], k[None, :2], rate)[0]
+        torch.testing.assert_close(Z[:2], slow, **CLOSE)
+
+
 def test_a_model_without_filters_shows_none():
     torch.manual_seed(0)
     config = preset("tiny", **{"model.lmdf": "off"})
