@@ -85,7 +85,7 @@ class ModelConfig:
 
     lmdf: Literal["off", "static", "current_only", "full"] = "full"  # what makes the filters
     lmdf_language: bool = True  # the sentence gates the temporal features
-    filtered: Literal["current", "reference"] = "current"  # what the filters of all rates but the first act on (D-10)
+    filtered: Literal["current", "reference"] = "reference"  # what the filters of all rates but the first act on (D-10)
     lmdf_width: Size = 64  # w: channels of the temporal path
     filtered_width: Size = 64  # m: channels that are filtered
     filter_size: Odd = 3  # K: side of a dynamic filter
@@ -309,6 +309,7 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
 
 
 FORMAT = 2  # of settings, as their "format" says (none: 1); raised when older ones do not fit
+YOUNGER = {"model.refine": 0, "model.filtered": "current"}  # of that format: what files that lack them mean
 
 
 class Outdated(ValueError):
@@ -316,7 +317,7 @@ class Outdated(ValueError):
 
 
 def from_dict(flat: dict[str, Any]) -> RunConfig:
-    """The inverse of `to_dict`.
+    """The inverse of `to_dict`; what older settings of this format lack has the value in `YOUNGER`.
 
     Raises `Outdated` for another format than `FORMAT`, `ValueError` as `preset` does.
     """
@@ -324,7 +325,7 @@ def from_dict(flat: dict[str, Any]) -> RunConfig:
     if (written := checked("format", flat.get("format", 1), Count)) != FORMAT:
         remedy = "install a newer one" if written > FORMAT else remedy
         raise Outdated(f"settings of format {written}, this dtse reads format {FORMAT}; {remedy}")
-    return override(RunConfig(), {name: value for name, value in flat.items() if name != "format"})
+    return override(RunConfig(), YOUNGER | {name: value for name, value in flat.items() if name != "format"})
 
 
 def nearest(name: object, known: Iterable[str]) -> str:

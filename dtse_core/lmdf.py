@@ -6,9 +6,10 @@ The equations:
     G_t = P X_t * sigmoid(Conv3x3(P X_t) + W_s s_t)               language gate [D-9]
     Y   = CBR3x3([G_cur ; G_ref1 - G_cur ; ...]) + W_y s          language-guided spatial-temporal feature [D-10]
     k_r = Conv1x1(Y), one convolution a rate                      position-specific filters [A]
-    x   = Conv1x1(X_cur)
-    Z_r[p] = sum over o of k_r[o, p] * x[p + r*o]                 multi-scale: one dilation r a scale [L: HDFNet]
-    U   = X_cur + CBR1x1([x ; Z_1 ; Z_3 ; Z_5])                   the updated feature of the current frame
+    x_t = Conv1x1(X_t)                                            every frame
+    Z_r[p] = sum over o of k_r[o, p] * x_t[p + r*o]               multi-scale: one dilation r a scale [L: HDFNet]
+             t is the current frame at the first r, one reference at each further r: alignment [D-10]
+    U   = X_cur + CBR1x1([x_cur ; Z_1 ; Z_3 ; Z_5])               the updated feature of the current frame
 """
 
 from collections.abc import Iterator, Sequence
@@ -101,10 +102,10 @@ class LMDF(nn.Module):
     `mode`: "full", "current_only" (filters from the current frame alone), "static" (a convolution of
     equal size that is the same everywhere) or "off" (`U = X_cur`).
 
-    `filtered`: what the filters of "full" act on. "current": x of the current frame. "reference": those of the first
-    rate on x of the current frame, those of each further rate on x of one reference, in order of time, for as many
-    references as there are rates left; a rate without one has the current frame. So a position can take from another
-    frame what stands here now (alignment) [D-10].
+    `filtered`: what the filters of "full" act on. "reference": those of the first rate on x of the current frame,
+    those of each further rate on x of one reference, in order of time, for as many references as there are rates left;
+    a rate without one has the current frame. So a position can take from another frame what stands here now
+    (alignment) [D-10]. "current": all act on x of the current frame.
     """
 
     def __init__(
@@ -121,7 +122,7 @@ class LMDF(nn.Module):
         norm: str = "batch",
         mode: str = "full",
         language: bool = True,
-        filtered: str = "current",
+        filtered: str = "reference",
     ):
         super().__init__()
         self.mode, self.language, self.filtered = mode, language, filtered

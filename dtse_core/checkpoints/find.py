@@ -24,7 +24,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ..config import FORMAT, Allowed, ModelConfig, Outdated, RunConfig, Share, checked, from_dict
+from ..config import FORMAT, YOUNGER, Allowed, ModelConfig, Outdated, RunConfig, Share, checked, from_dict
 from ..shared.files import read_json
 from ..streams import TEXT, VISUAL, built_from, longest_sentence, smallest_side
 
@@ -37,7 +37,6 @@ WEIGHTS, CONFIG, RUN, WORDS, MARKS = FILES = (
 )
 PACKAGED = Path(__file__).parent  # what ships with the package: "tiny"
 AGAIN = "copy the checkpoint again from the run that made it, or download it again"
-YOUNGER = ("refine", "filtered")  # what older checkpoints of this format lack: their defaults are what was before
 LEAST = "least_confidence"  # in run.json beside the settings: below it nothing is marked, see `scoring.calibration`
 DRAWN = "drawn"  # in run.json beside the settings: the clips came from a toy world, in memory or on disk
 ANSWER = ("data.name", "data.size", "data.offset", "data.max_words")  # of run.json: what an answer depends on
@@ -125,7 +124,7 @@ def read_model_config(folder: str | Path) -> ModelConfig:
     written = _read(run).get("format", 1) if run.is_file() else FORMAT
     with _told(file, "does not hold an architecture"):
         config = from_dict({"format": written} | {f"model.{name}": value for name, value in found.items()}).model
-        _require(found, [f.name for f in dataclasses.fields(ModelConfig) if f.name not in YOUNGER])
+        _require(found, [f.name for f in dataclasses.fields(ModelConfig) if f"model.{f.name}" not in YOUNGER])
         _require(saved := config.saved_streams, ["visual", "text"], "saved_streams.")
         saved = {
             stream: built_from(families, saved[stream], f"saved_streams.{stream}.{{}}")
@@ -242,15 +241,15 @@ def model_sha256(folder: str | Path) -> str:
     least confidence, if it has one.
 
     It is the same for the same content, in whatever order and with whatever spaces the files hold it, and whether or
-    not they hold a younger setting's default. Raises as `load_model`, `read_run_config` and `read_tokenizer` do.
+    not they hold what a younger setting was before. Raises as `load_model`, `read_run_config` and `read_tokenizer` do.
     """
     folder, digests = Path(folder), {}
     with _told(file := _own(folder / WEIGHTS), "cannot be read"):
         for name, tensor in load_file(file).items():
             content = hashlib.sha256(tensor.flatten().view(torch.uint8).numpy()).hexdigest()
             digests[name] = [str(tensor.dtype), list(tensor.shape), content]
-    config, default = (dataclasses.asdict(c) for c in (read_model_config(folder), ModelConfig()))
-    config = {name: x for name, x in config.items() if name not in YOUNGER or x != default[name]}
+    config = dataclasses.asdict(read_model_config(folder))
+    config = {name: x for name, x in config.items() if x != YOUNGER.get(f"model.{name}", ...)}
     whole = [digests, config, _words(folder), _marks(folder), read_run_config(folder).data.size]
     whole += [least] if (least := read_least_confidence(folder)) else []
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()

@@ -246,7 +246,7 @@ def test_a_run_can_add_a_refinement_to_what_another_has_learned(tmp_path):
     ("changes", "said"),
     [
         ({"model.lmdf": "off"}, "has model.lmdf full, this run off; give both the same"),
-        ({"model.filtered": "reference"}, "has model.filtered current, this run reference; give both the same"),
+        ({"model.filtered": "current"}, "has model.filtered reference, this run current; give both the same"),
         ({"data.level": 2}, "knows other words than this run; give both the same data.level"),
         ({"train.start": "nowhere"}, "no checkpoint 'nowhere': looked for"),
     ],
