@@ -36,46 +36,41 @@ def note(ax, x: float, y: float, text: str, ha: str = "center") -> None:
 
 def draw_lmdf(ax) -> None:
     """From three frames and a sentence to the updated feature of the current frame."""
-    rows = {"$F_{ref1}$": 5.6, "$F_{ref2}$": 4.2, "$F_{cur}$": 2.8}
-    gated = []
-    for name, y in rows.items():
-        F = box(ax, 0.6, y, name, VISION, 1.0)
-        X = box(ax, 2.1, y, name.replace("F", "X"), VISION, 1.0)
-        G = box(ax, 3.9, y, name.replace("F", "G"), GUIDANCE, 1.0)
-        arrow(ax, F[1], X[0])
-        arrow(ax, X[1], G[0])
-        gated.append((X, G))
-    s = box(ax, 3.9, 1.4, "s", LANGUAGE, 1.0)
-    ax.plot([3.4, 3.0, 3.0], [1.4, 1.4, 5.35], color=INK, lw=1.1, zorder=0)  # the sentence opens every gate
-    for _, G in gated:
-        arrow(ax, (3.0, G[0][1] - 0.25), (G[0][0], G[0][1] - 0.25))
-    changes = box(ax, 6.5, 4.2, "compare:\n$G_{cur}$, and each\n$G_{ref} - G_{cur}$", TIME, 2.1, 1.2)
-    for _, G in gated:
-        arrow(ax, G[1], changes[0])
-    Y = box(ax, 8.7, 4.2, "Y", GUIDANCE, 1.0)
-    arrow(ax, changes[1], Y[0])
-    arrow(ax, s[1], Y[2], bend="across")
-    Z = []
-    for y, r in ((5.4, 1), (4.2, 3), (3.0, 5)):
-        k = box(ax, 10.6, y, f"$k_{r}$: a filter for\neach position", GUIDANCE, 2.0)
-        one = box(ax, 13.0, y, f"$Z_{r}$", VISION, 0.9)
-        arrow(ax, Y[1], k[0])
-        arrow(ax, k[1], one[0])
-        Z.append(one)
-    x = box(ax, 13.0, 1.6, "x", VISION, 0.9)
-    ax.plot([12.55, 12.1, 12.1], [1.6, 1.6, 5.15], color=INK, lw=1.1, zorder=0)  # x is what every filter acts on
-    for one in Z:
-        arrow(ax, (12.1, one[0][1] - 0.25), (one[0][0], one[0][1] - 0.25))
-    U = box(ax, 14.9, 4.2, "U", VISION, 0.9)
-    for one in (*Z, x):
-        arrow(ax, one[1], U[0])
-    X = gated[2][0]
-    low = 0.5
-    ax.plot([X[2][0], X[2][0], 14.9], [X[2][1], low, low], color=INK, lw=1.1, zorder=0)
-    arrow(ax, (14.9, low), U[2])
-    arrow(ax, (13.0, low), x[2])
-    note(ax, 7.6, low - 0.3, "the current frame's X: as x it is filtered by every $k_r$, and the result is added to it")
-    note(ax, 13.0, 6.15, "rates 1, 3, 5")
+
+    def wire(*corners: tuple) -> None:
+        """An arrow along the corners."""
+        ax.plot(*zip(*corners[:-1], strict=True), color=INK, lw=1.1, zorder=0)
+        arrow(ax, *corners[-2:])
+
+    compare = box(ax, 6.0, 3.9, "compare:\n$G_{cur}$, and each\n$G_{ref} - G_{cur}$", TIME, 2.0, 1.2)
+    Y, s = box(ax, 7.85, 3.9, "Y", GUIDANCE, 0.8), box(ax, 3.6, 1.35, "s", LANGUAGE, 0.9, 0.64)
+    fuse, U = box(ax, 13.75, 3.9, "fuse", TIME, 0.9), box(ax, 15.1, 3.9, "U", VISION, 0.8)
+    X, x, Z = {}, {}, {}
+    for frame, y, side, r in (("cur", 5.2, 6.35, 1), ("ref1", 3.9, 0.75, 3), ("ref2", 2.6, -0.1, 5)):
+        F, X[frame] = (box(ax, at, y, f"${name}_{{{frame}}}$", VISION, 0.9) for at, name in ((0.5, "F"), (1.9, "X")))
+        G = box(ax, 3.6, y, f"$G_{{{frame}}}$", GUIDANCE, 0.9)
+        k = box(ax, 9.75, y, f"$k_{r}$: a filter for\neach position", GUIDANCE, 2.0)
+        x[frame] = box(ax, 9.75, side, f"$x_{{{frame}}}$", VISION, 0.9, 0.64)
+        Z[frame] = box(ax, 12.3, y, f"$Z_{r}$\nrate {r}", VISION, 0.9)
+        for start, end in ((F, X[frame]), (X[frame], G), (G, compare), (Y, k), (k, Z[frame]), (Z[frame], fuse)):
+            arrow(ax, start[1], end[0])
+    arrow(ax, compare[1], Y[0])
+    arrow(ax, fuse[1], U[0])
+    ax.add_patch(plt.Rectangle((3.0, 2.05), 1.2, 3.7, fill=False, ec=INK, lw=0.9, ls="--"))
+    arrow(ax, s[3], (3.6, 2.05), "gate", (0.4, 0.0))  # of every frame
+    wire(s[1], (7.85, 1.35), Y[2])
+    wire((1.9, 6.35), x["cur"][0])
+    wire((12.3, 6.35), Z["cur"][3])
+    wire(x["cur"][1], (13.75, 6.35), fuse[3])
+    wire(X["cur"][3], (1.9, 7.1), (15.1, 7.1), U[3])
+    wire((2.65, 3.9), (2.65, 0.75), x["ref1"][0])
+    wire(x["ref1"][1], (11.35, 0.75), (11.35, 3.65), (11.85, 3.65))
+    wire(X["ref2"][2], (1.9, -0.1), x["ref2"][0])
+    wire(x["ref2"][1], (12.3, -0.1), Z["ref2"][2])
+    for fork in ((1.9, 6.35), (2.65, 3.9), (12.3, 6.35)):  # lines part here; where no dot is, they cross
+        ax.plot(*fork, "o", color=INK, ms=3)
+    note(ax, 8.5, 7.3, "$X_{cur}$ is added to the result")
+    note(ax, 12.6, 0.75, "alignment: rates 3 and 5\nfilter the references", "left")
 
 
 def draw_decoder(ax) -> None:
@@ -148,7 +143,7 @@ def draw_model(ax) -> None:
 
 
 DIAGRAMS = {  # name: (drawing, width, bottom, top)
-    "lmdf": (draw_lmdf, 15.6, 0.0, 6.5),
+    "lmdf": (draw_lmdf, 15.6, -0.5, 7.5),
     "decoder": (draw_decoder, 12.5, -1.1, 5.3),
     "model": (draw_model, 15.4, 1.0, 8.3),
 }
