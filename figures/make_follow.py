@@ -40,7 +40,7 @@ def main() -> None:
             truth = ids == sentence.instance
             iou = np.mean([region_similarity(*pair) for pair in zip(result.masks, truth, strict=True)])
             print(f"scene {k}: IoU {iou:.2f}  {sentence.text}")
-    print(save_gif(options.out, film, masks, captions, fps=scene.fps, width=288, colors=64))
+    print(save_gif(options.out, film, masks, captions, fps=scene.fps, width=300, colors=64))
 
 
 if __name__ == "__main__":
