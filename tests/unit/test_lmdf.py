@@ -202,13 +202,16 @@ def test_only_full_filters_hear_a_scene_that_differs_in_motion_alone(mode, hears
     assert difference > 1e-4 if hears else difference == 0
 
 
-def test_a_reference_is_compared_with_the_current_frame_within_reach():
-    """Of the gate's and the comparison's 3x3 convolutions, 2 positions: what changes farther away changes nothing."""
-    block, (features, s) = make(), clip(1, 3, 4, 12)
+@pytest.mark.parametrize(
+    ("filtered", "frame", "reach"), [("current", 0, 2), ("current", 2, 2), ("reference", 0, 3), ("reference", 2, 5)]
+)
+def test_a_reference_matters_within_reach(filtered, frame, reach):
+    """Compared by the gate's and the comparison's 3x3 convolutions, filtered at rates 3 and 5: no farther."""
+    block, (features, s) = make(filtered=filtered), clip(1, 3, 4, 12)
     moved = features.clone()
-    moved[:, 0, :, :, 8:] += 3
+    moved[:, frame, :, :, 8:] += 3
     changed = (block(features, s, 1) != block(moved, s, 1)).any(1).any(1)[0]  # (W,)
-    assert changed.tolist() == [False] * 6 + [True] * 6
+    assert changed.tolist() == [column >= 8 - reach for column in range(12)]
 
 
 @pytest.mark.parametrize("language", [True, False])
