@@ -68,14 +68,15 @@ def words_grid(lens: Lens, clip: int) -> "Figure":
 
 
 def draw_filters(lens: Lens, clip: int, level: int, row: int, column: int) -> "Figure":
-    """The filter of one position where it acts, at each rate: its weights above (red) and below (blue) the map's
-    mean filter; with the frames, their difference, and the length of the response."""
+    """The filter of one position where it acts, at each rate, in the frame that it acts on: its weights above (red)
+    and below (blue) the map's mean filter; with the frames, their difference, and the length of the response."""
     from matplotlib import colormaps
 
     x = lens.see(clip)
     k, rates = x.answer().filters[level], x.model.lmdf[str(level)].dilations  # k (R, m, K*K, h, w)
     sheet = _Sheet([["before", "now", "after", "difference"], [*rates, "response"]], x)
     frames, now = x.clip.frames, x.clip.current
+    names = {0: "before", len(frames) - 1: "after", now: "now"}
     for name, t in (("before", 0), ("now", now), ("after", -1)):
         sheet.show(name, frames[t], name)
     difference = np.abs(frames[[0, -1]].astype(float) - frames[now]).mean((0, 3))
@@ -84,9 +85,9 @@ def draw_filters(lens: Lens, clip: int, level: int, row: int, column: int) -> "F
     own = (k - k.mean((3, 4), keepdim=True)).mean(1)  # (R, K*K, h, w)
     i, j = _place(x, row, column, size)
     top = float(own[:, :, i, j].abs().max())
-    pale = np.repeat(120 + _grey(x) // 2, 3, axis=2)
-    for r, weights in zip(rates, own[:, :, i, j], strict=True):
-        sheet.show(r, pale, f"its filter, rate {r}")
+    for r, t, weights in zip(rates, _acted_on(x, level), own[:, :, i, j], strict=True):
+        pale = np.repeat(120 + _grey(frames[t]) // 2, 3, axis=2)
+        sheet.show(r, pale, f'rate {r}: filter on "{names.get(t, f"frame {t + 1}")}"')
         for o, weight in enumerate(weights / top):
             tap = i + r * (o // K - K // 2), j + r * (o % K - K // 2)
             color = colormaps["RdBu_r"](0.5 + float(weight) / 2)
@@ -261,6 +262,15 @@ class _Sheet:
         return self.figure.add_axes(box)
 
 
+def _acted_on(x: Inside, level: int) -> list[int]:
+    """The number of the frame that the filters of each rate act on."""
+    lmdf, now = x.model.lmdf[str(level)], x.clip.current
+    aligned = lmdf.uses_references and lmdf.filtered == "reference"
+    others = [t for t in range(len(x.clip.frames)) if t != now] if aligned else []
+    R = len(lmdf.dilations)
+    return [now, *others, *[now] * R][:R]
+
+
 def _frame(x: Inside) -> np.ndarray:
     return x.clip.frames[x.clip.current]
 
@@ -272,11 +282,11 @@ def _colored(values: np.ndarray) -> np.ndarray:
     return colormaps["cividis"](values, bytes=True)[..., :3]
 
 
-def _grey(x: Inside) -> np.ndarray:
-    """The current frame (H, W, 1) without its colors and its grain."""
+def _grey(frame: np.ndarray) -> np.ndarray:
+    """A frame (H, W, 1) without its colors and its grain."""
     from PIL import ImageFilter
 
-    return np.asarray(Image.fromarray(_frame(x)).convert("L").filter(ImageFilter.MedianFilter(3)))[..., None]
+    return np.asarray(Image.fromarray(frame).convert("L").filter(ImageFilter.MedianFilter(3)))[..., None]
 
 
 def _heat(x: Inside, values: Any, top: float = 0.0) -> np.ndarray:
@@ -285,7 +295,7 @@ def _heat(x: Inside, values: Any, top: float = 0.0) -> np.ndarray:
     values = np.clip(values / (top or values.max() or 1), 0, 1)
     H, W = x.clip.mask.shape
     large = np.asarray(Image.fromarray(values).resize((W, H), Image.Resampling.NEAREST))
-    mixed = 0.85 * _colored(large) + 0.15 * _grey(x)
+    mixed = 0.85 * _colored(large) + 0.15 * _grey(_frame(x))
     return outline(mixed.astype(np.uint8), x.clip.mask, "white")
 
 

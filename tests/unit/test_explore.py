@@ -270,6 +270,20 @@ def pixels(figure):
     return np.asarray(figure.canvas.buffer_rgba()).copy()
 
 
+@pytest.mark.parametrize(
+    ("filtered", "drawn"), [("reference", ["now", "before", "after"]), ("current", ["now", "now", "now"])]
+)
+def test_a_filter_is_drawn_on_the_frame_that_it_acts_on(monkeypatch, lens, filtered, drawn):
+    monkeypatch.setattr(lens.predictor.model.lmdf["4"], "filtered", filtered)
+    frames = np.stack([np.full_like(lens.clips[1].frames[0], value) for value in (0, 100, 200)])
+    one = Lens(lens.predictor, [replace(lens.clips[1], frames=frames)])
+    axes = views.draw_filters(one, 0, 4, 1, 2).axes[0]
+    pictures = {text.get_text(): image.get_array() for text, image in zip(axes.texts, axes.images, strict=True)}
+    paled = {"before": 120, "now": 170, "after": 220}  # half of the frame's light, and 120
+    for rate, name in zip((1, 2, 3), drawn, strict=True):
+        assert (pictures[f'rate {rate}: filter on "{name}"'] == paled[name]).all()
+
+
 def test_grids_differ_with_what_they_show(lens):
     pairs = [
         (views.words_grid(lens, 0), views.words_grid(lens, 2)),
