@@ -286,7 +286,7 @@ def _grey(frame: np.ndarray) -> np.ndarray:
     """A frame (H, W, 1) without its colors and its grain."""
     from PIL import ImageFilter
 
-    return np.asarray(Image.fromarray(frame).convert("L").filter(ImageFilter.MedianFilter(3)))[..., None]
+    return np.asarray(Image.fromarray(frame).convert("L").filter(ImageFilter.MedianFilter(5)))[..., None]
 
 
 def _heat(x: Inside, values: Any, top: float = 0.0) -> np.ndarray:
