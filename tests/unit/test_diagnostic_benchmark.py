@@ -42,6 +42,7 @@ def test_the_recipe_is_that_of_the_study_on_another_level(diagnostic):
         *("data.cache", "out"),
         "data.val_split",  # the study named val, which is what leaving it empty means
         "train.schedule",  # the study is from when rates fell along a cosine
+        "model.filtered",  # and filters acted on the current frame alone
     }
 
 
