@@ -56,7 +56,7 @@ class Streaming:
         self.word_mask = torch.ones_like(self.ids)
         with torch.inference_mode():
             self.L = self.model.encoder.read_sentence(self.ids, self.word_mask)
-            self.references = {n: [self.encode(slice(0, n))] * 2 for n in {1, sentences}}
+            self.references = {n: [self.encode(slice(0, n)).reference] * 2 for n in {1, sentences}}
 
     @torch.inference_mode()
     def encode(self, rows: slice):
@@ -64,7 +64,7 @@ class Streaming:
         L, word_mask = self.L[rows], self.word_mask[rows]
         seen = {n: torch.cat([V] * len(L)) for n, V in seen.items()}
         frames = self.window[:, 1].expand(len(L), -1, -1, -1)
-        return self.model.remember(frames, self.model.encoder.interleave(seen, L, word_mask))
+        return self.model.remember(frames, *self.model.encode(seen, L, word_mask))
 
     @torch.inference_mode()
     def step(self, rows: slice = slice(None)):

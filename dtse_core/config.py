@@ -61,6 +61,8 @@ Stages = Annotated[
     Allowed("rising stage numbers out of 2 3 4 5", lambda s: set(s) <= {2, 3, 4, 5} and list(s) == sorted(set(s))),
 ]
 
+Depths = Annotated[Stages, Allowed("one or more of 3 4 5", lambda s: s and 2 not in s)]
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -83,6 +85,7 @@ class ModelConfig:
     text_levels: Literal["hierarchical", "last"] = "hierarchical"  # word features that VLMG meets
     gate_init: Moderate = 0.0  # 0: pretrained streams start undisturbed; 1: streams from scratch (D-8)
 
+    lmdf_stages: Depths = (3,)  # after which ResNet stages LMDF is applied (3 to 5); references end there (D-12)
     lmdf: Literal["off", "static", "current_only", "full"] = "full"  # what makes the filters
     lmdf_language: bool = True  # the sentence gates the temporal features
     filtered: Literal["current", "reference"] = "reference"  # what the filters of all rates but the first act on (D-10)
@@ -309,7 +312,11 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
 
 
 FORMAT = 2  # of settings, as their "format" says (none: 1); raised when older ones do not fit
-YOUNGER = {"model.refine": 0, "model.filtered": "current"}  # of that format: what files that lack them mean
+YOUNGER = {  # of that format: what files that lack them mean
+    "model.refine": 0,
+    "model.filtered": "current",
+    "model.lmdf_stages": (3, 4, 5),
+}
 
 
 class Outdated(ValueError):

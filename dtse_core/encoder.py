@@ -61,25 +61,36 @@ class InterleavedEncoder(nn.Module):
         """The sentence-only prefix: embedding and first group, `(B, N)` to `(B, N, D)`."""
         return self.text.layers(self.text.embed(input_ids), word_mask, *self.groups[0])
 
-    def see_frame(self, frames: Tensor) -> dict[int, Tensor]:
-        """The frame-only prefix: `(B, 3, H, W)` to the features up to the first insertion."""
+    def see_frame(self, frames: Tensor, last: int = 5) -> dict[int, Tensor]:
+        """The frame-only prefix: `(B, 3, H, W)` to the features up to the first insertion, or to stage `last`."""
         V, features = self.visual.stem(frames), {}  # (B, C, H/4, W/4)
-        for number in range(2, self.stages[0] + 1 if self.stages else 6):
+        for number in range(2, min(last, *self.stages, 5) + 1):
             features[number] = V = self.visual.stage(number, V)  # (B, C, h, w)
         return features
 
     def interleave(
-        self, seen: dict[int, Tensor], L: Tensor, word_mask: Tensor, return_maps: bool = False
+        self,
+        seen: dict[int, Tensor],
+        L: Tensor,
+        word_mask: Tensor,
+        return_maps: bool = False,
+        first: int = 2,
+        last: int = 5,
     ) -> EncoderOutput:
-        """Everything after the two prefixes; `seen` and `L` have the same batch."""
+        """Stages `first` to `last`, in which the streams meet; `seen` and `L` have the same batch.
+
+        Both begin as the two prefixes return them. What stages 2 to n return, stages n + 1 to 5 can go on from, with
+        some of the frames: a reference is not encoded further than LMDF reads it.
+        """
         features, maps = dict(seen), {}
-        for k, stage in enumerate(self.stages):
-            L = self.text.layers(L, word_mask, *self.groups[k]) if k > 0 else L  # (B, N, D)
-            V, L, maps[stage] = self.vlmg[str(stage)](features[stage], L, word_mask, return_maps)
-            features[stage] = V  # (B, C, h, w)
-            following = self.stages[k + 1] if k + 1 < len(self.stages) else 5
-            for number in range(stage + 1, following + 1):
-                features[number] = V = self.visual.stage(number, V)  # (B, C, h, w)
+        for number in range(first, last + 1):
+            if number not in features:
+                features[number] = self.visual.stage(number, features[number - 1])  # (B, C, h, w)
+            if number in self.stages:
+                k = self.stages.index(number)
+                L = self.text.layers(L, word_mask, *self.groups[k]) if k > 0 else L  # (B, N, D)
+                V, L, maps[number] = self.vlmg[str(number)](features[number], L, word_mask, return_maps)
+                features[number] = V  # (B, C, h, w)
         kept = word_mask[:, :, None].to(L.dtype)  # (B, N, 1)
         sentence = (L * kept).sum(1) / kept.sum(1)  # (B, D)
         return EncoderOutput(features, L, sentence, maps if return_maps else {})

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
 from safetensors.torch import save_model
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from .config import ModelConfig
 from .decoder import MaskDecoder, Refinement
@@ -23,20 +24,28 @@ class DTSEOutput(NamedTuple):
 
     logits: Tensor
     aux_logits: tuple[Tensor, ...]
-    maps: dict[int, VLMGMaps]  # VLMG's attention per insertion, over all B*T frames
+    maps: dict[int, VLMGMaps]  # VLMG's attention per insertion, in the current frame
+
+
+class Reference(NamedTuple):
+    """All that one frame contributes to its neighbours' masks: by stage with LMDF, `X` (B, c, h, w) and `G`
+    (B, w, h, w), or None where no filters are generated."""
+
+    X: dict[int, Tensor]
+    G: dict[int, Tensor | None]
 
 
 class FrameMemory(NamedTuple):
     """All that one frame contributes to its own mask and to its neighbours': what a video keeps of it.
 
-    Shapes: `frame` (B, 3, H, W), or None if no refinement looks at it; `low` (B, w4, H/4, W/4); per level 3, 4, 5
-    `X` (B, c, h, w) and `G` (B, w, h, w) or None; `sentence` (B, D).
+    Shapes: `frame` (B, 3, H, W), or None if no refinement looks at it; `low` (B, w4, H/4, W/4); `reduced`, by stage
+    without LMDF, (B, c, h, w); `sentence` (B, D).
     """
 
     frame: Tensor | None
     low: Tensor
-    X: tuple[Tensor, ...]
-    G: tuple[Tensor | None, ...]
+    reduced: dict[int, Tensor]
+    reference: Reference
     sentence: Tensor
     maps: dict[int, VLMGMaps]
 
@@ -91,7 +100,7 @@ class DTSE(
                     filter_size=c.filter_size,
                     dilations=c.dilations,
                     norm=c.norm,
-                    mode=c.lmdf,
+                    mode=c.lmdf if stage in c.lmdf_stages else "off",
                     language=c.lmdf_language,
                     filtered=c.filtered,
                 )
@@ -129,34 +138,56 @@ class DTSE(
         def for_each_sentence(x: Tensor) -> Tensor:
             return x.unflatten(0, (clips, 1, T)).expand(-1, sentences, -1, -1, -1, -1).flatten(0, 2)
 
-        seen = self.encoder.see_frame(frames.flatten(0, 1))
+        seen = self.encoder.see_frame(frames.flatten(0, 1), self.depth)
         seen = {number: for_each_sentence(V) for number, V in seen.items()}  # {2: (B*T, C, H/4, W/4), ...}
-        encoded = self.encoder.interleave(seen, L, word_mask, return_maps)
-        memory = self.remember(for_each_sentence(frames.flatten(0, 1)), encoded)
-        window = [select_frame(memory, t, T) for t in range(T)]
-        return self.decode(window[current], window[:current] + window[current + 1 :], frames.shape[3:])
+        read = self.encoder.interleave(seen, L, word_mask, return_maps, last=self.depth)  # as far as LMDF reads
+        shared = self.share(read)  # X (B*T, c, h, w), G (B*T, w, h, w)
+        now, frame = select_frame((read, for_each_sentence(frames.flatten(0, 1))), current, T)  # (B, C, h, w), ...
+        memory = self.remember(frame, self.finish(now, attention_mask, return_maps), select_frame(shared, current, T))
+        references = [select_frame(shared, t, T) for t in range(T) if t != current]
+        return self.decode(memory, references, frames.shape[3:])
 
     @property
     def uses_references(self) -> bool:
         """True if any frame but the current one matters."""
-        return self.lmdf["3"].uses_references
+        return self.lmdf[str(self.depth)].uses_references
 
-    def remember(self, frames: Tensor, encoded: EncoderOutput) -> FrameMemory:
+    @property
+    def depth(self) -> int:
+        """The last stage with LMDF: references are not encoded further (D-12)."""
+        return self.config.lmdf_stages[-1]
+
+    def encode(
+        self, seen: dict[int, Tensor], L: Tensor, word_mask: Tensor, return_maps: bool = False
+    ) -> tuple[EncoderOutput, Reference]:
+        """The encoder's two prefixes of B frames to all that it makes of each, and what neighbours read of that."""
+        read = self.encoder.interleave(seen, L, word_mask, return_maps, last=self.depth)
+        return self.finish(read, word_mask, return_maps), self.share(read)
+
+    def finish(self, read: EncoderOutput, word_mask: Tensor, return_maps: bool = False) -> EncoderOutput:
+        """Frames that are encoded as far as LMDF reads them, encoded to the end."""
+        encoded = self.encoder.interleave(read.features, read.words, word_mask, return_maps, first=self.depth + 1)
+        return encoded._replace(maps=read.maps | encoded.maps)
+
+    def share(self, read: EncoderOutput) -> Reference:
+        """What the encoder makes of frames as far as LMDF reads them, to what neighbours read of each."""
+        pairs = {n: self.lmdf[str(n)].remember(read.features[n], read.sentence) for n in self.config.lmdf_stages}
+        return Reference({n: X for n, (X, _) in pairs.items()}, {n: G for n, (_, G) in pairs.items()})
+
+    def remember(self, frames: Tensor, encoded: EncoderOutput, reference: Reference) -> FrameMemory:
         """`frames` (B, 3, H, W) and what the encoder makes of them, to what is kept of each."""
+        low = self.decoder.reduce_low(encoded.features[2])  # (B, w4, H/4, W/4)
+        reduced = {n: self.lmdf[str(n)].reduce(encoded.features[n]) for n in (3, 4, 5) if n not in reference.X}
         frame = frames if self.refinement else None
-        pairs = [self.lmdf[str(n)].remember(encoded.features[n], encoded.sentence) for n in (3, 4, 5)]
-        X, G = zip(*pairs, strict=True)
-        return FrameMemory(frame, self.decoder.reduce_low(encoded.features[2]), X, G, encoded.sentence, encoded.maps)
+        return FrameMemory(frame, low, reduced, reference, encoded.sentence, encoded.maps)
 
-    def decode(self, current: FrameMemory, references: list[FrameMemory], size: Sequence[int]) -> DTSEOutput:
+    def decode(self, current: FrameMemory, references: Sequence[Reference], size: Sequence[int]) -> DTSEOutput:
         """The current frame and its references, in order of time, to mask logits at `size`."""
-        U3, U4, U5 = (
-            self.lmdf[str(n)].update(
-                current.X[i], current.G[i], current.sentence, [(r.X[i], r.G[i]) for r in references]
-            )  # (B, c, h, w)
-            for i, n in enumerate((3, 4, 5))
-        )
-        *aux, finest = self.decoder(U5, U4, U3, current.low)  # (B, h, w) each
+        U, own = dict(current.reduced), current.reference
+        for n, X in own.X.items():
+            pairs = [(r.X[n], r.G[n]) for r in references]
+            U[n] = self.lmdf[str(n)].update(X, own.G[n], current.sentence, pairs)  # (B, c, h, w)
+        *aux, finest = self.decoder(U[5], U[4], U[3], current.low)  # (B, h, w) each
         if self.refinement:
             logits = self.refinement(finest, current.frame)
         else:
@@ -213,26 +244,13 @@ class DTSE(
             save_model(self, str(part))
 
 
-def select_frame(memory: FrameMemory, t: int, T: int) -> FrameMemory:
-    """Frame `t` of memories that hold B clips of T frames, clip by clip."""
-
-    def pick(x: Any) -> Any:
-        return None if x is None else x.unflatten(0, (-1, T))[:, t]
-
-    X, G = tuple(map(pick, memory.X)), tuple(map(pick, memory.G))
-    return FrameMemory(pick(memory.frame), pick(memory.low), X, G, pick(memory.sentence), memory.maps)
+def select_frame(memory: Any, t: int, T: int) -> Any:
+    """Frame `t` of what B clips of T frames hold, clip by clip: of a tensor (B*T, ...), or of all in a memory."""
+    return tree_map(lambda x: None if x is None else x.unflatten(0, (-1, T))[:, t], memory)
 
 
-def join_frames(memories: list[FrameMemory]) -> FrameMemory:
+def join_frames(memories: Sequence[Any]) -> Any:
     """Memories of several frames as one batch, frame by frame: what decodes them together."""
     if len(memories) == 1:
         return memories[0]
-
-    def join(*parts: Any) -> Any:
-        return None if parts[0] is None else torch.cat(parts)
-
-    X, G = (tuple(map(join, *columns)) for columns in ((m.X for m in memories), (m.G for m in memories)))
-    frame, low, sentence = (
-        join(*column) for column in zip(*((m.frame, m.low, m.sentence) for m in memories), strict=True)
-    )
-    return FrameMemory(frame, low, X, G, sentence, {})
+    return tree_map(lambda *parts: None if parts[0] is None else torch.cat(parts), *memories)

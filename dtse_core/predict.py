@@ -186,7 +186,7 @@ class ReferringVideoPredictor:
         if S > 1:
             x, seen = torch.cat([x] * S), {n: torch.cat([V] * S) for n, V in seen.items()}  # (S*K, C, h, w)
         L, word_mask = L.repeat_interleave(K, 0), word_mask.repeat_interleave(K, 0)  # (S*K, N, D), (S*K, N)
-        memory = self.fast.remember(x, self.fast.encoder.interleave(seen, L, word_mask))
+        memory = self.fast.remember(x, *self.fast.encode(seen, L, word_mask))
         return [select_frame(memory, k, K) for k in range(K)]
 
     def _decode(
@@ -197,9 +197,10 @@ class ReferringVideoPredictor:
             return
         offset, causal = self.data.frame_offset, self.fast.config.causal
         indices, slots = zip(*(window_indices(t, count, window, offset, causal) for t in current), strict=True)
-        memories = [join_frames([kept[i - first][1] for i in column]) for column in zip(*indices, strict=True)]
-        now = memories.pop(slots[0])  # the slot is the same in every window
-        logits = self.fast.decode(now, memories, self.data.size).logits  # (K*S, h, w), frame by frame
+        columns = list(zip(*indices, strict=True))
+        now = join_frames([kept[i - first][1] for i in columns.pop(slots[0])])  # the slot is the same in every window
+        references = [join_frames([kept[i - first][1].reference for i in column]) for column in columns]
+        logits = self.fast.decode(now, references, self.data.size).logits  # (K*S, h, w), frame by frame
         for t, maps in zip(current, logits.unflatten(0, (len(current), -1)), strict=True):
             if not maps.isfinite().all():
                 raise ValueError(f"frame {t}: the model returns NaN or infinity; its weights or precision do not fit")

@@ -21,7 +21,6 @@ from ..metrics import region_similarity
 from ..model import select_frame
 from ..predict import ReferringVideoPredictor
 
-LEVELS = (3, 4, 5)  # after Res3, Res4 and Res5
 FAILURES = ("missed", "twin", "wrong object", "too large", "too small")
 
 
@@ -43,9 +42,9 @@ class Answer(NamedTuple):
     whose LMDF makes no filters."""
 
     probability: np.ndarray  # (H0, W0), at the mask's own size
-    updated: dict[int, Tensor]  # per level U (c, h, w)
-    filters: dict[int, Tensor]  # per level k (R, m, K*K, h, w), one for each rate
-    responses: dict[int, Tensor]  # per level Z (R, m, h, w)
+    updated: dict[int, Tensor]  # per stage with LMDF U (c, h, w)
+    filters: dict[int, Tensor]  # per stage k (R, m, K*K, h, w), one for each rate
+    responses: dict[int, Tensor]  # per stage Z (R, m, h, w)
 
 
 class Inside:
@@ -75,7 +74,7 @@ class Inside:
             for stage in encoder.stages
         ]
         try:
-            encoded = encoder.interleave(seen, L, word_mask.expand(T, -1), return_maps=True)
+            encoded, reference = self.model.encode(seen, L, word_mask.expand(T, -1), return_maps=True)
         finally:
             for hook in hooks:
                 hook.remove()
@@ -87,7 +86,7 @@ class Inside:
             n: maps.words[self.clip.current].T.unflatten(1, encoded.features[n].shape[2:]).cpu()
             for n, maps in encoded.maps.items()
         }  # (N, h, w) each
-        memory = self.model.remember(frames, encoded)
+        memory = self.model.remember(frames, encoded, reference)
         self.memory = [select_frame(memory, t, T) for t in range(T)]
 
     @torch.inference_mode()
@@ -95,19 +94,18 @@ class Inside:
         """`order` names the frame for each place in the window; without one it is the order of time."""
         now, order = self.clip.current, order or tuple(range(len(self.memory)))
         window = [self.memory[t] for t in order]
-        current, references = window[now], window[:now] + window[now + 1 :]
-        if not self.model.uses_references:
-            references = []
+        current, others = window[now], window[:now] + window[now + 1 :]
+        references = [memory.reference for memory in others] if self.model.uses_references else []
         logits = self.model.decode(current, references, self.size).logits[0]  # (h, w)
         probability = resize_logits(logits, *self.clip.mask.shape).sigmoid().cpu().numpy()
         updated, filters, responses = {}, {}, {}
-        for i, n in enumerate(LEVELS):
-            level, X, G = self.model.lmdf[str(n)], current.X[i], current.G[i]
-            updated[n] = level.update(X, G, current.sentence, [(r.X[i], r.G[i]) for r in references])[0].cpu()
+        for n, X in current.reference.X.items():
+            level, G = self.model.lmdf[str(n)], current.reference.G[n]
+            updated[n] = level.update(X, G, current.sentence, [(r.X[n], r.G[n]) for r in references])[0].cpu()
             if G is not None:
-                Y = level.spatial_temporal_feature(G, current.sentence, [r.G[i] for r in references])  # (1, w, h, w)
+                Y = level.spatial_temporal_feature(G, current.sentence, [r.G[n] for r in references])  # (1, w, h, w)
                 k = [level.make_filters(Y, r) for r in range(len(level.dilations))]  # R times (1, m, K*K, h, w)
-                xs = level.filtered_features(level.to_filtered(X), [r.X[i] for r in references])
+                xs = level.filtered_features(level.to_filtered(X), [r.X[n] for r in references])
                 Z = [dynamic_filter(x, k_r, r) for x, k_r, r in zip(xs, k, level.dilations, strict=True)]
                 filters[n], responses[n] = torch.cat(k).cpu(), torch.cat(Z).cpu()
         return Answer(probability, updated, filters, responses)

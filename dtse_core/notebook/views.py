@@ -18,7 +18,7 @@ from ..metrics import region_similarity
 from ..predict import refuse_unknown
 from ..video.letters import spelled
 from ..video.overlay import GUIDANCE, LANGUAGE, MASK, TIME, outline, overlay
-from .inside import LEVELS, Inside, Lens, change, swap_word
+from .inside import Inside, Lens, change, swap_word
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,13 +67,15 @@ def words_grid(lens: Lens, clip: int) -> "Figure":
     return sheet.figure
 
 
-def draw_filters(lens: Lens, clip: int, level: int, row: int, column: int) -> "Figure":
+def draw_filters(lens: Lens, clip: int, row: int, column: int) -> "Figure":
     """The filter of one position where it acts, at each rate, in the frame that it acts on: its weights above (red)
-    and below (blue) the map's mean filter; with the frames, their difference, and the length of the response."""
+    and below (blue) the map's mean filter; with the frames, their difference, and the length of the response. Of
+    several stages with LMDF it is the first."""
     from matplotlib import colormaps
 
     x = lens.see(clip)
-    k, rates = x.answer().filters[level], x.model.lmdf[str(level)].dilations  # k (R, m, K*K, h, w)
+    stage = min(x.answer().filters)
+    k, rates = x.answer().filters[stage], x.model.lmdf[str(stage)].dilations  # k (R, m, K*K, h, w)
     sheet = _Sheet([["before", "now", "after", "difference"], [*rates, "response"]], x)
     frames, now = x.clip.frames, x.clip.current
     names = {0: "before", len(frames) - 1: "after", now: "now"}
@@ -85,7 +87,7 @@ def draw_filters(lens: Lens, clip: int, level: int, row: int, column: int) -> "F
     own = (k - k.mean((3, 4), keepdim=True)).mean(1)  # (R, K*K, h, w)
     i, j = _place(x, row, column, size)
     top = float(own[:, :, i, j].abs().max())
-    for r, t, weights in zip(rates, _acted_on(x, level), own[:, :, i, j], strict=True):
+    for r, t, weights in zip(rates, _acted_on(x, stage), own[:, :, i, j], strict=True):
         pale = np.repeat(120 + _grey(frames[t]) // 2, 3, axis=2)
         sheet.show(r, pale, f'rate {r}: filter on "{names.get(t, f"frame {t + 1}")}"')
         for o, weight in enumerate(weights / top):
@@ -94,19 +96,19 @@ def draw_filters(lens: Lens, clip: int, level: int, row: int, column: int) -> "F
             sheet.outline(r, tap, size, facecolor=color, edgecolor="0.3", linewidth=0.5)
     for name in ("now", *rates, "response"):
         sheet.outline(name, (i, j), size, **HERE)
-    sheet.show("response", _heat(x, x.answer().responses[level].norm(dim=(0, 1))), "response of all rates")
+    sheet.show("response", _heat(x, x.answer().responses[stage].norm(dim=(0, 1))), "response of all rates")
     return sheet.figure
 
 
 def filters_grid(lens: Lens, clip: int) -> "Figure":
-    """How far each position's filter is from the mean filter of its map, per level and rate."""
+    """How far each position's filter is from the mean filter of its map, per stage with LMDF and rate."""
     x = lens.see(clip)
     filters = x.answer().filters
     sheet = _Sheet([[(n, r) for r in range(len(k))] for n, k in filters.items()], x, width=4.8)
     for n, k in filters.items():  # k (R, m, K*K, h, w)
         own = (k - k.mean((3, 4), keepdim=True)).abs().mean((1, 2))  # (R, h, w)
         for i, r in enumerate(x.model.lmdf[str(n)].dilations):
-            sheet.show((n, i), _heat(x, own[i], float(own.max())), f"level {n}, rate {r}")
+            sheet.show((n, i), _heat(x, own[i], float(own.max())), f"after Res{n}, rate {r}")
     return sheet.figure
 
 
@@ -155,8 +157,8 @@ def draw_swap(lens: Lens, clip: int, word: str, by: str, threshold: float = 0.5)
     y = lens.see(clip, swap_word(x.clip.expression, word, by))
     changes = {name: change(x.features[name], y.features[name])[x.clip.current] for name in x.features}
     a, b = x.answer(), y.answer()
-    changes |= {f"LMDF{n}": change(a.updated[n], b.updated[n]) for n in LEVELS}
-    shown = ["VLMG3", "VLMG4", "VLMG5", "LMDF5"]
+    changes |= {f"LMDF{n}": change(a.updated[n], b.updated[n]) for n in a.updated}
+    shown = ["VLMG3", "VLMG4", "VLMG5", list(changes)[-1]]
     sheet = _Sheet([["old", "new", "dots", "dots"], shown], x, lines=2)
     for name, of in (("old", x), ("new", y)):
         sheet.show(name, _masked(of, of.answer().probability, threshold), fill(f'"{of.clip.expression}"', 26))
@@ -188,17 +190,15 @@ def draw_shuffle(lens: Lens, order: str, clip: int = 0) -> "Figure":
     """The window in another order: its frames, the mask, and where LMDF's output changes."""
     x = lens.see(clip)
     a, b = x.answer(ORDERS["as it is"]), x.answer(ORDERS[order])
-    levels = [f"LMDF{n}" for n in LEVELS]
-    sheet = _Sheet([[0, 1, 2, "mask"], ["true", *levels]], x, lines=2)
+    n = min(a.updated)  # of several stages with LMDF the first
+    sheet = _Sheet([[0, 1, 2], ["true", "mask", "change"]], x, lines=2)
     for place, t in enumerate(ORDERS[order]):
         sheet.show(place, x.clip.frames[t], f"{('before', 'now', 'after')[place]}: frame {t + 1} of 3")
     iou = region_similarity(b.probability > 0.5, x.clip.mask)
     sheet.show("mask", _masked(x, b.probability), f"mask: IoU {iou:.2f}")
     sheet.show("true", overlay(_frame(x), x.clip.mask), fill(f'true mask of "{x.clip.expression}"', 26))
-    changes = {n: change(a.updated[n], b.updated[n]) for n in LEVELS}
-    top = max(1.0, *(float(c.max()) for c in changes.values()))
-    for n, c in changes.items():
-        sheet.show(f"LMDF{n}", _heat(x, c, top), f"change of LMDF{n}: {c.mean():.2f}")
+    changed = change(a.updated[n], b.updated[n])
+    sheet.show("change", _heat(x, changed, max(1.0, float(changed.max()))), f"change of LMDF{n}: {changed.mean():.2f}")
     return sheet.figure
 
 
@@ -262,9 +262,9 @@ class _Sheet:
         return self.figure.add_axes(box)
 
 
-def _acted_on(x: Inside, level: int) -> list[int]:
+def _acted_on(x: Inside, stage: int) -> list[int]:
     """The number of the frame that the filters of each rate act on."""
-    lmdf, now = x.model.lmdf[str(level)], x.clip.current
+    lmdf, now = x.model.lmdf[str(stage)], x.clip.current
     aligned = lmdf.uses_references and lmdf.filtered == "reference"
     others = [t for t in range(len(x.clip.frames)) if t != now] if aligned else []
     R = len(lmdf.dilations)

@@ -40,8 +40,19 @@ def inputs(B=2, T=3, H=32, W=48, N=6, words=None, seed=0):
     return frames, ids, (torch.arange(N) < torch.tensor(words or [N] * B)[:, None]).long()
 
 
-# with references, not filtered, without, and with a look at the frame itself
-@pytest.mark.parametrize("changes", [{}, {"filtered": "current"}, {"lmdf": "off"}, {"refine": 4}], ids=str)
+# with references, read to the end, before any insertion, not filtered, without, and with a look at the frame itself
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"lmdf_stages": (3, 4, 5)},
+        {"vlmg_stages": (5,)},
+        {"filtered": "current"},
+        {"lmdf": "off"},
+        {"refine": 4},
+    ],
+    ids=str,
+)
 def test_sentences_about_one_window_answer_as_if_each_had_its_own(changes):
     model, (frames, ids, mask) = make(**changes), inputs(B=2)
     told, kept = torch.cat([ids, ids.flip(0), ids.flip(1)]), torch.cat([mask] * 3)  # three sentences a window
@@ -68,6 +79,7 @@ SWITCHES = {
     "language_to_vision": [True, False],
     "text_levels": ["hierarchical", "last"],
     "gate_init": [0.0, 1.0],
+    "lmdf_stages": [(3,), (4,), (5,), (3, 5), (3, 4, 5)],
     "lmdf": ["off", "static", "current_only", "full"],
     "lmdf_language": [True, False],
     "filtered": ["current", "reference"],
@@ -123,7 +135,17 @@ def test_every_switch_builds_and_learns_at_every_window(name, value, window):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"causal": True}, {"window": 5}, {"window": 1}, {"filtered": "current"}, {"lmdf": "off"}, {"refine": 4}],
+    [
+        {},
+        {"causal": True},
+        {"window": 5},
+        {"window": 1},
+        {"lmdf_stages": (3, 4, 5)},
+        {"lmdf_stages": (4,), "vlmg_stages": (2, 5)},
+        {"filtered": "current"},
+        {"lmdf": "off"},
+        {"refine": 4},
+    ],
     ids=str,
 )
 def test_frames_remembered_one_by_one_give_what_windows_give(changes):
@@ -138,11 +160,12 @@ def test_frames_remembered_one_by_one_give_what_windows_give(changes):
         for frame in frames[:, None]:
             seen = {n: V.expand(2, -1, -1, -1) for n, V in model.encoder.see_frame(frame).items()}
             shown = frame.expand(2, -1, -1, -1)
-            kept.append(model.remember(shown, model.encoder.interleave(seen, L, word_mask)))
+            kept.append(model.remember(shown, *model.encode(seen, L, word_mask)))
         for t in range(T):
             indices = [min(max(t + k - slot, 0), T - 1) for k in range(window)]
-            memories = [kept[i] for i in indices]
-            streamed = model.decode(memories.pop(slot), memories, frames.shape[2:]).logits
+            references = [kept[i].reference for i in indices]
+            del references[slot]
+            streamed = model.decode(kept[indices[slot]], references, frames.shape[2:]).logits
             for k in range(2):
                 whole = model(frames[indices][None], ids[k : k + 1], word_mask[k : k + 1]).logits
                 torch.testing.assert_close(streamed[k], whole[0], atol=1e-5, rtol=1e-5)
@@ -216,12 +239,51 @@ def test_a_refinement_is_given_the_frame_that_is_asked_about(causal, current):
     assert torch.equal(given[1], frames[:, current])
 
 
-def test_maps_of_every_frame_come_on_request():
+def test_maps_of_the_current_frame_come_on_request():
     model, (frames, ids, word_mask) = make(), inputs(words=[6, 2])
     out = model(frames, ids, word_mask, return_maps=True)
     assert sorted(out.maps) == [3, 4, 5] and model(frames, ids, word_mask).maps == {}
-    assert out.maps[3].words.shape == (2 * 3, 4 * 6, 6)
-    assert (out.maps[3].words[3:, :, 2:] == 0).all()
+    assert out.maps[3].words.shape == (2, 4 * 6, 6)
+    assert (out.maps[3].words[1, :, 2:] == 0).all()
+    with torch.no_grad():
+        alone = model.encoder(frames[:, 1], ids, word_mask, return_maps=True).maps  # frame 1 is the current one
+    for n, maps in out.maps.items():
+        for found, expected in zip(maps, alone[n], strict=True):
+            torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("stages,frames_read", [((3,), 2), ((4,), 6), ((3, 4, 5), 6)])
+def test_references_are_encoded_as_far_as_lmdf_reads_them(stages, frames_read):
+    model, (frames, ids, word_mask), read = make(lmdf_stages=stages), inputs(), {4: 0, 5: 0}
+    stage = model.encoder.visual.stage
+
+    def counting(number, V):
+        read[number] = read.get(number, 0) + len(V)
+        return stage(number, V)
+
+    model.encoder.visual.stage = counting
+    model(frames, ids, word_mask)
+    assert read == {2: 6, 3: 6, 4: frames_read, 5: 6 if 5 in stages else 2}
+
+
+def test_lmdf_reads_every_frame_as_the_first_insertion_leaves_it():
+    """The model against the encoder run to the end on every frame, LMDF given what was seen on the way."""
+    model, (frames, ids, word_mask), seen = make(), inputs(words=[6, 4]), []
+    model.encoder.vlmg["3"].register_forward_hook(lambda _, __, out: seen.append(out[:2]))
+    with torch.no_grad():
+        expected = model(frames, ids, word_mask)
+        seen.clear()
+        ends = [model.encoder(frames[:, t], ids, word_mask) for t in range(3)]
+        kept = word_mask[:, :, None].float()
+        F = torch.stack([V for V, _ in seen], 1)  # (B, T, C, h, w)
+        s = torch.stack([(L * kept).sum(1) / kept.sum(1) for _, L in seen], 1)  # (B, T, D)
+        lmdf, end = model.lmdf["3"], ends[1]
+        X, G = zip(*(lmdf.remember(F[:, t], s[:, t]) for t in range(3)), strict=True)
+        U3 = lmdf.update(X[1], G[1], end.sentence, [(X[0], G[0]), (X[2], G[2])])
+        U4, U5 = (model.lmdf[str(n)].reduce(end.features[n]) for n in (4, 5))
+        *_, finest = model.decoder(U5, U4, U3, model.decoder.reduce_low(end.features[2]))
+    found = torch.nn.functional.interpolate(finest[:, None], size=(32, 48), mode="bilinear")[:, 0]
+    torch.testing.assert_close(found, expected.logits, atol=1e-5, rtol=1e-5)
 
 
 # Logits of a random model lie within about 1. Bounds are twice what was seen over seeds: 8 bits of mantissa, and 11.
@@ -316,7 +378,7 @@ def test_the_table_of_parameters_is_true():
 def test_norms_folded_into_convolutions_change_no_answer_and_leave_the_model_as_it_is(layers, monkeypatch):
     sizes = {"embedding_size": 8, "hidden_sizes": [8, 16, 24, 32], "depths": [2, 1, 2, 1], "layer_type": layers}
     monkeypatch.setitem(ARCHITECTURES, "small", sizes)
-    model = make(norm="batch", visual="small")
+    model = make(norm="batch", visual="small", lmdf_stages=(3, 4, 5))
     norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     for norm in norms:  # as after a training
         for values, low, high in ((norm.running_var, 0.5, 2), (norm.running_mean, -1, 1), (norm.bias, -1, 1)):
