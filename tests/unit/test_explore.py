@@ -90,15 +90,19 @@ def test_attention_is_the_equation_position_by_position(lens):
 def test_filters_make_the_responses_and_the_update(lens):
     x, order = lens.see(2), (2, 1, 0)
     answer = x.answer(order)
-    sentence = torch.stack([memory.sentence[0] for memory in x.memory])[list(order)]  # (T, D)
-    for n in (3, 4, 5):
-        level = lens.predictor.model.lmdf[str(n)]
-        U = level(x.features[f"VLMG{n}"][None, list(order)], sentence[None], 1)[0]
-        torch.testing.assert_close(answer.updated[n], U, **CLOSE)
-    level = lens.predictor.model.lmdf["4"]
+    level, batch = lens.predictor.model.lmdf["3"], prepared(lens, 2)
+    X = level.reduce(x.features["VLMG3"])  # (T, c, h, w)
+    G = level.P(X)
+    L, kept = lens.predictor.model.encoder.read_sentence(batch.input_ids, batch.attention_mask), batch.attention_mask
+    _, L, _ = lens.predictor.model.encoder.vlmg["3"](x.features["Res3"], L.expand(3, -1, -1), kept.expand(3, -1))
+    read = (L * kept[0, :, None]).sum(1) / kept.sum()  # (T, D): the words after the first insertion
+    G = G * torch.sigmoid(level.gate(G) + level.W_s(read)[:, :, None, None])
     frames = (1, 2, 0)  # the current one, then the references in the order asked for
-    for k, Z, t, rate in zip(answer.filters[4], answer.responses[4], frames, level.dilations, strict=True):
-        slow = dynamic_filter_reference(level.to_filtered(x.memory[t].X[1])[:, :2], k[None, :2], rate)[0]
+    references = [(X[t, None], G[t, None]) for t in frames[1:]]
+    U = level.update(X[1, None], G[1, None], x.memory[1].sentence, references)[0]
+    torch.testing.assert_close(answer.updated[3], U, **CLOSE)
+    for k, Z, t, rate in zip(answer.filters[3], answer.responses[3], frames, level.dilations, strict=True):
+        slow = dynamic_filter_reference(level.to_filtered(X[t, None])[:, :2], k[None, :2], rate)[0]
         torch.testing.assert_close(Z[:2], slow, **CLOSE)
 
 
@@ -115,10 +119,10 @@ def test_responses_of_filters_on_the_current_frame_alone_are_its_own():
     world, shipped = ToyWorld("val", window=3, offset=6), ReferringVideoPredictor.from_pretrained("tiny", "cpu")
     for level in shipped.model.lmdf.values():
         level.filtered = "current"
-    x, level = Inside(shipped, world[0]), shipped.model.lmdf["4"]
+    x, level = Inside(shipped, world[0]), shipped.model.lmdf["3"]
     answer = x.answer((2, 1, 0))
-    for k, Z, rate in zip(answer.filters[4], answer.responses[4], level.dilations, strict=True):
-        slow = dynamic_filter_reference(level.to_filtered(x.memory[1].X[1])[:, :2], k[None, :2], rate)[0]
+    for k, Z, rate in zip(answer.filters[3], answer.responses[3], level.dilations, strict=True):
+        slow = dynamic_filter_reference(level.to_filtered(x.memory[1].reference.X[3])[:, :2], k[None, :2], rate)[0]
         torch.testing.assert_close(Z[:2], slow, **CLOSE)
 
 
@@ -128,7 +132,7 @@ def test_a_model_without_filters_shows_none():
     shipped = ReferringVideoPredictor.from_pretrained("tiny", "cpu")
     x = Inside(ReferringVideoPredictor(DTSE(config.model), shipped.tokenizer, config.data, "cpu"), ToyWorld("val")[0])
     assert x.answer().filters == x.answer().responses == {}
-    assert set(x.answer().updated) == {3, 4, 5}
+    assert set(x.answer().updated) == {3}
 
 
 def test_hooks_are_gone_afterwards(lens):
@@ -149,7 +153,7 @@ def test_cached_and_uncached_are_equal(lens):
 
 def test_a_second_look_runs_no_part_of_the_model(lens, monkeypatch):
     draws = [partial(views.draw_words, lens, 0, "dog", 1, 2), partial(views.draw_swap, lens, 0, "dog", "ball")]
-    draws += [partial(views.draw_filters, lens, 2, 3, 1, 2), partial(views.draw_shuffle, lens, "exchanged", 2)]
+    draws += [partial(views.draw_filters, lens, 2, 1, 2), partial(views.draw_shuffle, lens, "exchanged", 2)]
     for draw in draws:
         draw()
     monkeypatch.setattr(inside, "collate_clips", None)
@@ -274,10 +278,10 @@ def pixels(figure):
     ("filtered", "drawn"), [("reference", ["now", "before", "after"]), ("current", ["now", "now", "now"])]
 )
 def test_a_filter_is_drawn_on_the_frame_that_it_acts_on(monkeypatch, lens, filtered, drawn):
-    monkeypatch.setattr(lens.predictor.model.lmdf["4"], "filtered", filtered)
+    monkeypatch.setattr(lens.predictor.model.lmdf["3"], "filtered", filtered)
     frames = np.stack([np.full_like(lens.clips[1].frames[0], value) for value in (0, 100, 200)])
     one = Lens(lens.predictor, [replace(lens.clips[1], frames=frames)])
-    axes = views.draw_filters(one, 0, 4, 1, 2).axes[0]
+    axes = views.draw_filters(one, 0, 1, 2).axes[0]
     pictures = {text.get_text(): image.get_array() for text, image in zip(axes.texts, axes.images, strict=True)}
     paled = {"before": 120, "now": 170, "after": 220}  # half of the frame's light, and 120
     for rate, name in zip((1, 2, 3), drawn, strict=True):
