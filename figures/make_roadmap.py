@@ -20,24 +20,24 @@ from dtse_core.video.overlay import GUIDANCE, LANGUAGE, MASK, TIME, VISION
 
 PLAIN = "#5b6b7a"
 BOXES = {  # name: (text, x, y, width, color); the height is always 0.7
-    "frames": ("T frames", 0.0, 2.3, 1.3, VISION),
-    "res2": ("stem, Res2", 1.7, 2.3, 1.3, VISION),
-    "res3": ("Res3", 3.4, 2.3, 1.0, VISION),
-    "res4": ("Res4", 5.2, 2.3, 1.0, VISION),
-    "res5": ("Res5", 7.0, 2.3, 1.0, VISION),
-    "sentence": ("sentence", 0.0, 0.2, 1.3, LANGUAGE),
-    "embed": ("embed", 1.7, 0.2, 1.3, LANGUAGE),
-    "group1": ("group 1", 3.4, 0.2, 1.0, LANGUAGE),
-    "group2": ("group 2", 5.2, 0.2, 1.0, LANGUAGE),
-    "group3": ("group 3", 7.0, 0.2, 1.0, LANGUAGE),
+    "frames": ("T frames", 0.0, 2.4, 1.3, VISION),
+    "res2": ("stem, Res2", 1.7, 2.4, 1.3, VISION),
+    "res3": ("Res3", 3.4, 2.4, 1.0, VISION),
+    "res4": ("Res4", 5.2, 2.4, 1.0, VISION),
+    "res5": ("Res5", 7.0, 2.4, 1.0, VISION),
+    "sentence": ("sentence", 0.0, 0.0, 1.3, LANGUAGE),
+    "embed": ("embed", 1.7, 0.0, 1.3, LANGUAGE),
+    "group1": ("group 1", 3.4, 0.0, 1.0, LANGUAGE),
+    "group2": ("group 2", 5.2, 0.0, 1.0, LANGUAGE),
+    "group3": ("group 3", 7.0, 0.0, 1.0, LANGUAGE),
     "vlmg3": ("VLMG", 3.4, 1.2, 1.0, GUIDANCE),
     "vlmg4": ("VLMG", 5.2, 1.2, 1.0, GUIDANCE),
     "vlmg5": ("VLMG", 7.0, 1.2, 1.0, GUIDANCE),
-    "lmdf": ("LMDF × 3", 8.7, 1.2, 1.2, TIME),
+    "lmdf": ("LMDF", 8.7, 1.2, 1.2, TIME),
     "decoder": ("decoder", 10.3, 1.2, 1.2, PLAIN),
     "mask": ("mask", 11.9, 1.2, 1.0, MASK),
-    "train": ("train", 10.3, 0.2, 1.2, PLAIN),
-    "evaluate": ("evaluate", 11.9, 0.2, 1.0, PLAIN),
+    "train": ("train", 10.3, 0.0, 1.2, PLAIN),
+    "evaluate": ("evaluate", 11.9, 0.0, 1.0, PLAIN),
 }
 ARROWS = [
     *(("frames", "res2"), ("res2", "res3"), ("res3", "res4"), ("res4", "res5")),
@@ -47,9 +47,11 @@ ARROWS = [
     *(("lmdf", "decoder"), ("decoder", "mask"), ("decoder", "train"), ("mask", "evaluate")),
 ]
 PATHS = [  # what goes round other boxes: color and corners
-    *((VISION, [(x, 1.7), (x + 0.2, 1.7), (x + 0.2, 2.15), (9.3, 2.15), (9.3, 1.9)]) for x in (4.4, 6.2, 8.0)),
-    (LANGUAGE, [(8.0, 1.45), (8.7, 1.45)]),  # the sentence: the mean of what the last VLMG makes of the words
-    (VISION, [(2.35, 3.0), (2.35, 3.2), (10.9, 3.2), (10.9, 1.9)]),  # Res2
+    (VISION, [(4.4, 1.7), (4.65, 1.7), (4.65, 2.22), (9.3, 2.22), (9.3, 1.9)]),  # what the first VLMG returns, to LMDF
+    *((VISION, [(x, 1.7), (x + 0.25, 1.7), (x + 0.25, 2.08), (10.7, 2.08), (10.7, 1.9)]) for x in (6.2, 8.0)),
+    (LANGUAGE, [(4.4, 1.4), (4.65, 1.4), (4.65, 0.95), (9.3, 0.95), (9.3, 1.2)]),  # the mean of its words
+    (LANGUAGE, [(8.0, 1.45), (8.7, 1.45)]),  # the mean of what the last VLMG makes of the words
+    (VISION, [(2.35, 3.1), (2.35, 3.3), (11.1, 3.3), (11.1, 1.9)]),  # Res2
 ]
 BOTH_WAYS = "vlmg3", "vlmg4", "vlmg5"  # what VLMG returns goes on through both streams
 VISUAL, TEXT = ("res2", "res3", "res4", "res5"), ("embed", "group1", "group2", "group3")
@@ -75,7 +77,7 @@ LIT = {
 def draw_roadmap(lit: tuple[str, ...], path: Path) -> None:
     """One map, `lit` boxes filled with their hue and set in bold, the others in outline."""
     use_style()
-    figure, ax = plt.subplots(figsize=(8, 2.15))
+    figure, ax = plt.subplots(figsize=(8, 2.35))
     for a, b in ARROWS:
         style = "<|-|>" if b in BOTH_WAYS else "-|>"
         ends = _ends(BOXES[a], BOXES[b])
@@ -92,7 +94,7 @@ def draw_roadmap(lit: tuple[str, ...], path: Path) -> None:
         ink = "black" if color in (LANGUAGE, TIME) else "white"
         ax.text(x + width / 2, y + 0.35, text, ha="center", va="center", fontsize=8,
                 color=ink if on else "0.25", weight="bold" if on else "normal")  # fmt: skip
-    ax.set(xlim=(-0.1, 13.0), ylim=(0.1, 3.3), aspect="equal")
+    ax.set(xlim=(-0.1, 13.0), ylim=(-0.1, 3.4), aspect="equal")
     ax.set_axis_off()
     figure.savefig(path)
     plt.close(figure)
