@@ -6,7 +6,8 @@
     L = group3(L)   V = Res5(V)              V, L = VLMG5(V, L)
 
 What depends on the sentence alone (`read_sentence`) or on the frame alone (`see_frame`) is a method
-of its own, because inference shares it between frames, and between sentences.
+of its own, because inference shares it between frames, and between sentences. The rest (`interleave`)
+can stop after a stage and be continued: references are not encoded further than LMDF reads them (D-12).
 """
 
 from typing import NamedTuple
@@ -19,11 +20,12 @@ from .vlmg import VLMG, VLMGMaps
 
 
 class EncoderOutput(NamedTuple):
-    """Shapes: `features[2..5]` (B, C, h, w) at strides 4, 8, 16, 16; `words` (B, N, D); `sentence` (B, D)."""
+    """What is known of B frames after some stage. Shapes: `features`, from stage 2 on, (B, C, h, w) at strides
+    4, 8, 16, 16; `words` (B, N, D); `sentence` (B, D)."""
 
     features: dict[int, Tensor]
     words: Tensor
-    sentence: Tensor  # masked mean of the words, as this frame read them
+    sentence: Tensor  # masked mean of the words, as this frame changed them
     maps: dict[int, VLMGMaps]  # per insertion, when asked
 
 
@@ -62,7 +64,7 @@ class InterleavedEncoder(nn.Module):
         return self.text.layers(self.text.embed(input_ids), word_mask, *self.groups[0])
 
     def see_frame(self, frames: Tensor, last: int = 5) -> dict[int, Tensor]:
-        """The frame-only prefix: `(B, 3, H, W)` to the features up to the first insertion, or to stage `last`."""
+        """The frame-only prefix: `(B, 3, H, W)` to the features up to the first insertion, at most to stage `last`."""
         V, features = self.visual.stem(frames), {}  # (B, C, H/4, W/4)
         for number in range(2, min(last, *self.stages, 5) + 1):
             features[number] = V = self.visual.stage(number, V)  # (B, C, h, w)
@@ -77,10 +79,10 @@ class InterleavedEncoder(nn.Module):
         first: int = 2,
         last: int = 5,
     ) -> EncoderOutput:
-        """Stages `first` to `last`, in which the streams meet; `seen` and `L` have the same batch.
+        """Everything after the two prefixes: `seen` from `see_frame`, `L` from `read_sentence`, with the same batch.
 
-        Both begin as the two prefixes return them. What stages 2 to n return, stages n + 1 to 5 can go on from, with
-        some of the frames: a reference is not encoded further than LMDF reads it.
+        With `last=n` it stops after stage n; a call with `first=n + 1` and the returned `features` and `words`, of
+        all frames or of some, continues.
         """
         features, maps = dict(seen), {}
         for number in range(first, last + 1):

@@ -1,4 +1,14 @@
-"""`DTSE`: encoder, LMDF and decoder put together. Notebook: 01_the_map."""
+"""`DTSE`: encoder, LMDF and decoder put together. Notebook: 01_the_map.
+
+With LMDF after Res3 (`lmdf_stages`, D-12) the steps are:
+
+    every frame      encoder up to VLMG3                 Res2, Res3, its words
+                     `share`: LMDF's first half          X, G, all that a reference gives to its neighbors
+    current frame    `finish`: encoder up to VLMG5       Res4, Res5, s
+                     `remember`: 1x1 convolutions        U4, U5, Res2 reduced
+                     `decode`: LMDF's second half        U3, from X and G of all frames and s
+                               decoder                   logits, from U5, U4, U3 and Res2
+"""
 
 import dataclasses
 from collections.abc import Sequence
@@ -28,18 +38,18 @@ class DTSEOutput(NamedTuple):
 
 
 class Reference(NamedTuple):
-    """All that one frame contributes to its neighbours' masks: by stage with LMDF, `X` (B, c, h, w) and `G`
-    (B, w, h, w), or None where no filters are generated."""
+    """All that one frame contributes to its neighbors' masks. Shapes, by stage with LMDF: `X` (B, c, h, w); `G`
+    (B, w, h, w), or None where no filters are made from it."""
 
     X: dict[int, Tensor]
     G: dict[int, Tensor | None]
 
 
 class FrameMemory(NamedTuple):
-    """All that one frame contributes to its own mask and to its neighbours': what a video keeps of it.
+    """All that one frame contributes to its own mask and, as `reference`, to its neighbors'.
 
-    Shapes: `frame` (B, 3, H, W), or None if no refinement looks at it; `low` (B, w4, H/4, W/4); `reduced`, by stage
-    without LMDF, (B, c, h, w); `sentence` (B, D).
+    Shapes: `frame` (B, 3, H, W), or None without refinement; `low`, of Res2, (B, w4, H/4, W/4); `reduced`, by stage
+    without LMDF, (B, c, h, w); `sentence`, after the last VLMG, (B, D).
     """
 
     frame: Tensor | None
@@ -88,7 +98,7 @@ class DTSE(
         self.encoder = InterleavedEncoder(c)
         channels, D = self.encoder.visual.channels, self.encoder.text.width
         w4, w8, w16 = c.widths
-        self.lmdf: Any = nn.ModuleDict(  # of LMDF, by stage
+        self.lmdf: Any = nn.ModuleDict(  # by stage; "off" leaves the 1x1 convolution that reduces the channels
             {
                 str(stage): LMDF(
                     channels[stage],
@@ -121,9 +131,9 @@ class DTSE(
     ) -> DTSEOutput:
         """One window per clip, in order of time: `frames (B, T, 3, H, W)`, `input_ids` and `attention_mask (B, N)`.
 
-        Where S sentences in a row are about one window, `frames (B / S, T, 3, H, W)` holds it once, and what comes
-        before the first insertion is computed once. The current frame is the middle one, or the last with `causal`.
-        Fewer frames than the model's window are completed with the current one, so a single image works (D-3).
+        The current frame is the middle one, or the last with `causal`. Fewer frames than the model's window are
+        completed with the current one, so a single image works (D-3). Where S sentences in a row are about one window,
+        `frames (B / S, T, 3, H, W)` holds it once, and what comes before the first insertion is computed once.
         """
         self._check(frames, input_ids, attention_mask)
         clips, T = frames.shape[:2]
@@ -140,7 +150,7 @@ class DTSE(
 
         seen = self.encoder.see_frame(frames.flatten(0, 1), self.depth)
         seen = {number: for_each_sentence(V) for number, V in seen.items()}  # {2: (B*T, C, H/4, W/4), ...}
-        read = self.encoder.interleave(seen, L, word_mask, return_maps, last=self.depth)  # as far as LMDF reads
+        read = self.encoder.interleave(seen, L, word_mask, return_maps, last=self.depth)
         shared = self.share(read)  # X (B*T, c, h, w), G (B*T, w, h, w)
         now, frame = select_frame((read, for_each_sentence(frames.flatten(0, 1))), current, T)  # (B, C, h, w), ...
         memory = self.remember(frame, self.finish(now, attention_mask, return_maps), select_frame(shared, current, T))
@@ -154,35 +164,35 @@ class DTSE(
 
     @property
     def depth(self) -> int:
-        """The last stage with LMDF: references are not encoded further (D-12)."""
+        """The last stage with LMDF, as far as references are encoded (D-12)."""
         return self.config.lmdf_stages[-1]
 
     def encode(
         self, seen: dict[int, Tensor], L: Tensor, word_mask: Tensor, return_maps: bool = False
     ) -> tuple[EncoderOutput, Reference]:
-        """The encoder's two prefixes of B frames to all that it makes of each, and what neighbours read of that."""
+        """From the encoder's two prefixes: B frames encoded to the end, and what each shares with its neighbors."""
         read = self.encoder.interleave(seen, L, word_mask, return_maps, last=self.depth)
         return self.finish(read, word_mask, return_maps), self.share(read)
 
     def finish(self, read: EncoderOutput, word_mask: Tensor, return_maps: bool = False) -> EncoderOutput:
-        """Frames that are encoded as far as LMDF reads them, encoded to the end."""
+        """Continues the encoder from `depth` to the end."""
         encoded = self.encoder.interleave(read.features, read.words, word_mask, return_maps, first=self.depth + 1)
         return encoded._replace(maps=read.maps | encoded.maps)
 
     def share(self, read: EncoderOutput) -> Reference:
-        """What the encoder makes of frames as far as LMDF reads them, to what neighbours read of each."""
+        """What each frame, encoded up to `depth`, gives to the masks of its neighbors."""
         pairs = {n: self.lmdf[str(n)].remember(read.features[n], read.sentence) for n in self.config.lmdf_stages}
         return Reference({n: X for n, (X, _) in pairs.items()}, {n: G for n, (_, G) in pairs.items()})
 
     def remember(self, frames: Tensor, encoded: EncoderOutput, reference: Reference) -> FrameMemory:
-        """`frames` (B, 3, H, W) and what the encoder makes of them, to what is kept of each."""
+        """`frames (B, 3, H, W)`, encoded to the end, and what they share, to what the decoder and LMDF need of them."""
         low = self.decoder.reduce_low(encoded.features[2])  # (B, w4, H/4, W/4)
         reduced = {n: self.lmdf[str(n)].reduce(encoded.features[n]) for n in (3, 4, 5) if n not in reference.X}
         frame = frames if self.refinement else None
         return FrameMemory(frame, low, reduced, reference, encoded.sentence, encoded.maps)
 
     def decode(self, current: FrameMemory, references: Sequence[Reference], size: Sequence[int]) -> DTSEOutput:
-        """The current frame and its references, in order of time, to mask logits at `size`."""
+        """The current frame and its references, in order of time, to mask logits of `size` (H, W)."""
         U, own = dict(current.reduced), current.reference
         for n, X in own.X.items():
             pairs = [(r.X[n], r.G[n]) for r in references]
