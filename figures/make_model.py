@@ -98,7 +98,7 @@ def draw_decoder(ax) -> None:
 
 
 def draw_model(ax) -> None:
-    """The whole model, a shape in each box; what VLMG returns goes on through both streams, and up to LMDF."""
+    """The whole model, a shape in each box; what VLMG returns goes on through both streams, and up to the decoder."""
 
     def wire(*corners: tuple, dashed: bool = False) -> None:
         ax.plot(*zip(*corners, strict=True), color=INK, lw=1.1, ls="--" if dashed else "-")
@@ -127,19 +127,23 @@ def draw_model(ax) -> None:
             arrow(ax, group[3], below)
             wire((right, y + 0.2), (after, y + 0.2), (after, 5.2))
             V, L = (after, 5.2), (after, 1.6)
-            top = box(ax, after, 6.9, f"LMDF\n(c, {size})", TIME, 1.3)
+            top = box(ax, after, 6.9, f"{'LMDF' if k == 1 else '1x1'}\n(c, {size})", TIME if k == 1 else VISION, 1.3)
             arrow(ax, V, top[2])
-            arrow(ax, (after + 0.4, 6.05), (after + 0.4, 6.5))
             if k < 3:
                 wire((right, y - 0.2), (after, y - 0.2), L)
                 enter(top[3], 2 - k)
-    wire((right, y - 0.2), (11.3, y - 0.2), (11.3, 6.05), (6.55, 6.05), dashed=True)  # the sentence
+    wire((5.85, 3.4), (6.35, 3.4), (6.35, 6.3), dashed=True)  # the sentence, after the first VLMG
+    wire((right, y), (11.3, y), (11.3, 6.1), (6.6, 6.1), (6.6, 6.3), dashed=True)  # and after the last
+    for x in (6.35, 6.6):
+        arrow(ax, (x, 6.2), (x, 6.5))
     decoder, logits = box(ax, 12.5, 6.9, "decoder", PLAIN, 1.4), box(ax, 14.5, 6.9, "logits\n(B, H, W)", MASK, 1.5)
     arrow(ax, top[1], decoder[0])
     arrow(ax, decoder[1], logits[0])
     enter((low, 5.6), 2)
-    note(ax, 11.45, 4.6, "the mean of the words:\none vector per frame", "left")
-    note(ax, 11.45, 2.4, "T frames go through the encoder;\nLMDF returns features\nof the current frame alone", "left")
+    note(ax, 6.5, 4.4, "$s_t$", "left")
+    note(ax, 11.45, 4.4, "$s$, like $s_t$ the mean\nof a frame's words", "left")
+    note(ax, 2.35, 3.4, "up to this VLMG:\nall T frames")
+    note(ax, 11.45, 1.6, "from Res4 and group 2 on:\nthe current frame alone", "left")
 
 
 DIAGRAMS = {  # name: (drawing, width, bottom, top)
