@@ -1,6 +1,7 @@
 """LMDF: language-guided multi-scale dynamic filtering [A]. Notebook: 06_lmdf.
 
-The equations:
+It stands after Res3 and its VLMG [D-12]; there, `F_t` is frame t's feature, `s_t` the mean of its words. References are
+encoded no further; `s` is the mean of the current frame's words after the last VLMG. The equations:
 
     X_t = CBR1x1(F_t)                                             every frame
     G_t = P X_t * sigmoid(Conv3x3(P X_t) + W_s s_t)               language gate [D-9]
@@ -97,10 +98,11 @@ class LMDF(nn.Module):
 
     Shapes: `F (B, T, C, H, W)`, sentence as each frame read it `s (B, T, D)`, to `U (B, c, H, W)` for frame
     `current`. `remember` and `update` are its two halves: the first runs once per frame and is
-    cached by the streaming predictor, the second once per current frame.
+    cached by the streaming predictor, the second once per current frame. `DTSE` calls them itself: `remember`
+    with `s_t`, `update` with the current frame's final `s`, where `forward` has one vector for both.
 
     `mode`: "full", "current_only" (filters from the current frame alone), "static" (a convolution of
-    equal size that is the same everywhere) or "off" (`U = X_cur`).
+    equal size that is the same everywhere) or "off" (`U = X_cur`, as after Res4 and Res5).
 
     `filtered`: what the filters of "full" act on. "reference": those of the first rate on x of the current frame,
     those of each further rate on x of one reference, in order of time, for as many references as there are rates left;

@@ -43,7 +43,8 @@ def draw_lmdf(ax) -> None:
         arrow(ax, *corners[-2:])
 
     compare = box(ax, 6.0, 3.9, "compare:\n$G_{cur}$, and each\n$G_{ref} - G_{cur}$", TIME, 2.0, 1.2)
-    Y, s = box(ax, 7.85, 3.9, "Y", GUIDANCE, 0.8), box(ax, 3.6, 1.35, "s", LANGUAGE, 0.9, 0.64)
+    Y = box(ax, 7.85, 3.9, "Y", GUIDANCE, 0.8)
+    s_t, s = (box(ax, x, 1.43, name, LANGUAGE, 0.9, 0.64) for x, name in ((3.6, "$s_t$"), (7.85, "s")))
     fuse, U = box(ax, 13.75, 3.9, "fuse", TIME, 0.9), box(ax, 15.1, 3.9, "U", VISION, 0.8)
     X, x, Z = {}, {}, {}
     for frame, y, side, r in (("cur", 5.2, 6.35, 1), ("ref1", 3.9, 0.75, 3), ("ref2", 2.6, -0.1, 5)):
@@ -57,8 +58,8 @@ def draw_lmdf(ax) -> None:
     arrow(ax, compare[1], Y[0])
     arrow(ax, fuse[1], U[0])
     ax.add_patch(plt.Rectangle((3.0, 2.05), 1.2, 3.7, fill=False, ec=INK, lw=0.9, ls="--"))
-    arrow(ax, s[3], (3.6, 2.05), "gate", (0.4, 0.0))  # of every frame
-    wire(s[1], (7.85, 1.35), Y[2])
+    arrow(ax, s_t[3], (3.6, 2.05), "gate", (0.4, 0.0))  # of every frame
+    arrow(ax, s[3], Y[2])
     wire((1.9, 6.35), x["cur"][0])
     wire((12.3, 6.35), Z["cur"][3])
     wire(x["cur"][1], (13.75, 6.35), fuse[3])
@@ -70,6 +71,8 @@ def draw_lmdf(ax) -> None:
     for fork in ((1.9, 6.35), (2.65, 3.9), (12.3, 6.35)):  # lines part here; where no dot is, they cross
         ax.plot(*fork, "o", color=INK, ms=3)
     note(ax, 8.5, 7.3, "$X_{cur}$ is added to the result")
+    note(ax, 4.2, 1.43, "each frame's words,\nafter the first VLMG", "left")
+    note(ax, 8.45, 1.43, "the current frame's words,\nafter the last VLMG", "left")
     note(ax, 12.6, 0.75, "alignment: rates 3 and 5\nfilter the references", "left")
 
 

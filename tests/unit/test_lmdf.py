@@ -105,7 +105,7 @@ def clip(B=2, T=3, H=5, W=6, seed=0):
     return random(B, T, C, H, W, seed=seed), random(B, T, D, seed=seed + 1)
 
 
-def equations(block: LMDF, features, s, current: int, filtered: tuple[int, int, int]):
+def equations(block: LMDF, features, s_t, s, current: int, filtered: tuple[int, int, int]):
     """The module's equations for a window of three, with unfolded filters; those of rate i act on frame filtered[i]."""
 
     def cbr(layer, x):
@@ -120,11 +120,11 @@ def equations(block: LMDF, features, s, current: int, filtered: tuple[int, int, 
     G = []
     for t in range(3):
         PX = F.conv2d(X[t], block.P.weight, block.P.bias)
-        gate = F.conv2d(PX, block.gate.weight, block.gate.bias, padding=1) + vector(block.W_s, s[:, t])
+        gate = F.conv2d(PX, block.gate.weight, block.gate.bias, padding=1) + vector(block.W_s, s_t[:, t])
         G.append(PX / (1 + (-gate).exp()))
     first, second = (t for t in range(3) if t != current)
     Y = cbr(block.difference, torch.cat([G[current], G[first] - G[current], G[second] - G[current]], 1))
-    Y = Y + vector(block.W_y, s[:, current])
+    Y = Y + vector(block.W_y, s)
     k = [F.conv2d(Y, layer.weight, layer.bias).unflatten(1, (9, m)).transpose(1, 2) for layer in block.to_filters]
     x = [F.conv2d(X_t, block.to_filtered.weight, block.to_filtered.bias) for X_t in X]
     Z = [unfolded(x[t], k_r, r) for t, k_r, r in zip(filtered, k, DILATIONS, strict=True)]
@@ -138,7 +138,8 @@ def test_lmdf_equals_its_equations_written_out(H, W, current, seed):
     ordered = ((0, 1, 2), (1, 0, 2), (2, 0, 1))[current]  # the current frame, then the references in order of time
     with torch.no_grad():
         U = block(features, s, current)
-        torch.testing.assert_close(U, equations(block, features, s, current, ordered), atol=1e-10, rtol=1e-10)
+        expected = equations(block, features, s, s[:, current], current, ordered)
+        torch.testing.assert_close(U, expected, atol=1e-10, rtol=1e-10)
 
 
 @pytest.mark.parametrize("current", range(3))
@@ -146,7 +147,8 @@ def test_filters_can_all_act_on_the_current_frame(current):
     block, (features, s) = make(filtered="current"), clip()
     with torch.no_grad():
         U = block(features, s, current)
-        torch.testing.assert_close(U, equations(block, features, s, current, (current,) * 3), atol=1e-10, rtol=1e-10)
+        expected = equations(block, features, s, s[:, current], current, (current,) * 3)
+        torch.testing.assert_close(U, expected, atol=1e-10, rtol=1e-10)
 
 
 def test_alignment_can_bring_a_references_feature_to_where_the_current_frame_has_it():
@@ -230,6 +232,14 @@ def test_remembering_frames_one_by_one_equals_the_whole_window(filtered):
     X, G = zip(*(block.remember(features[:, t], s[:, t]) for t in range(3)), strict=True)
     U = block.update(X[2], G[2], s[:, 2], [(X[0], G[0]), (X[1], G[1])])
     torch.testing.assert_close(U, block(features, s, 2), atol=1e-12, rtol=1e-12)
+
+
+def test_the_gate_reads_each_frames_sentence_and_the_comparison_one_of_its_own():
+    block, (features, s_t), s = make(), clip(), random(2, D, seed=2)
+    before, now, after = (block.remember(features[:, t], s_t[:, t]) for t in range(3))
+    U = block.update(*now, s, [before, after])
+    expected = equations(block, features, s_t, s, 1, (1, 0, 2))
+    torch.testing.assert_close(U, expected, atol=1e-10, rtol=1e-10)
 
 
 @pytest.mark.parametrize("mode", ["full", "current_only"])
