@@ -89,10 +89,10 @@ class InterleavedEncoder(nn.Module):
             if number not in features:
                 features[number] = self.visual.stage(number, features[number - 1])  # (B, C, h, w)
             if number in self.stages:
-                k = self.stages.index(number)
-                L = self.text.layers(L, word_mask, *self.groups[k]) if k > 0 else L  # (B, N, D)
-                V, L, maps[number] = self.vlmg[str(number)](features[number], L, word_mask, return_maps)
-                features[number] = V  # (B, C, h, w)
+                k, vlmg = self.stages.index(number), self.vlmg[str(number)]
+                if k > 0:  # the first group is in the prefix
+                    L = self.text.layers(L, word_mask, *self.groups[k])  # (B, N, D)
+                features[number], L, maps[number] = vlmg(features[number], L, word_mask, return_maps)
         kept = word_mask[:, :, None].to(L.dtype)  # (B, N, 1)
         sentence = (L * kept).sum(1) / kept.sum(1)  # (B, D)
         return EncoderOutput(features, L, sentence, maps if return_maps else {})

@@ -114,6 +114,23 @@ def test_shared_prefixes_give_what_each_pair_gives_alone(H, W, stages, data):
                 torch.testing.assert_close(together.sentence[k], alone.sentence[0], atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("n", [2, 3, 4, 5])
+@pytest.mark.parametrize("stages", STAGES, ids=str)
+def test_stopping_after_a_stage_and_continuing_with_one_frame_changes_nothing(stages, n):
+    encoder, (frames, ids, word_mask) = make(vlmg_stages=stages), inputs(words=[7, 4])
+    with torch.no_grad():
+        L = encoder.read_sentence(ids, word_mask)
+        half = encoder.interleave(encoder.see_frame(frames, n), L, word_mask, True, last=n)
+        now = {k: V[1:] for k, V in half.features.items()}
+        rest = encoder.interleave(now, half.words[1:], word_mask[1:], True, first=n + 1)
+        alone = encoder(frames[1:], ids[1:], word_mask[1:], True)
+    assert max(half.features) == n and sorted([*half.maps, *rest.maps]) == list(stages)
+    for found, expected in zip(
+        [*rest.features.values(), *rest[1:3]], [*alone.features.values(), *alone[1:3]], strict=True
+    ):
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
 def test_prefixes_end_where_the_first_insertion_begins():
     frames, ids, word_mask = inputs()
     for stages in STAGES:
