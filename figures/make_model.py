@@ -78,21 +78,24 @@ def draw_lmdf(ax) -> None:
 
 def draw_decoder(ax) -> None:
     """Top-down: four maps to four answers, all compared with the mask at its own size."""
-    columns = (("$U_5$", "$D_5$", "H/16"), ("$U_4$", "$D_4$", "H/16"), ("$U_3$", "$D_3$", "H/8"),
-               ("Res2", "$D_2$", "H/4"))  # fmt: skip
+    columns = (("$U_5$", "$D_5$", "H/16", GUIDANCE, "VLMG after Res5,\ncurrent frame"),
+               ("$U_4$", "$D_4$", "H/16", GUIDANCE, "VLMG after Res4,\ncurrent frame"),
+               ("$U_3$", "$D_3$", "H/8", TIME, "LMDF,\nall T frames"),
+               ("Res2", "$D_2$", "H/4", VISION, "current frame"))  # fmt: skip
     loss = box(
         ax, 5.8, -0.75, "resized to H x W, and compared with the mask: BCE of each, dice of the last", PLAIN, 9.6, 0.55
     )
     before = None
-    for k, (name, level, size) in enumerate(columns):
+    for k, (name, level, size, color, source) in enumerate(columns):
         x, side = 1.3 + 2.9 * k, (0.8, 0.8, 1.05, 1.4)[k]
-        U = box(ax, x, 4.4, name, VISION if k == 3 else TIME, side, side)
+        U = box(ax, x, 4.4, name, color, side, side)
         D = box(ax, x, 2.4, level, PLAIN, side, side)
         head = box(ax, x, 0.6, "head: 1x1", MASK, 1.2, 0.5)
         arrow(ax, U[2], D[3], "1x1" if k == 3 else "", (0.3, 0.0))
         arrow(ax, D[2], head[3])
         arrow(ax, head[2], (x, loss[3][1]))
         note(ax, x + side / 2 + 0.12, 4.4, size, "left")
+        note(ax, x, 5.6, source)
         if before:
             arrow(ax, before[1], D[0], ("", "", "up ×2", "1x1, up ×2")[k], (0.0, 0.22))
         before = D
@@ -151,7 +154,7 @@ def draw_model(ax) -> None:
 
 DIAGRAMS = {  # name: (drawing, width, bottom, top)
     "lmdf": (draw_lmdf, 15.6, -0.5, 7.5),
-    "decoder": (draw_decoder, 12.5, -1.1, 5.3),
+    "decoder": (draw_decoder, 12.5, -1.1, 6.0),
     "model": (draw_model, 15.4, 1.0, 8.3),
 }
 

@@ -104,7 +104,7 @@ def filters_grid(lens: Lens, clip: int) -> "Figure":
     """How far each position's filter is from the mean filter of its map, per stage with LMDF and rate."""
     x = lens.see(clip)
     filters = x.answer().filters
-    sheet = _Sheet([[(n, r) for r in range(len(k))] for n, k in filters.items()], x, width=4.8)
+    sheet = _Sheet([[(n, r) for r in range(len(k))] for n, k in filters.items()], x)
     for n, k in filters.items():  # k (R, m, K*K, h, w)
         own = (k - k.mean((3, 4), keepdim=True)).abs().mean((1, 2))  # (R, h, w)
         for i, r in enumerate(x.model.lmdf[str(n)].dilations):
@@ -158,7 +158,8 @@ def draw_swap(lens: Lens, clip: int, word: str, by: str, threshold: float = 0.5)
     changes = {name: change(x.features[name], y.features[name])[x.clip.current] for name in x.features}
     a, b = x.answer(), y.answer()
     changes |= {f"LMDF{n}": change(a.updated[n], b.updated[n]) for n in a.updated}
-    shown = ["VLMG3", "VLMG4", "VLMG5", list(changes)[-1]]
+    changes = {name: changes[name] for name in sorted(changes, key=lambda name: (name[-1], "RVL".index(name[0])))}
+    shown = ["VLMG3", f"LMDF{min(a.updated)}", "VLMG4", "VLMG5"]
     sheet = _Sheet([["old", "new", "dots", "dots"], shown], x, lines=2)
     for name, of in (("old", x), ("new", y)):
         sheet.show(name, _masked(of, of.answer().probability, threshold), fill(f'"{of.clip.expression}"', 26))

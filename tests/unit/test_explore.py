@@ -266,7 +266,11 @@ def test_dots_of_a_swap_are_mean_changes_in_the_current_frame(lens):
     heights = figure.axes[1].collections[1].get_offsets()[:, 1]
     assert list(heights[:2]) == [0, 0]
     moved = (y.features["VLMG4"][1] - x.features["VLMG4"][1]).norm(dim=0).mean()
-    assert heights[4] == pytest.approx(float(moved / x.features["VLMG4"].norm(dim=1).mean()), rel=1e-4)
+    assert heights[5] == pytest.approx(float(moved / x.features["VLMG4"].norm(dim=1).mean()), rel=1e-4)
+    moved = (y.answer().updated[3] - x.answer().updated[3]).norm(dim=0).mean()
+    assert heights[3] == pytest.approx(float(moved / x.answer().updated[3].norm(dim=0).mean()), rel=1e-4)
+    names = [label.get_text().replace("\n", "") for label in figure.axes[1].get_xticklabels()]
+    assert names == ["Res2", "Res3", "VLMG3", "LMDF3", "Res4", "VLMG4", "Res5", "VLMG5"]
 
 
 def pixels(figure):
@@ -398,7 +402,7 @@ def test_a_typed_text_redraws_and_a_refused_one_is_named(monkeypatch):
 
 EXPLORERS = {
     "words": (views.draw_words, (0,), {"word": ["dog", "white"], "row": range(8), "column": range(12)}),
-    "filters": (views.draw_filters, (2,), {"level": [3, 5], "row": range(8), "column": range(12)}),
+    "filters": (views.draw_filters, (2,), {"row": range(8), "column": range(12)}),
     "prediction": (views.draw_prediction, (), {"sentence": "the dog", "threshold": (0.05, 0.95, 0.05)}),
     "swap": (views.draw_swap, (0,), {"word": ["dog", "white"], "by": ["ball", "cat"], "threshold": (0.0, 1.0, 0.1)}),
     "shuffle": (views.draw_shuffle, (), {"order": ["as it is", "exchanged"], "clip": range(3)}),
