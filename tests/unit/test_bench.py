@@ -141,3 +141,28 @@ def test_both_sides_of_decode_read_the_same_frames(bench, toy_a2d_root):
     dataset = scoring.A2DSentences(toy_a2d_root)
     for k in (0, len(dataset) - 1):
         assert np.array_equal(dataset[k].frames, read_frames(*scoring.window_of(dataset, dataset.samples[k])))
+
+
+def test_a_gpu_is_measured_with_every_preset_in_every_precision_and_errors_are_rows(measure, tmp_path):
+    import gpu
+
+    whole = [(name, *changes.values()) for run, name, changes in gpu.plan(gpu.Command(tmp_path)) if run is gpu.steps]
+    names, precisions = ("modern", "colab", "paper", "tiny"), ("no", "fp16", "bf16")
+    assert sorted(row for row in whole if len(row) == 2) == sorted(itertools.product(names, precisions))
+    assert [row[1:] for row in whole if len(row) > 2] == [("no", 2), ("no", True)]
+    assert gpu.found_or_error(divmod, 1, 0)["error"].startswith("ZeroDivisionError: ")
+
+
+def test_steps_of_the_training_loop_stand_beside_their_estimates(measure, tmp_path):
+    import gpu
+
+    changes = {"train.mixed_precision": "no", "train.batch": 2}
+    found = gpu.steps(gpu.Command(tmp_path, device="cpu"), tmp_path, "tiny", changes)
+    assert found["seconds"] > 0 and 2 < found["loss"] < 5  # four heads, ln 2 each, and dice
+    speed = {"matmul": 1e30, "conv": 1e30, "memory": 1e30, "update": 1e30, "start": 1, "queued": True}
+    rows = [{"row": "speed", **changes, "speed": speed}, {"row": "steps", "preset": "tiny", **changes, **found}]
+    (tmp_path / "gpu.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    head, _, row = (line.strip("| ").split(" | ") for line in gpu.tables(tmp_path / "gpu.jsonl").splitlines())
+    shown = dict(zip(head, row, strict=False))
+    assert float(shown["seconds"]) == pytest.approx(found["seconds"], abs=1e-3)
+    assert float(shown["by_operators"]) > 1000  # a second for each operator
