@@ -61,6 +61,12 @@ MOST_SKIPPED = 20  # steps in a row; each halves the scale of fp16, 65536 at fir
 LOADABLE = {"pretrained", "saved_streams", "window", "causal", "freeze_batch_norm", "refine"}
 
 
+def copy_each(sources: list[Tensor], targets: list[Tensor]) -> None:
+    """Each tensor's values into its counterpart."""
+    for source, target in zip(sources, targets, strict=True):
+        target.copy_(source)
+
+
 @dataclass
 class Training:
     """A run that is ready for its next step: `prepare` makes it, the loop calls its methods.
@@ -87,6 +93,9 @@ class Training:
         self.main = self.accelerator.is_main_process
         self.sums = torch.zeros(3, device=self.accelerator.device)  # loss, IoU and batches since the last record
         self.good, self.skipped = self.sums.clone(), 0  # the same before this step, and steps that were skipped
+        skips = self.config.train.mixed_precision == "fp16"
+        self.statistics = [x for x in self.bare.buffers() if skips and x.is_floating_point()]  # of batch norm
+        self.sound = [x.clone() for x in self.statistics]  # the same before this step
         self.begun = time.monotonic() - self.state.seconds
         self.waited, self.recorded = 0.0, time.monotonic()
         self.saved, self._stops = self.state.step, ExitStack()
@@ -128,15 +137,17 @@ class Training:
     def count_step(self) -> None:
         """One step further, on one clock for all processes: rates and the end depend on it.
 
-        Under fp16 accelerate skips a step whose gradient is not finite, and lowers the scale of the next. It changes no
-        weight, and its loss is not in the record; how many there were is.
+        Under fp16 accelerate skips a step whose gradient is not finite, and lowers the scale of the next. It changes
+        neither weights nor the statistics of batch norm, and its loss is not in the record; how many there were is.
         """
         if self.accelerator.optimizer_step_was_skipped:
             self.skipped += 1
             self.sums.copy_(self.good)
+            copy_each(self.sound, self.statistics)
         elif self.average:
             self.average.update_parameters(self.bare)
         self.good.copy_(self.sums)
+        copy_each(self.statistics, self.sound)
         self.state.step += 1
         self.state.seconds = time.monotonic() - self.begun
         if self.config.train.minutes and self.accelerator.num_processes > 1:

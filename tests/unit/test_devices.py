@@ -217,6 +217,24 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted_under_fp16(tmp_path, g
         torch.testing.assert_close(final[name], one / 8 + two / 8 + five / 4 + seven / 2)
 
 
+def test_a_skipped_step_leaves_the_statistics_of_batch_norm_as_they_were(tmp_path, gpus, monkeypatch):
+    """A forward pass that overflows has put infinity into them, where no later step would get it out."""
+    before = []
+
+    def step(model, batch, config):
+        before.append({n: x.detach().cpu().clone() for n, x in model.named_buffers() if "running" in n})
+        if len(before) == 3:
+            batch.frames.fill_(float("inf"))
+        return train_step(model, batch, config)
+
+    monkeypatch.setattr(trainer, "train_step", step)
+    changes = {"model.norm": "batch", "train.mixed_precision": "fp16", "train.steps": 5, "train.log_every": 1}
+    train(short(tmp_path / "run", **changes), False)
+    assert [r.get("skipped", 0) for r in history(tmp_path / "run") if "loss" in r] == [0, 0, 1, 0]
+    same = [all(torch.equal(a[n], b[n]) for n in a) for a, b in zip(before, before[1:], strict=False)]
+    assert before[0] and same == [False, False, True, False]
+
+
 def test_a_training_whose_steps_are_all_skipped_ends_with_a_line(tmp_path, gpus, monkeypatch):
     monkeypatch.setattr(preparation, "MOST_SKIPPED", 3)
     overflowing(monkeypatch, range(100))
