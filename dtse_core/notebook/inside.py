@@ -51,8 +51,9 @@ class Inside:
     """One clip and its sentence inside a model.
 
     Shapes: `features` (T, C, h, w) by name. `Res2` and `Res3` know their frame alone, `VLMG3` is what the first
-    insertion makes of `Res3`, `Res4` what the next stage makes of that, and so on. `attention` is VLMG's `a` in the
-    current frame, (N, h, w) per insertion, with its N word pieces in `words`, repeated ones numbered.
+    insertion makes of `Res3`, `Res4` what the next stage makes of that, and so on. All frames are encoded to the end,
+    where the model itself stops its references at the last stage with LMDF. `attention` is VLMG's `a` in the current
+    frame, (N, h, w) per insertion, with its N word pieces in `words`, repeated ones numbered.
     """
 
     def __init__(self, predictor: ReferringVideoPredictor, clip: ReferringClip):
