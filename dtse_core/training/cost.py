@@ -11,13 +11,17 @@ time of a step follows that of the run, as a range: what steps took, over what w
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, cast
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.overrides import TorchFunctionMode
 
 from ..config import Count, Positive, RunConfig
 from ..data.batch import Batch
@@ -85,7 +89,7 @@ def count_cost(config: RunConfig, processes: int = 1, gpu: bool = False) -> Cost
         )
     clips = c.batch // processes // c.accumulate
     half = {"no": None, "fp16": torch.float16, "bf16": torch.bfloat16}[c.mixed_precision]
-    precision = torch.autocast("cpu", half) if half else nullcontext()
+    precision = partial(autocast, half, gpu) if half else nullcontext
     with FakeTensorMode(), Tally() as tally:
         model = build_model(config)
         if c.checkpoint_streams:
@@ -101,7 +105,7 @@ def count_cost(config: RunConfig, processes: int = 1, gpu: bool = False) -> Cost
         tally.peak, tally.work = tally.held, Counter()
         for _ in range(parts):
             batch, before = empty_batch(config, clips, c.sentences), tally.held
-            with precision:
+            with precision():
                 loss, _ = train_step(model, batch, config)
             activations = tally.held - before
             loss.backward()
@@ -114,11 +118,29 @@ def count_cost(config: RunConfig, processes: int = 1, gpu: bool = False) -> Cost
         del batch, average, moments, buckets
         model.zero_grad()
         tally.peak = tally.held
-        with torch.no_grad(), precision:
+        with torch.no_grad(), precision():
             window = empty_batch(config, 1)
             model.eval()(window.frames, window.input_ids, window.attention_mask)
         sizes = sum(p.numel() for p in model.parameters()), sum(p.numel() for p in trained)
         return Cost(*sizes, weights, gradients, optimizer, activations, peak, tally.peak, work)
+
+
+class Exact(TorchFunctionMode):
+    """Gives these functions single precision, as autocast does on a GPU and not on a CPU: they hold twice as much."""
+
+    FUNCTIONS = F.layer_norm, F.group_norm, F.interpolate, F.softmax, Tensor.softmax, torch.linalg.vector_norm
+
+    def __torch_function__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        if function in self.FUNCTIONS:
+            args = tuple(x.float() if torch.is_tensor(x) else x for x in args)
+        return function(*args, **(kwargs or {}))
+
+
+@contextmanager
+def autocast(half: torch.dtype, gpu: bool) -> Iterator[None]:
+    """Mixed precision as a CPU has it, where the count is made, or as a GPU has it."""
+    with torch.autocast("cpu", half), Exact() if gpu else nullcontext():
+        yield
 
 
 def update(tally: Tally, groups: list[dict], gpu: bool) -> None:
