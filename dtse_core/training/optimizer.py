@@ -158,8 +158,8 @@ def checkpoint_streams(model: DTSE) -> None:
 def has_idle_parameters(config: ModelConfig) -> bool:
     """True if some weights get no gradient, which data-parallel training must know.
 
-    Without a gate for the sentence in LMDF nothing reads the words that the last VLMG returns; with neither
-    direction nothing reads VLMG.
+    Only `W_y` of an LMDF reads the words that the last VLMG returns, and LMDF has it where the sentence guides what
+    makes the filters; with neither direction nothing reads VLMG.
     """
     sentence_read = config.lmdf in ("full", "current_only") and config.lmdf_language
     return not sentence_read or not (config.language_to_vision or config.vision_to_language)

@@ -20,6 +20,7 @@ from dtse_core.checkpoints import find as checkpoint
 from dtse_core.checkpoints.find import (
     ANSWER,
     FILES,
+    LEAST,
     YOUNGER,
     checkpoint_folder,
     checkpoint_sha256,
@@ -28,7 +29,7 @@ from dtse_core.checkpoints.find import (
     read_run_config,
     read_tokenizer,
 )
-from dtse_core.config import preset, to_dict
+from dtse_core.config import override, preset, to_dict
 from dtse_core.data.sentences import load_tokenizer, tokenize
 from dtse_core.shared.files import ANY, write_json
 from dtse_core.shared.versions import versions
@@ -166,28 +167,51 @@ STREAM_KEYS = [("visual", name) for name in ("model_type", *SETTINGS["resnet"])]
 STREAM_KEYS += [("text", name) for name in ("model_type", *SETTINGS["bert"])]
 
 
-def test_a_checkpoint_that_is_older_than_a_setting_is_read_as_it_was_meant(copy):
-    """The shipped one, as the version of dtse before `model.refine` and `model.filtered` wrote its files."""
+@pytest.fixture
+def older(copy):
+    """A model with random weights, in files that lack every setting of `YOUNGER`, and the model itself."""
+    torch.manual_seed(0)
+    model = DTSE(override(read_run_config(copy), YOUNGER).model).eval()
+    save_file(model.state_dict(), copy / "model.safetensors")
     for name in YOUNGER:
-        changed(copy / "config.json", lambda c, name=name: c.pop(name.removeprefix("model.")))
-        changed(copy / "run.json", lambda c, name=name: c.pop(name))
-    kept = {k: w for k, w in load_file(copy / "model.safetensors").items() if not k.startswith("refinement.")}
-    save_file(kept, copy / "model.safetensors")
-    old = DTSE.from_pretrained(copy)
-    assert read_run_config(copy).model.refine == old.config.refine == 0 and old.refinement is None
-    assert read_run_config(copy).model.filtered == old.config.filtered == old.lmdf["3"].filtered == "current"
-    assert old.state_dict().keys() == kept.keys()
+        changed(copy / "config.json", lambda c, name=name: c.pop(name.removeprefix("model."), None))
+        changed(copy / "run.json", lambda c, name=name: c.pop(name, None))
+    return copy, model
 
 
-def test_a_setting_that_is_younger_than_a_model_leaves_its_sha256_as_it_was(copy):
-    """The shipped one, as the version of dtse before `model.filtered` read its files."""
-    changed(copy / "config.json", lambda c: c.pop("filtered"))
-    changed(copy / "run.json", lambda c: c.pop("model.filtered"))
-    assert model_sha256(copy) == "1d877c0a7d2a1098749e2c5fd030d5a03bfc7e33048b526de40be5bad7b4972c"
-    changed(copy / "config.json", lambda c: c.update(filtered="current"))
-    changed(copy / "run.json", lambda c: c.update({"model.filtered": "current"}))
-    assert model_sha256(copy) == "1d877c0a7d2a1098749e2c5fd030d5a03bfc7e33048b526de40be5bad7b4972c"
-    assert model_sha256(copy) != model_sha256(TINY)
+def test_a_checkpoint_that_is_older_than_a_setting_is_read_as_it_was_meant(older):
+    """Every frame is encoded to its end, and LMDF acts at three depths, on the current frame, with the final words."""
+    folder, model = older
+    old = DTSE.from_pretrained(folder)
+    found = to_dict(read_run_config(folder))
+    assert {name: found[name] for name in YOUNGER} == YOUNGER
+    assert {name: getattr(old.config, name.removeprefix("model.")) for name in YOUNGER} == YOUNGER
+    assert old.state_dict().keys() == model.state_dict().keys() and old.refinement is None
+    frames, (ids, word_mask) = torch.randn(2, 3, 3, 64, 96), tokenize(["red ball", "a dog"], read_tokenizer(folder), 64)
+    with torch.no_grad():
+        ends = [old.encoder(frames[:, t], ids, word_mask) for t in range(3)]
+        s = torch.stack([end.sentence for end in ends], 1)  # (B, T, D)
+        U = {n: old.lmdf[str(n)](torch.stack([end.features[n] for end in ends], 1), s, 1) for n in (3, 4, 5)}
+        finest = old.decoder(U[5], U[4], U[3], old.decoder.reduce_low(ends[1].features[2]))[-1]
+        expected = torch.nn.functional.interpolate(finest[:, None], size=(64, 96), mode="bilinear")[:, 0]
+        assert torch.equal(old(frames, ids, word_mask).logits, model(frames, ids, word_mask).logits)
+        torch.testing.assert_close(old(frames, ids, word_mask).logits, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_setting_that_is_younger_than_a_model_leaves_its_sha256_as_it_was(older):
+    """The sum of the version of dtse before `model.lmdf_stages`, of weights that are all 1."""
+    folder, model = older
+    save_file({name: torch.ones_like(w) for name, w in model.state_dict().items()}, folder / "model.safetensors")
+    changed(folder / "run.json", lambda c: c.pop(LEAST, None))
+    before = "1a20397c28cd5cdc84101317e2bea5296068162cfe41d4c3e258fc9183f2fa67"
+    assert model_sha256(folder) == before
+    for name, value in YOUNGER.items():
+        changed(folder / "config.json", lambda c, name=name, value=value: c.update({name[len("model.") :]: value}))
+        changed(folder / "run.json", lambda c, name=name, value=value: c.update({name: value}))
+        assert model_sha256(folder) == before
+    changed(folder / "config.json", lambda c: c.update(filtered="reference"))
+    changed(folder / "run.json", lambda c: c.update({"model.filtered": "reference"}))
+    assert model_sha256(folder) != before
 
 
 @pytest.mark.parametrize("key", [*CONFIG_KEYS, "unheard_of"])

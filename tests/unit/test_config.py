@@ -37,7 +37,8 @@ def test_presets_build_and_carry_their_name(name):
 def test_the_paper_preset_holds_the_numbers_of_the_design():
     m, t = preset("paper").model, preset("paper").train
     assert (m.visual, m.text, m.window, m.vlmg_width) == ("microsoft/resnet-101", "bert-base-uncased", 3, 256)
-    assert (m.filter_size, m.dilations, m.lmdf_width, m.filtered_width) == (3, (1, 3, 5), 64, 64)
+    assert (m.lmdf_stages, m.filter_size, m.dilations) == ((3,), 3, (1, 3, 5))
+    assert (m.lmdf_width, m.filtered_width) == (64, 64)
     assert (m.widths, sum(b * b for b in m.vlmg_bins), m.gate_init) == ((64, 128, 256), 110, 0.0)
     assert preset("paper").data.size == (320, 320) and preset("paper").data.offset == 6
     assert (t.lr, t.stream_lr, t.weight_decay, t.clip, t.batch, t.epochs) == (1e-4, 1e-5, 5e-4, 0.1, 16, 15)
@@ -96,6 +97,7 @@ def configs(draw) -> RunConfig:
             "train.freeze": draw(st.lists(st.sampled_from(["encoder.text", "decoder"]), unique=True)),
             "train.checkpoint_streams": draw(st.booleans()),
             "model.vlmg_stages": draw(st.sets(st.integers(2, 5)).map(sorted)),
+            "model.lmdf_stages": draw(st.sets(st.integers(3, 5), min_size=1).map(sorted)),
             "model.window": draw(st.integers(0, 4).map(lambda k: 2 * k + 1)),
             "model.dilations": draw(st.lists(st.integers(1, 9), min_size=1, max_size=4)),
         },
@@ -118,6 +120,9 @@ def test_any_configuration_survives_json(config):
         ("model.vlmg_stages", (4, 3), "must be rising stage numbers"),
         ("model.vlmg_stages", (3, 3), "must be rising stage numbers"),
         ("model.vlmg_stages", (1,), "must be rising stage numbers"),
+        ("model.lmdf_stages", (), "model.lmdf_stages is (); it must be one or more of 3 4 5"),
+        ("model.lmdf_stages", (2, 3), "must be one or more of 3 4 5"),
+        ("model.lmdf_stages", (5, 3), "must be rising stage numbers"),
         ("model.lmdf", "on", "model.lmdf is 'on'; it must be one of off, static, current_only, full"),
         ("model.norm", "layer", "it must be one of batch, group"),
         ("model.text_levels", "first", "it must be one of hierarchical, last"),

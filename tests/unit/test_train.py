@@ -444,6 +444,10 @@ def test_recomputed_streams_refuse_batch_norms_that_would_count_twice():
         {"model.lmdf": "static"},
         {"model.lmdf": "current_only"},
         {"model.lmdf_language": False},
+        {"model.lmdf_stages": (3, 4, 5)},
+        {"model.lmdf_stages": (4,)},
+        {"model.lmdf_stages": (3, 4, 5), "model.lmdf_language": False},
+        {"model.vlmg_stages": (5,)},
         {"model.vision_to_language": False},
         {"model.language_to_vision": False},
         {"model.vision_to_language": False, "model.language_to_vision": False},
@@ -582,7 +586,7 @@ def test_the_card_of_a_checkpoint_tells_scores_and_limits_and_nothing_of_this_ma
     assert "Not validated yet." in cards["toy", 3].text and "no steps of 4 clips of `toy`" in cards["toy", 3].text
     toy, real = (cards[name, 5].text for name in ("toy", "a2d"))
     assert "| 3,000 | 0.432 | 0.300 | 0.250 |" in toy and "on `val`" in toy and "on `local-val`" in real
-    assert "1.2 million" in toy and "at most 64 word pieces" in toy and "# my_run" in toy
+    assert "1.0 million" in toy and "at most 64 word pieces" in toy and "# my_run" in toy
     assert "drawn cartoons alone: on real footage its masks mean nothing" in toy
     assert "seen `a2d` alone" in real and "cartoons" not in real
     texts = [path.read_text(encoding="utf-8") for path in (run / "best").iterdir() if path.suffix in (".md", ".json")]
