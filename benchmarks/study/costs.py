@@ -4,8 +4,8 @@
 
 All models take turns in one process of one thread, step by step, so that other work on the machine slows all alike. A
 step is what it is in a training: fetching 16 clips that were drawn before, forward, backward, optimizer. `share` is the
-median over turns of a model's processor time over that of DTSE in the same turn; `megabytes` what PyTorch holds at the
-peak of a step beyond the weights. Needs the streams that `benchmarks/pretrain.py` writes.
+median over turns of a model's processor time over that of the first, DTSE with LMDF after Res3, Res4 and Res5, in the
+same turn; `megabytes` what PyTorch holds at the peak of a step beyond the weights. Needs the streams that `benchmarks/pretrain.py` writes.
 """
 
 import os
@@ -90,7 +90,7 @@ def measure(variants: Sequence[Variant], turns: int, more: str = "") -> dict[str
 
 def table(costs: dict[str, dict[str, Any]]) -> list[str]:
     """The lines of a table in Markdown."""
-    rows = [["variant", "share of DTSE's step", "ms a step", "M parameters", "of which learn", "MB of a step"]]
+    rows = [["variant", "share of the first's step", "ms a step", "M parameters", "of which learn", "MB of a step"]]
     for name, c in costs.items():
         sizes = (f"{c[key] / 1e6:.2f}" for key in ("parameters", "learning"))
         rows.append([name, f"{c['share']:.2f}", f"{1000 * c['seconds']:.0f}", *sizes, str(c["megabytes"])])

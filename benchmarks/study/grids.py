@@ -2,7 +2,7 @@
 
     python -m benchmarks.study.grids        writes grid.toml and rates.toml beside this file
 
-plan.md says why. A budget is processor time, given in steps of DTSE: by costs.json, which `costs.py` measures, a model
+plan.md says why. A budget is processor time, given in steps of UNIT: by costs.json, which `costs.py` measures, a model
 has more or fewer steps of its own for it. Rates are those of the `tiny` preset times what rates.json, which `rates.py`
 writes, has chosen for the model.
 """
@@ -17,10 +17,11 @@ from dtse_core.shared.files import read_json
 
 HERE = Path(__file__).parent
 COSTS, RATES = HERE / "costs.json", HERE / "rates.json"
-BUDGET = 1800  # of a main run, in steps of DTSE; 16 clips a step
+BUDGET = 1800  # of a main run, in steps of UNIT; 16 clips a step
 CURVE = (450, 900, 3600)  # further budgets, so that curves are of runs that ended
 SEARCH, FACTORS = 600, (0.5, 1.0, 2.0)  # of the search of rates: its budget, and what all rates are multiplied by
-PRIMARY, OTHERS, SEARCHED = [0, 1, 2, 3, 4], [5, 6, 7], [100]  # seeds; a grid goes seed by seed, so primary runs first
+PRIMARY = {1: [0, 1, 2, 3, 4], 2: [1, 2, 3, 4, 5]}  # seeds, by level; a grid goes seed by seed, so these come first
+OTHERS, SEARCHED = [6, 7, 8], [100]  # seeds of other runs, and of the search
 CLIPS = 1000  # scored, of each split
 MINUTES = 45  # limit of a run
 COMMON = f"data.cache=../runs/study/clips data.toy_clips={16 * BUDGET}"  # paths are seen from the notebook
@@ -35,7 +36,10 @@ class Variant(NamedTuple):
     model: str = "dtse"
 
 
-ALIGNED = "model.filtered=reference"  # of DTSE and its parts: decided on validation clips before the study, see plan.md
+# Of DTSE and its parts: decided on validation clips before the study, see plan.md. A run's name is made of its settings,
+# so an older run, which does not name the stages, does not count as one of these.
+DESIGN = "model.filtered=reference model.lmdf_stages=3"
+UNIT = Variant("LMDF after Res3, Res4 and Res5", "LMDF", "model.lmdf_stages=3,4,5")  # DTSE as it was
 DTSE = Variant("DTSE", "design")
 IDEAS = [
     Variant("late concatenation", "baselines", model="late_concat"),
@@ -67,11 +71,11 @@ EXPLORATORY = [
     Variant("one frame", "window", "model.window=1"),
     Variant("five frames", "window", "model.window=5"),
 ]
-VARIANTS = [DTSE, *IDEAS, *PARTS, *FINER, *EXPLORATORY]
+VARIANTS = [UNIT, DTSE, *IDEAS, *PARTS, *FINER, *EXPLORATORY]
 
 
 def steps_for(variant: Variant, budget: int, costs: dict[str, Any]) -> int:
-    """How many steps of its own a variant has in the time of so many of DTSE, to the next ten."""
+    """How many steps of its own a variant has in the time of so many of UNIT, to the next ten."""
     return 10 * round(budget / costs[variant.name]["share"] / 10)
 
 
@@ -84,7 +88,7 @@ def rates(factor: float) -> str:
 
 def settings(variant: Variant, level: int, factor: float, *more: str) -> str:
     """What a run adds to COMMON."""
-    design = ALIGNED if variant.model == DTSE.model else ""
+    design = DESIGN if variant.model == DTSE.model else ""
     own = (f"data.level={level}", design, variant.settings.format(level=level), rates(factor), *more)
     return " ".join(text for text in own if text)
 
@@ -100,9 +104,9 @@ def study(costs: dict[str, Any], chosen: dict[str, float]) -> Iterator[dict[str,
         values = {"MODEL": variant.model, "STEPS": steps_for(variant, budget, costs), "SETTINGS": own}
         return {"labels": labels, "seeds": list(seeds), "values": values}
 
-    yield from (block(variant, PRIMARY) for variant in (DTSE, *PARTS, *FINER, *IDEAS))
-    yield from (block(variant, PRIMARY, level=1) for variant in (DTSE, *PARTS, *IDEAS))
-    yield from (block(variant, OTHERS) for variant in EXPLORATORY)
+    yield from (block(variant, PRIMARY[2]) for variant in (DTSE, *PARTS, *FINER, *IDEAS))
+    yield from (block(variant, PRIMARY[1], level=1) for variant in (DTSE, *PARTS, *IDEAS))
+    yield from (block(variant, OTHERS) for variant in (UNIT, *EXPLORATORY))
     for budget in CURVE:
         yield from (block(variant, OTHERS, budget=budget) for variant in (DTSE, *IDEAS))
 

@@ -258,9 +258,10 @@ def test_the_table_of_parameters_is_that_of_the_models():
 
 
 @each
-def test_a_baseline_is_about_as_large_as_dtse_and_says_so(name):
+def test_a_baseline_is_about_as_large_as_dtse_or_larger_and_says_so(name):
+    """To shrink a rival after its scores were seen would favor DTSE, so it may be larger."""
     count, said = parameters(make(name)), MODELS[name].__doc__
-    assert 0.8 < count / table()["dtse"] < 1.15
+    assert 0.8 < count / table()["dtse"] < 1.4
     assert f"Parameters at `tiny`: {count:,}" in said
     assert all(field in said for field in ("Source:", "Simplified:", "Sees ", " = "))
 

@@ -52,7 +52,15 @@ def video():
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"model.causal": True}, {"model.window": 5}, {"model.window": 1}, {"model.lmdf": "off"}, {"data.offset": 9}],
+    [
+        {},
+        {"model.causal": True},
+        {"model.window": 5},
+        {"model.window": 1},
+        {"model.lmdf_stages": (3, 4, 5)},
+        {"model.lmdf": "off"},
+        {"data.offset": 9},
+    ],
     ids=str,
 )
 def test_streaming_equals_window_by_window(changes, video):
@@ -126,17 +134,19 @@ def test_segment_takes_as_many_frames_together_as_their_sizes_allow_and_gives_th
 
 @pytest.mark.parametrize("batch", [1, 4])
 def test_each_prefix_runs_once_however_many_sentences_and_frames(batch, predictor, video, monkeypatch):
-    calls = {"see_frame": 0, "read_sentence": 0, "interleave": 0}
-    for name in calls:
-        method = getattr(predictor.fast.encoder, name)
+    encoder, rows = predictor.fast.encoder, {}
+    places = {(encoder, "see_frame"), (encoder, "read_sentence"), *((encoder.vlmg[n], "forward") for n in "35")}
+    for place, name in places:
+        method = getattr(place, name)
 
-        def counted(first, *rest, name=name, method=method):
-            calls[name] += len(first[2] if name == "interleave" else first)
+        def counted(first, *rest, key=(place, name), method=method):
+            rows[key] = rows.get(key, 0) + len(first)
             return method(first, *rest)
 
-        monkeypatch.setattr(predictor.fast.encoder, name, counted)
+        monkeypatch.setattr(place, name, counted)
     list(predictor.stream(iter(video), SENTENCES, batch))
-    assert calls == {"see_frame": len(video), "read_sentence": 2, "interleave": 2 * len(video)}
+    assert rows.pop((encoder, "see_frame")) == len(video) and rows.pop((encoder, "read_sentence")) == 2
+    assert [*rows.values()] == [2 * len(video)] * 2, "each frame passes the first VLMG and the last, for each sentence"
 
 
 def test_bf16_stays_near_single_precision_and_is_asked_for_by_name(predictor, video):

@@ -48,10 +48,16 @@ def test_every_primary_comparison_has_five_seeds_of_both_sides_on_clips_that_the
     for one in asked:
         for name in (one.variant, one.reference):
             found = [run for run in runs if (label(run, "variant"), label(run, "budget")) == (name, one.budget)]
-            assert sorted(run.parameters["SEED"] for run in found) == grids.PRIMARY, name
             (level,) = {config(run).data.level for run in found}
+            assert sorted(run.parameters["SEED"] for run in found) == grids.PRIMARY[level], name
             assert one.part in (["all", "twins"] if level == 1 else ["all", *KINDS, *CEILINGS]), one
-    assert len(grids.PRIMARY) == PRIMARY_SEEDS and len(grids.OTHERS) == SEEDS
+    assert {len(seeds) for seeds in grids.PRIMARY.values()} == {PRIMARY_SEEDS} and len(grids.OTHERS) == SEEDS
+
+
+def test_no_run_is_one_that_was_seen_before_or_of_an_older_design(runs):
+    assert 0 not in {run.parameters["SEED"] for run in runs if config(run).data.level == 2}
+    own = [run.parameters["SETTINGS"] for run in runs if run.parameters["MODEL"] == "dtse"]
+    assert own and all("model.filtered=" in text and "model.lmdf_stages=" in text for text in own)
 
 
 def test_the_plan_asks_what_it_has_to_ask():
@@ -63,7 +69,7 @@ def test_the_plan_asks_what_it_has_to_ask():
 
 def test_primary_runs_are_over_before_an_exploratory_one_begins(runs):
     asked = {name for one in read_plan(HERE / "grid.toml") for name in (one.variant, one.reference)}
-    main = [run.parameters["SEED"] in grids.PRIMARY for run in runs]
+    main = [run.parameters["SEED"] not in grids.OTHERS for run in runs]
     assert main == sorted(main, reverse=True) and sum(main) == 120
     assert asked <= {label(run, "variant") for run, first in zip(runs, main, strict=True) if first}
 
@@ -72,7 +78,7 @@ def test_equal_seconds_are_steps_times_what_a_step_costs(runs):
     share = {
         name: cost["share"] for name, cost in json.loads(grids.COSTS.read_text(encoding="utf-8"))["variants"].items()
     }
-    assert share["DTSE"] == 1
+    assert share[grids.UNIT.name] == 1 > share["DTSE"]
     for run in runs:
         name, budget = label(run, "variant").removesuffix(", level 1"), label(run, "budget")
         steps = grids.BUDGET if budget == "seconds" else int(re.sub(r"\D", "", budget))
@@ -88,6 +94,7 @@ def test_a_run_has_the_model_the_level_and_the_words_that_its_name_says(runs):
         name, found = label(run, "variant"), config(run)
         assert found.data.level == (1 if name.endswith(", level 1") else 2)
         variant = variants[name.removesuffix(", level 1")]
+        assert (found.model.lmdf_stages == (3,)) == (variant != grids.UNIT)
         assert run.parameters["MODEL"] == variant.model and run.parameters["EVAL"] == grids.CLIPS
         assert label(run, "against") == ("DTSE, level 1" if found.data.level == 1 else "")
         if variant.model == "frozen_text":
@@ -130,7 +137,7 @@ def test_a_study_of_the_grid_can_be_reported_with_a_verdict_for_each_primary_com
     """On drawn scores: no comparison is one of a variant with itself, or of different clips."""
     rng, rows, clips = np.random.default_rng(0), [], []
     for run in runs:
-        if run.parameters["SEED"] in grids.PRIMARY:
+        if run.parameters["SEED"] not in grids.OTHERS:
             level_1 = label(run, "variant").endswith(", level 1")
             row = {"run": run.name, "state": "ok", "variant": "", "budget": "steps", "against": "", "SEED": 0}
             rows.append(row | run.labels | run.parameters)
