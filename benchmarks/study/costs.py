@@ -5,7 +5,8 @@
 All models take turns in one process of one thread, step by step, so that other work on the machine slows all alike. A
 step is what it is in a training: fetching 16 clips that were drawn before, forward, backward, optimizer. `share` is the
 median over turns of a model's processor time over that of the first, DTSE with LMDF after Res3, Res4 and Res5, in the
-same turn; `megabytes` what PyTorch holds at the peak of a step beyond the weights. Needs the streams that `benchmarks/pretrain.py` writes.
+same turn; `megabytes` what PyTorch holds at the peak of a step beyond the weights. Needs the streams that
+`benchmarks/pretrain.py` writes.
 """
 
 import os

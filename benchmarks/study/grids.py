@@ -36,8 +36,8 @@ class Variant(NamedTuple):
     model: str = "dtse"
 
 
-# Of DTSE and its parts: decided on validation clips before the study, see plan.md. A run's name is made of its settings,
-# so an older run, which does not name the stages, does not count as one of these.
+# Of DTSE and its parts: decided on validation clips before the study, see plan.md. A run is named by its settings, so
+# an older one, which does not name the stages, does not count as one of these.
 DESIGN = "model.filtered=reference model.lmdf_stages=3"
 UNIT = Variant("LMDF after Res3, Res4 and Res5", "LMDF", "model.lmdf_stages=3,4,5")  # DTSE as it was
 DTSE = Variant("DTSE", "design")

@@ -383,7 +383,7 @@ def built(config: RunConfig, *_: Any) -> cost.Cost:
     """The model is built, and no step is run."""
     with FakeTensorMode():
         cost.build_model(config)
-    return cost.Cost(*[1] * 8, Counter())
+    return cost.Cost(*[1] * 8, Counter(memory=1))
 
 
 def run(command: str, arguments: list[Any]) -> tuple[Any, str, str, str]:
