@@ -147,7 +147,7 @@ def draw_model(ax) -> None:
     arrow(ax, decoder[1], logits[0])
     enter((low, 5.6), 2)
     note(ax, 6.5, 4.4, "$s_t$", "left")
-    note(ax, 11.45, 4.4, "$s$, like $s_t$ the mean\nof a frame's words", "left")
+    note(ax, 11.45, 4.4, "$s$: the mean of the\ncurrent frame's words", "left")
     note(ax, 2.35, 3.4, "up to this VLMG:\nall T frames")
     note(ax, 11.45, 1.6, "from Res4 and group 2 on:\nthe current frame alone", "left")
 
