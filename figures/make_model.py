@@ -133,7 +133,7 @@ def draw_model(ax) -> None:
             arrow(ax, group[3], below)
             wire((right, y + 0.2), (after, y + 0.2), (after, 5.2))
             V, L = (after, 5.2), (after, 1.6)
-            top = box(ax, after, 6.9, f"{'LMDF' if k == 1 else '1x1'}\n(c, {size})", TIME if k == 1 else VISION, 1.3)
+            top = box(ax, after, 6.9, f"{'LMDF' if k == 1 else '1x1'}\n(c, {size})", TIME if k == 1 else GUIDANCE, 1.3)
             arrow(ax, V, top[2])
             if k < 3:
                 wire((right, y - 0.2), (after, y - 0.2), L)
