@@ -93,7 +93,7 @@ def count_cost(config: RunConfig, processes: int = 1, gpu: bool = False) -> Cost
     with FakeTensorMode(), Tally() as tally:
         model = build_model(config)
         if c.checkpoint_streams:
-            checkpoint_streams(model)
+            checkpoint_streams(model, Exact if half and gpu else nullcontext)
         average = [torch.zeros_like(p) for p in model.parameters()] if c.ema else []
         weights, groups = tally.held, parameter_groups(model, config)
         trained = [p for g in groups for p in g["params"]]

@@ -7,6 +7,8 @@ bfloat16; ours also takes convolutions, as matrices (outputs, inputs * K * K), a
 """
 
 import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -139,8 +141,9 @@ def moving_average(model: nn.Module, decay: float) -> AveragedModel:
     return AveragedModel(model, multi_avg_fn=follow, use_buffers=True)
 
 
-def checkpoint_streams(model: DTSE) -> None:
-    """Of each block of both streams keeps the input alone; the backward pass computes the rest a second time.
+def checkpoint_streams(model: DTSE, again: Callable[[], AbstractContextManager] = nullcontext) -> None:
+    """Of each block of both streams keeps the input alone; the backward pass computes the rest a second time, in the
+    context `again()`.
 
     Gradients are the same. Raises `ValueError` where batch norm learns its statistics in a stream: the second
     computation would count each batch twice.
@@ -152,7 +155,9 @@ def checkpoint_streams(model: DTSE) -> None:
             "set model.freeze_batch_norm or, for streams from scratch, model.norm group"
         )
     for block in [*visual.blocks, *text.blocks]:
-        block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+        block.forward = partial(
+            checkpoint, block.forward, use_reentrant=False, context_fn=lambda: (nullcontext(), again())
+        )
 
 
 def has_idle_parameters(config: ModelConfig) -> bool:

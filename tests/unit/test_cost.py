@@ -103,6 +103,15 @@ def test_memory_of_a_gpu_is_foretold_to_half_a_gigabyte_or_generously(counted, p
     assert -0.5e9 < made.needed(gpu=True) - process * 1e9 < 0.8e9
 
 
+@pytest.mark.parametrize("half", ["fp16", "bf16"])
+def test_half_precision_of_a_gpu_can_be_counted_with_recomputed_streams(half):
+    """What is computed again has the types of the first time, or torch refuses it."""
+    changes = {"train.mixed_precision": half, "train.batch": 2}
+    made = [count_cost(preset("tiny", **changes, **{"train.checkpoint_streams": c}), gpu=True) for c in (False, True)]
+    assert made[1].activations < made[0].activations
+    assert made[1].work["conv"] > made[0].work["conv"]
+
+
 @pytest.mark.parametrize("name", ["tiny", "tiny in parts"])
 def test_peak_is_that_of_the_allocator_within_a_twentieth(name, monkeypatch):
     monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
