@@ -59,7 +59,7 @@ $(COLAB)/.ready: $(READY) $(LIST) tools/colab.py
 # torch has no CPU build for every Python everywhere: all else is resolved and installed, and what needs no torch is run.
 PYTHONS ?= python3.12 python3.13
 NO_TORCH := tests/notebooks/test_parity.py \
-  $(patsubst %,tests/unit/test_%.py,archives config environment published toy_level2_edition written_whole)
+  $(patsubst %,tests/unit/test_%.py,archives config environment published toy_level2_edition writing_matrix written_whole)
 test-pythons: $(patsubst %,.venv-%/.ready,$(PYTHONS)) ## all but torch on other Pythons: PYTHONS="python3.12 python3.13"
 	for p in $(PYTHONS); do .venv-$$p/bin/python -m pytest -p no:cacheprovider $(NO_TORCH); done
 
@@ -69,8 +69,9 @@ test-pythons: $(patsubst %,.venv-%/.ready,$(PYTHONS)) ## all but torch on other 
 	$(WITHOUT_TORCH) requirements-dev.lock | $(PLAIN) > $(@D)/whole.txt
 	$(@D)/bin/python -m pip install --quiet --no-deps --dry-run --ignore-installed --only-binary :all: -r $(@D)/whole.txt
 	$(@D)/bin/python -m pip install --quiet --no-deps -r $(@D)/runtime.txt
-	$(@D)/bin/python -m pip install --quiet -c $(@D)/whole.txt pytest hypothesis ruff
+	$(@D)/bin/python -m pip install --quiet -c $(@D)/whole.txt pytest hypothesis ruff imageio-ffmpeg
 	{ $(@D)/bin/python -m pip check || true; } | { ! grep -vE 'requires torch, which|^No broken'; }
+	$(@D)/bin/python -m pip install --quiet --upgrade av  # the newest, as Colab installs it, is not for the lock's Python
 	@touch $@
 
 # What pyproject.toml says is enough: each package that it names at its lower bound, and what these need. Of torch PyPI has

@@ -161,10 +161,11 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     """A file's container and the stream to show; what PyAV raises in the block becomes a `ValueError` of one line."""
     av = library("av", f"{path}, which is not a folder of frames,")
     alone = {"format_whitelist": FORMATS, "protocol_whitelist": "none"}
+    lenient = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}  # as PyAV 19 always is
     kinds, unaligned = av.stream.Disposition, av.codec.context.Flags.unaligned.value
     with _File(path) as file:
         try:
-            with av.open(file, container_options=alone, metadata_errors="replace") as container:
+            with av.open(file, container_options=alone, **lenient) as container:
                 parts = kinds.attached_pic | kinds.timed_thumbnails | kinds.dependent
                 streams = [s for s in container.streams.video if s.codec_context and not s.disposition & parts]
                 if not streams:
