@@ -20,7 +20,7 @@ from dtse_core.config import override
 from dtse_core.experiments.runner import run_notebook
 from dtse_core.train import train_step
 from dtse_core.training.cost import build_model, count_cost, empty_batch
-from dtse_core.training.optimizer import checkpoint_streams, parameter_groups
+from dtse_core.training.optimizer import MuonAdamW, checkpoint_streams, parameter_groups
 from dtse_core.training.speed import SHEETS, measure_speed
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
@@ -108,8 +108,7 @@ def test_the_cost_model_knows_the_memory_of_a_step(name, changes):
     model = build_model(config).cuda()
     if c.checkpoint_streams:
         checkpoint_streams(model)
-    groups = parameter_groups(model, config)
-    optimizer = torch.optim.AdamW([p for g in groups for p in g["params"]], lr=1e-5)
+    optimizer = MuonAdamW(parameter_groups(model, config), weight_decay=c.weight_decay)
     batch = empty_batch(config, c.batch // c.accumulate)
     moved = {f.name: getattr(batch, f.name) for f in dataclasses.fields(batch)}
     batch = dataclasses.replace(batch, **{n: x.cuda() for n, x in moved.items() if torch.is_tensor(x)})

@@ -158,11 +158,11 @@ def test_steps_of_the_training_loop_stand_beside_their_estimates(measure, tmp_pa
 
     changes = {"train.mixed_precision": "no", "train.batch": 2}
     found = gpu.steps(gpu.Command(tmp_path, device="cpu"), tmp_path, "tiny", changes)
-    assert found["seconds"] > 0 and 2 < found["loss"] < 5  # four heads, ln 2 each, and dice
+    assert 2 < found["loss"] < 5  # four heads, ln 2 each, and dice
     speed = {"matmul": 1e30, "conv": 1e30, "memory": 1e30, "update": 1e30, "start": 1, "queued": True}
     rows = [{"row": "speed", **changes, "speed": speed}, {"row": "steps", "preset": "tiny", **changes, **found}]
     (tmp_path / "gpu.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     head, _, row = (line.strip("| ").split(" | ") for line in gpu.tables(tmp_path / "gpu.jsonl").splitlines())
     shown = dict(zip(head, row, strict=False))
-    assert float(shown["seconds"]) == pytest.approx(found["seconds"], abs=1e-3)
+    assert float(shown["seconds"]) == pytest.approx(found["seconds"], abs=1e-3)  # at any speed: one number, twice
     assert float(shown["by_operators"]) > 1000  # a second for each operator
