@@ -248,8 +248,9 @@ WRONG = {
         (lambda n, steps: min(1, (n + 1) / (steps // 5)) * np.cos(np.pi * n / steps), "(1 + cos) / 2"),
     ],
     "08_2": [
-        (lambda name: "text" in name or "vlmg" in name, "not at what it contains"),
+        (lambda name: name.startswith("encoder."), "the visual stream does not learn"),
         (lambda name: name.startswith("encoder.text."), "VLMG learns, too"),
+        (lambda name: not name.startswith(("encoder.text.", "encoder.vlmg.")), "the other way round"),
     ],
     "09_1": [
         (lambda counts: np.mean([i / u if u else 1 for i, u in counts]), "that is the IoU"),

@@ -24,8 +24,8 @@ def check_exercise_08_1(fn):
 
 
 def check_exercise_08_2(fn):
-    def learns(name, text="encoder.text.", vlmg="encoder.vlmg.", begins=True):
-        return any(name.startswith(part) if begins else part.split(".")[1] in name for part in (text, vlmg) if part)
+    def learns(name, text="encoder.text.", vlmg="encoder.vlmg.", turned=False):
+        return name.startswith((text, vlmg)) != turned
 
     def table(names, **slips):
         return [learns(name, **slips) for name in names]
@@ -35,16 +35,16 @@ def check_exercise_08_2(fn):
         return None if None in answers else [bool(answer) for answer in answers]
 
     slips = {
-        "VLMG learns, too": {"vlmg": ""},
-        "the text stream learns, too": {"text": ""},
-        "look at how a name begins, not at what it contains": {"begins": False},
-        "the other way round: true is what learns": {"text": "encoder.visual.", "vlmg": "lmdf."},
+        "VLMG learns, too": {"vlmg": "encoder.text."},
+        "the text stream learns, too": {"text": "encoder.vlmg."},
+        "of the encoder the visual stream does not learn": {"text": "encoder."},
+        "the other way round: true is what learns": {"turned": True},
     }
     names = (
         "encoder.text.bert.embeddings.word_embeddings.weight",
         "encoder.visual.resnet.embedder.embedder.convolution.weight",
         "encoder.vlmg.3.W_q.weight",
-        "lmdf.4.context.weight",
+        "lmdf.3.gate.weight",
         "decoder.heads.0.bias",
     )
     cases = [(names,), (names[::-1],), ((*names[2:], names[0]),)]
