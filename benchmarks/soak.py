@@ -71,12 +71,15 @@ def a_round(place: Path, world: Path, predictor: ReferringVideoPredictor) -> Non
     for out in ("film.mp4", "masks"):
         steps = predictor.stream("example", SENTENCES, None)
         write_prediction(steps, SENTENCES, str(place / out), video_fps("example"), "example")
-    drawn = ToyWorld("val", window=3, offset=6)
-    lens = Lens(predictor, [drawn[k] for k in range(3)])
+    draw_all(Lens(predictor, [ToyWorld("val", window=3, offset=6)[0]]))
+
+
+def draw_all(lens: Lens) -> None:
+    """Each explorer once, of the first clip."""
     word = lens.clips[0].expression.split()[-1]
     for draw in (
         partial(draw_words, lens, 0, word=word, row=2, column=5),
-        partial(draw_filters, lens, 0, level=3, row=2, column=7),
+        partial(draw_filters, lens, 0, row=2, column=7),
         partial(draw_swap, lens, 0, word=word, by="cat"),
         partial(draw_shuffle, lens, order="exchanged", clip=0),
     ):

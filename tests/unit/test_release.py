@@ -9,6 +9,9 @@ import pytest
 from PIL import Image
 
 from benchmarks import soak
+from dtse_core.data.toy.world import ToyWorld
+from dtse_core.notebook.inside import Lens
+from dtse_core.predict import ReferringVideoPredictor
 from tools import dist
 
 
@@ -49,6 +52,15 @@ FLAT = [{"memory_mb": 500 + k % 3, "files": 10, "threads": 2, "processes": 0, "t
 )
 def test_the_soak_tells_what_grows_from_what_settles(change, found):
     assert set(soak.grown([change(k, note) for k, note in enumerate(FLAT)])) == found
+
+
+def test_the_soak_draws_each_explorer(monkeypatch, style):
+    lens = Lens(ReferringVideoPredictor.from_pretrained("tiny", "cpu"), [ToyWorld("val", window=3, offset=6)[0]])
+    plt, close, drawn = soak.plt, soak.plt.close, []
+    monkeypatch.setattr(plt, "close", lambda which: (drawn.append(len(plt.get_fignums())), close(which)))
+    plt.close("all")
+    soak.draw_all(lens)
+    assert drawn[1:] == [1, 1, 1, 1]
 
 
 @pytest.mark.parametrize(("grown", "status"), [({}, 0), ({"files": "10 to 12"}, 1)])
