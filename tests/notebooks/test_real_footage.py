@@ -128,6 +128,11 @@ def test_clips_of_your_own_take_the_same_road(tmp_path, monkeypatch):
     assert names["result"]["split"] == "test" and names["chosen"] == tmp_path / "run_own/best"
 
 
+def test_settings_after_the_preset_reach_the_clips(tmp_path):
+    names = run("training_splits", PRESET="tiny data.offset=1 data.size=64,96", KEEP=str(tmp_path))
+    assert names["config"].data.frame_offset == names["training"].offset == 1
+
+
 def session(keep: Path, every: int) -> None:
     """What a visitor does in each session: all cells to the end of the training, with a checkpoint so often."""
     footage.count_cost, plan = cheap, footage.planned

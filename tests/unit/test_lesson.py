@@ -40,6 +40,11 @@ def test_setup_points_the_configuration_at_the_data(tmp_path):
     assert setup(data_root=str(tmp_path)).config.data.val_split == "val"
 
 
+def test_setup_takes_the_data_sets_own_distance_of_frames_unless_the_preset_is_followed_by_another():
+    for text, frames in (("", 2), ("colab data.offset=1", 1)):
+        assert setup(data="ref_davis", preset=text).config.data.frame_offset == frames
+
+
 def test_setup_keeps_the_notebooks_own_parameters_by_upper_case_name():
     assert setup(SEED=1, steps=20, name="x").parameters == {"STEPS": 20, "NAME": "x"}
 
