@@ -8,7 +8,7 @@
 
 The reader's function and the solution run on the same cases, of which the notebook shows at most the first. An answer
 is compared with the solution, with each slip, with two slips at once, and with all of these in a wrong form: axes
-swapped or missing, negated, reversed. Notebooks: 00 to 12.
+swapped or missing, negated, reversed. Notebooks: 00 to 13.
 """
 
 import inspect

@@ -85,7 +85,7 @@ def setup(**parameters: Any) -> Setup:
         has_val = (Path(data_root) / "toy_world.json").is_file()  # real A2D has no validation part
         settings |= {"data.name": "a2d", "data.root": data_root, "data.val_split": "val" if has_val else "local-val"}
     name, _, more = (own.get("PRESET") or PROFILES[profile]).partition(" ")
-    usual = {"data.offset": 0} if chosen else {}  # frames as far apart as is usual in the set, unless PRESET says otherwise
+    usual = {"data.offset": 0} if chosen else {}  # as is usual in the set, unless PRESET says otherwise
     config = override(with_settings(preset(name, **usual), more), settings)
     libraries = " · ".join(f"{name} {version(name)}" for name in ("dtse", "torch", "transformers"))
     text = f"""Python {platform.python_version()} · {libraries}
