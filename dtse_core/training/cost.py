@@ -62,7 +62,8 @@ class Cost:
         """Bytes of a device that a training takes.
 
         Both are measured. On an H100, context, libraries and what the allocator cannot fill are 0.8 to 2.4 GB, in one
-        case 4.1. On a CPU the C library keeps a quarter of what was freed, and kernels take 40 MB; Python and PyTorch come on top.
+        case 4.1. On a CPU the C library keeps a quarter of what was freed, and kernels take 40 MB; Python and PyTorch
+        come on top.
         """
         return self.peak + 2.0 * GB if gpu else 1.25 * self.peak + 0.04 * GB
 
