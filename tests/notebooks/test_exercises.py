@@ -148,6 +148,7 @@ WRONG = {
     "00_1": [
         (lambda kind, side: f"the {kind} heading to the right", "the same for every input"),
         (lambda kind, side: "a ball", "neither is marked well"),
+        (lambda kind, side: f"the dog heading to the {side}", "names another kind"),
     ],
     "00_2": [
         (lambda frames: np.stack([frames[0]] * len(frames)), "that is the first frame"),

@@ -23,13 +23,16 @@ def check_exercise_00_1(fn):
     slips = {
         "your sentence picks the one that walks to the other side": {"turn": ("right", "left")},
         "neither is marked well: name its kind, and say where it is heading": {"turn": ("neither", "neither")},
+        "your sentence names another kind than `kind`": {"turn": ("another kind", "another kind")},
     }
     cases = [("dog", "left"), ("bird", "left"), ("cat", "right"), ("dog", "right")]
     return fn if grade(marked_by_yours, marked, cases, slips) is marked_by_yours else ask
 
 
 def _marked(kind: str, sentence: str) -> str:
-    """Where the one is heading that the shipped model marks, of two look-alikes of that kind; or neither."""
+    """Where the one is heading that the shipped model marks, of two look-alikes of that kind; or what is wrong."""
+    if any(other in str(sentence) for other in SCENES if other != kind):
+        return "another kind"
     scene = ToyWorld("twins").scene(SCENES[kind])
     said = scene.sentences[0]
     three, ids = render(scene, (6, 12, 18), 64, 96)
