@@ -7,8 +7,10 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from PIL import Image
 
+from dtse_core.video.overlay import GUIDANCE, LANGUAGE, MASK, TIME, VISION
 from figures.make_roadmap import ARROWS, BOXES, LIT, attach, draw_roadmap
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,6 +30,14 @@ def test_each_notebook_holds_its_map_as_drawn(path):
     number = path.name[:2]
     assert f"](attachment:roadmap_{number}.png)" in text
     assert picture == (ROOT / f"figures/roadmap_{number}.png").read_bytes(), f"python figures/make_roadmap.py {number}"
+
+
+@pytest.mark.parametrize("number", LIT)
+def test_a_palette_keeps_the_hue_of_every_concept(number):
+    """A border is thin: a palette of the most frequent colors may leave its hue out."""
+    shown = np.asarray(Image.open(ROOT / f"figures/roadmap_{number}.png").convert("RGB")).astype(int)
+    for hue in (VISION, LANGUAGE, GUIDANCE, TIME, MASK):
+        assert np.abs(shown - 255 * np.array(to_rgb(hue))).max(2).min() < 16, hue
 
 
 def test_every_lesson_has_a_map_and_every_lit_box_exists():
