@@ -18,7 +18,7 @@ import paper_to_code  # noqa: E402
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 ADDRESS = PROJECT["urls"]["Repository"]
-REGISTER = rf"{re.escape(ADDRESS)}(?:/blob/main/docs/register\.md|#what-the-abstract-fixes-and-what-we-chose)"
+PAGE = rf"{re.escape(ADDRESS)}/blob/main/(CONTRIBUTING\.md|(?:docs|benchmarks|dtse_core/experiments/study)/[\w/]+\.md)"
 VIEWER = r"\[!\[Rendered page\]\([^)]*\)\]\([^)]*\) ?"  # it leads to what this site is
 BADGE = r"\[!\[([^\]]*)\]\(https://img\.shields\.io/[^)]*\)\]\(([^)]*)\) ?"
 
@@ -84,7 +84,7 @@ html_theme_options = {
 
 def local_sources(app, name: str, source: list[str]) -> None:
     """Of a notebook: badges, which a server would draw, become words; attached pictures become those in figures/;
-    links to the register on GitHub lead to its page here, those to a heading bear its name here. Of the API: shorter
+    links to pages on GitHub lead to those here, links to a heading bear its name here. Of the API: shorter
     titles and lists."""
     if name.startswith("docs/api/"):
         source[0] = re.sub(r"(?m) (module|package)$", "", source[0]).replace(":maxdepth: 4", ":maxdepth: 1")
@@ -94,7 +94,7 @@ def local_sources(app, name: str, source: list[str]) -> None:
         for cell in notebook["cells"]:
             text = re.sub(VIEWER, "", "".join(cell["source"]))
             text = re.sub(BADGE, r"[\1](\2) · ", text).replace(" · \n", "\n")
-            text = re.sub(REGISTER, "../docs/register.md", text)
+            text = re.sub(PAGE, r"../\1", text)
             text = re.sub(r"(?<=\]\(#)[^)]+", lambda link: re.sub(r"[^\w-]", "", link[0].lower()), text)
             for file, data in cell.get("attachments", {}).items():
                 text = text.replace(f"(attachment:{file})", f"({picture(file, data)})")

@@ -260,7 +260,7 @@ def marked_and_quoted(page: Page) -> Iterator[str]:
         prose = re.sub(r"```.*?```|`[^`]*`|\$\$.*?\$\$", "", cell.source, flags=re.DOTALL)
         for found in (match[0] for match in MARK.finditer(prose)):
             yield f"cell {k}: {found} leads nowhere; link it: [*choice 3*][register]"
-        line = rf"^\[register\]: https://\S+(?:{REGISTER}|#what-the-abstract-fixes-and-what-we-chose)$"
+        line = rf"^\[register\]: https://\S+{REGISTER}$"
         if "][register]" in prose and not re.search(line, prose, re.MULTILINE):
             yield f"cell {k}: the line `[register]: ADDRESS{REGISTER}` is missing"
         for line in re.findall(r"^> (?!\*)(.+)$", cell.source, re.MULTILINE):
@@ -270,6 +270,14 @@ def marked_and_quoted(page: Page) -> Iterator[str]:
                     yield f"cell {k}: quotes what the abstract does not say: {part[:50]}..."
     if not quoted:
         yield "no sentence of the abstract is quoted"
+
+
+def links_hold_anywhere(page: Page) -> Iterator[str]:
+    """Links to files beyond this folder have an address: Colab and nbviewer open the notebook alone."""
+    for k, cell in enumerate(page.cells):
+        if cell.cell_type == "markdown":
+            for link in re.findall(r"\]\((\.\.?/[^)]*)\)|^\[[^\]]+\]: (\.\.?/\S+)", cell.source, re.MULTILINE):
+                yield f"cell {k}: {link[0] or link[1]} leads nowhere on Colab; name its address"
 
 
 def nothing_skipped(page: Page) -> Iterator[str]:
@@ -341,6 +349,7 @@ RULES = (
     a_sentence_before_code,
     executed_once_in_order,
     marked_and_quoted,
+    links_hold_anywhere,
     nothing_skipped,
     no_closing_semicolon,
     no_clock_in_a_check,

@@ -250,6 +250,8 @@ SLIPS = [
     ("marked_and_quoted", "the line `[register]: ADDRESS/blob", text("toy", "register.md", "recipe.md")),
     ("marked_and_quoted", "what the abstract does not say: Extensive studies", text("idea", "experiments", "studies")),
     ("marked_and_quoted", "no sentence of the abstract is quoted", text("idea", "> E", "E")),
+    ("links_hold_anywhere", "cell 1: ../docs/a.md leads nowhere", text("goals", "You will", "[all](../docs/a.md)")),
+    ("links_hold_anywhere", "cell 1: ./a.md leads nowhere", text("goals", "You will", "[all][a]\n\n[a]: ./a.md")),
     ("nothing_skipped", "is skipped by nbval", lambda n: cell(n, "real").metadata.tags.append("nbval-skip")),
     ("nothing_skipped", "is skipped by nbval", replace("real", "plot()", "# NBVAL_SKIP\nplot()")),
     ("nothing_skipped", "use a tag", replace("real", "plot()", "# NBVAL_IGNORE_OUTPUT\nplot()")),
