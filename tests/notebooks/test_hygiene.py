@@ -294,7 +294,7 @@ def test_a_heavy_file_is_caught():
 
 def test_addresses_and_links_are_no_private_paths():
     notebook = sample()
-    notebook.cells[1].source = "<https://x.org/home/a> ![alt](../figures/tmp/x.png) runs/tmp/x and 3 /opt"
+    notebook.cells[1].source = "<https://x.org/home/a> ![alt](figures/tmp/x.png) runs/tmp/x and 3 /opt"
     assert faults(Page("04_x", notebook, 1)) == []
 
 
