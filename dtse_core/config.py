@@ -95,7 +95,7 @@ class ModelConfig:
     dilations: Sizes = (1, 3, 5)  # R: rates at which the filters act
 
     widths: tuple[Size, Size, Size] = (64, 128, 256)  # of the decoder at strides 4, 8, 16; U has the last two
-    refine: Channels = 0  # that draw the logits anew at the frame's own size; 0: they are only resized (D-13)
+    refine: Channels = 0  # channels that draw the logits anew at the frame's own size; 0: only resized (D-13)
     norm: Literal["batch", "group"] = "batch"  # of the new layers, and of streams from scratch (D-16)
     freeze_batch_norm: bool = True  # pretrained statistics stay as they are, in train() too
 

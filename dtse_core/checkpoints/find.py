@@ -61,7 +61,7 @@ def checkpoint_folder(run_or_name: str | Path, **hub: Any) -> Path:
         if (folder / WEIGHTS).is_file():
             return folder
     looked = [str(folder / WEIGHTS) for folder in places]
-    hint = ""
+    hint = "; tiny ships with the package, and `dtse train` makes others"
     if (path / "best" / WEIGHTS).is_file():
         hint = f"; the run is not finished, its best weights so far are {path / 'best'}"
     elif (path / RUN).is_file():

@@ -6,8 +6,10 @@ import html
 import io
 import os
 import re
+import shutil
 import signal
 import sys
+import textwrap
 import threading
 import warnings
 from collections import deque
@@ -56,15 +58,23 @@ def parse(
 
     given = {} if default is None else {"default": default}
     arguments = list(_plain(kind, sys.argv[1:] if arguments is None else arguments))
-    said = io.StringIO()
+    shown, said = io.StringIO(), io.StringIO()  # neither is a terminal, so tyro colors nothing
     try:
-        with redirect_stderr(said):
+        with redirect_stdout(shown), redirect_stderr(said):
             return tyro.cli(kind, prog=prog, args=arguments, **given, **form)
     except SystemExit as end:
         if not end.code:
+            print(_wrapped(shown.getvalue()))
             raise
         _, *parts = re.split("[─-]{3,}", re.sub("[╭╮╰╯│]", " ", said.getvalue()))  # a title, and what is below it
         raise ValueError("; ".join(" ".join(part.split()) for part in parts if part.strip())) from None
+
+
+def _wrapped(text: str) -> str:
+    """A help text whose paragraphs, which tyro leaves in one line each, fit the terminal; examples stay whole."""
+    width = shutil.get_terminal_size().columns
+    lines = (line.rstrip() if line.startswith(" ") else textwrap.fill(line, width) for line in text.splitlines())
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines))
 
 
 class Parser(argparse.ArgumentParser):

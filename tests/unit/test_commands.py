@@ -3,6 +3,7 @@
 import argparse
 import ast
 import importlib
+import io
 import json
 import re
 import shlex
@@ -298,6 +299,22 @@ def test_help_explains_the_settings(command, capsys):
     assert end.value.code == 0 and f"usage: {'' if '/' in command else 'python -m '}{name}" in shown
     if command == "dtse_core.train":
         assert "--train.batch INT clips a step, over all processes (default: 16)" in shown
+
+
+def test_help_on_a_terminal_is_plain_text_that_fits(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    world = importlib.import_module(COMMANDS["data_scripts/make_toy_world.py"])
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    with pytest.raises(SystemExit):
+        one_line_errors(lambda: world.parse_command(["--help"]))()
+    shown = sys.stdout.getvalue()
+    assert "--layout STR" in shown and "x1b" not in shown
+    assert max(map(len, shown.splitlines())) <= 60 and "\n\n\n" not in shown
 
 
 def test_a_flag_leaves_what_follows_alone():

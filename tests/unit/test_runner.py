@@ -172,6 +172,8 @@ def test_progress_is_told_while_a_notebook_runs_with_the_time_left(tmp_path, mon
     monkeypatch.setattr("dtse_core.experiments.runner.time", SimpleNamespace(monotonic=lambda: 50.0))
     course = Course("04_a.ipynb", cells=4, done=1, began=40)
     assert str(course) == "04_a.ipynb: 1 of 4 cells, about 30 s left"
+    course.cells = 5
+    assert str(course) == "04_a.ipynb: 1 of 5 cells"
 
 
 def test_the_command_refuses_without_running(good, tmp_path, capsys):
