@@ -37,6 +37,8 @@ td.picture span { display: block; width: 7.5rem; line-height: 4.5rem; text-align
 a { color: var(--blue); text-decoration: none; } a:hover { text-decoration: underline; }
 td small { display: block; color: var(--soft); overflow-wrap: anywhere; }
 .ok { color: #00704f; } .failed { color: #b3261e; font-weight: 600; }
+@media (max-width: 32rem) { td, th { padding-left: .35rem; padding-right: .35rem; }
+                            td.picture, td.picture img, td.picture span { width: 3.5rem; } }
 """
 
 SHOWN = {"notebook": str, "title": str, "ok": bool, "error": str, "seconds": float, "claims": int}  # of a record
