@@ -129,7 +129,7 @@ def count_cost(config: RunConfig, processes: int = 1, gpu: bool = False) -> Cost
 class Exact(TorchFunctionMode):
     """Gives these functions single precision, as autocast does on a GPU and not on a CPU: they hold twice as much."""
 
-    FUNCTIONS = F.layer_norm, F.group_norm, F.interpolate, F.softmax, Tensor.softmax, torch.linalg.vector_norm
+    FUNCTIONS = F.layer_norm, F.group_norm, F.interpolate, F.softmax, Tensor.softmax, Tensor.square
 
     def __torch_function__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         if function in self.FUNCTIONS:

@@ -90,6 +90,7 @@ PLANS = [
     ("paper", {"train.mixed_precision": "fp16"}),
     ("colab", {}),
     ("colab", {"train.mixed_precision": "no"}),
+    ("modern", {}),
 ]
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from dtse_core import DTSE, preset
@@ -110,6 +112,28 @@ def test_half_precision_of_a_gpu_can_be_counted_with_recomputed_streams(half):
     made = [count_cost(preset("tiny", **changes, **{"train.checkpoint_streams": c}), gpu=True) for c in (False, True)]
     assert made[1].activations < made[0].activations
     assert made[1].work["conv"] > made[0].work["conv"]
+
+
+@pytest.mark.parametrize("name", ["tiny", "modern"])
+def test_what_autocast_takes_out_of_half_precision_on_a_gpu_alone_is_counted_in_single(name):
+    """Of the operators that meet half precision in the count, torch's own tables say which a GPU would convert."""
+
+    class Meeting(TorchDispatchMode):
+        def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
+            if any(isinstance(x, torch.Tensor) and x.dtype is torch.float16 for x in tree_leaves((args, kwargs))):
+                met.add(operator.name())
+            return operator(*args, **(kwargs or {}))
+
+    met, config = set(), preset(name)
+    with FakeTensorMode(), Tally():
+        model = build_model(config)
+        with torch.no_grad(), cost.autocast(torch.float16, True), Meeting():
+            train_step(model, empty_batch(config, 1), config)
+    has = torch._C._dispatch_has_kernel_for_dispatch_key
+    assert "aten::bmm" in met
+    met = {x for x in met if x.startswith("aten::")}
+    converted = {x for x in met if has(x, "AutocastCUDA") and not has(x, "AutocastCPU")}
+    assert converted <= {"aten::sum.dim_IntList"}, "which adds halves up in single precision, without a copy of them"
 
 
 @pytest.mark.parametrize("name", ["tiny", "tiny in parts"])
@@ -259,6 +283,7 @@ def test_modern_trains_on_one_gpu_of_16_gb():
     made = count_cost(preset("modern"), gpu=True)
     assert 50e6 < made.parameters < 60e6 and made.parameters == made.trained
     assert 5e9 < made.needed(gpu=True) < 15e9
+    assert made.peak == pytest.approx(9.11e9, rel=0.03), "as an H100 held"
 
 
 def test_a_batch_that_does_not_divide_is_refused():
