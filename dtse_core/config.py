@@ -34,6 +34,11 @@ def at_least(lowest: int) -> Allowed:
     return Allowed(f"{lowest} or more", lambda n: n >= lowest)
 
 
+def rising(*stages: int) -> Allowed:
+    words = f"rising stage numbers out of {' '.join(map(str, stages))}"
+    return Allowed(words, lambda numbers: list(numbers) == sorted(set(numbers) & set(stages)))
+
+
 Count = Annotated[int, at_least(1)]
 Whole = Annotated[int, at_least(0)]
 Size = Annotated[int, Allowed("1 to 65536", range(1, 65537).__contains__)]  # channels, clips: what memory is taken for
@@ -56,12 +61,10 @@ Bins = Annotated[tuple[Bin, ...], Allowed("one number or more", len), Few]
 Channels = Annotated[int, Allowed("0 to 65536", range(65537).__contains__)]  # 0: none
 Sizes = Annotated[tuple[Size, ...], Allowed("one number or more", len), Few]
 Frame = Annotated[tuple[Side, Side], Allowed("of at most 4194304 pixels", lambda sides: math.prod(sides) <= 2**22)]
-Stages = Annotated[
-    tuple[int, ...],
-    Allowed("rising stage numbers out of 2 3 4 5", lambda s: set(s) <= {2, 3, 4, 5} and list(s) == sorted(set(s))),
+Stages = Annotated[tuple[int, ...], rising(2, 3, 4, 5)]
+Depths = Annotated[
+    tuple[int, ...], Allowed("one or more of 3 4 5", lambda s: s and set(s) <= {3, 4, 5}), rising(3, 4, 5)
 ]
-
-Depths = Annotated[Stages, Allowed("one or more of 3 4 5", lambda s: s and 2 not in s)]
 
 
 @dataclass(frozen=True)
