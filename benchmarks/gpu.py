@@ -98,6 +98,7 @@ def steps(command: Command, folder: Path, name: str, changes: Row, compiled: boo
     limits = {"train.steps": WARM + STEPS, "train.log_every": 0}
     config = preset(name, **drawn(command, folder, name), **limits, **changes)
     ends: list[float] = []
+    skipped: list[bool] = []
     records: list[Row] = []
 
     def note_end() -> None:
@@ -110,7 +111,7 @@ def steps(command: Command, folder: Path, name: str, changes: Row, compiled: boo
         batch, count_step = next(run.batches), run.count_step
         ids, word_mask = (F.pad(x, (0, WORDS - x.shape[1])) for x in (batch.input_ids, batch.attention_mask))
         run.batches = repeat(replace(batch, input_ids=ids, attention_mask=word_mask))  # the loop moves it to the device
-        run.count_step = lambda: (count_step(), note_end())
+        run.count_step = lambda: (skipped.append(run.accelerator.optimizer_step_was_skipped), count_step(), note_end())
         run.validate = run.finish = lambda: None
         note_end()
         return run
@@ -129,7 +130,8 @@ def steps(command: Command, folder: Path, name: str, changes: Row, compiled: boo
         free, total = torch.cuda.mem_get_info()  # of the whole GPU, on which nothing else may run
         held = torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved(), total - free
         found |= dict(zip(HELD, (round(size / GB, 3) for size in held), strict=True))
-    return found | {key: record[key] for record in records for key in ("loss", "skipped") if key in record}
+    found["skipped"] = sum(skipped)
+    return found | ({"loss": records[-1]["loss"]} if records else {})  # of skipped steps alone there is no record
 
 
 def compiled(*given: Any) -> Row:
@@ -186,7 +188,8 @@ def found_or_error(measure: Callable[..., Row], *given: Any) -> Row:
 
 def tables(path: Path) -> str:
     """The steps beside the cost model's count of their memory, and its estimates of their time."""
-    found = read_json_lines(path)
+    if not (found := read_json_lines(path, lambda row: {"row", "preset", PRECISION} <= row.keys())):
+        raise ValueError(f"{path} holds no row; measure some first, without --tables")
     speeds = {row[PRECISION]: Speed(**row["speed"]) for row in found if "speed" in row}
     table = [["row", "settings", "counted_gb", *HELD, "first", "seconds", "by_sheet", "by_operators", "notes"]]
     for row in (row for row in found if row["row"] in ("steps", "compiled")):
@@ -208,17 +211,19 @@ def main() -> None:
     if command.tables:
         print(tables(command.out))
         return
+    if command.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("no GPU can be used here; --device cpu tries the steps on the CPU")
     command.out.parent.mkdir(parents=True, exist_ok=True)
-    for measure, name, changes in plan(command):
-        if measure.__name__ in command.rows:
-            changes |= {"train.batch": command.clips} if command.clips else {}
-            start = time.perf_counter()
-            found = in_a_process(measure, command, name, changes)
-            took = round(time.perf_counter() - start, 1)
-            line = json.dumps({"row": measure.__name__, "preset": name, **changes, **found, "whole": took})
-            print(line, flush=True)
-            with open(command.out, "a", encoding="utf-8") as file:
-                file.write(f"{line}\n")
+    with open(command.out, "a", encoding="utf-8") as file:
+        for measure, name, changes in plan(command):
+            if measure.__name__ in command.rows:
+                changes |= {"train.batch": command.clips} if command.clips else {}
+                start = time.perf_counter()
+                found = in_a_process(measure, command, name, changes)
+                took = round(time.perf_counter() - start, 1)
+                line = json.dumps({"row": measure.__name__, "preset": name, **changes, **found, "whole": took})
+                print(line, flush=True)
+                print(line, file=file, flush=True)
 
 
 if __name__ == "__main__":

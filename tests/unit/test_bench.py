@@ -166,3 +166,38 @@ def test_steps_of_the_training_loop_stand_beside_their_estimates(measure, tmp_pa
     shown = dict(zip(head, row, strict=False))
     assert float(shown["seconds"]) == pytest.approx(found["seconds"], abs=1e-3)  # at any speed: one number, twice
     assert float(shown["by_operators"]) > 1000  # a second for each operator
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--out", "rows.jsonl"], "no GPU can be used here; --device cpu tries the steps on the CPU"),
+        (["--out", "rows.jsonl", "--tables", "True"], "rows.jsonl holds no row; measure some first"),
+        (["--out", ".", "--device", "cpu"], "Is a directory"),
+    ],
+)
+def test_what_cannot_be_measured_or_written_is_said_before_the_first_row(
+    measure, tmp_path, monkeypatch, capsys, options, said
+):
+    import gpu
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["gpu.py", *options])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(gpu, "in_a_process", lambda *_: pytest.fail("a row was measured"))
+    with pytest.raises(SystemExit):
+        gpu.main()
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "rows.jsonl").exists()
+
+
+def test_steps_that_are_all_skipped_are_counted_though_no_loss_is_logged(measure, tmp_path, monkeypatch):
+    import gpu
+    from accelerate import Accelerator
+
+    monkeypatch.setattr(gpu, "WARM", 1)
+    monkeypatch.setattr(gpu, "STEPS", 2)
+    monkeypatch.setattr(Accelerator, "optimizer_step_was_skipped", True)
+    changes = {"train.mixed_precision": "no", "train.batch": 2}
+    found = gpu.steps(gpu.Command(tmp_path, device="cpu"), tmp_path, "tiny", changes)
+    assert found["skipped"] == 3 and "loss" not in found
