@@ -147,7 +147,7 @@ class Course:
     def __str__(self) -> str:
         """One line; after a quarter of the cells, with the time left if the others take as long as they did."""
         told = f"{self.name}: {self.done} of {self.cells} cells"
-        if 4 * self.done < self.cells:  # the first cells import what the others need
+        if not self.done or 4 * self.done < self.cells:  # the first cells import what the others need
             return told
         left = (time.monotonic() - self.began) * (self.cells - self.done) / self.done
         return f"{told}, about {left:.0f} s left"

@@ -174,6 +174,7 @@ def test_progress_is_told_while_a_notebook_runs_with_the_time_left(tmp_path, mon
     assert str(course) == "04_a.ipynb: 1 of 4 cells, about 30 s left"
     course.cells = 5
     assert str(course) == "04_a.ipynb: 1 of 5 cells"
+    assert str(Course("04_a.ipynb", cells=0, began=40)) == "04_a.ipynb: 0 of 0 cells"
 
 
 def test_the_command_refuses_without_running(good, tmp_path, capsys):
