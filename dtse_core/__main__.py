@@ -17,8 +17,11 @@ def main() -> None:
     """Command line. Imports the one module that is asked for, so that `dtse --help` answers at once."""
     name, *arguments = sys.argv[1:] or ["--help"]
     if name in ("-h", "--help"):
+        from .shared.console import plain_output
+
         rows = "\n".join(f"  {command:12}{text}" for command, (_, text) in COMMANDS.items())
-        print(f"usage: dtse COMMAND ...\n\n{rows}\n\ndtse COMMAND --help lists its options; dtse --version")
+        with plain_output():
+            print(f"usage: dtse COMMAND ...\n\n{rows}\n\ndtse COMMAND --help lists its options; dtse --version")
     elif name == "--version":
         from . import __version__
 

@@ -167,6 +167,18 @@ def usable_device(name: str = "auto") -> "torch.device":
         raise ValueError(f"device {name!r} cannot be used here; cpu always can") from error
 
 
+@contextmanager
+def _while_read(stream: Any) -> Iterator[None]:
+    """Ends the command quietly, with the status of SIGPIPE, where the reader of its stream is gone: `| head`."""
+    try:
+        yield
+    except BrokenPipeError:
+        if threading.current_thread() is not threading.main_thread():
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # Python writes there what is left
+        sys.exit(128 + 13)
+
+
 class _Plain:
     """A stream for a terminal: control characters, which names and sentences may hold, are shown and not obeyed."""
 
@@ -179,13 +191,18 @@ class _Plain:
         return getattr(self.stream, name)
 
     def write(self, text: str) -> int:
-        return self.stream.write(spelled_out(text, self.OBEYED))
+        with _while_read(self.stream):
+            return self.stream.write(spelled_out(text, self.OBEYED))
+
+    def flush(self) -> None:
+        with _while_read(self.stream):
+            self.stream.flush()
 
 
 @contextmanager
 def plain_output() -> Iterator[None]:
     """In the block, warnings are notes of one line, and a character that a terminal cannot show, or would obey, is
-    escaped.
+    escaped. Where nobody reads the output any more, the command ends.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -193,7 +210,11 @@ def plain_output() -> Iterator[None]:
     out, err = (cast(Any, _Plain(stream or io.StringIO())) for stream in (sys.stdout, sys.stderr))  # None: closed
     with redirect_stdout(out), redirect_stderr(err), warnings.catch_warnings():
         warnings.showwarning = lambda message, *_: print(f"note: {' '.join(str(message).split())}", file=sys.stderr)
-        yield
+        try:
+            yield
+        finally:
+            with suppress(OSError, ValueError):  # a full disk, a closed stream: Python says so at its end
+                out.flush()
 
 
 @contextmanager

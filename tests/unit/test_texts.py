@@ -4,7 +4,9 @@ import html
 import io
 import itertools
 import json
+import os
 import re
+import subprocess
 import sys
 import unicodedata
 import warnings
@@ -73,6 +75,19 @@ def test_a_command_whose_output_is_closed_does_its_work(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)  # as Python has it after >&-
     toy.main()
     assert (tmp_path / "w" / "toy_world.json").is_file()
+
+
+@pytest.mark.parametrize("at_once", ["1", ""])
+@pytest.mark.parametrize("words", [["--help"], ["world", "--help"]])
+def test_a_command_whose_reader_is_gone_ends_quietly(words, at_once):
+    """As before `| head`, whether Python writes each text at once or all at its end; 141 is the status of SIGPIPE."""
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "dtse_core", *words]
+    environment = os.environ | {"PYTHONUNBUFFERED": at_once}
+    ended = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, env=environment, check=False)
+    os.close(write)
+    assert (ended.returncode, ended.stderr) == (141, b"")
 
 
 def test_bytes_that_came_as_surrogates_are_text_again():
