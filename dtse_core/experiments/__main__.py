@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 
 from ..config import Positive, checked
-from ..shared.console import Parser, one_line_errors
+from ..shared.console import Parser, one_line_errors, started_as
 from ..shared.files import require_folder_above, require_ours, written_whole
 from . import STARTER
 from .grid import Grid, read_grid
@@ -42,7 +42,7 @@ STARTS = {"own.ipynb": "own.ipynb", "grid.toml": "grid.toml", "experiments.yml":
 def parse_command(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     form = argparse.RawDescriptionHelpFormatter
-    parser = Parser("python -m dtse_core.experiments", description=__doc__, formatter_class=form)
+    parser = Parser(started_as("python -m dtse_core.experiments"), description=__doc__, formatter_class=form)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     start, run, collect, report, reference, check = (
         commands.add_parser(name, help=text, description=text) for name, text in COMMANDS.items()

@@ -45,6 +45,11 @@ def in_html(text: str) -> str:
     return html.escape(visible(text))
 
 
+def started_as(usual: str) -> str:
+    """The words that start a command, for its help: those that were typed, `dtse train`, or else the usual ones."""
+    return sys.argv[0] if sys.argv[0].startswith("dtse ") else usual
+
+
 def parse(
     kind: type[Command], prog: str, arguments: Sequence[str] | None = None, default: Any = None, **form: Any
 ) -> Command:
@@ -61,7 +66,7 @@ def parse(
     shown, said = io.StringIO(), io.StringIO()  # neither is a terminal, so tyro colors nothing
     try:
         with redirect_stdout(shown), redirect_stderr(said):
-            return tyro.cli(kind, prog=prog, args=arguments, **given, **form)
+            return tyro.cli(kind, prog=started_as(prog), args=arguments, **given, **form)
     except SystemExit as end:
         if not end.code:
             print(_wrapped(shown.getvalue()))

@@ -402,6 +402,13 @@ def test_each_word_of_dtse_is_the_command_that_python_m_starts(monkeypatch, caps
         assert {module, module.removesuffix(".__main__")} & {*COMMANDS, *COMMANDS.values()}
 
 
+@pytest.mark.parametrize("name", dtse_core.__main__.COMMANDS)
+def test_help_names_the_words_that_were_typed(name, monkeypatch, capsys):
+    with pytest.raises(SystemExit) as end:
+        dtse(name, "--help", monkeypatch=monkeypatch)
+    assert not end.value.code and capsys.readouterr().out.startswith(f"usage: dtse {name} ")
+
+
 @pytest.mark.parametrize("arguments", [(), ("--help",), ("-h",)])
 def test_dtse_lists_its_commands(arguments, monkeypatch, capsys):
     dtse(*arguments, monkeypatch=monkeypatch)
