@@ -228,9 +228,23 @@ def _is_written(root: Path, settings: dict) -> bool:
     toy = root / "toy_world.json"
     try:
         found = read_json(toy, most=TABLES)["settings"]
-    except (OSError, ValueError, KeyError, TypeError):
-        found = None
-    if found == settings:
-        return True
-    there = f"a toy world with other settings ({found})" if found else "something else"
+        if found == settings:
+            return True
+        there = f"a toy world with other settings ({_difference(found, settings)})"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        there = "something else"
     raise FileExistsError(f"{root} already holds {there}; choose another folder, or delete it first")
+
+
+def _difference(found: dict, settings: dict) -> str:
+    """The settings that differ, each with the value that was found and the one that was asked for."""
+
+    def flat(values: dict) -> dict:
+        return values | {f"clips of {split}": count for split, count in values["clips"].items()} | {"clips": None}
+
+    def said(value: Any) -> str:
+        return (" ".join(map(str, value)) if isinstance(value, list) else str(value)) or "none"
+
+    there, asked = flat(found), flat(settings)
+    pairs = {name: (there.get(name, ""), asked.get(name, "")) for name in there | asked}
+    return "; ".join(f"{name} {said(old)}, not {said(new)}" for name, (old, new) in pairs.items() if old != new)
