@@ -272,6 +272,13 @@ def notes_on_words(expressions: Sequence[str], tokenizer: Any) -> Iterator[str]:
             yield f"note: the model does not know {', '.join(unknown[:5])} in {text[:60]!r}"
 
 
+def note_on_quotes(expressions: Sequence[str]) -> str:
+    """A line for several sentences of one word each, as a sentence without its quotes becomes; "" for all others."""
+    if len(expressions) < 2 or any(len(text.split()) > 1 for text in expressions):
+        return ""
+    return f"note: {len(expressions)} sentences of one word each; quote a sentence of several words"
+
+
 def knows_any(expression: str, tokenizer: Any) -> bool:
     """True if at least one word of a sentence is known. Punctuation alone says nothing."""
     words = (word for word in clean_expression(expression).split() if any(map(str.isalnum, word)))
@@ -340,6 +347,8 @@ def main() -> None:
 
     command = parse_command()
     require_place(command.out, command.video)
+    if note := note_on_quotes(command.expressions):
+        print(note, file=sys.stderr)
     predictor = ReferringVideoPredictor.from_pretrained(command.checkpoint, command.device, command.precision)
     for note in notes_on_words(command.expressions, predictor.tokenizer):
         print(note, file=sys.stderr)

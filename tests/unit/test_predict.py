@@ -382,6 +382,16 @@ def test_a_sentence_of_unknown_words_alone_is_refused_and_a_mixed_one_is_noted(
     assert "note: the model does not know zebra in 'the zebra'" in capsys.readouterr().err
 
 
+def test_a_sentence_without_its_quotes_is_noted(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for sentences, noted in ((["the", "dog", "left"], True), (["the dog", "ball"], False), (["ball"], False)):
+        with pytest.raises(SystemExit):
+            run_command(monkeypatch, "missing.mp4", *sentences, "--checkpoint=nowhere")
+        said = capsys.readouterr().err
+        assert noted == ("note: 3 sentences of one word each; quote a sentence of several words\n" in said)
+        assert noted == ("note" in said)
+
+
 def test_a_model_of_drawn_clips_says_so_once_before_it_answers_what_may_be_footage(video, tmp_path, capsys):
     clip = write_video(tmp_path / "clip.mp4", video[:2], 30)
     (tmp_path / "frames").mkdir()
