@@ -311,7 +311,7 @@ class PredictCommand:
     """Mark what a sentence describes in every frame of a video."""
 
     video: Name  # video file, folder of frames, or example: a drawn clip that ships with the package
-    expressions: tuple[str, ...]  # one sentence or several, each in quotes
+    expressions: tuple[str, ...]  # one sentence or several, each in quotes (required)
     checkpoint: str = "tiny"  # a run folder, a checkpoint folder, a hub name, or tiny
     out: Name = "prediction.mp4"  # overlay (.mp4 .mov .mkv .webm .gif), or a folder for masks, overlay and confidences
     device: str = "auto"  # cpu, cuda, cuda:1 ... or auto

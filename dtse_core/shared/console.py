@@ -76,7 +76,11 @@ def parse(
 
 
 def _wrapped(text: str) -> str:
-    """A help text whose paragraphs, which tyro leaves in one line each, fit the terminal; examples stay whole."""
+    """A help text whose paragraphs, which tyro leaves in one line each, fit the terminal; examples stay whole.
+
+    Of what says by itself that it is required, tyro's word is left out: an empty default, for one value or more.
+    """
+    text = re.sub(r"(\(required\))\s+\((?:default: |required)\)", r"\1", text)
     width = shutil.get_terminal_size().columns
     lines = (line.rstrip() if line.startswith(" ") else textwrap.fill(line, width) for line in text.splitlines())
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines))

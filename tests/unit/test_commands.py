@@ -299,6 +299,8 @@ def test_help_explains_the_settings(command, capsys):
     assert end.value.code == 0 and f"usage: {'' if '/' in command else 'python -m '}{name}" in shown
     if command == "dtse_core.train":
         assert "--train.batch INT clips a step, over all processes (default: 16)" in shown
+    if command == "dtse_core.predict":
+        assert "each in quotes (required) options" in shown
 
 
 def test_help_on_a_terminal_is_plain_text_that_fits(monkeypatch):
