@@ -6,17 +6,18 @@ from ..grading import grade
 
 
 def check_exercise_11_1(fn):
-    def corrected(p, step=1, keep=True, most=1.0, back=True):
+    def corrected(p, step=1, keep=True, most=1.0, home=np.argsort):
         order = np.argsort(p)
         raised = p[order] * (len(p) - step * np.arange(len(p)))
         raised = np.minimum(np.maximum.accumulate(raised) if keep else raised, most)
-        return raised[np.argsort(order)] if back else raised
+        return raised[home(order)]
 
     slips = {
         "that multiplies all by n, which is Bonferroni's correction: the next takes n - 1": {"step": 0},
         "no value may fall below that of a smaller p: keep the largest so far": {"keep": False},
         "no p value is above 1": {"most": np.inf},
-        "give them back in the order of p, not sorted": {"back": False},
+        "give them back in the order of p, not sorted": {"home": lambda order: slice(None)},
+        "indexing with argsort(p) sorts; it does not undo the sorting": {"home": lambda order: order},
     }
     cases = [(np.array(p),) for p in ([0.04, 0.01, 0.03], [0.2, 0.6, 0.001, 0.012, 0.011], [0.9, 0.02, 0.8, 0.021])]
     return grade(fn, corrected, cases, slips)
