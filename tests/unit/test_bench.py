@@ -160,7 +160,10 @@ def test_steps_of_the_training_loop_stand_beside_their_estimates(measure, tmp_pa
     found = gpu.steps(gpu.Command(tmp_path, device="cpu"), tmp_path, "tiny", changes)
     assert 2 < found["loss"] < 5  # four heads, ln 2 each, and dice
     speed = {"matmul": 1e30, "conv": 1e30, "memory": 1e30, "update": 1e30, "start": 1, "queued": True}
-    rows = [{"row": "speed", "preset": "", **changes, "speed": speed}, {"row": "steps", "preset": "tiny", **changes, **found}]
+    rows = [
+        {"row": "speed", "preset": "", **changes, "speed": speed},
+        {"row": "steps", "preset": "tiny", **changes, **found},
+    ]
     (tmp_path / "gpu.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     head, _, row = (line.strip("| ").split(" | ") for line in gpu.tables(tmp_path / "gpu.jsonl").splitlines())
     shown = dict(zip(head, row, strict=False))
