@@ -186,9 +186,21 @@ def found_or_error(measure: Callable[..., Row], *given: Any) -> Row:
         return {"error": f"{type(error).__name__}: {' '.join(str(error).split()):.300}"}
 
 
+def readable(row: Row) -> bool:
+    """True for a row as this version writes it: numbers in the columns of `tables`, and all that `Speed` holds."""
+    speed, columns = row.get("speed", asdict(SHEETS["h100"][0])), (*HELD, "first", "seconds")
+    return (
+        {"row", "preset", PRECISION} <= row.keys()
+        and row[PRECISION] in list(PRECISIONS)
+        and isinstance(speed, dict)
+        and speed.keys() == Speed.__annotations__.keys()
+        and all(isinstance(value, int | float) for value in (*speed.values(), *(row.get(name, 0) for name in columns)))
+    )
+
+
 def tables(path: Path) -> str:
     """The steps beside the cost model's count of their memory, and its estimates of their time."""
-    if not (found := read_json_lines(path, lambda row: {"row", "preset", PRECISION} <= row.keys())):
+    if not (found := read_json_lines(path, readable)):
         raise ValueError(f"{path} holds no row; measure some first, without --tables")
     speeds = {row[PRECISION]: Speed(**row["speed"]) for row in found if "speed" in row}
     table = [["row", "settings", "counted_gb", *HELD, "first", "seconds", "by_sheet", "by_operators", "notes"]]

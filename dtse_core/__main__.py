@@ -16,17 +16,7 @@ COMMANDS = {
 def main() -> None:
     """Command line. Imports the one module that is asked for, so that `dtse --help` answers at once."""
     name, *arguments = sys.argv[1:] or ["--help"]
-    if name in ("-h", "--help"):
-        from .shared.console import plain_output
-
-        rows = "\n".join(f"  {command:12}{text}" for command, (_, text) in COMMANDS.items())
-        with plain_output():
-            print(f"usage: dtse COMMAND ...\n\n{rows}\n\ndtse COMMAND --help lists its options; dtse --version")
-    elif name == "--version":
-        from . import __version__
-
-        print(f"dtse {__version__}")
-    elif name in COMMANDS:
+    if name in COMMANDS:
         sys.argv = [f"dtse {name}", *arguments]
         try:
             command = importlib.import_module(f"dtse_core.{COMMANDS[name][0]}")
@@ -36,9 +26,24 @@ def main() -> None:
             sys.exit(tell(error))
         command.main()
     else:
+        from .shared.console import one_line_errors
+
+        one_line_errors(lambda: _answer(name))()
+
+
+def _answer(name: str) -> None:
+    """Prints what needs no command. Raises `ValueError` for a word that is none."""
+    if name in ("-h", "--help"):
+        rows = "\n".join(f"  {command:12}{text}" for command, (_, text) in COMMANDS.items())
+        print(f"usage: dtse COMMAND ...\n\n{rows}\n\ndtse COMMAND --help lists its options; dtse --version")
+    elif name == "--version":
+        from . import __version__
+
+        print(f"dtse {__version__}")
+    else:
         from .config import nearest
 
-        sys.exit(f"error: there is no command {name!r}{nearest(name, COMMANDS)}; dtse --help lists them")
+        raise ValueError(f"there is no command {name!r}{nearest(name, COMMANDS)}; dtse --help lists them")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,9 @@ SHARED = ("PROFILE", "SEED", "DEVICE", "DATA_ROOT")
 MARK = re.compile(  # with no link behind it; the letters are on their way out: a mark is words
     r"\[(?:A|L|D-\d+)(?:, (?:A|L|D-\d+))*\](?![\[(\]])|(?<![\[*])\*(?:abstract|lab|choices? \d[^*]*)\*(?!\]\[register)"
 )
+LINK = re.compile(  # in Markdown, at its end, or in HTML
+    r"\]\(\s*<?([^)\s>]+)|^ {0,3}\[[^\]]+\]:\s*<?([^\s>]+)|\b(?:href|src)=[\"']([^\"']+)", re.MULTILINE
+)
 REGISTER = "/blob/main/docs/register.md"
 ABSTRACT = (  # arXiv 2203.15969, whole; "VLGM" is spelt so there
     "Referring video segmentation aims to segment the corresponding video object described by the language "
@@ -273,11 +276,12 @@ def marked_and_quoted(page: Page) -> Iterator[str]:
 
 
 def links_hold_anywhere(page: Page) -> Iterator[str]:
-    """Links to files beyond this folder have an address: Colab and nbviewer open the notebook alone."""
+    """Links to all but notebooks beside this one have an address: Colab and nbviewer open the notebook alone."""
     for k, cell in enumerate(page.cells):
         if cell.cell_type == "markdown":
-            for link in re.findall(r"\]\((\.\.?/[^)]*)\)|^\[[^\]]+\]: (\.\.?/\S+)", cell.source, re.MULTILINE):
-                yield f"cell {k}: {link[0] or link[1]} leads nowhere on Colab; name its address"
+            for link in map("".join, LINK.findall(cell.source)):
+                if not re.match(r"https?://|#|attachment:|\w+\.ipynb(#|$)", link):
+                    yield f"cell {k}: {link} leads nowhere on Colab; name its address"
 
 
 def nothing_skipped(page: Page) -> Iterator[str]:

@@ -57,11 +57,10 @@ def part_of(split: str, parts: Iterable[str], toy: Splits | None, other: str, ro
     if "train" in holds:
         holds |= dict.fromkeys(("train", *LOCAL), "train")
     if split not in holds:
-        scored = next((name for name in holds if "train" not in name), "NAME")
         raise ValueError(
             f"unknown split {split!r}; {root} has {', '.join(holds)} (a toy world, recognized by its toy_world.json, "
-            f"has finer ones); name one of them: --split {scored} to evaluate, --data.train_split or --data.val_split "
-            "to train"
+            "has finer ones); name one of them: --split NAME to evaluate, --data.train_split or --data.val_split to "
+            "train"
         )
     return holds[split]
 

@@ -80,7 +80,7 @@ def _wrapped(text: str) -> str:
 
     Of what says by itself that it is required, tyro's word is left out: an empty default, for one value or more.
     """
-    text = re.sub(r"(\(required\))\s+\((?:default: |required)\)", r"\1", text)
+    text = re.sub(r"(\(required\))\s+\((?:default:\s+|required)\)", r"\1", text)
     width = shutil.get_terminal_size().columns
     lines = (line.rstrip() if line.startswith(" ") else textwrap.fill(line, width) for line in text.splitlines())
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines))
@@ -222,8 +222,9 @@ def plain_output() -> Iterator[None]:
         try:
             yield
         finally:
-            with suppress(OSError, ValueError):  # a full disk, a closed stream: Python says so at its end
-                out.flush()
+            if not isinstance(sys.exc_info()[1], Exception):  # a bug keeps its traceback
+                with suppress(OSError, ValueError):  # a full disk, a closed stream: Python says so at its end
+                    out.flush()
 
 
 @contextmanager

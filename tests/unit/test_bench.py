@@ -172,6 +172,25 @@ def test_steps_of_the_training_loop_stand_beside_their_estimates(measure, tmp_pa
 
 
 @pytest.mark.parametrize(
+    "odd",
+    [
+        {"seconds": None},
+        {"held_gb": "9"},
+        {"train.mixed_precision": ["no"]},
+        {"speed": {"matmul": 1.0, "conv": 1.0}},
+        {"speed": None},
+    ],
+)
+def test_a_row_of_another_version_is_passed_over(measure, tmp_path, capsys, odd):
+    import gpu
+
+    row = {"row": "speed", "preset": "", "train.mixed_precision": "no"}
+    (tmp_path / "gpu.jsonl").write_text(f"{json.dumps(row)}\n{json.dumps(row | odd)}\n", encoding="utf-8")
+    assert len(gpu.tables(tmp_path / "gpu.jsonl").splitlines()) == 2  # the head alone
+    assert "line 2 is cut short or damaged, and passed over" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("options", "said"),
     [
         (["--out", "rows.jsonl"], "no GPU can be used here; --device cpu tries the steps on the CPU"),

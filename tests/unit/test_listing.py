@@ -20,7 +20,7 @@ def test_splits_and_labels_are_read(path):
     splits, labels = read_toy(path)
     assert splits == {"val": ["a"], "test": []} and videos_of("val", "ab", splits, path) == ["a"]
     assert labels == {("a", 1, "a dog"): ("action", 2), ("a", "4", "it"): ("relation", 0)}
-    with pytest.raises(ValueError, match="unknown split 'train'; .* has val, test .*has finer ones.*: --split val to "):
+    with pytest.raises(ValueError, match="unknown split 'train'; .* has val, test .*has finer ones.*: --split NAME"):
         part_of("train", (), splits, "test", path.parent)
 
 

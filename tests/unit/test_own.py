@@ -154,7 +154,7 @@ def test_a_clip_is_held_out_unless_the_file_has_a_val(root, pristine):
     say(root, lambda said: {"train": {"street": said["train"]["street"]}})
     with pytest.raises(ValueError, match="no sentence in split 'local-train' of .*so that \"train\" needs two"):
         OwnData(root, "local-train")
-    with pytest.raises(ValueError, match="'test'; .* has train, local-train, local-val .*--split local-val"):
+    with pytest.raises(ValueError, match="'test'; .* has train, local-train, local-val .*--split NAME to"):
         OwnData(root)
 
 

@@ -78,7 +78,7 @@ def test_a_command_whose_output_is_closed_does_its_work(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("at_once", ["1", ""])
-@pytest.mark.parametrize("words", [["--help"], ["world", "--help"]])
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["world", "--help"]])
 def test_a_command_whose_reader_is_gone_ends_quietly(words, at_once):
     """As before `| head`, whether Python writes each text at once or all at its end; 141 is the status of SIGPIPE."""
     read, write = os.pipe()
@@ -88,6 +88,27 @@ def test_a_command_whose_reader_is_gone_ends_quietly(words, at_once):
     ended = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, env=environment, check=False)
     os.close(write)
     assert (ended.returncode, ended.stderr) == (141, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a system without /dev/full")
+@pytest.mark.parametrize("word", ["--help", "--version"])
+def test_a_full_disk_is_said_in_one_line(word):
+    command = [sys.executable, "-u", "-m", "dtse_core", word]
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (ended.returncode, ended.stderr) == (1, b"error: [Errno 28] No space left on device\n")
+
+
+def test_a_bug_keeps_its_traceback_though_the_reader_is_gone():
+    read, write = os.pipe()
+    os.close(read)
+    code = "from dtse_core.shared.console import *\nwith plain_output(): print(1); raise KeyError('bug')"
+    environment = os.environ | {"PYTHONUNBUFFERED": ""}
+    ended = subprocess.run(
+        [sys.executable, "-c", code], stdout=write, stderr=subprocess.PIPE, env=environment, check=False
+    )
+    os.close(write)
+    assert ended.returncode and b"KeyError: 'bug'" in ended.stderr
 
 
 def test_bytes_that_came_as_surrogates_are_text_again():

@@ -182,6 +182,15 @@ def test_writing_again_changes_nothing_and_other_settings_are_refused(tmp_path):
     assert {path: os.stat(path).st_mtime_ns for path in root.rglob("*")} == before
 
 
+def test_a_setting_that_a_world_does_not_tell_is_said_as_such(tmp_path):
+    settings = {"layout": "a2d", "seed": 0, "clips": SMALL, "height": 32, "width": 48}
+    (tmp_path / "toy_world.json").write_text(json.dumps({"settings": settings}), encoding="utf-8")
+    with pytest.raises(FileExistsError, match=r"other settings \(traps absent, not none\);"):
+        write_toy(tmp_path, SMALL, height=32, width=48)
+    with pytest.raises(FileExistsError, match="level 1, not 2; seed 0, not 7; traps absent, not none; version absent"):
+        write_toy(tmp_path, SMALL, seed=7, height=32, width=48, level=2)
+
+
 def test_of_two_writers_at_once_the_slower_finds_the_same_world_there_or_another(tmp_path, monkeypatch):
     root, draw = tmp_path / "toy", write.clip_of
 

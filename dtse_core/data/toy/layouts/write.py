@@ -240,11 +240,17 @@ def _difference(found: dict, settings: dict) -> str:
     """The settings that differ, each with the value that was found and the one that was asked for."""
 
     def flat(values: dict) -> dict:
-        return values | {f"clips of {split}": count for split, count in values["clips"].items()} | {"clips": None}
+        return (
+            {"level": 1}
+            | values
+            | {f"clips of {split}": count for split, count in values["clips"].items()}
+            | {"clips": None}
+        )
 
-    def said(value: Any) -> str:
+    def said(values: dict, name: str) -> str:
+        value = values.get(name, "absent")
         return (" ".join(map(str, value)) if isinstance(value, list) else str(value)) or "none"
 
     there, asked = flat(found), flat(settings)
-    pairs = {name: (there.get(name, ""), asked.get(name, "")) for name in there | asked}
-    return "; ".join(f"{name} {said(old)}, not {said(new)}" for name, (old, new) in pairs.items() if old != new)
+    differ = [name for name in there | asked if name not in there or name not in asked or there[name] != asked[name]]
+    return "; ".join(f"{name} {said(there, name)}, not {said(asked, name)}" for name in differ)
