@@ -175,8 +175,8 @@ def test_writing_again_changes_nothing_and_other_settings_are_refused(tmp_path):
     before = {path: os.stat(path).st_mtime_ns for path in root.rglob("*")}
     assert not write_toy(root, SMALL, height=32, width=48)
     other = {"train": 3, "val": 1}
-    differ = "seed 0, not 1; traps none, not dash_id; clips of train 2, not 3; clips of test 1, not none; "
-    differ += "clips of val none, not 1"
+    differ = "seed 0, not 1; traps none, not dash_id; clips of train 2, not 3; clips of test 1, not absent; "
+    differ += "clips of val absent, not 1"
     with pytest.raises(FileExistsError, match=rf"other settings \({differ}\); choose another folder, or delete it"):
         write_toy(root, other, seed=1, height=32, width=48, traps=["dash_id"])
     assert {path: os.stat(path).st_mtime_ns for path in root.rglob("*")} == before
