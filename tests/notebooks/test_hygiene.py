@@ -121,7 +121,7 @@ def sample() -> nbformat.NotebookNode:
     text, code = new_markdown_cell, new_code_cell
     figure = [new_output("display_data", {"image/png": png(), "text/plain": "<Figure size 300x60>"})]
     rows = [
-        *[("head", text("# 04")), ("goals", text("You will")), ("roadmap", text("![the model](map.svg)"))],
+        *[("head", text("# 04")), ("goals", text("You will")), ("roadmap", text("![the model](attachment:map.svg)"))],
         *[("parameters", code(PARAMETERS)), ("bootstrap", code(BOOTSTRAP.replace("data_root", "\n    data_root")))],
         *[
             ("idea", text(QUOTE)),
@@ -297,7 +297,7 @@ def test_a_heavy_file_is_caught():
 
 def test_addresses_and_links_are_no_private_paths():
     notebook = sample()
-    notebook.cells[1].source = "<https://x.org/home/a> ![alt](figures/tmp/x.png) runs/tmp/x and 3 /opt"
+    notebook.cells[1].source = "<https://x.org/home/a> ![alt](https://x.org/tmp/x.png) runs/tmp/x and 3 /opt"
     assert faults(Page("04_x", notebook, 1)) == []
 
 
