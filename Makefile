@@ -164,10 +164,11 @@ MINUTES ?= 30
 soak: $(DEV) ## one process at work for MINUTES, then 2,000 frames: nothing it holds may grow
 	$(PY) benchmarks/soak.py --minutes $(MINUTES) --frames 2000 --json runs/soak.json --figure runs/soak.png
 
-release-check: $(DEV) audit sbom ## audit, list of parts, licences, the wheel built twice and used in an empty environment, soak
+release-check: $(DEV) audit sbom ## audit, list of parts, licences, the wheel built twice and used in an empty environment, hostile inputs, soak
 	$(PY) tools/licences.py
 	$(RELEASE)/bin/python tools/dist.py build
 	$(PYTHON) tools/dist.py try
+	HOSTILE=300 $(PY) -m pytest -n $(JOBS) tests/unit/test_hostile.py
 	$(MAKE) soak
 
 bench: $(DEV) ## run the benchmarks; NAME=... for one

@@ -1,7 +1,7 @@
 """Whatever a command is given, a user sees a right result or one line that names the culprit; never a traceback.
 
-The inputs are made by rules from good ones (`tests/spoil.py`), the same for the same number. A command takes them in
-this process, and a few through an interpreter of its own.
+The inputs are made by rules from good ones (`tests/spoil.py`), the same for the same number; `HOSTILE=300` in the
+environment asks for more of them. A command takes them in this process, and a few through an interpreter of its own.
 """
 
 import contextlib
@@ -42,7 +42,7 @@ from dtse_core.video.files import EXAMPLE, read_frames
 from dtse_core.video.writing import write_video
 from tests.spoil import RULES, VALUES
 
-COUNT, REAL = 300, 5  # inputs of a command, and of these through the real one
+COUNT, REAL = int(os.environ.get("HOSTILE", 100)), 3  # inputs of a command, and more through the real one
 ZYGOTE = multiprocessing.get_context("forkserver")  # imports everything once; each process then starts in no time
 ZYGOTE.set_forkserver_preload(["dtse_core.train", "dtse_core.evaluate"])
 PREPARE = "dtse_core.data.prepare.__main__"
