@@ -700,13 +700,13 @@ def test_the_command_ends_with_steps_validation_and_what_more_would_give(tmp_pat
     made, warning, more, weights = capsys.readouterr().out.splitlines()[-4:]
     score = history(tmp_path / "run")[-1]["val_mean_iou"]
     assert re.fullmatch(rf"2 steps in \d+\.\d minutes, mean IoU {score:.3f} on val", made)
-    assert "few steps" in warning and "1,850" in warning
+    assert "few steps" in warning and "2,500" in warning
     assert all(f"{iou} after {steps:,} steps" in more for steps, iou in MEASURED.items())
     assert weights == f"final weights: {tmp_path / 'run' / 'final'}"
 
 
 @pytest.mark.parametrize(
-    ("steps", "lines", "expected"), [(100, 3, "1,850 steps (37 minutes"), (1850, 2, "5,000 steps"), (8000, 1, "8,000")]
+    ("steps", "lines", "expected"), [(100, 3, "2,500 steps (50 minutes"), (2500, 2, "9,000 steps"), (9000, 1, "9,000")]
 )
 def test_the_outcome_tells_only_of_longer_runs_and_how_long_they_take_here(tmp_path, steps, lines, expected):
     records = [{"step": steps, "seconds": 120, "val_mean_iou": 0.5}, {"step": steps, "seconds": 120, "loss": 1.0}]
@@ -727,12 +727,11 @@ def test_the_outcome_expects_nothing_of_what_was_not_measured(tmp_path, changes)
 
 def test_expectations_are_those_of_the_recipe_page():
     page = (Path(__file__).parents[2] / "docs" / "recipe.md").read_text(encoding="utf-8")
-    fixed = page.partition("`--train.steps 1850`")[2].partition("0, `--model.lmdf off`")[0]
-    found = {1850: re.findall(r"^\| \d \| (0\.\d+)", fixed, re.MULTILINE)}
-    for steps, iou in re.findall(r"^\| \d[^|]*\| (5,000|8,000) \| (0\.\d+)", page, re.MULTILINE):
-        found.setdefault(int(steps.replace(",", "")), []).append(iou)
-    ranges = {n: sorted({f"{float(iou):.2f}" for iou in scores}) for n, scores in found.items()}
-    assert {n: " to ".join(dict.fromkeys((r[0], r[-1]))) for n, r in ranges.items()} == MEASURED
+    last = page.partition("## References only as far as they are read")[2]
+    runs = re.findall(r"^\| \d \| (2,[45]\d\d) \| (0\.\d+)", last, re.MULTILINE)
+    assert len(runs) == 3 and {f"{float(iou):.2f}" for _, iou in runs} == {MEASURED[2500]}
+    assert f"{float(re.search(r'after 9,000 (0.\d+)', last)[1]):.2f}" == MEASURED[9000]
+    assert [*MEASURED] == [2500, 9000]
 
 
 def test_a_checkpoint_knows_that_its_clips_were_drawn_also_where_they_were_files(tmp_path, toy_a2d_root):
