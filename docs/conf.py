@@ -18,7 +18,7 @@ import paper_to_code  # noqa: E402
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 ADDRESS = PROJECT["urls"]["Repository"]
-PAGE = rf"{re.escape(ADDRESS)}/blob/main/(CONTRIBUTING\.md|(?:docs|benchmarks|dtse_core/experiments/study)/[\w/]+\.md)"
+PAGE = rf"{re.escape(ADDRESS)}/blob/main/(CONTRIBUTING\.md|(?:docs|benchmarks|dtse_core/experiments/study)/[\w/-]+\.md)"
 VIEWER = r"\[!\[Rendered page\]\([^)]*\)\]\([^)]*\) ?"  # it leads to what this site is
 BADGE = r"\[!\[([^\]]*)\]\(https://img\.shields\.io/[^)]*\)\]\(([^)]*)\) ?"
 
