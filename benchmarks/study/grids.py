@@ -1,6 +1,6 @@
 """The grids of the study, from one list of what is compared.
 
-    python -m benchmarks.study.grids        writes grid.toml and rates.toml beside this file
+    python -m benchmarks.study.grids        writes grid.toml, primary.toml and rates.toml beside this file
 
 plan.md says why. A budget is processor time, given in steps of UNIT: by costs.json, which `costs.py` measures, a model
 has more or fewer steps of its own for it. Rates are those of the `tiny` preset times what rates.json, which `rates.py`
@@ -8,11 +8,12 @@ writes, has chosen for the model.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dtse_core.config import preset
+from dtse_core.experiments.plan import read_plan
 from dtse_core.shared.files import read_json
 
 HERE = Path(__file__).parent
@@ -111,6 +112,12 @@ def study(costs: dict[str, Any], chosen: dict[str, float]) -> Iterator[dict[str,
         yield from (block(variant, OTHERS, budget=budget) for variant in (DTSE, *IDEAS))
 
 
+def primary(blocks: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Those of the study's blocks that the plan's primary comparisons need."""
+    asked = {(name, one.budget) for one in read_plan(HERE / "grid.toml") for name in (one.variant, one.reference)}
+    return (block for block in blocks if (block["labels"]["variant"], block["labels"]["budget"]) in asked)
+
+
 def search(costs: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Blocks of the grid that searches rates: of DTSE and of every idea, on the same terms, where all learn soonest."""
     validation = "train.eval_every=0 train.eval_samples=500"  # scored once, at the end
@@ -122,7 +129,7 @@ def search(costs: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield {"labels": labels, "seeds": SEARCHED, "values": values}
 
 
-def as_toml(about: str, clips: int, blocks: Iterator[dict[str, Any]]) -> str:
+def as_toml(about: str, clips: int, blocks: Iterable[dict[str, Any]]) -> str:
     """A grid file."""
     head = [f"# {about}", "# Written by `python -m benchmarks.study.grids`: change that file, not this one."]
     head += ['notebook = "../../notebooks/experiment.ipynb"', f"minutes = {MINUTES}"]
@@ -136,11 +143,13 @@ def as_toml(about: str, clips: int, blocks: Iterator[dict[str, Any]]) -> str:
 
 
 def grids() -> dict[Path, str]:
-    """Both files' text."""
+    """The files' text."""
     costs = read_json(COSTS)["variants"]
     chosen = read_json(RATES)["chosen"] if RATES.exists() else {}
+    whole = list(study(costs, chosen))
     return {
-        HERE / "grid.toml": as_toml("The study; plan.md says what it asks.", CLIPS, study(costs, chosen)),
+        HERE / "grid.toml": as_toml("The study; plan.md says what it asks.", CLIPS, whole),
+        HERE / "primary.toml": as_toml("The runs of grid.toml that come first; see plan.md.", CLIPS, primary(whole)),
         HERE / "rates.toml": as_toml("The search of rates; plan.md says how one is chosen.", 20, search(costs)),
     }
 

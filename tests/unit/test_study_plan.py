@@ -74,6 +74,14 @@ def test_primary_runs_are_over_before_an_exploratory_one_begins(runs):
     assert asked <= {label(run, "variant") for run, first in zip(runs, main, strict=True) if first}
 
 
+def test_runs_of_the_primary_comparisons_are_those_of_the_grid_and_come_first(runs):
+    asked = {name for one in read_plan(HERE / "grid.toml") for name in (one.variant, one.reference)}
+    needed = {run.name for run in runs if label(run, "variant") in asked and label(run, "budget") == "seconds"}
+    first = read_grid(HERE / "primary.toml").runs
+    assert len(first) == 75 == 65 + 2 * 5 and {run.name for run in first} == needed
+    assert f"The {len(first)} runs of the primary comparisons come first" in PLAN
+
+
 def test_equal_seconds_are_steps_times_what_a_step_costs(runs):
     share = {
         name: cost["share"] for name, cost in json.loads(grids.COSTS.read_text(encoding="utf-8"))["variants"].items()
