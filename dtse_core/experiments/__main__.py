@@ -149,8 +149,13 @@ def _check(grid: Grid, options: argparse.Namespace) -> None:
     print(f"## Check of {options.grid.as_posix()}\n\n{_states(runs)}", end="")
     print("" if path.exists() else f"; there is no {path} to hold the scores to", end=".\n\n")
     print("\n".join([*table(found), "", *(f"    {line}".rstrip() for line in picture(found))]))
-    wrong = [f"{s}: {s.mean:.6g} is {s.state} {s.ends[0]} to {s.ends[1]}" for s in found if s.state.isupper()]
-    wrong += [f"{run.run} ({run.variant}): {run.state}" for run in runs.itertuples() if run.state != "ok"]
+    wrong = [
+        f"{s}: {s.mean:.6g} is {s.state} {s.ends[0]} to {s.ends[1]}" for s in found if s.values and s.state.isupper()
+    ]
+    wrong += [f"{s}: no run recorded it" for s in found if s.state == "MISSING"]
+    for run, row in zip(grid.runs, runs.itertuples(), strict=True):
+        error = f" ({row.error})" if row.state == "failed" else ""
+        wrong += [f"{run.name} {grid.title(run)}: {row.state}{error}"] * (row.state != "ok")
     print("".join(f"FAILED {line}\n" for line in wrong), end="", file=sys.stderr)
     sys.exit(1 if wrong else 0)
 

@@ -116,6 +116,7 @@ def _execute(path: Path, copy: Path, asked: dict[str, Any], timeout: float, cour
                 str(copy),
                 asked,
                 kernel_name="python3",
+                language="python",  # a notebook that a program wrote need not say so
                 resources={"metadata": {"path": str(path.parent)}},  # for the kernel; `cwd` would move this process
                 progress_bar=False,
                 extra_arguments=["--IPKernelApp.log_level=50"],  # no warning about local sockets at every start

@@ -1,5 +1,6 @@
 """A grid's reference: intervals that hold new seeds, scores that leave them, and lines that cannot be held."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -80,11 +81,21 @@ def test_a_score_that_leaves_its_reference_ends_with_an_error_status(here, capsy
 def test_a_run_that_is_not_done_ends_with_an_error_status(here, capsys, monkeypatch):
     assert "there is no reference.csv" in said(capsys, monkeypatch, "check", "g.json", status=0)
     run = grid().runs[0]
-    finish(run, Path("runs/g"), ok=False)
+    finish(run, Path("runs/g"), ok=False, error="own.ipynb: cell 3 (x = 1): KeyError: 'y'")
     said(capsys, monkeypatch, "collect", "g.json", status=0)
-    assert said(capsys, monkeypatch, "check", "g.json") == f"FAILED {run.name} (a): failed\n"
+    told = said(capsys, monkeypatch, "check", "g.json")
+    assert told == f"FAILED {run.name} a, seed 0: failed (own.ipynb: cell 3 (x = 1): KeyError: 'y')\n"
     told = said(capsys, monkeypatch, "reference", "g.json")
     assert told == "error: metrics.mean_iou of a: 2 of 3 runs recorded it; run the grid to its end first\n"
+
+
+def test_a_score_that_no_run_recorded_is_told_without_a_number(here, capsys, monkeypatch):
+    said(capsys, monkeypatch, "reference", "g.json", status=0)
+    shutil.rmtree("runs/g/runs")
+    said(capsys, monkeypatch, "collect", "g.json", status=0)
+    told = said(capsys, monkeypatch, "check", "g.json").splitlines()
+    assert told[:2] == [f"FAILED metrics.mean_iou of {variant}: no run recorded it" for variant in "ab"]
+    assert told[2:] == [f"FAILED {run.name} {grid().title(run)}: not run" for run in grid().runs]
 
 
 def test_few_seeds_need_a_tolerance(here, capsys, monkeypatch):

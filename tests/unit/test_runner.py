@@ -83,6 +83,14 @@ def test_a_good_run_keeps_copy_page_and_result(good, tmp_path):
     assert stored["claims"] == 12 and stored["versions"]["python"] == sys.version.split()[0]
 
 
+def test_a_notebook_that_names_neither_language_nor_kernel_runs(tmp_path):
+    call = "from dtse_core.notebook.lesson import setup\nsetup(seed=SEED)"
+    cells = [new_code_cell("SEED = 0", metadata={"tags": ["parameters"]}), new_code_cell(call)]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "own.ipynb")  # as a program writes it
+    result = run_notebook(tmp_path / "own.ipynb", tmp_path / "out", {"SEED": 3})
+    assert (result.ok, result.error) == (True, "") and result.used["SEED"] == 3
+
+
 def test_setup_reports_what_was_used_and_a_parameter_that_it_misses_fails_the_run(tmp_path):
     call = "from dtse_core.notebook.lesson import setup\nrun = setup(seed=SEED{})"
     path = write(
