@@ -4,8 +4,8 @@
     python -m dtse_core.training.cost --preset colab --data.name ref_davis --train.minutes 180 --device t4
 
 The step really runs, on tensors that have a shape and no contents, so that it needs neither the memory nor the GPU;
-what each operator computes, moves and holds is counted on the way. Only the speed of the device is measured (`cpu`,
-`cuda`: a matrix product, a convolution, a sum) or, for a GPU that is not at hand, taken from its data sheet. From the
+what each operator computes, moves and holds is counted on the way. Only the speed of the device is measured, on `cpu`
+and `cuda` by a few layers and a step of AdamW, or, for a GPU that is not at hand, taken from its data sheet. From the
 time of a step follows that of the run, as a range: what steps took, over what was estimated (docs/training.md).
 """
 
@@ -145,7 +145,7 @@ def autocast(half: torch.dtype, gpu: bool) -> Iterator[None]:
 
 
 def update(tally: Tally, groups: list[dict], gpu: bool) -> None:
-    """Adds to `tally` what the optimiser does; its own code asks for values, which nothing has here."""
+    """Adds to `tally` what the optimizer does; its own code asks for values, which nothing has here."""
     adam = [p for g in groups if not g["muon"] for p in g["params"]]
     roots = [torch.sqrt(p) for p in adam] if gpu else []  # of all weights at once
     tally.work["update"] += UPDATED * sum(p.numel() for p in adam)
@@ -233,15 +233,15 @@ def advice(command: CostCommand) -> str:
     """The least change of settings that makes a training fit, in words."""
     if change := fitting(command):
         return f"it does with {' '.join(f'--{name} {value}' for name, value in change.items())}"
-    return "nor in parts of one clip: take a smaller data.size, or mixed precision"
+    return "nor in parts of one window: take a smaller data.size, or mixed precision"
 
 
 def fitting(command: CostCommand) -> dict[str, Any] | None:
-    """The least change of settings that makes a training fit; None if parts of one clip do not fit either."""
+    """The least change of settings that makes a training fit; None if parts of one window do not fit either."""
     c = command.train
     share = c.batch // command.processes
     for recomputed in sorted({c.checkpoint_streams, True}):
-        for parts in (n for n in range(c.accumulate, share + 1) if share % n == 0):
+        for parts in (n for n in range(c.accumulate, share + 1) if share % (n * c.sentences) == 0):
             setting = dataclasses.replace(c, accumulate=parts, checkpoint_streams=recomputed)
             cost = count_cost(dataclasses.replace(command, train=setting), command.processes, command.device != "cpu")
             if cost.needed(command.device != "cpu") <= command.memory_gb * GB:

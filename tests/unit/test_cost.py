@@ -230,7 +230,7 @@ def cost_of(clips, work=None):
         (20, "fits in 20 GB"),
         (12, "does not fit in 12 GB; it does with --train.accumulate 2 --train.checkpoint_streams False"),
         (4.5, "does not fit in 4.5 GB; it does with --train.accumulate 16 --train.checkpoint_streams False"),
-        (2, "does not fit in 2 GB; nor in parts of one clip: take a smaller data.size, or mixed precision"),
+        (2, "does not fit in 2 GB; nor in parts of one window: take a smaller data.size, or mixed precision"),
     ],
 )
 def test_the_command_says_whether_it_fits_and_what_would(gigabytes, said, monkeypatch, capsys):
@@ -241,6 +241,20 @@ def test_the_command_says_whether_it_fits_and_what_would(gigabytes, said, monkey
     out = capsys.readouterr().out
     assert out.splitlines()[-1].removeprefix("verdict").strip() == said
     assert "16 clips of 3 frames, 320 x 320" in out and "an estimate from its data sheet" in out
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_advice_keeps_the_sentences_of_a_window_together(processes, monkeypatch):
+    tried = []
+
+    def none_fits(command, n, gpu):
+        tried.append(command.train.accumulate)
+        return cost_of(100)
+
+    monkeypatch.setattr(cost, "count_cost", none_fits)
+    command = CostCommand(**vars(preset("paper", **{"train.sentences": 4})), device="t4", processes=processes)
+    assert cost.fitting(command) is None
+    assert tried == 2 * {1: [1, 2, 4], 2: [1, 2]}[processes]  # of 16 clips, 4 windows; without and with recomputing
 
 
 @pytest.mark.parametrize(
