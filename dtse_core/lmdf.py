@@ -87,7 +87,7 @@ def _shifts(x: Tensor, filters: Tensor, dilation: int) -> Iterator[tuple[int, tu
     H, W = x.shape[2:]
     for o in range(K * K):
         dy, dx = dilation * (o // K - K // 2), dilation * (o % K - K // 2)
-        if (dy or dx) and abs(dy) < H and abs(dx) < W:
+        if o != K * K // 2 and abs(dy) < H and abs(dx) < W:
             here = (..., slice(max(0, -dy), H - max(0, dy)), slice(max(0, -dx), W - max(0, dx)))
             there = (..., slice(max(0, dy), H - max(0, -dy)), slice(max(0, dx), W - max(0, -dx)))
             yield o, here, there
