@@ -4,10 +4,10 @@
     python -m dtse_core.evaluate --masks FOLDER_OR_ZIP --data.name mevis --data.root DIR
     python -m dtse_core.evaluate --validate FILE.zip --data.name refer_youtube_vos --data.root DIR
 
-Each data set has its protocol: IoU of samples on A2D- and J-HMDB-Sentences, J and F of whole videos on the others. A
-toy world adds a breakdown by the evidence that a sentence needs, its second level a diagnosis, which
-`dtse_core.experiments.diagnosis` draws. `scoring/mask_files.py` has the layout of masks.
-`torchrun --nproc_per_node N -m dtse_core.evaluate ...` shares the work; the numbers are those of one process.
+Each data set has its protocol: J and F of whole videos on Ref-DAVIS17, Refer-YouTube-VOS and MeViS, IoU of single
+frames on the others. A toy world adds a breakdown by the evidence that a sentence needs, its second level a diagnosis,
+which `dtse_core.experiments.diagnosis` draws. The layout of masks is that of dtse_core/scoring/mask_files.py. With
+`torchrun --nproc_per_node N -m dtse_core.evaluate ...` N processes share the work; the numbers are those of one.
 """
 
 import os

@@ -3,9 +3,9 @@
     python -m dtse_core.train --preset tiny --data.name a2d --data.root DIR --out RUN --train.minutes 10
 
 The same command on the same run folder resumes; a finished run says so. `accelerate launch -m dtse_core.train` is the
-form for several GPUs, `torchrun -m dtse_core.train` for processes of one CPU and for several machines. In `training/`,
-`preparation.py` prepares what the loop works with, `batches.py` chooses the clips of a step, `optimizer.py` sets the
-rates, and `run_folder.py` says what a run folder holds.
+form for several GPUs, `torchrun -m dtse_core.train` for processes of one CPU and for several machines. In `training/`
+the module `preparation.py` prepares what the loop works with, `batches.py` chooses the clips of a step, `optimizer.py`
+sets the rates, and `run_folder.py` says what a run folder holds.
 
 Everything random is a function of the seed and the step, so a resumed run is the run that was never stopped.
 """

@@ -3,13 +3,14 @@
     refer_youtube_vos   Annotations/<video>/<expression id>/<frame>.png   a mask; Annotations/ may be left out
     mevis               <video>/<expression id>/<frame>.png               a mask
     ref_davis           anno_0 ... anno_3/<sequence>/<frame>.png          palette image, index = object id
-    a2d, jhmdb, toy     index.json and the masks that it names, in any place
+    all others          index.json and the masks that it names, in any place
 
-A folder or a zip. A mask is an image of the frame's size in mode L, P or 1 with two values, 0 and another one.
+A folder or a zip. A mask is a PNG of the frame's size in mode L, P or 1 with two values, 0 and another one.
 
     index.json: [{"sample_id": "v_<video>_f_<frame>_i_<instance>", "expression", "mask": path, "confidence"}, ...]
 
-One entry a sample. J-HMDB has no instance, its ids end with the frame. The confidence ranks samples in mAP_coco.
+One entry a sample. Where there are no instances, as in J-HMDB, ids end with the frame. The confidence ranks samples in
+mAP_coco.
 """
 
 import hashlib

@@ -31,7 +31,7 @@ from .mask_files import (
 )
 from .video_metrics import MOST_PROPOSALS
 
-WAY = "python -m dtse_core.evaluate --help tells the layout"
+WAY = "dtse_core/scoring/mask_files.py tells the layout"
 
 
 class MaskReader:

@@ -1,6 +1,6 @@
 """The protocol of each kind of data set: what is answered together, how it is scored, what a result contains.
 
-    Samples     IoU of single frames: A2D- and J-HMDB-Sentences, the toy world
+    Samples     IoU of single frames: A2D- and J-HMDB-Sentences, RefCOCO, your own clips, the toy world in memory
     Videos      J and F of a sentence over a whole video: Refer-YouTube-VOS, MeViS
     Sequences   J and F of the sentences that share a map of labels: Ref-DAVIS17, an annotator at a time
 

@@ -1,8 +1,8 @@
 """Small records, without pixels, of masks that were compared with the truth.
 
-`score_mask` is for data sets of samples (A2D-Sentences, J-HMDB-Sentences, the toy world), `score_expressions` for
-sentences over whole videos (Refer-YouTube-VOS, MeViS), `score_sequence` for Ref-DAVIS17, where the sentences of one
-annotator share a map of labels.
+`score_mask` is for data sets of samples (see `protocols`), `score_expressions` for sentences over whole videos
+(Refer-YouTube-VOS, MeViS), `score_sequence` for Ref-DAVIS17, where the sentences of one annotator share a map of
+labels.
 """
 
 from collections.abc import Iterable, Sequence
