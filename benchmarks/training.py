@@ -20,7 +20,7 @@ ZYGOTE.set_forkserver_preload(["dtse_core.train"])
 
 
 def outside_the_model() -> dict:
-    """Share of a step's time outside forward, backward and optimiser, while a worker draws the clips."""
+    """Share of a step's time outside forward, backward and optimizer, while a worker draws the clips."""
     from accelerate import Accelerator
 
     from dtse_core import train

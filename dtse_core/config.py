@@ -31,10 +31,12 @@ class Allowed(NamedTuple):
 
 
 def at_least(lowest: int) -> Allowed:
+    """Numbers from `lowest` on."""
     return Allowed(f"{lowest} or more", lambda n: n >= lowest)
 
 
 def rising(*stages: int) -> Allowed:
+    """Tuples of some of these stages, each once, in their order."""
     words = f"rising stage numbers out of {' '.join(map(str, stages))}"
     return Allowed(words, lambda numbers: list(numbers) == sorted(set(numbers) & set(stages)))
 
@@ -77,9 +79,9 @@ class ModelConfig:
     saved_streams: dict[str, Any] = field(default_factory=dict)  # both streams' own configs, kept by checkpoints
 
     window: Odd = 3  # T: frames that the model sees at once (D-3)
-    causal: bool = False  # both references before the current frame, for live video
+    causal: bool = False  # all references before the current frame, for live video
 
-    vlmg_stages: Stages = (3, 4, 5)  # after which ResNet stages VLMG is inserted (2 to 5)
+    vlmg_stages: Stages = (3, 4, 5)  # after which stages of the CNN VLMG is inserted (2 to 5)
     vlmg_width: Size = 256  # d: channels in which vision and language meet
     vlmg_heads: Size = 8  # heads of the vision-to-language attention
     vlmg_bins: Bins = (1, 3, 6, 8)  # pyramid pooling: M is the sum of their squares
@@ -88,9 +90,9 @@ class ModelConfig:
     text_levels: Literal["hierarchical", "last"] = "hierarchical"  # word features that VLMG meets
     gate_init: Moderate = 0.0  # 0: pretrained streams start undisturbed; 1: streams from scratch (D-8)
 
-    lmdf_stages: Depths = (3,)  # after which ResNet stages LMDF is applied (3 to 5); references end there (D-12)
+    lmdf_stages: Depths = (3,)  # after which stages of the CNN LMDF acts (3 to 5); references end there (D-12)
     lmdf: Literal["off", "static", "current_only", "full"] = "full"  # what makes the filters
-    lmdf_language: bool = True  # the sentence gates the temporal features
+    lmdf_language: bool = True  # the sentence guides what makes the filters (D-9)
     filtered: Literal["current", "reference"] = "reference"  # what the filters of all rates but the first act on (D-10)
     lmdf_width: Size = 64  # w: channels of the temporal path
     filtered_width: Size = 64  # m: channels that are filtered
@@ -162,7 +164,7 @@ class DataConfig:
 class TrainConfig:
     """The training recipe (D-14). Training ends at `steps`, `epochs` or `minutes`, whichever comes first."""
 
-    steps: Count = 1_000_000  # optimiser steps
+    steps: Count = 1_000_000  # optimizer steps
     epochs: Amount = 15.0  # passes over the training samples; 0 means no such limit
     minutes: Amount = 0.0  # wall-clock limit over all resumes; 0 means none
     batch: Size = 16  # clips a step, over all processes

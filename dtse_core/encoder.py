@@ -92,6 +92,7 @@ class InterleavedEncoder(nn.Module):
                 k, vlmg = self.stages.index(number), self.vlmg[str(number)]
                 if k > 0:  # the first group is in the prefix
                     L = self.text.layers(L, word_mask, *self.groups[k])  # (B, N, D)
+                # (B, C, h, w), (B, N, D)
                 features[number], L, maps[number] = vlmg(features[number], L, word_mask, return_maps)
         kept = word_mask[:, :, None].to(L.dtype)  # (B, N, 1)
         sentence = (L * kept).sum(1) / kept.sum(1)  # (B, D)

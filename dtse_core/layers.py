@@ -1,4 +1,4 @@
-"""The few layers that two components share: CBR, pyramid pooling, coordinates; and norms folded for inference."""
+"""Small layers that the model is built of: norms, CBR, pyramid pooling, coordinates; and norms folded for inference."""
 
 import copy
 import math
@@ -59,7 +59,7 @@ class PyramidPool(nn.Module):
 
 
 def coordinates(height: int, width: int, like: Tensor) -> Tensor:
-    """The 8 coordinate channels `s8` of VLMG, `(8, H, W)`: each cell's left, top, right, bottom, centre in
+    """The 8 coordinate channels `s8` of VLMG, `(8, H, W)`: each cell's left, top, right, bottom, center (x, y) in
     [-1, 1], and 1/W, 1/H. `like` gives device and dtype.
     """
     shift = torch.tensor([0, 1, 0.5], device=like.device, dtype=like.dtype)[:, None]  # start, end, center of a cell

@@ -38,8 +38,8 @@ class DTSEOutput(NamedTuple):
 
 
 class Reference(NamedTuple):
-    """All that one frame contributes to its neighbors' masks. Shapes, by stage with LMDF: `X` (B, c, h, w); `G`
-    (B, w, h, w), or None where no filters are made from it."""
+    """All that one frame contributes to its neighbors' masks. By stage with LMDF: `X` (B, c, h, w), and `G` of the same
+    size, with `lmdf_width` channels, or None where no filters are made from it."""
 
     X: dict[int, Tensor]
     G: dict[int, Tensor | None]
@@ -134,6 +134,9 @@ class DTSE(
         The current frame is the middle one, or the last with `causal`. Fewer frames than the model's window are
         completed with the current one, so a single image works (D-3). Where S sentences in a row are about one window,
         `frames (B / S, T, 3, H, W)` holds it once, and what comes before the first insertion is computed once.
+        Each sentence has a word: `attention_mask`, 0 for padding, has a 1 in every row, or its logits are NaN. Raises
+        `ValueError` for other shapes, for more frames than the window and for more word pieces than the text stream
+        takes.
         """
         self._check(frames, input_ids, attention_mask)
         clips, T = frames.shape[:2]
@@ -151,7 +154,7 @@ class DTSE(
         seen = self.encoder.see_frame(frames.flatten(0, 1), self.depth)
         seen = {number: for_each_sentence(V) for number, V in seen.items()}  # {2: (B*T, C, H/4, W/4), ...}
         read = self.encoder.interleave(seen, L, word_mask, return_maps, last=self.depth)
-        shared = self.share(read)  # X (B*T, c, h, w), G (B*T, w, h, w)
+        shared = self.share(read)  # X (B*T, c, h, w), and G of the same size
         now, frame = select_frame((read, for_each_sentence(frames.flatten(0, 1))), current, T)  # (B, C, h, w), ...
         memory = self.remember(frame, self.finish(now, attention_mask, return_maps), select_frame(shared, current, T))
         references = [select_frame(shared, t, T) for t in range(T) if t != current]

@@ -97,8 +97,9 @@ class ReferringVideoPredictor:
         """Masks for every frame; a list of expressions gives a list of results.
 
         `video` is a video file, a folder of frames, frames `(T, H, W, 3)` uint8, or "example", a clip that ships
-        with the package. A `caution` is printed as in `stream`. Raises `ValueError` for frames or expressions that
-        cannot be used and for a file whose masks would take more than 1 GiB, `FileNotFoundError` for a missing file.
+        with the package. `progress` shows a bar; a `caution` is printed as in `stream`. Raises `ValueError` for frames
+        or expressions that cannot be used and for a file whose masks would take more than 1 GiB, `FileNotFoundError`
+        for a missing file.
         """
         from tqdm import tqdm
 
@@ -119,7 +120,8 @@ class ReferringVideoPredictor:
         batch: int | None = 1,
         refuse: bool = True,
     ) -> Iterator[Step]:
-        """Gives a `Step` per frame in constant memory, `offset` frames behind the input (none if causal).
+        """Gives a `Step` per frame in constant memory, as far behind the input as a window reaches ahead of its current
+        frame: by one offset for a window of three, not at all if causal.
 
         `video` is what `segment` takes, or an iterator of frames. `batch` frames are read and answered together,
         which saves time but delays the first of them; None takes as many as save time and fit the memory. A model's

@@ -99,16 +99,16 @@ def _convnext_v2_block(block: Any, V: Tensor) -> Tensor:
     x = linear(x, block.pwconv1.weight, block.pwconv1.bias, gelu).flatten(1, 2)  # (B, HW, 4C)
     x = x if gelu else block.act(x)
     norms = x.square().sum(1, keepdim=True).sqrt()  # (B, 1, 4C)
-    factor = 1 + block.grn.weight[0] * norms / (norms.mean(-1, keepdim=True) + 1e-6)
+    factor = 1 + block.grn.weight[0] * norms / (norms.mean(-1, keepdim=True) + 1e-6)  # (B, 1, 4C)
     weight, bias = block.pwconv2.weight, block.pwconv2.bias
     bias = F.linear(block.grn.bias.flatten(), weight, bias)  # (C,)
     if x.shape[1] < len(weight):
         x = linear(x * factor, weight, bias)  # (B, HW, C)
     elif len(x) == 1:
-        x = linear(x, factor[0] * weight, bias)
+        x = linear(x, factor[0] * weight, bias)  # (1, HW, C)
     else:
-        x = torch.baddbmm(bias, x, (factor * weight).mT)
-    return V + block.drop_path(x.mT.unflatten(2, V.shape[2:]))
+        x = torch.baddbmm(bias, x, (factor * weight).mT)  # (B, HW, C)
+    return V + block.drop_path(x.mT.unflatten(2, V.shape[2:]))  # (B, C, H, W)
 
 
 class Bert:
@@ -183,7 +183,7 @@ class ModernBert(Bert):
             if rotary:
                 kind = layer.attention_type
                 mask = local if kind == "sliding_attention" else padding
-                L = _only(layer(L, mask, position_embeddings=turns[kind]))
+                L = _only(layer(L, mask, position_embeddings=turns[kind]))  # (B, N, D)
             else:
                 L = _only(layer(L, padding, sliding_window_mask=local, position_ids=places[None]))
             L = model.final_norm(L) if layer is model.layers[-1] else L
@@ -341,7 +341,7 @@ class VisualStream(Stream):
         self.train()
 
     def stem(self, frames: Tensor) -> Tensor:
-        """`(B, 3, H, W)`, ImageNet-normalised, to the input of Res2."""
+        """`(B, 3, H, W)`, ImageNet-normalized, to the input of Res2."""
         require_frames(frames, self.smallest)
         return self.family.stem(self.library, frames)
 
@@ -353,6 +353,7 @@ class VisualStream(Stream):
         return features
 
     def forward(self, frames: Tensor) -> dict[int, Tensor]:
+        """`(B, 3, H, W)` to the features of all stages, by number."""
         V, features = self.stem(frames), {}  # (B, C, H/4, W/4)
         for number in (2, 3, 4, 5):
             features[number] = V = self.stage(number, V)  # (B, C, h, w)
@@ -390,6 +391,7 @@ class LinguisticStream(Stream):
         return self.family.step(self.library, self.blocks[start:stop], L, padding)  # (B, N, D)
 
     def forward(self, input_ids: Tensor, word_mask: Tensor) -> Tensor:
+        """`(B, N)` word pieces to `(B, N, D)` after all layers."""
         return self.layers(self.embed(input_ids), word_mask, 0, self.depth)  # (B, N, D)
 
 

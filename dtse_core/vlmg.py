@@ -43,7 +43,8 @@ class VLMG(nn.Module):
     """One insertion between the streams.
 
     Shapes: `V (B, C, H, W)`, `L (B, N, D)`, `word_mask (B, N)` to `V'`, `L'` of the same shapes, and
-    `VLMGMaps` or None. With both gates at zero it is the identity; padded words weigh exactly 0.
+    `VLMGMaps` or None. `word_mask` is 0 for padding and holds a word in each row: of padding alone all is NaN.
+    With both gates at zero it is the identity; padded words weigh exactly 0.
     """
 
     def __init__(
@@ -88,13 +89,13 @@ class VLMG(nn.Module):
         place = place + self.W_g(L[:, :1])  # (B, HW, d)
         W_v = self.W_v.weight.flatten(1).mT.expand(len(V), -1, -1)  # (B, C, d)
         m = self.norm_m(torch.baddbmm(place, _tokens(V), W_v))  # (1) (B, HW, d)
-        return m, self.norm_t(self.W_l(L))  # (2)
+        return m, self.norm_t(self.W_l(L))  # (2) (B, N, d)
 
     def read_words(self, m: Tensor, t: Tensor, word_mask: Tensor) -> Tensor:
         """The weights a `(B, HW, N)` by which each pixel reads the words; padding weighs exactly 0."""
         scores = m @ (self.scale * t @ self.W_q.weight).mT  # m . (t W_q) / sqrt(d)  (B, HW, N)
         scores = scores.masked_fill(word_mask[:, None] == 0, float("-inf"))
-        return scores.softmax(-1)  # (3)
+        return scores.softmax(-1)  # (3) (B, HW, N)
 
     def read_regions(self, m: Tensor, t: Tensor, a: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
         """The weights A `(B, HW, M)` by which each pixel reads the regions, and what it learns, f `(B, d, H, W)`."""
@@ -107,7 +108,7 @@ class VLMG(nn.Module):
         # the two parts of (6) that A mixes, as A times one sum
         values = torch.baddbmm(self.fuse[0](self.V_m(R_m)), R_a, self.fuse[1](self.V_e(t)))  # (B, M, d)
         f = torch.baddbmm(self.fuse[2](m * e), A, values)  # (B, HW, d)
-        return A, F.relu(self.fuse_norm(_map(f, size)))  # (6)
+        return A, F.relu(self.fuse_norm(_map(f, size)))  # (6) (B, d, H, W)
 
     def forward(
         self, V: Tensor, L: Tensor, word_mask: Tensor, return_maps: bool = False
@@ -126,7 +127,10 @@ class VLMG(nn.Module):
 
 
 class RegionAttention(nn.Module):
-    """Words `L (B, N, D)` read the regions `(B, M, d)` by multi-head attention of inner width d: `(B, N, D)`."""
+    """Words `L (B, N, D)` read the regions `(B, M, d)` by multi-head attention of inner width d: `(B, N, D)`.
+
+    Raises `ValueError` unless the number of heads divides d.
+    """
 
     def __init__(self, text_width: int, width: int, heads: int):
         super().__init__()

@@ -34,6 +34,8 @@ Said = tuple[tuple[int, ...], str]  # objects and sentence
 
 
 class Moment(NamedTuple):
+    """A sentence and a frame that has a mask."""
+
     video: str
     frame: int  # from 0
     mask: Path

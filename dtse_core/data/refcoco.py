@@ -45,6 +45,8 @@ class Ref(NamedTuple):
 
 
 class Still(NamedTuple):
+    """A sentence and its picture."""
+
     video: str  # the picture's name
     instance: int
     sentence: str

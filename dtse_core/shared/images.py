@@ -104,14 +104,14 @@ def read_rgb(path: Path, content: bytes | None = None) -> np.ndarray:
     return np.asarray(image.convert("RGB"))
 
 
-def load_image(path: Path, content: bytes | None = None, formats: Sequence[str] = DECODERS) -> Image.Image:
+def load_image(path: Path, content: bytes | None = None) -> Image.Image:
     """The image at `path`, upright, or the one that an archive holds there: its bytes are `content` then.
 
     Every picture that the package reads comes through here, so that only `DECODERS` ever run on a file: Pillow
     would start Ghostscript on an EPS, whatever its name. Raises `FileNotFoundError`, or `ValueError` for what is not
     one whole picture.
     """
-    with _opened(path, content, formats) as (image, orientation):
+    with _opened(path, content) as (image, orientation):
         return _upright(image, orientation)
 
 

@@ -1,1 +1,1 @@
-"""What training is made of, beside its loop: the clips of a step, optimiser and rates, the run folder, the cost."""
+"""What training is made of, beside its loop: the clips of a step, optimizer and rates, the run folder, the cost."""

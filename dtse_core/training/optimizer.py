@@ -163,8 +163,8 @@ def checkpoint_streams(model: DTSE, again: Callable[[], AbstractContextManager] 
 def has_idle_parameters(config: ModelConfig) -> bool:
     """True if some weights get no gradient, which data-parallel training must know.
 
-    Only `W_y` of an LMDF reads the words that the last VLMG returns, and LMDF has it where the sentence guides what
-    makes the filters; with neither direction nothing reads VLMG.
+    Only LMDF reads the words that the last VLMG returns, where the sentence guides what makes the filters; with neither
+    direction nothing reads VLMG.
     """
     sentence_read = config.lmdf in ("full", "current_only") and config.lmdf_language
     return not sentence_read or not (config.language_to_vision or config.vision_to_language)

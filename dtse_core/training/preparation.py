@@ -272,7 +272,7 @@ def prepare(
     progress: bool = False,
     on_log: Callable[[dict[str, Any]], object] | None = None,
 ) -> Training:
-    """Data, model and optimiser, all from the seed, and where the run stands. Arguments and errors as in `train`."""
+    """Data, model and optimizer, all from the seed, and where the run stands. Arguments and errors as in `train`."""
     c, data, out, main = config.train, config.data, Path(config.out), accelerator.is_main_process
     if data.farthest and data.name == "toy" and data.cache:
         raise ValueError("data.farthest varies what data.cache keeps of the toy world as it is; leave one of them out")

@@ -157,7 +157,7 @@ def save_checkpoint(
     accelerator: Accelerator,
     keep: int,
 ) -> None:
-    """Model, average, optimiser and position; only then the oldest goes."""
+    """Model, average, optimizer and position; only then the oldest goes."""
     folder = out / "checkpoints" / _name(state)
     with written_whole(folder, CHECKPOINT, folder=True, sync=True) as part, _room_for(folder):
         save_file({k: v.contiguous() for k, v in model.state_dict().items()}, part / "model.safetensors")
@@ -182,7 +182,7 @@ def remove_checkpoints(out: Path) -> None:
 
 
 def read_checkpoint(folder: Path) -> tuple[RunState, dict, dict]:
-    """State, weights, and what optimiser and average remember. No pickled code is read: safetensors, torch's tensors.
+    """State, weights, and what optimizer and average remember. No pickled code is read: safetensors, torch's tensors.
 
     Raises `ValueError` if anything in the folder is missing or cut short.
     """
