@@ -33,10 +33,13 @@ class MuonAdamW(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
+        with torch.enable_grad():
+            loss = closure() if closure else None
         for group in self.param_groups:
             if group.get("muon"):
                 self._step_matrices(group)
-        return super().step(closure)
+        super().step()
+        return loss
 
     def _step_matrices(self, group: dict) -> None:
         alike: dict[torch.Size, list] = {}  # parameters and their directions (n, m), by shape

@@ -83,6 +83,21 @@ def test_without_marked_groups_it_is_adamw():
     assert all(torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
 
 
+def test_a_closure_is_called_before_any_weight_moves():
+    ours, theirs = layers(), layers()
+    one, other = MuonAdamW(groups(ours)), MuonAdamW(groups(theirs))
+    descend(theirs, [other], steps=1)
+    x = torch.randn(16, 12, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+    def closure() -> torch.Tensor:
+        loss = (ours(x) - x.sum(1, keepdim=True)).square().mean()
+        loss.backward()
+        return loss
+
+    assert one.step(closure) > 0
+    assert all(torch.equal(p, q) for p, q in zip(ours.parameters(), theirs.parameters(), strict=True))
+
+
 def test_a_saved_state_goes_on_as_if_never_stopped():
     a = layers()
     first = MuonAdamW(groups(a))
