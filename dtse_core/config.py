@@ -139,7 +139,7 @@ class DataConfig:
     train_split: str = "train"  # learned from, without what local-val holds if that is val_split
     val_split: str = ""  # scored during training; "": val of a toy world, else local-val: one training video in 17
     offset: Offset = 6  # frames between the current frame and a reference; 0 is the data set's own choice (D-3)
-    farthest: Offset = 0  # in training each window draws its offset, up to this one; 0: always `offset`
+    farthest: Offset = 0  # in training each window draws its offset, from `offset` to this one; 0: always `offset`
     crop: Share = 1.0  # training clips keep at least this share of each side, and all of the target; 1: never cropped
     flip: Literal["no", "swap", "skip"] = "no"  # mirror half the clips: swap left and right in the sentence, or skip it
     max_words: Annotated[int, at_least(3)] = 64  # longest expression, in word pieces

@@ -54,8 +54,8 @@ class ReferringVideoPredictor:
     """A trained model, its tokenizer, and the size and frame offset that it was trained with.
 
     `precision="bf16"` converts the model's weights: for processors that compute with them (AVX512_BF16, AMX, recent
-    GPUs), where it is 1.7 times as fast and takes half the memory; `fp16` is for GPUs that lack it, such as a T4.
-    Videos are answered by `fast`, the same model with its batch norms folded into the convolutions.
+    GPUs), where it is at least 1.6 times as fast and takes half the memory; `fp16` is for GPUs that lack it, such as a
+    T4. Videos are answered by `fast`, the same model with its batch norms folded into the convolutions.
     """
 
     def __init__(self, model: DTSE, tokenizer: Any, data: DataConfig, device: str = "auto", precision: str = "fp32"):

@@ -104,7 +104,7 @@ class Inside:
             level, G = self.model.lmdf[str(n)], current.reference.G[n]
             updated[n] = level.update(X, G, current.sentence, [(r.X[n], r.G[n]) for r in references])[0].cpu()
             if G is not None:
-                Y = level.spatial_temporal_feature(G, current.sentence, [r.G[n] for r in references])  # (1, w, h, w)
+                Y = level.spatial_temporal_feature(G, current.sentence, [r.G[n] for r in references])  # as G
                 k = [level.make_filters(Y, r) for r in range(len(level.dilations))]  # R times (1, m, K*K, h, w)
                 xs = level.filtered_features(level.to_filtered(X), [r.X[n] for r in references])
                 Z = [dynamic_filter(x, k_r, r) for x, k_r, r in zip(xs, k, level.dilations, strict=True)]

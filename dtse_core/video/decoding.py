@@ -8,7 +8,7 @@ Where every packet is known to show one frame (`_plain`), the times of the packe
 is decoded to count them, and a frame at random is reached from the key frame before it. Any other file (AVI, MPEG-TS,
 an edit list, a start without a key frame) is decoded once to count its frames, and from its start to reach one.
 
-PyAV alone decodes. decord, the reader that the field used, takes 1.1 to 1.4 times as long (`benchmarks/README.md`) and
+PyAV alone decodes. decord, the reader that the field used, takes 1.1 to 1.7 times as long (`benchmarks/README.md`) and
 returned wrong frames without an error for MPEG-TS, fragmented mp4, open groups of pictures and files with a preview;
 torchcodec needs FFmpeg's libraries on the system; PyAV brings its own. A path is opened as a file and nothing else:
 none of `FORMATS` opens other files.
