@@ -107,10 +107,13 @@ class ReferringVideoPredictor:
         refuse_long(video, len(expressions))
         steps = self.stream(video, expressions, None)
         steps = tqdm(steps, unit=" frames", disable=not progress or bars_hidden())
-        parts = zip(*((s.masks, s.confidence) for s in steps), strict=True)
-        masks, confidence = (np.stack(part, 1) for part in parts)  # (S, T, H, W), (S, T)
+        masks, confidence = zip(*((s.masks, s.confidence) for s in steps), strict=True)  # T times (S, H, W), (S,)
+        if odd := [k for k, mask in enumerate(masks) if mask.shape != masks[0].shape]:
+            sizes = f"{masks[odd[0]].shape[1:]}, frame 0 {masks[0].shape[1:]} (height, width)"
+            raise ValueError(f"frame {odd[0]} is {sizes}; the frames of a video are of one size: resize them")
         fps = video_fps(video)
-        results = [Segmentation(e, masks[k], confidence[k], video, fps) for k, e in enumerate(expressions)]
+        each = zip(expressions, np.stack(masks, 1), np.stack(confidence, 1), strict=True)  # (T, H, W), (T,)
+        results = [Segmentation(*one, video, fps) for one in each]
         return results[0] if isinstance(expression, str) else results
 
     def stream(

@@ -288,6 +288,13 @@ def test_float_frames_are_read_as_shares_of_255():
     assert check_frame(np.full((2, 2, 3), 0.2), 0).tolist() == np.full((2, 2, 3), 51).tolist()
 
 
+def test_frames_of_two_sizes_are_refused_by_what_gives_one_array(predictor, video):
+    frames = [*video[:2], video[2, :30], video[3]]
+    assert [step.masks.shape[1] for step in predictor.stream(frames, "ball")] == [40, 40, 30, 40]
+    with pytest.raises(ValueError, match=r"frame 2 is \(30, 50\), frame 0 \(40, 50\)"):
+        predictor.segment(frames, "ball")
+
+
 def test_no_frames_and_no_words_are_refused(predictor, video):
     with pytest.raises(ValueError, match="no frames"):
         list(predictor.stream(iter([]), "ball"))

@@ -22,6 +22,7 @@ ACTS_SEEN = 200  # the height from which it is seen that somebody jumps or eats
 
 
 def verdict(yes, no) -> np.ndarray:
+    """1 where `yes`, -1 where `no`, 0 elsewhere."""
     return np.asarray(yes, np.int8) - np.asarray(no, np.int8)
 
 
