@@ -8,6 +8,7 @@ memory does not grow with the video's length. Where the first mask is not waited
 """
 
 import math
+import re
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -278,8 +279,12 @@ def notes_on_words(expressions: Sequence[str], tokenizer: Any) -> Iterator[str]:
 
 
 def note_on_quotes(expressions: Sequence[str]) -> str:
-    """A line for several sentences of one word each, as a sentence without its quotes becomes; "" for all others."""
-    if len(expressions) < 2 or any(len(text.split()) > 1 for text in expressions):
+    """A line for several sentences of one word each, as a sentence without its quotes becomes; "" for all others.
+
+    Letters without case are those of languages that write without spaces, and of some others.
+    """
+    words = "".join(expressions)
+    if len(expressions) < 2 or re.search(r"\s", words) or any(c.isalpha() and c.lower() == c.upper() for c in words):
         return ""
     return f"note: {len(expressions)} sentences of one word each; quote a sentence of several words"
 

@@ -41,8 +41,7 @@ STARTS = {"own.ipynb": "own.ipynb", "grid.toml": "grid.toml", "experiments.yml":
 
 def parse_command(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    form = argparse.RawDescriptionHelpFormatter
-    parser = Parser(started_as("python -m dtse_core.experiments"), description=__doc__, formatter_class=form)
+    parser = Parser(started_as("python -m dtse_core.experiments"), __doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     start, run, collect, report, reference, check = (
         commands.add_parser(name, help=text, description=text) for name, text in COMMANDS.items()

@@ -150,8 +150,7 @@ def draw(results: Results) -> "Figure":
 
 def parse_command(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    form = argparse.RawDescriptionHelpFormatter
-    parser = Parser("python -m dtse_core.experiments.diagnosis", description=__doc__, formatter_class=form)
+    parser = Parser("python -m dtse_core.experiments.diagnosis", __doc__)
     parser.add_argument("results", type=Path, nargs="+", metavar="RESULT.json", help="of evaluate --json")
     parser.add_argument("--out", type=Path, default=Path("diagnosis.png"), help="the picture, a PNG (%(default)s)")
     return parser.parse_args(arguments)

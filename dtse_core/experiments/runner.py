@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from ..config import Count, Positive, checked
 from ..notebook.parameters import check_parameters, literals, read_parameters
-from ..shared.console import Parser, bars_hidden, in_terminal, stopped, tell
+from ..shared.console import Parser, bars_hidden, environment, in_terminal, stopped, tell
 from ..shared.files import ANY, OURS, PAGE, named_if_full, require_ours, write_json, written_whole
 from ..shared.versions import RESULT_KEYS, commit, version
 from .pages import fewer_colors, table, title, write_html, write_index
@@ -110,7 +110,7 @@ def _execute(path: Path, copy: Path, asked: dict[str, Any], timeout: float, cour
     start = time.monotonic()
     course.cells, course.began = sum(c.cell_type == "code" for c in notebook.cells), start
     try:
-        with _environment(ENVIRONMENT), named_if_full(copy.parent, copy):
+        with environment(ENVIRONMENT), named_if_full(copy.parent, copy):
             papermill.execute_notebook(
                 str(path),
                 str(copy),
@@ -164,7 +164,7 @@ def run_all(
     courses = [Course(path.name) for path in paths]
     bar = tqdm(total=1.0, unit="", bar_format="{l_bar}{bar}| {elapsed}, {remaining} left", disable=bars_hidden())
     waiting: dict[Future[Result], Course] = {}
-    with ThreadPoolExecutor(jobs) as pool, bar, _environment(ENVIRONMENT), _left_at_once(pool, waiting):
+    with ThreadPoolExecutor(jobs) as pool, bar, environment(ENVIRONMENT), _left_at_once(pool, waiting):
         waiting |= {pool.submit(run, path, course): course for path, course in zip(paths, courses, strict=True)}
         while waiting:
             done, _ = wait(waiting, timeout=every if bar.disable else 1, return_when=FIRST_COMPLETED)
@@ -386,17 +386,6 @@ def _first_line(e: Exception, timeout: float) -> str:
         return f"not finished after {timeout:g} s"
     name, value = getattr(e, "ename", type(e).__name__), str(getattr(e, "evalue", e))
     return f"{name}: {(value.strip().splitlines() or [''])[0]}"
-
-
-@contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """What the commands share: arguments parsed into a checked dataclass, errors in one line, users' texts made visible."""
 
 import argparse
+import errno
 import functools
 import html
 import io
 import os
 import re
+import shlex
 import shutil
 import signal
 import sys
@@ -17,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from itertools import zip_longest
 from multiprocessing import parent_process
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from ..config import RunConfig, checked, nearest, origin_of, preset, read_value, setting_kinds
@@ -47,7 +50,27 @@ def in_html(text: str) -> str:
 
 def started_as(usual: str) -> str:
     """The words that start a command, for its help: those that were typed, `dtse train`, or else the usual ones."""
-    return sys.argv[0] if sys.argv[0].startswith("dtse ") else usual
+    typed, script = sys.argv[0], getattr(sys.modules["__main__"], "__spec__", None) is None  # -m gives a module a spec
+    if typed.endswith(".py") and script:
+        return shlex.join(["python", Path(typed).as_posix()])
+    return typed if typed.startswith("dtse ") else usual
+
+
+@contextmanager
+def environment(variables: dict[str, str]) -> Iterator[None]:
+    """In the block the environment has these variables."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+
+
+def columns(least: int = 60) -> int:
+    """Those of the terminal, or `least`: help needs room for its comments, and tyro, below 5, never ends."""
+    return max(least, shutil.get_terminal_size().columns)
 
 
 def parse(
@@ -62,10 +85,12 @@ def parse(
     import tyro
 
     given = {} if default is None else {"default": default}
+    form["description"] = _joined(form.get("description"))
     arguments = list(_plain(kind, sys.argv[1:] if arguments is None else arguments))
     shown, said = io.StringIO(), io.StringIO()  # neither is a terminal, so tyro colors nothing
+    wide = columns() if {"-h", "--help"} & {*arguments} else columns(10_000)  # an error is one line, of whole words
     try:
-        with redirect_stdout(shown), redirect_stderr(said):
+        with redirect_stdout(shown), redirect_stderr(said), environment({"COLUMNS": str(wide)}):
             return tyro.cli(kind, prog=started_as(prog), args=arguments, **given, **form)
     except SystemExit as end:
         if not end.code:
@@ -75,19 +100,31 @@ def parse(
         raise ValueError("; ".join(" ".join(part.split()) for part in parts if part.strip())) from None
 
 
+def _joined(text: str | None) -> str:
+    """A docstring, which is None with -OO, with one line for each paragraph."""
+    return re.sub(r"(?<=\S)\n(?=\S)", " ", text or "")
+
+
 def _wrapped(text: str) -> str:
-    """A help text whose paragraphs, which tyro leaves in one line each, fit the terminal; examples stay whole.
+    """A help text whose paragraphs, of one line each, fit the terminal; examples stay whole.
 
     Of what says by itself that it is required, tyro's word is left out: an empty default, for one value or more.
     """
     text = re.sub(r"(\(required\))\s+\((?:default:\s+|required)\)", r"\1", text)
-    width = shutil.get_terminal_size().columns
-    lines = (line.rstrip() if line.startswith(" ") else textwrap.fill(line, width) for line in text.splitlines())
+    lines = (line.rstrip() if line.startswith(" ") else textwrap.fill(line, columns()) for line in text.splitlines())
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines))
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are `ValueError`s."""
+    """An argument parser whose errors are `ValueError`s, and whose help is as `parse` shows it."""
+
+    def __init__(self, prog: str, description: str | None = None, **form: Any):
+        super().__init__(prog, None, _joined(description), formatter_class=argparse.RawDescriptionHelpFormatter, **form)
+        self.color = False  # which Python 3.14 has
+
+    def format_help(self) -> str:
+        with environment({"COLUMNS": str(columns())}):
+            return _wrapped(super().format_help()) + "\n"
 
     def error(self, message: str) -> NoReturn:
         raise ValueError(f"{message}; {self.prog} --help tells more")
@@ -306,6 +343,8 @@ def tell(error: BaseException) -> int:
 
         remedy = install(error.name.partition(".")[0])
         text += f"; {remedy}" if remedy else ""
+    if isinstance(error, OSError) and error.errno == errno.ENOENT and not error.filename:  # of os.getcwd
+        text += ": the current folder is gone; change to one that exists"
     print(f"error: {' '.join(text.split())}", file=sys.stderr)
     return 1
 

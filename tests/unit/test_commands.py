@@ -5,7 +5,9 @@ import ast
 import importlib
 import io
 import json
+import os
 import re
+import runpy
 import shlex
 import sys
 from collections.abc import Iterator
@@ -303,20 +305,50 @@ def test_help_explains_the_settings(command, capsys):
         assert "each in quotes (required) options" in shown
 
 
-def test_help_on_a_terminal_is_plain_text_that_fits(monkeypatch):
+def helped(command: str, columns: int, monkeypatch) -> str:
+    """The help on a terminal of so many columns."""
+
     class Terminal(io.StringIO):
         def isatty(self):
             return True
 
-    world = importlib.import_module(COMMANDS["data_scripts/make_toy_world.py"])
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setattr(sys, "stdout", Terminal())
     with pytest.raises(SystemExit):
-        one_line_errors(lambda: world.parse_command(["--help"]))()
-    shown = sys.stdout.getvalue()
-    assert "--layout STR" in shown and "x1b" not in shown
-    assert max(map(len, shown.splitlines())) <= 60 and "\n\n\n" not in shown
+        one_line_errors(lambda: importlib.import_module(COMMANDS[command]).parse_command(["--help"]))()
+    assert os.environ["COLUMNS"] == str(columns)
+    return sys.stdout.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        ("data_scripts/make_toy_world.py", "--layout STR"),
+        ("dtse_core.experiments", "COMMAND"),
+        ("dtse_core.experiments.diagnosis", "--out OUT"),
+    ],
+)
+def test_help_on_a_terminal_is_plain_text_that_fits(command, option, monkeypatch):
+    shown = helped(command, 60, monkeypatch)
+    assert option in shown and "x1b" not in shown and "\n\n\n" not in shown
+    assert max(len(line) for line in shown.splitlines() if not line.startswith("    python")) <= 60
+    assert shown == helped(command, 5, monkeypatch), "fewer columns hold no comments"
+
+
+def test_an_error_keeps_its_words_on_a_narrow_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
+    with pytest.raises(ValueError, match="x" * 200):
+        importlib.import_module(COMMANDS["data_scripts/prepare.py"]).parse_command(["a2d", "x" * 200, "--root=x"])
+
+
+def test_help_names_the_script_that_was_started(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", ["", "--help"])
+    with pytest.raises(SystemExit):
+        runpy.run_path("data_scripts/make_toy_world.py", run_name="__main__")
+    assert capsys.readouterr().out.startswith("usage: python data_scripts/make_toy_world.py [-h] ")
 
 
 def test_a_flag_leaves_what_follows_alone():

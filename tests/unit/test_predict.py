@@ -391,7 +391,12 @@ def test_a_sentence_of_unknown_words_alone_is_refused_and_a_mixed_one_is_noted(
 
 def test_a_sentence_without_its_quotes_is_noted(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    for sentences, noted in ((["the", "dog", "left"], True), (["the dog", "ball"], False), (["ball"], False)):
+    for sentences, noted in (
+        (["the", "dog", "left"], True),
+        (["the dog", "ball"], False),
+        (["ball"], False),
+        (["左边的狗", "Tシャツの人"], False),
+    ):
         with pytest.raises(SystemExit):
             run_command(monkeypatch, "missing.mp4", *sentences, "--checkpoint=nowhere")
         said = capsys.readouterr().err

@@ -77,6 +77,16 @@ def test_a_command_whose_output_is_closed_does_its_work(tmp_path, monkeypatch):
     assert (tmp_path / "w" / "toy_world.json").is_file()
 
 
+def test_a_command_whose_folder_is_gone_says_so(tmp_path, monkeypatch, capsys):
+    (gone := tmp_path / "gone").mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    monkeypatch.setattr(sys, "argv", ["world", "--out", "w"])
+    with pytest.raises(SystemExit):
+        toy.main()
+    assert "the current folder is gone; change to one that exists" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("at_once", ["1", ""])
 @pytest.mark.parametrize("words", [["--help"], ["--version"], ["world", "--help"]])
 def test_a_command_whose_reader_is_gone_ends_quietly(words, at_once):
