@@ -85,6 +85,15 @@ def test_the_tutorial_installs_nothing_of_what_only_develops_it_in_the_same_vers
     }.items()
 
 
+def test_who_has_no_make_installs_the_locked_torch_before_the_lock_that_leaves_out_what_its_build_needs():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (locked,) = re.findall(r"^torch==(\S+)", WHOLE, re.MULTILINE)
+    first, second = (
+        text.index(f"-m pip install {what}") for what in (f"torch=={locked} ", "--no-deps -r requirements-dev")
+    )
+    assert first < second
+
+
 def test_readers_get_jupyterlab_and_what_runs_every_notebook():
     assert "dtse[experiments]" in PROJECT["optional-dependencies"]["notebooks"]
     assert {"jupyterlab", "pyarrow", "pandas", "distributed", "papermill"} <= {
