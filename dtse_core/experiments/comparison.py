@@ -207,8 +207,8 @@ def conclusions(differences: list[Difference]) -> dict[str, list[str]]:
         p = [1 if d.too_few else d.p_different for d in others]
         alone, together = (sum(n <= 1 - LEVEL for n in some) for some in (p, holm(p)))
         said.append(
-            f"Of these {len(others)} comparisons, none of which was named before the runs, {alone} show a difference, "
-            f"{together} if all are corrected for their number."
+            f"Of these {len(others)} comparisons, none of which was named before the runs, {alone} "
+            f"{'shows' if alone == 1 else 'show'} a difference, {together} if all are corrected for their number."
         )
     missing = [d.asked for d in differences if d.asked.part == "all" and not d.run and not d.primary]
     said += [f"Not run: {'; '.join(f'{a.variant} (equal {a.budget})' for a in missing)}."] if missing else []

@@ -264,7 +264,7 @@ def test_conclusions_leave_out_what_is_undecided_on_parts_and_say_what_is_missin
         sentence(some[2]),
         "On parts of the clips: undecided in 1 more comparisons.",
         "On parts of the clips: no verdict in 1 more comparisons.",
-        "Of these 4 comparisons, none of which was named before the runs, 1 show a difference, "
+        "Of these 4 comparisons, none of which was named before the runs, 1 shows a difference, "
         "0 if all are corrected for their number.",
         "Not run: b (equal steps); c (equal steps).",
     ]
