@@ -18,6 +18,11 @@ GRID ?= dtse_core/experiments/grids/smoke.toml
 STRICT := $(wildcard notebooks/0[0-7]_*.ipynb)
 LAX := $(wildcard notebooks/0[89]_*.ipynb notebooks/1[0-9]_*.ipynb)
 JOBS ?= 2
+# nbval compares what `make tutorial` has executed, if nothing has changed since, instead of executing it anew.
+CHANGED = $(shell find notebooks dtse_core requirements.lock -type f ! -name '*.pyc' -newer $(1) -print -quit)
+ifndef EXECUTED
+EXECUTED := $(foreach page,$(wildcard runs/tutorial/index.html),$(if $(call CHANGED,$(page)),,runs/tutorial))
+endif
 NBVAL := -n $(JOBS) --dist loadscope -p no:cacheprovider --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg $(if $(EXECUTED),-p tests.executed)
 
 # A lock's versions without hashes, for environments that change some; a lock's torch, and a lock without it.
@@ -38,7 +43,6 @@ tutorial: $(READY) ## run every notebook; pages and a table under runs/tutorial/
 	$(PY) data_scripts/make_toy_world.py --layout a2d --out $(TOY) --train 100 --test 25
 	$(PY) -m dtse_core.experiments.runner notebooks --out runs/tutorial --jobs $(JOBS)
 
-# EXECUTED=runs/tutorial: nbval compares what `make tutorial` has just executed, instead of executing it anew.
 test: lint ## lint, unit tests, notebook hygiene and parity, nbval
 	$(PY) -m pytest -n $(JOBS) --dist worksteal tests/unit
 	$(PY) -m pytest -n $(JOBS) --dist worksteal tests/notebooks

@@ -1,6 +1,8 @@
 """The repository's frame: one address, one list of dependencies, a lock that serves every machine."""
 
+import os
 import re
+import shutil
 import subprocess
 import tomllib
 from contextlib import suppress
@@ -204,3 +206,29 @@ def test_types_are_checked_of_the_paper_its_loop_and_what_they_stand_on():
     for file in (file for path in named for file in (path.rglob("*.py") if path.is_dir() else [path])):
         found = re.findall(r"# type: ignore(?!\[)|# mypy:", file.read_text(encoding="utf-8"))
         assert not found, f"{file.name} is left out of the check"
+
+
+def test_nbval_compares_what_the_tutorial_has_executed_unless_something_has_changed_since(tmp_path):
+    def executes_anew() -> bool:
+        command = ["make", "-n", "test", "PY=python", "READY=", "DEV=", "JOBS=1"]
+        bare = {name: text for name, text in os.environ.items() if name not in ("EXECUTED", "MAKEFLAGS", "MAKELEVEL")}
+        done = subprocess.run(command, cwd=tmp_path, env=bare, capture_output=True, encoding="utf-8", check=True)
+        (strict,) = [line for line in done.stdout.splitlines() if "--nbval " in line]
+        return "-p tests.executed" not in strict
+
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    sources = [tmp_path / name for name in ("notebooks/00_a.ipynb", "dtse_core/a/b.py", "requirements.lock")]
+    page = tmp_path / "runs/tutorial/index.html"
+    for path in (*sources, tmp_path / "dtse_core/a/b.pyc", page):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("torch==2.13.0", encoding="utf-8")
+        os.utime(path, (1000, 1000))
+    assert not executes_anew()
+    os.utime(tmp_path / "dtse_core/a/b.pyc", (2000, 2000))
+    assert not executes_anew()
+    for path in sources:
+        os.utime(path, (2000, 2000))
+        assert executes_anew(), path
+        os.utime(path, (1000, 1000))
+    page.unlink()
+    assert executes_anew()
