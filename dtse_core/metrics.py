@@ -23,8 +23,8 @@ AP_AT = tuple(k / 20 for k in range(10, 20))  # 0.50, 0.55 ... 0.95, for both ki
 def overlap(masks: Masks, targets: Masks | None = None) -> np.ndarray:
     """Pixels in the intersection and in the union of each sample: (N, 2) int64.
 
-    Counts given in place of masks (and no targets) come back as they are. Raises `ValueError` for
-    an empty set, for lists of different lengths and for masks of different shapes.
+    Counts given in place of masks (and no targets) come back as they are. Raises `ValueError` for an empty set, lists
+    of different lengths, masks of different shapes, and counts of which an intersection exceeds its union.
     """
     if targets is None:
         counts = np.asarray(masks)
@@ -32,6 +32,8 @@ def overlap(masks: Masks, targets: Masks | None = None) -> np.ndarray:
             raise ValueError(
                 f"expected masks with targets, or integer counts (N, 2); found {counts.dtype} {counts.shape} alone"
             )
+        if counts.size and (wrong := counts[(counts[:, 0] < 0) | (counts[:, 0] > counts[:, 1])]).size:
+            raise ValueError("expected intersections and unions, in order; found {} of {} pixels".format(*wrong[0]))
     elif len(masks) != len(targets):
         raise ValueError(f"expected one mask for each target; found {len(masks)} masks and {len(targets)} targets")
     else:

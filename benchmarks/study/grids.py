@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import tyro
+
 from dtse_core.config import preset
 from dtse_core.experiments.plan import read_plan
 from dtse_core.shared.files import read_json
@@ -155,10 +157,11 @@ def grids() -> dict[Path, str]:
 
 
 def main() -> None:
+    """Command line."""
     for path, text in grids().items():
         path.write_text(text, encoding="utf-8")
         print(f"written: {path}")
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main, prog="python -m benchmarks.study.grids", description=__doc__)

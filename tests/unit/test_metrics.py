@@ -423,6 +423,8 @@ def test_confidence_is_the_mean_probability_inside_the_mask():
         (lambda: precision_at([], 0.5), "no samples"),
         (lambda: mean_precision_ap([]), "no samples"),
         (lambda: coco_map([], [], []), "no samples"),
+        (lambda: overlap(np.array([[3, 4], [5, 4]])), "found 5 of 4 pixels"),  # the union first
+        (lambda: overall_iou(np.array([[-1, 4]], dtype=np.int16)), "found -1 of 4 pixels"),
         (lambda: overlap([np.ones((2, 2))], []), "1 masks and 0 targets"),
         (lambda: overlap([np.ones((2, 3))], [np.ones((3, 2))]), r"\(2, 3\) and \(3, 2\)"),
         (lambda: mean_iou([0.5, 0.7]), "masks with targets"),
