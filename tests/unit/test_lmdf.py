@@ -151,6 +151,16 @@ def test_filters_can_all_act_on_the_current_frame(current):
         torch.testing.assert_close(U, expected, atol=1e-10, rtol=1e-10)
 
 
+@pytest.mark.parametrize("references", range(4))
+@pytest.mark.parametrize("rates", range(1, 5))
+def test_every_further_rate_has_a_reference_while_there_are_any_left(rates, references):
+    block = make(dilations=(*range(1, rates + 1),))
+    x, *X_refs = random(1, m, 3, 4), *(random(1, c, 3, 4, seed=i) for i in range(references))
+    found = block.filtered_features(x, X_refs)
+    expected = [block.to_filtered(X_refs[i - 1]) if 0 < i <= references else x for i in range(rates)]
+    assert len(found) == rates and all(map(torch.equal, found, expected))
+
+
 def test_alignment_can_bring_a_references_feature_to_where_the_current_frame_has_it():
     """With filters that fetch from the left, what a reference has at column 2 arrives at column 5 (rate 3)."""
     block = make()
