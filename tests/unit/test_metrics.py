@@ -97,6 +97,13 @@ def test_two_empty_masks_agree_and_one_empty_mask_does_not():
 # P@K and the AP that is its mean
 
 
+@pytest.mark.parametrize(("threshold", "sides"), [(0, [0, 1, 1]), (0.5, [-1, 1, 1]), (1, [-1, 0, 0])])
+def test_thresholds_at_the_ends_have_two_sides_too(threshold, sides):
+    counts = np.array([[0, 3], [3, 3], [0, 0]])  # IoU 0, 1, and 1 of two empty masks
+    for ious in (counts, sample_ious(counts), sample_ious(counts).astype(np.uint8), sample_ious(counts) == 1):
+        assert iou_side(ious, threshold).tolist() == sides
+
+
 @pytest.mark.parametrize(
     ("compare", "at", "ap"),
     [(">=", {0.5: 0.75, 0.55: 0.5, 0.6: 0.5, 0.65: 0.25, 0.95: 0.25}, 0.35),
