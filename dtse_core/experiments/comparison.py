@@ -8,8 +8,9 @@ nothing alike in two models. The comparisons that a plan names before the runs a
 number; all others are exploratory.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -96,7 +97,8 @@ def with_scores(clips: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def summary_rows(runs: "pd.DataFrame", metrics: Sequence[str] = ()) -> list[list[str]]:
-    """Head and rows of a table of all variants: means over seeds, scores in percent; "not run" where there is none.
+    """Head and rows of a table of all variants: means over seeds, scores in percent; "not run" where there is none, and
+    nothing where no run has that score.
 
     `metrics`: further columns of `runs`, shown as they are.
     """
@@ -111,7 +113,8 @@ def summary_rows(runs: "pd.DataFrame", metrics: Sequence[str] = ()) -> list[list
     rows = [["variant", "equal", "seeds", *columns]]
     for (variant, budget), some in runs.groupby(["variant", "budget"], sort=False):
         done = some[some["state"] == "ok"]
-        cells = [f"{scale * done[name].mean():.{digits}f}" for name, scale, digits in columns.values()]
+        means = [(scale * done[name].mean(), digits) for name, scale, digits in columns.values()]
+        cells = [f"{mean:.{digits}f}" if mean == mean else "" for mean, digits in means]  # "": not among its scores
         rows.append(
             [variant, budget, f"{len(done)} of {len(some)}", *(cells if len(done) else ["not run"] * len(cells))]
         )
@@ -124,10 +127,15 @@ def compare(runs: "pd.DataFrame", clips: "pd.DataFrame", asked: Comparison) -> D
     The reference of a budget without runs of its own is that of equal steps: it is what sets the budget. Raises
     `ValueError` if two runs are the same variant, budget and seed, or if they were scored on different clips.
     """
-    ours = _scores(runs, clips, asked.variant, asked)
-    theirs = _scores(runs, clips, asked.reference, asked)
+    return _compare(partial(_scores, runs, clips), asked)
+
+
+def _compare(scores: "Callable[[str, str, str], pd.DataFrame]", asked: Comparison) -> Difference:
+    """The same; `scores` answers what a variant has on a part of the clips at a budget, as `_scores` does."""
+    ours = scores(asked.variant, asked.part, asked.budget)
+    theirs = scores(asked.reference, asked.part, asked.budget)
     if not len(theirs) and asked.budget != "steps":
-        theirs = _scores(runs, clips, asked.reference, asked._replace(budget="steps"))
+        theirs = scores(asked.reference, asked.part, "steps")
     seeds = len(ours), len(theirs)
     if not min(seeds):
         return Difference(asked, np.nan, -1, 1, 1, 1, seeds, 0, 0)
@@ -158,14 +166,15 @@ def all_differences(
         for name, value in asked._asdict().items():
             if value not in known[name] and (name != "part" or len(clips)):
                 raise ValueError(f"the plan compares {asked.variant}: no {name} {value!r}{nearest(value, known[name])}")
-    first = [replace(compare(runs, clips, asked), primary=True) for asked in primary]
+    scores = cache(partial(_scores, runs, clips))  # a reference is asked for once for each of its variants
+    first = [replace(_compare(scores, asked), primary=True) for asked in primary]
     p = ([1 if d.too_few else getattr(d, name) for d in first] for name in ("p_different", "p_equivalent"))
     found = [replace(d, p_different=a, p_equivalent=b) for d, a, b in zip(first, *map(holm, p), strict=True)]
     for budget in budgets(runs):
         labels = runs[runs["budget"] == budget].drop_duplicates("variant").set_index("variant")["against"]
         pairs = [(v, labels[v] or reference) for v in labels.index]
         others = [Comparison(*pair, part, budget) for pair in pairs if len({*pair}) == 2 for part in parts]
-        found += [compare(runs, clips, asked) for asked in others if asked not in primary]
+        found += [_compare(scores, asked) for asked in others if asked not in primary]
     return found
 
 
@@ -216,20 +225,16 @@ def conclusions(differences: list[Difference]) -> dict[str, list[str]]:
     return {"Primary comparisons": asked, "Exploratory comparisons": said}
 
 
-def _scores(runs, clips, variant: str, asked: Comparison) -> "pd.DataFrame":
+def _scores(runs, clips, variant: str, part: str, budget: str) -> "pd.DataFrame":
     """(seeds, clips) of one variant: a row for each seed, a column for each (video, clip), in one order for all."""
-    kind = asked.part in KINDS
-    split = "test" if kind or asked.part == "all" else asked.part
-    own = runs[(runs["variant"] == variant) & (runs["budget"] == asked.budget) & (runs["state"] == "ok")]
+    kind, score = part in KINDS, Comparison(variant, "", part).score
+    split = "test" if kind or part == "all" else part
+    own = runs[(runs["variant"] == variant) & (runs["budget"] == budget) & (runs["state"] == "ok")]
     if twice := sorted(own["SEED"][own["SEED"].duplicated()]):
-        raise ValueError(
-            f"{variant}, equal {asked.budget}, has two runs of seed {twice[0]}; label them as two variants"
-        )
-    found = clips[(clips["split"] == split) & clips["run"].isin(own["run"]) & clips[asked.score].notna()]
-    found = found[found["evidence"] == asked.part] if kind else found[found["evidence"] != CONTROL]
-    table = found.merge(own[["run", "SEED"]], on="run").pivot(
-        index="SEED", columns=["video", "clip"], values=asked.score
-    )
+        raise ValueError(f"{variant}, equal {budget}, has two runs of seed {twice[0]}; label them as two variants")
+    found = clips[(clips["split"] == split) & clips["run"].isin(own["run"]) & clips[score].notna()]
+    found = found[found["evidence"] == part] if kind else found[found["evidence"] != CONTROL]
+    table = found.merge(own[["run", "SEED"]], on="run").pivot(index="SEED", columns=["video", "clip"], values=score)
     if table.isna().any(axis=None):
         raise ValueError(f"seeds of {variant} were scored on different clips of {split}; run them again")
     return table.sort_index(axis=1)

@@ -33,6 +33,7 @@ CLIP_COLUMNS: dict[str, Any] = {  # of the clips that a run was scored on
     "on_target": int | float | None,
     "on_twin": int | float | None,
 }
+NAMES = ("run", "split", "video", "clip", "evidence")  # few in many rows: to compare them as numbers is quicker
 PROVENANCE = ("error", "attempt", "claims", "seconds", "cpu_seconds", "peak_memory", "commit")
 
 
@@ -56,7 +57,8 @@ def collect(grid: Grid, outs: Sequence[Path]) -> "dict[str, pd.DataFrame]":
                 checked(name, value, str if kinds[name, True] > kinds[name, False] else float)
             points = _points(recorded.get("curves", []))
             splits = checked("clips", recorded.get("clips", {}), dict)
-            scored = [pd.DataFrame(_columns(some)).assign(run=run.name, split=split) for split, some in splits.items()]
+            tables = {split: with_scores(pd.DataFrame(_columns(some))) for split, some in splits.items()}
+            scored = [table.assign(run=run.name, split=split) for split, table in tables.items()]
         except ValueError as error:
             said = f"{folder / RESULT}: {error}; the run counts as not run: move it away and run it again"
             print(f"note: {said}", file=sys.stderr)
@@ -71,8 +73,8 @@ def collect(grid: Grid, outs: Sequence[Path]) -> "dict[str, pd.DataFrame]":
         row |= {name: json.dumps(record.get(name, {}), sort_keys=True) for name in ("used", "config", "versions")}
         row.setdefault("SEED", 0)  # a notebook may have none
         runs.append(row | numbers)
-    empty = pd.DataFrame(columns=["run", "split", *CLIP_COLUMNS])
-    scores = with_scores(pd.concat(clips, ignore_index=True) if clips else empty)
+    scores = pd.concat(clips or [with_scores(pd.DataFrame(columns=["run", "split", *CLIP_COLUMNS]))], ignore_index=True)
+    scores = scores.astype(dict.fromkeys(NAMES, "category"))
     return {"runs": pd.DataFrame(runs), "clips": scores, "curves": pd.DataFrame(curves)}
 
 

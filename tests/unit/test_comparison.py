@@ -17,6 +17,7 @@ from dtse_core.experiments.comparison import (
     with_scores,
 )
 from dtse_core.experiments.plan import read_plan
+from dtse_core.experiments.tables import NAMES
 from dtse_core.experiments.verdicts import estimate, holm
 
 GAINS = {"full": 0.0, "worse": -0.2, "same": 0.0, "absent": 0.0}
@@ -209,6 +210,17 @@ def test_of_a_slice_its_questions_are_compared_without_its_controls(tables):
     assert found.clips == 32 and found == whole
 
 
+def test_names_as_categories_change_no_difference(tables):
+    """`collect` has them so; some name no row that is left, as those of failed runs."""
+    runs, clips = tables
+    named = clips.astype(dict.fromkeys(NAMES, "category"))
+    few = clips["run"] != "same-steps-1"
+    plan = [Comparison("worse", "full", "twins"), Comparison("same", "full", "action")]
+    for some in (clips, named), (clips[few], named[few]):
+        one, other = (all_differences(runs, table, "full", plan) for table in some)
+        assert repr(one) == repr(other) and len(one) == 16
+
+
 def test_scores_on_different_clips_and_runs_counted_twice_are_refused(tables):
     runs, clips = tables
     some = clips[~((clips["run"] == "worse-steps-0") & (clips["clip"] == "c3"))]
@@ -290,3 +302,5 @@ def test_the_table_says_how_many_seeds_ran(tables):
     assert head == ["variant", "equal", "seeds", "mean IoU", "twins", "ms a step"]
     assert rows[0] == ["full", "steps", "3 of 3", "50.0", "50.0", "100"]
     assert rows[3] == ["absent", "steps", "0 of 3", "not run", "not run", "not run"]
+    runs = tables[0].assign(**{"slices.scale.mean_iou": np.where(tables[0]["variant"] == "full", 0.25, np.nan)})
+    assert [row[5] for row in summary_rows(runs)] == ["scale", "25.0", "", "", "not run", ""]

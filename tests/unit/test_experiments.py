@@ -34,7 +34,7 @@ def pretend(run, notebook, folder, minutes, attempt=1) -> dict:
         raise OSError(28, "No space left on device")
     record = {"run": run.name, "ok": mode == "ok" or (mode == "once" and attempt == 2), "error": "it broke"}
     record |= {"attempt": attempt, "seconds": 1.0, "used": run.parameters, "config": {"data.size": [4, 6]}}
-    own = {"intersection": [run.parameters["SEED"], 4], "on_target": [0.9, 0.8], "on_twin": [0.1, 0.9]}
+    own = {"intersection": [run.parameters["SEED"] % 5, 4], "on_target": [0.9, 0.8], "on_twin": [0.1, 0.9]}
     record["recorded"] = {"metrics": {"mean_iou": 0.5}, "clips": {"test": CLIPS | own}, "curves": [{"step": 1}]}
     if mode != "elsewhere":
         write_json(Path(folder) / "result.json", record, ANY)
@@ -147,8 +147,18 @@ def test_a_report_before_the_first_run_says_that_nothing_ran(out):
     assert "0 of 1 runs." in write_report(collect(grid, [out]), out, "all", "g")[0].read_text(encoding="utf-8")
 
 
+NO_TWINS = {"on_target": [None, None], "on_twin": [None, None]}
+
+
 @pytest.mark.parametrize(
-    "damage", [{"metrics": {"mean_iou": "x"}}, {"clips": {"test": {}}}, {"curves": [{"loss": "x"}]}]
+    "damage",
+    [
+        {"metrics": {"mean_iou": "x"}},
+        {"clips": {"test": {}}},
+        {"clips": {"test": CLIPS | NO_TWINS | {"intersection": [5, 4]}}},  # more than the union
+        {"clips": {"test": CLIPS | NO_TWINS | {"intersection": [-1, 4]}}},
+        {"curves": [{"loss": "x"}]},
+    ],
 )
 def test_a_damaged_result_is_named_and_the_others_count(tmp_path, damage, capsys):
     notebook(tmp_path)

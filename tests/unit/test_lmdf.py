@@ -86,7 +86,9 @@ def test_any_memory_layout_and_mixed_types_are_accepted():
     assert low.dtype == torch.bfloat16 and (low - expected).abs().max() < 0.2
 
 
-@pytest.mark.parametrize("shape", [(1, 2, 4, 5, 5), (1, 2, 8, 5, 5), (1, 2, 9, 5, 4), (1, 3, 9, 5, 5), (2, 9, 5, 5)])
+@pytest.mark.parametrize(
+    "shape", [(1, 2, 4, 5, 5), (1, 2, 16, 5, 5), (1, 2, 8, 5, 5), (1, 2, 9, 5, 4), (1, 3, 9, 5, 5), (2, 9, 5, 5)]
+)
 def test_filters_that_do_not_fit_are_refused_with_both_shapes(shape):
     with pytest.raises(ValueError, match=r"filters must be .* x \(1, 2, 5, 5\); got \(" + str(shape)[1:-1]):
         dynamic_filter(torch.zeros(1, 2, 5, 5), torch.zeros(shape), 1)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from dtse_core.metrics import contour_accuracy, region_similarity
 from dtse_core.scoring.protocols import protocol_for
 from dtse_core.scoring.records import Sample, SequenceScore, VideoScore, score_expressions
-from dtse_core.scoring.summary import intervals, summarize, summarize_videos, values_of
+from dtse_core.scoring.summary import in_order, intervals, summarize, summarize_videos, values_of
 from dtse_core.scoring.tables import LOCAL, format_markdown, format_table
 from dtse_core.scoring.video_metrics import temporal_consistency
 from tests.small_videos import SmallDavis, SmallVideos, Truth
@@ -171,6 +171,13 @@ def video_score(video, number, j, f, **more):
 def test_every_object_counts_the_same_and_not_every_sequence():
     scores = [video_score("a", "0", 0.2, 0.2), *(video_score("b", str(k), 0.8, 0.8) for k in range(3))]
     assert summarize_videos(scores)["metrics"]["J&F"] == pytest.approx(0.65)
+
+
+@pytest.mark.parametrize("annotators", [(0, 1, 2, 3), (1, 2), (None,)])
+def test_records_stand_annotator_by_annotator_whatever_order_they_come_in(annotators):
+    expected = [video_score(v, e, 0.5, 0.5, annotator=a) for a in annotators for v in "ab" for e in "01"]
+    for shuffled in (expected[::-1], expected[1::2] + expected[::2]):
+        assert in_order(shuffled) == expected
 
 
 def test_the_four_annotators_are_averaged_whatever_they_described():
