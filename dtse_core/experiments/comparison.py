@@ -204,8 +204,8 @@ def sentence(d: Difference) -> str:
 
 
 def conclusions(differences: list[Difference]) -> dict[str, list[str]]:
-    """What a report says, by heading: every primary comparison; of the exploratory ones those on all clips, the decided
-    ones on parts, and how many are left out."""
+    """What a report says, by heading: every primary comparison, those first in which the reference is not ahead; of the
+    exploratory ones those on all clips, the decided ones on parts, and how many are left out."""
     run = [d for d in differences if d.run]
     primary, others = [d for d in differences if d.primary], [d for d in run if not d.primary]
     said = [sentence(d) for d in others if d.asked.part == "all"]
@@ -221,6 +221,7 @@ def conclusions(differences: list[Difference]) -> dict[str, list[str]]:
         )
     missing = [d.asked for d in differences if d.asked.part == "all" and not d.run and not d.primary]
     said += [f"Not run: {'; '.join(f'{a.variant} (equal {a.budget})' for a in missing)}."] if missing else []
+    primary.sort(key=lambda d: d.verdict == "lower")
     asked = [sentence(d) for d in primary] or ["No plan named a comparison before the runs."]
     return {"Primary comparisons": asked, "Exploratory comparisons": said}
 

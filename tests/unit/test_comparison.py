@@ -281,7 +281,9 @@ def test_conclusions_leave_out_what_is_undecided_on_parts_and_say_what_is_missin
         "Not run: b (equal steps); c (equal steps).",
     ]
     planned = [replace(d, primary=True) for d in some[1:2] + some[4:5]]
-    assert conclusions([*planned, *some])["Primary comparisons"] == [sentence(d) for d in planned]
+    ahead = [replace(found(v, p=0.001, seeds=(5, 5), mean=mean), primary=True) for v, mean in (("d", -0.1), ("e", 0.1))]
+    said = conclusions([ahead[0], *planned, ahead[1], *some])["Primary comparisons"]
+    assert said == [sentence(d) for d in (*planned, ahead[1], ahead[0])]  # what speaks for the reference comes last
 
 
 def test_scores_of_clips_from_their_counts():
