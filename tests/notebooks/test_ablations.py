@@ -39,6 +39,8 @@ values = { SETTINGS = "data.level=1" }
 labels = { variant = "LMDF off, level 1", group = "LMDF", budget = "seconds", against = "DTSE, level 1" }
 values = { SETTINGS = "data.level=1 model.lmdf=off" }
 """
+OFF = LEVELS.partition("\n\n")[0]
+EXPLORATORY = "\n2 comparisons:"  # on all clips at each level; those of the plan are corrected already
 PLAN = """
 | variant | against | on | equal |
 |---|---|---|---|
@@ -95,12 +97,24 @@ def read_aloud(folder: Path) -> str:
 @pytest.mark.parametrize(
     ("grid", "plan", "words"),
     [
-        (GRID + LEVELS, PLAN, ["2 of them were named before", "LMDF off against DTSE, mean IoU on coherence"]),
-        (GRID + LEVELS.partition("\n\n")[0], "", ["no run of this grid was scored on twins", "0 of them were named"]),
+        (
+            GRID + LEVELS,
+            PLAN,
+            ["2 of them were named before", "LMDF off against DTSE, mean IoU on coherence", EXPLORATORY],
+        ),
+        (GRID + OFF, "", ["no run of this grid was scored on twins", "0 of them were named"]),
+        (GRID.replace("seconds", "steps") + OFF, "", ["LMDF off against DTSE, mean IoU, equal seconds: lower"]),
     ],
-    ids=["two levels and a plan", "no twins"],
+    ids=["two levels and a plan", "no twins", "a first variant alone at its budget"],
 )
 def test_it_shows_any_grid_of_experiment_and_its_claims_hold(tmp_path, grid, plan, words):
     results(tmp_path, grid, plan)
     said = read_aloud(tmp_path)
     assert all(word in said for word in words) and "✓" in said, said
+    assert "fewer than half" not in said, "that is a claim about the study"
+
+
+def test_a_grid_of_one_variant_is_refused(tmp_path):
+    results(tmp_path, GRID)
+    with pytest.raises(ValueError, match=r"grid\.toml has no two variants to compare"):
+        read_aloud(tmp_path)
