@@ -24,7 +24,7 @@ def overlap(masks: Masks, targets: Masks | None = None) -> np.ndarray:
     """Pixels in the intersection and in the union of each sample: (N, 2) int64.
 
     Counts given in place of masks (and no targets) come back as they are. Raises `ValueError` for an empty set, lists
-    of different lengths, masks of different shapes, and counts of which an intersection exceeds its union.
+    of different lengths, masks of different shapes, negative counts and an intersection larger than its union.
     """
     if targets is None:
         counts = np.asarray(masks)

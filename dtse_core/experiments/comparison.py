@@ -125,7 +125,8 @@ def compare(runs: "pd.DataFrame", clips: "pd.DataFrame", asked: Comparison) -> D
     """The answer to a question.
 
     The reference of a budget without runs of its own is that of equal steps: it is what sets the budget. Raises
-    `ValueError` if two runs are the same variant, budget and seed, or if they were scored on different clips.
+    `ValueError` if two runs are the same variant, budget and seed, if they were scored on different clips, or one twice
+    on the same clip.
     """
     return _compare(partial(_scores, runs, clips), asked)
 
@@ -235,6 +236,8 @@ def _scores(runs, clips, variant: str, part: str, budget: str) -> "pd.DataFrame"
         raise ValueError(f"{variant}, equal {budget}, has two runs of seed {twice[0]}; label them as two variants")
     found = clips[(clips["split"] == split) & clips["run"].isin(own["run"]) & clips[score].notna()]
     found = found[found["evidence"] == part] if kind else found[found["evidence"] != CONTROL]
+    for clip in found["clip"][found.duplicated(["run", "video", "clip"])]:
+        raise ValueError(f"a run of {variant} was scored twice on {clip} of {split}; give each clip its own name")
     table = found.merge(own[["run", "SEED"]], on="run").pivot(index="SEED", columns=["video", "clip"], values=score)
     if table.isna().any(axis=None):
         raise ValueError(f"seeds of {variant} were scored on different clips of {split}; run them again")

@@ -105,7 +105,8 @@ def _columns(table: Any) -> dict[str, list]:
     table = checked("a split of clips", table, dict)
     for name, kind in CLIP_COLUMNS.items():
         column = checked(f"clips: {name}", table.get(name), list)
-        if len(column) != len(table["clip"]) or not all(isinstance(cell, kind) for cell in column):
+        fits = all(isinstance(cell, kind) and not isinstance(cell, bool) for cell in column)
+        if len(column) != len(table["clip"]) or not fits:
             raise ValueError(f"clips: {name} does not hold one {kind} for each clip")
     return {name: table[name] for name in CLIP_COLUMNS}
 

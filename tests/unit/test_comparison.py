@@ -232,6 +232,9 @@ def test_scores_on_different_clips_and_runs_counted_twice_are_refused(tables):
     twice = pd.concat([runs, runs[runs["run"] == "worse-steps-0"].assign(run="other")])
     with pytest.raises(ValueError, match="worse, equal steps, has two runs of seed 0"):
         compare(twice, clips, Comparison("worse", "full"))
+    again = pd.concat([clips, clips[(clips["run"] == "worse-steps-0") & (clips["clip"] == "c3")]])
+    with pytest.raises(ValueError, match="a run of worse was scored twice on c3 of test; give each clip its own name"):
+        compare(runs, again, Comparison("worse", "full"))
 
 
 def found(variant="a", part="direction", mean=0.1, p=0.5, p_equivalent=0.5, seeds=(3, 3), clips=50, videos=50):

@@ -157,6 +157,7 @@ NO_TWINS = {"on_target": [None, None], "on_twin": [None, None]}
         {"clips": {"test": {}}},
         {"clips": {"test": CLIPS | NO_TWINS | {"intersection": [5, 4]}}},  # more than the union
         {"clips": {"test": CLIPS | NO_TWINS | {"intersection": [-1, 4]}}},
+        {"clips": {"test": CLIPS | NO_TWINS | {"intersection": [True, 4]}}},
         {"curves": [{"loss": "x"}]},
     ],
 )
