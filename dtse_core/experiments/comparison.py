@@ -157,7 +157,8 @@ def all_differences(
     """The primary comparisons, then all others of a variant with the reference, or with what its label `against` names:
     on all clips, on other splits, by evidence, at each budget.
 
-    Raises `ValueError` for a primary comparison of a variant, part or budget that there is not.
+    Raises `ValueError` for a primary comparison of a variant, part or budget that there is not, and for a variant that
+    is to be compared with none of the grid's.
     """
     splits = sorted(set(clips["split"]) - {"test"})
     parts = ["all", *splits, *(kind for kind in KINDS if kind in set(clips["evidence"]))]
@@ -174,6 +175,10 @@ def all_differences(
     for budget in budgets(runs):
         labels = runs[runs["budget"] == budget].drop_duplicates("variant").set_index("variant")["against"]
         pairs = [(v, labels[v] or reference) for v in labels.index]
+        for variant, other in pairs:
+            if other not in known["variant"]:
+                near = nearest(other, known["variant"])
+                raise ValueError(f"the grid compares {variant} with {other!r}{near}, and has no such variant")
         others = [Comparison(*pair, part, budget) for pair in pairs if len({*pair}) == 2 for part in parts]
         found += [_compare(scores, asked) for asked in others if asked not in primary]
     return found

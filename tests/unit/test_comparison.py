@@ -141,6 +141,15 @@ def test_a_plan_that_asks_for_what_there_is_not_is_refused(tables):
             all_differences(*tables, "full", [asked])
 
 
+def test_a_label_that_names_no_variant_is_refused_with_the_nearest(tables):
+    runs, clips = tables
+    wrong = runs.assign(against=runs["variant"].map({"worse": "fulll"}).fillna(""))
+    with pytest.raises(
+        ValueError, match=r"compares worse with 'fulll' \(did you mean 'full'\?\), and has no such variant"
+    ):
+        all_differences(wrong, clips, "full")
+
+
 PLAN = """# The plan
 
 | budget | steps |
