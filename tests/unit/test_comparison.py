@@ -143,9 +143,9 @@ def test_a_plan_that_asks_for_what_there_is_not_is_refused(tables):
 
 def test_a_label_that_names_no_variant_is_refused_with_the_nearest(tables):
     runs, clips = tables
-    wrong = runs.assign(against=runs["variant"].map({"worse": "fulll"}).fillna(""))
+    wrong = runs.assign(against=runs["variant"].map({"worse": "fuller"}).fillna(""))
     with pytest.raises(
-        ValueError, match=r"compares worse with 'fulll' \(did you mean 'full'\?\), and has no such variant"
+        ValueError, match=r"compares worse with 'fuller' \(did you mean 'full'\?\), and has no such variant"
     ):
         all_differences(wrong, clips, "full")
 
