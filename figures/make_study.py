@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from dtse_core.experiments import STUDY
-from dtse_core.notebook.plots import GROUPS
+from dtse_core.experiments.forest import GROUPS
 from dtse_core.video.film import use_style
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -24,6 +24,7 @@ from .verdicts import LEVEL, MARGIN, PRIMARY_SEEDS, SEEDS, VIDEOS, estimate, hol
 if TYPE_CHECKING:
     import pandas as pd
 
+PRIMARY, EXPLORATORY = "Primary comparisons", "Exploratory comparisons"  # headings of a report
 SCORES = {"iou": "mean IoU", "told_apart": "share of twins told apart"}
 STEP_COST = "step_cpu_seconds", 1000, 0  # column, scale and digits
 
@@ -229,7 +230,7 @@ def conclusions(differences: list[Difference]) -> dict[str, list[str]]:
     said += [f"Not run: {'; '.join(f'{a.variant} (equal {a.budget})' for a in missing)}."] if missing else []
     primary.sort(key=lambda d: d.verdict == "lower")
     asked = [sentence(d) for d in primary] or ["No plan named a comparison before the runs."]
-    return {"Primary comparisons": asked, "Exploratory comparisons": said}
+    return {PRIMARY: asked, EXPLORATORY: said}
 
 
 def _scores(runs, clips, variant: str, part: str, budget: str) -> "pd.DataFrame":

@@ -44,7 +44,7 @@ td small { display: block; color: var(--soft); overflow-wrap: anywhere; }
 SHOWN = {"notebook": str, "title": str, "ok": bool, "error": str, "seconds": float, "claims": int}  # of a record
 _DENSE = """
 body { max-width: 84rem; font-size: 14px; } td, th { padding: .3rem .5rem; white-space: nowrap; }
-li { margin: .2rem 0; }
+li { margin: .2rem 0; } img { width: 46rem; max-width: 100%; }
 """
 
 
@@ -159,12 +159,18 @@ def write_index(folder: Path) -> Path:
     return write_page(folder / "index.html", _page("dtse: the tutorial, executed", told, head, rows))
 
 
-def comparison_page(title: str, about: str, rows: list[list[str]], said: dict[str, list[str]]) -> str:
-    """A page with a table, its head first, and sentences below it, by heading."""
+def comparison_page(
+    title: str, about: str, rows: list[list[str]], said: dict[str, list[str]], pictures: dict[str, list[bytes]]
+) -> str:
+    """A page with a table, its head first, and below it by heading pictures (PNG) and sentences."""
     head, *body = ([in_html(cell) for cell in row] for row in rows)
     lines = ["".join(f"<td{_number(k)}>{c}</td>" for k, c in enumerate(row)) for row in body]
-    lists = {heading: "".join(f"<li>{in_html(s)}</li>" for s in some) for heading, some in said.items()}
-    below = "".join(f"<h2>{in_html(heading)}</h2><ul>{some}</ul>" for heading, some in lists.items())
+    below = ""
+    for heading, some in said.items():
+        drawn = (base64.b64encode(png).decode() for png in pictures.get(heading, []))
+        shown = "".join(f'<p><img alt="{in_html(heading)}" src="data:image/png;base64,{png}"></p>' for png in drawn)
+        listed = "".join(f"<li>{in_html(s)}</li>" for s in some)
+        below += f"<h2>{in_html(heading)}</h2>{shown}<ul>{listed}</ul>"
     cells = "".join(f"<th{_number(k)}>{c}</th>" for k, c in enumerate(head))
     return _page(title, about, cells, "".join(f"<tr>{line}</tr>" for line in lines), _DENSE, below)
 

@@ -1,7 +1,6 @@
 """Figures of numbers, one call per notebook cell, which ends with `plt.show()`; each returns its matplotlib figure."""
 
-from collections.abc import Iterable, Sequence
-from itertools import cycle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,27 +9,12 @@ import numpy as np
 from ..shared.files import read_json_lines
 from ..training.run_folder import is_record
 from ..video.letters import in_lines, spelled
-from ..video.overlay import GUIDANCE, LANGUAGE, MASK, MASK_COLORS, TIME, VISION
+from ..video.overlay import MASK, MASK_COLORS, RUNS, TIME, VISION
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-RUNS = ("#404040", MASK, "#56B4E9", "#CA9161", "#B0B0B0")  # of several runs in one plot: no concept's hue
-GROUPS = {  # of a study's variants
-    "design": "black",
-    "baselines": "#8C8C8C",
-    "VLMG": GUIDANCE,
-    "LMDF": TIME,
-    "window": RUNS[3],
-    "text": LANGUAGE,
-}
 EVIDENCE = {"appearance": VISION, "position": VISION, "relation": VISION, "action": TIME, "direction": TIME}
-
-
-def group_colors(groups: Iterable[str]) -> dict[str, str]:
-    """A color for each group of variants: that of GROUPS, and for others those of RUNS in turn."""
-    others = (group for group in dict.fromkeys(groups) if group not in GROUPS)
-    return GROUPS | dict(zip(others, cycle(RUNS[1:]), strict=False))
 
 
 def number_grids(grids: dict[str, np.ndarray], signed: bool = False) -> "Figure":

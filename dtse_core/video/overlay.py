@@ -20,6 +20,7 @@ from .writing import FILM, even_times
 VISION, LANGUAGE, GUIDANCE, TIME = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
 MASK = "#D55E00"
 MASK_COLORS = (MASK, "#56B4E9", "#F0E442", GUIDANCE, TIME)  # of several masks in one frame
+RUNS = ("#404040", MASK, "#56B4E9", "#CA9161", "#B0B0B0")  # of several runs in one plot: no concept's hue
 
 
 def overlay(frame: np.ndarray, mask: np.ndarray, color: str = MASK) -> np.ndarray:

@@ -31,7 +31,7 @@ def made(seeds: int) -> tuple[pd.DataFrame, pd.DataFrame]:
         for seed in range(seeds):
             run, state = f"{variant}-{budget}-{seed}", "not run" if variant == "absent" else "ok"
             scores = {"metrics.mean_iou": 0.5, "twins_accuracy": 0.5, "step_cpu_seconds": 0.1}
-            labels = {"variant": variant, "budget": budget, "against": ""}
+            labels = {"variant": variant, "group": "", "budget": budget, "against": ""}
             runs.append({"run": run, "SEED": seed, "state": state} | labels | scores)
             if state == "ok":
                 gain = GAINS[variant] / (2 if budget == "seconds" else 1)

@@ -18,7 +18,18 @@ from dtse_core.metrics import dilate
 from dtse_core.notebook import plots as viz
 from dtse_core.scoring.pictures import show_prediction
 from dtse_core.video.film import film_strip
-from dtse_core.video.overlay import GUIDANCE, LANGUAGE, MASK, MASK_COLORS, TIME, VISION, outline, overlay, save_gif
+from dtse_core.video.overlay import (
+    GUIDANCE,
+    LANGUAGE,
+    MASK,
+    MASK_COLORS,
+    RUNS,
+    TIME,
+    VISION,
+    outline,
+    overlay,
+    save_gif,
+)
 
 pytestmark = pytest.mark.usefixtures("style")
 
@@ -174,7 +185,7 @@ def test_colors_are_those_of_the_handbook_and_the_style_is_loaded():
     assert MASK == MASK_COLORS[0] == "#D55E00"
     assert plt.rcParams["figure.dpi"] == plt.rcParams["savefig.dpi"] == 100
     assert plt.rcParams["image.cmap"] == "cividis"
-    assert len(set(MASK_COLORS)) == len(set(viz.RUNS)) == 5
+    assert len(set(MASK_COLORS)) == len(set(RUNS)) == 5
 
 
 # GIFs

@@ -146,7 +146,7 @@ SPELLED = r"a \u202egod\u2069 \u2066é\x1b[31m\x07\x9b"
 def pages(tmp_path: Path) -> Iterator[tuple[str, str]]:
     """What the package makes of a sentence, a title and a name, by place."""
     rows, said = [[EVIL, EVIL], [EVIL, EVIL]], {EVIL: [EVIL]}
-    yield "report.html", write_page(tmp_path / "a.html", comparison_page(EVIL, EVIL, rows, said)).read_text("utf-8")
+    yield "report.html", write_page(tmp_path / "a.html", comparison_page(EVIL, EVIL, rows, said, {})).read_text("utf-8")
     yield "report.md", write_page(tmp_path / "a.md", "\n".join(markdown.table(rows))).read_text("utf-8")
     record = {"notebook": "04_x", "title": EVIL, "ok": False, "error": EVIL, "seconds": 1.0, "claims": 0}
     (tmp_path / "04_x.json").write_text(json.dumps(record), encoding="utf-8")
