@@ -25,6 +25,7 @@ GROUPS = {  # of a study's variants
     "window": RUNS[3],
     "text": LANGUAGE,
 }
+LONGEST = 48  # characters of a label
 FOUND, EQUIVALENT, UNKNOWN = "different", f"equivalent (within {MARGIN})", "undecided"
 MARKS = {"higher": FOUND, "lower": FOUND, "equivalent": EQUIVALENT}  # of verdicts; of all others UNKNOWN
 LOOK = {  # of marks, and of the lines of their intervals
@@ -53,8 +54,9 @@ def forest(differences: Sequence[Difference], colors: Mapping[str, str]) -> "Fig
     for reference in references:
         rows += [f"against {reference}"] if len(references) > 1 else []
         rows += [d for d in differences if d.asked.reference == reference]
-    labels = [spelled(row if isinstance(row, str) else _label(row)) for row in rows]  # first: it may add a font
-    reach = max([abs(end) for d in differences if d.run and not d.too_few for end in (d.low, d.high)], default=0.1)
+    labels = [_label(row) for row in rows]  # first: it may add a font
+    known = (end for d in differences if d.run and not d.too_few for end in (d.low, d.high))
+    reach = max([2 * MARGIN, *map(abs, known)])
     figure, ax = plt.subplots(figsize=(7.5, 1.1 + 0.24 * len(rows)), layout="constrained")
     ax.axvspan(-MARGIN, MARGIN, color="0.93")
     ax.axvline(0, color="black", lw=0.8)
@@ -74,7 +76,7 @@ def forest(differences: Sequence[Difference], colors: Mapping[str, str]) -> "Fig
             tick.tick1line.set_visible(False)
             tick.label1.set_fontweight("bold")
     scores = " or ".join(dict.fromkeys(SCORES[d.asked.score] for d in differences))
-    other = spelled(references[0]) if len(references) == 1 else "the reference"
+    other = _label(references[0]) if len(references) == 1 else "the reference"
     ax.set(ylim=(len(rows) - 0.4, -0.6), xlim=(-1.1 * reach, 1.1 * reach))
     ax.set_xlabel(f"lower than {other}  \N{LEFTWARDS ARROW}  {scores}  \N{RIGHTWARDS ARROW}  higher")
     ax.grid(axis="x")
@@ -83,6 +85,9 @@ def forest(differences: Sequence[Difference], colors: Mapping[str, str]) -> "Fig
     return figure
 
 
-def _label(d: Difference) -> str:
-    """The variant, and on what it is compared."""
-    return d.asked.variant + f", on {d.asked.part}" * (d.asked.part != "all")
+def _label(row: str | Difference) -> str:
+    """A heading, or the variant and on what it is compared, in one line; of a long one the beginning."""
+    if isinstance(row, Difference):
+        row = row.asked.variant + f", on {row.asked.part}" * (row.asked.part != "all")
+    line = " ".join(row.split())
+    return spelled(line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}")

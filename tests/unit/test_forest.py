@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+import warnings
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
@@ -67,6 +68,18 @@ def test_where_nothing_has_a_verdict_there_is_a_picture_nevertheless():
     figure = forest([FEW, ABSENT], COLORS)
     assert drawn(figure)["two"][0] == [(0.02, "white", "o", "#00ffff")]
     figure.savefig(io.BytesIO(), format="png")
+    plt.close(figure)
+
+
+def test_long_names_leave_room_for_the_picture_and_no_interval_of_nothing_is_stretched():
+    long = replace(ALIKE, asked=Comparison("one\ntwo " * 30, "on"), mean=0.0, low=0.0, high=0.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = forest([long], {long.asked.variant: "red"})
+        figure.savefig(io.BytesIO(), format="png")
+    (label,) = (label.get_text() for label in figure.axes[0].get_yticklabels())
+    assert len(label) == 48 and label.startswith("one two one") and label.endswith("\N{HORIZONTAL ELLIPSIS}")
+    assert figure.axes[0].get_xlim() == pytest.approx((-0.066, 0.066))
     plt.close(figure)
 
 
