@@ -55,8 +55,8 @@ def forest(differences: Sequence[Difference], colors: Mapping[str, str]) -> "Fig
         rows += [f"against {reference}"] if len(references) > 1 else []
         rows += [d for d in differences if d.asked.reference == reference]
     labels = [_label(row) for row in rows]  # first: it may add a font
-    known = (end for d in differences if d.run and not d.too_few for end in (d.low, d.high))
-    reach = max([2 * MARGIN, *map(abs, known)])
+    shown = (end for d in differences if d.run for end in ([d.mean] if d.too_few else [d.low, d.high]))
+    reach = max([2 * MARGIN, *map(abs, shown)])
     figure, ax = plt.subplots(figsize=(7.5, 1.1 + 0.24 * len(rows)), layout="constrained")
     ax.axvspan(-MARGIN, MARGIN, color="0.93")
     ax.axvline(0, color="black", lw=0.8)

@@ -63,13 +63,14 @@ class VideoFile:
     keys: tuple[int, ...]
 
     def in_order(self, wanted: Collection[int] | None = None) -> Iterator[np.ndarray]:
-        """All frames, or the wanted ones, decoded from the start: (H, W, 3) uint8 RGB.
+        """All frames, decoded by several threads, or the wanted ones, by one: (H, W, 3) uint8 RGB, from the start on.
 
-        Raises `ValueError` where the file is damaged; what FFmpeg conceals of that depends on its number of threads.
+        Raises `ValueError` where the file is damaged. What FFmpeg conceals of that depends on how fast its threads are;
+        one alone conceals always the same.
         """
         picture, k = _as_shown(self.stored, self.turn), -1
         with _opened(self.path) as (container, stream):
-            if self.pts:
+            if self.pts and wanted is None:
                 stream.thread_count, stream.thread_type = 0, "AUTO"  # several frames at once
             for k, frame in enumerate(_pictures(self.path, container, stream, self.whole)):
                 if wanted is None or k in wanted:

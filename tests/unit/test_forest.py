@@ -65,8 +65,9 @@ def test_each_of_several_references_has_its_own_rows_below_its_name():
 
 
 def test_where_nothing_has_a_verdict_there_is_a_picture_nevertheless():
-    figure = forest([FEW, ABSENT], COLORS)
-    assert drawn(figure)["two"][0] == [(0.02, "white", "o", "#00ffff")]
+    figure = forest([replace(FEW, mean=-0.4), ABSENT], COLORS)
+    assert drawn(figure)["two"][0] == [(-0.4, "white", "o", "#00ffff")]
+    assert figure.axes[0].get_xlim() == pytest.approx((-0.44, 0.44))
     figure.savefig(io.BytesIO(), format="png")
     plt.close(figure)
 
