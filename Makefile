@@ -36,6 +36,7 @@ export DTSE_HEADLESS := 1
 export HF_HUB_OFFLINE ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export EXECUTED
+unexport PYTHONDONTWRITEBYTECODE  # set in many containers: there each of hundreds of processes would compile torch anew
 
 .PHONY: tutorial test test-colab test-pythons test-browser test-compat test-gpu gallery coverage mutation lint lock notebooks heads bench experiments release-tools audit sbom soak release-check help clean
 
