@@ -232,3 +232,16 @@ def test_nbval_compares_what_the_tutorial_has_executed_unless_something_has_chan
         os.utime(path, (1000, 1000))
     page.unlink()
     assert executes_anew()
+
+
+def test_what_make_starts_keeps_what_it_compiled_also_where_a_container_says_otherwise(tmp_path):
+    (tmp_path / "bin").mkdir()
+    for name in ("ruff", "codespell", "mypy"):
+        program = tmp_path / "bin" / name
+        program.write_text('#!/bin/sh\necho "$0 ${PYTHONDONTWRITEBYTECODE-unset}"\n', encoding="utf-8")
+        program.chmod(0o755)
+    command = ["make", "-s", "lint", "DEV=", f"VENV={tmp_path}"]
+    said = subprocess.run(
+        command, cwd=ROOT, env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}, capture_output=True, encoding="utf-8"
+    )
+    assert said.stdout.count("unset\n") == 4, said
