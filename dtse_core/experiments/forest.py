@@ -26,7 +26,7 @@ GROUPS = {  # of a study's variants
     "text": LANGUAGE,
 }
 LONGEST = 48  # characters of a label
-FOUND, EQUIVALENT, UNKNOWN = "different", f"equivalent (within {MARGIN})", "undecided"
+FOUND, EQUIVALENT, UNKNOWN = "different", f"equivalent (within {MARGIN})", "undecided or no verdict"
 MARKS = {"higher": FOUND, "lower": FOUND, "equivalent": EQUIVALENT}  # of verdicts; of all others UNKNOWN
 LOOK = {  # of marks, and of the lines of their intervals
     FOUND: ({"marker": "o"}, 2.0),

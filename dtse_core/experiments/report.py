@@ -33,8 +33,9 @@ def write_report(
         raise ValueError(f"no variant {reference!r}{nearest(reference, runs['variant'])} in the grid")
     rows = summary_rows(runs, metrics)
     differences = all_differences(runs, tables["clips"], reference, primary)
-    said, pictures = conclusions(differences), _pictures(differences, runs)
-    if not len(tables["clips"]):
+    if len(tables["clips"]):
+        said, pictures = conclusions(differences), _pictures(differences, runs)
+    else:
         said, pictures = {"Comparisons": ["No run recorded scores clip by clip, so nothing is compared."]}, {}
     done = f"{(runs['state'] == 'ok').sum()} of {len(runs)} runs."
     lines = [f"# {markdown.escaped(title)}", "", done, "", *markdown.table(rows), ""]
