@@ -99,7 +99,7 @@ def with_scores(clips: "pd.DataFrame") -> "pd.DataFrame":
 
 def summary_rows(runs: "pd.DataFrame", metrics: Sequence[str] = ()) -> list[list[str]]:
     """Head and rows of a table of all variants: means over seeds, scores in percent; "not run" where there is none, and
-    nothing where no run has that score.
+    nothing where no run has that score. A step's time is that of the fastest run: a busy or slower machine adds to it.
 
     `metrics`: further columns of `runs`, shown as they are.
     """
@@ -114,8 +114,10 @@ def summary_rows(runs: "pd.DataFrame", metrics: Sequence[str] = ()) -> list[list
     rows = [["variant", "equal", "seeds", *columns]]
     for (variant, budget), some in runs.groupby(["variant", "budget"], sort=False):
         done = some[some["state"] == "ok"]
-        means = [(scale * done[name].mean(), digits) for name, scale, digits in columns.values()]
-        cells = [f"{mean:.{digits}f}" if mean == mean else "" for mean, digits in means]  # "": not among its scores
+        cells = []
+        for name, scale, digits in columns.values():
+            value = scale * (done[name].min() if name == STEP_COST[0] else done[name].mean())
+            cells.append(f"{value:.{digits}f}" if value == value else "")  # "": not among its scores
         rows.append(
             [variant, budget, f"{len(done)} of {len(some)}", *(cells if len(done) else ["not run"] * len(cells))]
         )
