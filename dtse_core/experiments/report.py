@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..config import nearest
 from ..shared import markdown
-from ..shared.files import PAGE
+from ..shared.files import PAGE, require_ours
 from .comparison import EXPLORATORY, PRIMARY, Comparison, Difference, all_differences, conclusions, summary_rows
 from .pages import comparison_page, write_page
 
@@ -29,6 +29,8 @@ def write_report(
 ) -> list[Path]:
     """The comparison as Markdown and as a page: means over seeds, `metrics` among them, and what the data support."""
     runs = tables["runs"]
+    for name, mark in REPORT.items():
+        require_ours(folder / name, mark)
     if reference not in set(runs["variant"]):
         raise ValueError(f"no variant {reference!r}{nearest(reference, runs['variant'])} in the grid")
     rows = summary_rows(runs, metrics)
@@ -49,29 +51,43 @@ def write_report(
 
 
 def _pictures(differences: Sequence[Difference], runs: "pd.DataFrame") -> dict[str, list[bytes]]:
-    """By heading: the primary comparisons, and of all others those on all clips, a picture for each budget, as PNG."""
+    """By heading: the primary comparisons, and of all others those on all clips, a picture for each budget, as PNG.
+
+    They look alike whatever a caller has set in matplotlib, and change nothing there.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
+
+    groups = dict(zip(runs["variant"], runs["group"], strict=True))
+    pictures: dict[str, list[bytes]] = {PRIMARY: [], EXPLORATORY: []}
+    asked = [d for d in differences if d.primary or d.asked.part == "all"]
+    for heading, budget in dict.fromkeys((_heading(d), d.asked.budget) for d in asked):
+        some = [d for d in asked if (_heading(d), d.asked.budget) == (heading, budget)]
+        for start in range(0, len(some), ROWS):
+            drawn = some[start : start + ROWS]
+            if any(d.run for d in drawn):
+                pictures[heading].append(_png(drawn, groups, f"equal {budget}"))
+    return pictures
+
+
+def _heading(d: Difference) -> str:
+    return PRIMARY if d.primary else EXPLORATORY
+
+
+def _png(differences: Sequence[Difference], groups: dict[str, str], title: str) -> bytes:
+    import matplotlib
     import matplotlib.pyplot as plt
 
     from ..video.film import use_style
-    from ..video.letters import spelled
-    from .forest import forest, group_colors
+    from .forest import forest
 
-    use_style()
-    groups = runs.drop_duplicates("variant").set_index("variant")["group"]
-    colors = groups.map(group_colors(groups)).to_dict()
-    others = [d for d in differences if d.asked.part == "all" and not d.primary]
-    drawn = {(PRIMARY, ""): [d for d in differences if d.primary]}
-    for budget in dict.fromkeys(d.asked.budget for d in others):
-        drawn[EXPLORATORY, f"equal {budget}"] = [d for d in others if d.asked.budget == budget]
-    pictures: dict[str, list[bytes]] = {PRIMARY: [], EXPLORATORY: []}
-    for (heading, title), some in drawn.items():
-        for start in range(0, len(some), ROWS):
-            figure, file = forest(some[start : start + ROWS], colors), io.BytesIO()
-            figure.axes[0].set_title(spelled(title))
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        use_style()
+        figure, file = forest(differences, groups, title), io.BytesIO()
+        try:
             figure.savefig(file, format="png", dpi=150, bbox_inches="tight")
+        finally:
             plt.close(figure)
-            pictures[heading].append(file.getvalue())
-    return pictures
+    return file.getvalue()
