@@ -104,8 +104,18 @@ def read_aloud(folder: Path) -> str:
         ),
         (GRID + OFF, "", ["no run of this grid was scored on twins", "0 of them were named"]),
         (GRID.replace("seconds", "steps") + OFF, "", ["LMDF off against DTSE, mean IoU, equal seconds: lower"]),
+        (
+            GRID + OFF.replace("seconds", "steps"),
+            PLAN.partition("| LMDF off |")[0] + "| DTSE | LMDF off | position | seconds |\n",
+            ["1 of them were named", "equal steps: not run"],
+        ),
     ],
-    ids=["two levels and a plan", "no twins", "a first variant alone at its budget"],
+    ids=[
+        "two levels and a plan",
+        "no twins",
+        "a first variant alone at its budget",
+        "a part alone at the first budget",
+    ],
 )
 def test_it_shows_any_grid_of_experiment_and_its_claims_hold(tmp_path, grid, plan, words):
     results(tmp_path, grid, plan)
