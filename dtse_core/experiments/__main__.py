@@ -119,8 +119,9 @@ def _collect(grid: Grid, options: argparse.Namespace) -> None:
 
 def _report(grid: Grid, options: argparse.Namespace) -> None:
     from .plan import read_plan  # loads torch, which the workers' own processes can do without
-    from .report import write_report
+    from .report import require_place, write_report
 
+    require_place(options.tables)
     tables = read_tables(grid, options.tables)
     against, title = options.against or tables["runs"]["variant"].iloc[0], options.grid.as_posix()
     written = write_report(tables, options.tables, against, title, read_plan(options.grid), grid.metrics)

@@ -199,7 +199,7 @@ def sentence(d: Difference) -> str:
     if not d.run:
         return f"{what}: not run."
     seeds = " and ".join(map(str, dict.fromkeys(d.seeds)))
-    clips = f"{d.clips} clips" + f" of {d.videos} videos" * (d.videos < d.clips)
+    clips = _count(d.clips, "clip") + f" of {_count(d.videos, 'video')}" * (d.videos < d.clips)
     counts = f"{seeds} seed{'s' * (max(d.seeds) > 1)}, {clips}"
     if d.too_few:
         return f"{what}: no verdict with fewer than {d.too_few} ({d.mean:+.3f}; {counts})."
@@ -213,26 +213,36 @@ def sentence(d: Difference) -> str:
 
 
 def conclusions(differences: list[Difference]) -> dict[str, list[str]]:
-    """What a report says, by heading: every primary comparison, those first in which the reference is not ahead; of the
-    exploratory ones those on all clips, the decided ones on parts, and how many are left out."""
+    """What a report says, by heading: every primary comparison, those first in which the reference is not ahead; how
+    many exploratory ones show a difference, those on all clips, the decided ones on parts; how many are left out."""
     run = [d for d in differences if d.run]
     primary, others = [d for d in differences if d.primary], [d for d in run if not d.primary]
-    said = [sentence(d) for d in others if d.asked.part == "all"]
-    said += [sentence(d) for d in others if d.asked.part != "all" and d.decided]
-    left = [d.verdict for d in others if d.asked.part != "all" and not d.decided]
-    said += [f"On parts of the clips: {word} in {left.count(word)} more comparisons." for word in dict.fromkeys(left)]
+    asked = (
+        ["The p values are corrected for the number of these comparisons, the intervals are not."] if primary else []
+    )
+    asked += [sentence(d) for d in sorted(primary, key=lambda d: d.verdict == "lower")]
+    said = []
     if others:
         p = [1 if d.too_few else d.p_different for d in others]
         alone, together = (sum(n <= 1 - LEVEL for n in some) for some in (p, holm(p)))
         said.append(
-            f"Of these {len(others)} comparisons, none of which was named before the runs, {alone} "
+            f"{_count(len(others), 'comparison')}, not named before the runs: {alone} "
             f"{'shows' if alone == 1 else 'show'} a difference, {together} if all are corrected for their number."
         )
+    said += [sentence(d) for d in others if d.asked.part == "all"]
+    said += [sentence(d) for d in others if d.asked.part != "all" and d.decided]
+    left = [d.verdict for d in others if d.asked.part != "all" and not d.decided]
+    said += [
+        f"On parts of the clips: {word} in {_count(left.count(word), 'more comparison')}."
+        for word in dict.fromkeys(left)
+    ]
     missing = [d.asked for d in differences if d.asked.part == "all" and not d.run and not d.primary]
     said += [f"Not run: {'; '.join(f'{a.variant} (equal {a.budget})' for a in missing)}."] if missing else []
-    primary.sort(key=lambda d: d.verdict == "lower")
-    asked = [sentence(d) for d in primary] or ["No plan named a comparison before the runs."]
-    return {PRIMARY: asked, EXPLORATORY: said}
+    return {PRIMARY: asked or ["No plan named a comparison before the runs."], EXPLORATORY: said}
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def _scores(runs, clips, variant: str, part: str, budget: str) -> "pd.DataFrame":

@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 REPORT = {"report.md": PAGE, "report.html": PAGE}
+ABOUT = "Scores are means over seeds, in percent; ms a step are of a variant's fastest run; MB is the most a run held."
 ROWS = 60  # of a picture; more comparisons are drawn in several
+
+
+def require_place(folder: Path) -> None:
+    """Raises as `require_ours` does where a report would take the place of somebody else's file."""
+    for name, mark in REPORT.items():
+        require_ours(folder / name, mark)
 
 
 def write_report(
@@ -29,8 +36,7 @@ def write_report(
 ) -> list[Path]:
     """The comparison as Markdown and as a page: means over seeds, `metrics` among them, and what the data support."""
     runs = tables["runs"]
-    for name, mark in REPORT.items():
-        require_ours(folder / name, mark)
+    require_place(folder)
     if reference not in set(runs["variant"]):
         raise ValueError(f"no variant {reference!r}{nearest(reference, runs['variant'])} in the grid")
     rows = summary_rows(runs, metrics)
@@ -39,7 +45,7 @@ def write_report(
         said, pictures = conclusions(differences), _pictures(differences, runs)
     else:
         said, pictures = {"Comparisons": ["No run recorded scores clip by clip, so nothing is compared."]}, {}
-    done = f"{(runs['state'] == 'ok').sum()} of {len(runs)} runs."
+    done = f"{(runs['state'] == 'ok').sum()} of {len(runs)} runs. {ABOUT}"
     lines = [f"# {markdown.escaped(title)}", "", done, "", *markdown.table(rows), ""]
     for heading, sentences in said.items():
         lines += [f"## {heading}", "", *(f"- {markdown.escaped(s)}" for s in sentences), ""]

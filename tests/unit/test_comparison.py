@@ -284,17 +284,17 @@ def test_conclusions_leave_out_what_is_undecided_on_parts_and_say_what_is_missin
     said = conclusions(some)
     assert said["Primary comparisons"] == ["No plan named a comparison before the runs."]
     assert said["Exploratory comparisons"] == [
+        "4 comparisons, not named before the runs: 1 shows a difference, 0 if all are corrected for their number.",
         sentence(some[0]),
         sentence(some[2]),
-        "On parts of the clips: undecided in 1 more comparisons.",
-        "On parts of the clips: no verdict in 1 more comparisons.",
-        "Of these 4 comparisons, none of which was named before the runs, 1 shows a difference, "
-        "0 if all are corrected for their number.",
+        "On parts of the clips: undecided in 1 more comparison.",
+        "On parts of the clips: no verdict in 1 more comparison.",
         "Not run: b (equal steps); c (equal steps).",
     ]
     planned = [replace(d, primary=True) for d in some[1:2] + some[4:5]]
     ahead = [replace(found(v, p=0.001, seeds=(5, 5), mean=mean), primary=True) for v, mean in (("d", -0.1), ("e", 0.1))]
-    said = conclusions([ahead[0], *planned, ahead[1], *some])["Primary comparisons"]
+    corrected, *said = conclusions([ahead[0], *planned, ahead[1], *some])["Primary comparisons"]
+    assert corrected == "The p values are corrected for the number of these comparisons, the intervals are not."
     assert said == [sentence(d) for d in (*planned, ahead[1], ahead[0])]  # what speaks for the reference comes last
 
 
