@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 REPORT = {"report.md": PAGE, "report.html": PAGE}
-ABOUT = "Scores are means over seeds, in percent; ms a step are of a variant's fastest run; MB is the most a run held."
+ABOUT = "Means over seeds, scores in percent; ms a step is that of the fastest run, MB the most that a run held."
 ROWS = 60  # of a picture; more comparisons are drawn in several
 
 
@@ -59,7 +59,7 @@ def write_report(
 def _pictures(differences: Sequence[Difference], runs: "pd.DataFrame") -> dict[str, list[bytes]]:
     """By heading: the primary comparisons, and of all others those on all clips, a picture for each budget, as PNG.
 
-    They look alike whatever a caller has set in matplotlib, and change nothing there.
+    They look alike whatever a caller has set in matplotlib, and leave its settings alone; its backend becomes Agg.
     """
     import matplotlib
 
