@@ -43,7 +43,7 @@ BATCH = 16  # clips of a step
 
 
 def recipe(method: str, out: Path, steps: int) -> RunConfig:
-    """That of dtse_core/experiments/study on level 2: each clip once, and the same batches for all methods."""
+    """That of the study at the preset's rates: each clip once, and the same batches for all methods."""
     settings = {"data.level": 2, "data.cache": str(out / "clips"), "data.toy_clips": BATCH * steps}
     settings |= {"train.steps": steps, "train.warmup": min(100, steps // 10), "train.checkpoint_every": 50}
     settings |= {"train.eval_every": 0, "train.eval_samples": 100}  # a validation changes nothing in the weights

@@ -54,18 +54,20 @@ def drawn(
 
 @cache
 def pool(variant: str, split: str, score: str) -> np.ndarray:
-    """(seeds, clips) of the study, equal steps."""
+    """(seeds, clips) of the study."""
     import pandas as pd
 
     runs, clips = (pd.read_parquet(STUDY / f"{name}.parquet") for name in ("runs", "clips"))
-    runs = runs[(runs["variant"] == variant) & (runs["budget"] == "steps")]
+    runs = runs[runs["variant"] == variant]
     found = clips[clips["split"] == split].merge(runs[["run", "SEED"]], on="run")
     return found.pivot(index="SEED", columns="clip", values=score).to_numpy(float)
 
 
-def studied(variant: str, split: str, score: str, rng: np.random.Generator, S: int, C: int, spread: float) -> Tables:
+def studied(
+    variants: tuple[str, str], split: str, score: str, rng: np.random.Generator, S: int, C: int, spread: float
+) -> Tables:
     """Clips of the study, drawn anew; a seed has of each what some seed had in the study, and a shift of its own."""
-    pools = [pool(name, split, score) for name in (variant, "DTSE")]
+    pools = [pool(name, split, score) for name in variants]
     clips = rng.integers(pools[0].shape[1], size=C)
     ours, theirs = (
         some[rng.integers(len(some), size=(S, C)), clips] + spread * rng.standard_normal((S, 1)) for some in pools
@@ -78,9 +80,11 @@ WORLDS: dict[str, Callable[..., Tables]] = {
     "normal, models differ by clip": lambda *of: (0, *drawn(normal, APART, *of, (0, 0))),
     "heavy tails, models alike": lambda *of: (0, *drawn(heavy, 0, *of, (0, 0))),
     "heavy tails, models differ by clip": lambda *of: (0, *drawn(heavy, APART, *of, (0, 0))),
-    "IoU of the study, DTSE and itself": lambda *of: studied("DTSE", "test", "iou", *of),
-    "IoU of the study, LMDF off and DTSE": lambda *of: studied("LMDF off", "test", "iou", *of),
-    "twins of the study, LMDF off and DTSE": lambda *of: studied("LMDF off", "twins", "told_apart", *of),
+    "IoU of the study, DTSE and itself": lambda *of: studied(("DTSE", "DTSE"), "test", "iou", *of),
+    "IoU of the study, LMDF off and DTSE": lambda *of: studied(("LMDF off", "DTSE"), "test", "iou", *of),
+    "twins of the study, LMDF off and DTSE": lambda *of: studied(
+        ("LMDF off, level 1", "DTSE, level 1"), "twins", "told_apart", *of
+    ),
 }
 FAMILIES = {  # true differences of ten models from their reference
     "all 0": [0.0] * 10,

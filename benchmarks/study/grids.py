@@ -1,10 +1,11 @@
 """The grids of the study, from one list of what is compared.
 
-    python -m benchmarks.study.grids        writes grid.toml, primary.toml and rates.toml beside this file
+    python -m benchmarks.study.grids
 
-plan.md says why. A budget is processor time, given in steps of UNIT: by costs.json, which `costs.py` measures, a model
-has more or fewer steps of its own for it. Rates are those of the `tiny` preset times what rates.json, which `rates.py`
-writes, has chosen for the model.
+writes grid.toml in dtse_core/experiments/study, the runs that were made, and beside this file planned.toml, which has
+those that were dropped, too, and rates.toml; plan.md beside the first says why. A budget is processor time, given in
+steps of UNIT: by costs.json, which `costs.py` measures, a model has more or fewer steps of its own for it. Rates are
+those of the `tiny` preset times what rates.json, which `rates.py` writes, has chosen for the model.
 """
 
 import json
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 import tyro
 
 from dtse_core.config import preset
+from dtse_core.experiments import STUDY
 from dtse_core.experiments.plan import read_plan
 from dtse_core.shared.files import read_json
 
@@ -96,8 +98,8 @@ def settings(variant: Variant, level: int, factor: float, *more: str) -> str:
     return " ".join(text for text in own if text)
 
 
-def study(costs: dict[str, Any], chosen: dict[str, float]) -> Iterator[dict[str, Any]]:
-    """Blocks of the study's grid, the most important first."""
+def planned(costs: dict[str, Any], chosen: dict[str, float]) -> Iterator[dict[str, Any]]:
+    """Blocks of all that the plan names, the most important first."""
 
     def block(variant: Variant, seeds: Sequence[int], level: int = 2, budget: int = BUDGET) -> dict[str, Any]:
         labels = {"variant": variant.name + ", level 1" * (level == 1), "group": variant.group}
@@ -114,9 +116,9 @@ def study(costs: dict[str, Any], chosen: dict[str, float]) -> Iterator[dict[str,
         yield from (block(variant, OTHERS, budget=budget) for variant in (DTSE, *IDEAS))
 
 
-def primary(blocks: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Those of the study's blocks that the plan's primary comparisons need."""
-    asked = {(name, one.budget) for one in read_plan(HERE / "grid.toml") for name in (one.variant, one.reference)}
+def made(blocks: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Those of the planned blocks that were carried out: what the primary comparisons need."""
+    asked = {(name, one.budget) for one in read_plan(STUDY / "grid.toml") for name in (one.variant, one.reference)}
     return (block for block in blocks if (block["labels"]["variant"], block["labels"]["budget"]) in asked)
 
 
@@ -131,10 +133,10 @@ def search(costs: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield {"labels": labels, "seeds": SEARCHED, "values": values}
 
 
-def as_toml(about: str, clips: int, blocks: Iterable[dict[str, Any]]) -> str:
+def as_toml(about: str, notebook: str, clips: int, blocks: Iterable[dict[str, Any]]) -> str:
     """A grid file."""
     head = [f"# {about}", "# Written by `python -m benchmarks.study.grids`: change that file, not this one."]
-    head += ['notebook = "../../notebooks/experiment.ipynb"', f"minutes = {MINUTES}"]
+    head += [f'notebook = "{notebook}"', f"minutes = {MINUTES}"]
     head += ["", "[values]", f"EVAL = {clips}", f'SETTINGS = "{COMMON}"']
     for block in blocks:
         head += ["", "[[blocks]]", f"seeds = {block['seeds']}"]
@@ -148,11 +150,15 @@ def grids() -> dict[Path, str]:
     """The files' text."""
     costs = read_json(COSTS)["variants"]
     chosen = read_json(RATES)["chosen"] if RATES.exists() else {}
-    whole = list(study(costs, chosen))
+    whole, here = list(planned(costs, chosen)), "../../notebooks/experiment.ipynb"
     return {
-        HERE / "grid.toml": as_toml("The study; plan.md says what it asks.", CLIPS, whole),
-        HERE / "primary.toml": as_toml("The runs of grid.toml that come first; see plan.md.", CLIPS, primary(whole)),
-        HERE / "rates.toml": as_toml("The search of rates; plan.md says how one is chosen.", 20, search(costs)),
+        STUDY / "grid.toml": as_toml(
+            "The study; plan.md says what it asks.", "../grids/experiment.ipynb", CLIPS, made(whole)
+        ),
+        HERE / "planned.toml": as_toml("All that the plan of the study names.", here, CLIPS, whole),
+        HERE / "rates.toml": as_toml(
+            "The search of rates; the plan of the study says how one is chosen.", here, 20, search(costs)
+        ),
     }
 
 

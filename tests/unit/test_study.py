@@ -9,13 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dtse_core.data.clip import CONTROL
 from dtse_core.experiments.__main__ import main
 from dtse_core.experiments.comparison import summary_rows
 from dtse_core.experiments.grid import read_grid
+from dtse_core.experiments.verdicts import PRIMARY_SEEDS
+from dtse_core.scoring.diagnosis import CEILINGS
 
 STUDY = Path("dtse_core/experiments/study")
 TABLES = ("runs", "clips", "curves")
-BUDGETS = ("steps", "seconds")
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,7 @@ def test_it_has_the_runs_of_its_grid_with_the_parameters_asked_for(tables, reque
     done = runs[runs["state"] == "ok"]
     asked = {run.name: run.parameters for run in grid.runs}
     assert len(done) == len(runs) and all(json.loads(row.used) == asked[row.run] for row in done.itertuples())
-    assert (done.groupby(["variant", "budget"])["SEED"].nunique() >= 3).all()
+    assert (done.groupby(["variant", "budget"])["SEED"].nunique() == PRIMARY_SEEDS).all()
 
 
 def test_each_run_recorded_the_seed_asked_for(tables):
@@ -37,21 +39,25 @@ def test_each_run_recorded_the_seed_asked_for(tables):
     assert seeds == list(tables["runs"]["SEED"])
 
 
-def test_equal_seconds_are_never_more_than_those_of_the_design(tables):
-    seconds = tables["runs"].groupby(["budget", "variant"])["cpu_seconds"].mean()
-    assert ((seconds["seconds"] / seconds["steps", "DTSE"]).between(0.8, 1)).all()
+def test_runs_that_get_equal_seconds_took_equal_seconds(tables):
+    """By the fastest run of each variant, as runs are of two processors, and none had one to itself."""
+    runs = tables["runs"].groupby("variant")
+    seconds = runs["STEPS"].first() * runs["step_cpu_seconds"].min()
+    assert (seconds / seconds["DTSE"]).between(0.9, 1.12).all()
 
 
 def test_the_scores_of_its_clips_give_those_of_its_runs(tables):
-    clips, done = tables["clips"], tables["runs"][tables["runs"]["state"] == "ok"].set_index("run")
+    done = tables["runs"][tables["runs"]["state"] == "ok"].set_index("run")
+    clips = tables["clips"][tables["clips"]["evidence"] != CONTROL]
     assert set(clips["run"]) == set(done.index)
-    for split, column, score in (
-        ("test", "metrics.mean_iou", "iou"),
-        ("compositional", "compositional.mean_iou", "iou"),
-        ("twins", "twins_accuracy", "told_apart"),
-    ):
+    columns = {"test": "metrics.mean_iou", "compositional": "compositional.mean_iou", "twins": "twins_accuracy"}
+    columns |= {name: f"slices.{name}.mean_iou" for name in CEILINGS}
+    assert set(clips["split"]) == set(columns)
+    for split, column in columns.items():
+        score = "told_apart" if split == "twins" else "iou"
         means = clips[clips["split"] == split].groupby("run")[score].mean()
         np.testing.assert_allclose(means, done.loc[means.index, column], atol=1e-6)
+        assert set(means.index) == set(done.index[done[column].notna()])
 
 
 def test_one_command_makes_its_report_from_the_committed_tables(request, tmp_path, monkeypatch):
@@ -66,18 +72,14 @@ def test_one_command_makes_its_report_from_the_committed_tables(request, tmp_pat
 def test_the_results_quote_it(tables, request):
     said = (request.config.rootpath / STUDY / "report.md").read_text(encoding="utf-8").splitlines()
     results = (request.config.rootpath / "docs/results.md").read_text(encoding="utf-8")
-    assert f"{len(tables['runs'])} trainings on equal terms" in results
-    quoted = [line for line in results.splitlines() if " against DTSE, " in line]
-    assert len(quoted) >= 5 and set(quoted) <= set(said)
-    section = results[results.index("## What the parts are worth") : results.index("What the scores support")]
+    assert f"{len(tables['runs'])} trainings at equal processor time" in results
+    primary = said[said.index("## Primary comparisons") + 1 : said.index("## Exploratory comparisons")]
+    quoted = [line for line in results.splitlines() if line.startswith("- ") and ", equal seconds: " in line]
+    assert quoted == [line for line in primary if ", equal seconds: " in line]
+    section = results[results.index("## What the parts are worth") :]
     head, _, *rows = (line.replace("*", "").strip("| ").split(" | ") for line in section.splitlines() if "|" in line)
     names, *cells = summary_rows(tables["runs"])
-    by_steps, by_seconds = (
-        {c[0]: dict(zip(names, c, strict=True)) for c in cells if c[1] == budget} for budget in BUDGETS
-    )
-    for variant, seeds, *scores, in_time in rows:
-        assert scores == [by_steps[variant][name] for name in head[2:-1]]
-        assert by_steps[variant]["seeds"].startswith(f"{seeds} of ")
-        asked = {"DTSE": by_steps["DTSE"]} | by_seconds  # its steps set the seconds
-        assert in_time == asked.get(variant, {"mean IoU": "–"})["mean IoU"]
-    assert len(rows) == 10
+    table = {row[0]: dict(zip(names, row, strict=True)) for row in cells}
+    assert sorted(row[0] for row in rows) == sorted(table)
+    for variant, *scores in rows:
+        assert scores == [table[variant][name] or "–" for name in head[1:]]

@@ -13,6 +13,7 @@ from benchmarks.study import costs, grids, keep, rates
 from dtse_core import DTSE
 from dtse_core.config import preset, with_settings
 from dtse_core.data.clip import KINDS
+from dtse_core.experiments import STUDY
 from dtse_core.experiments.comparison import all_differences
 from dtse_core.experiments.grid import read_grid
 from dtse_core.experiments.plan import read_plan
@@ -21,12 +22,12 @@ from dtse_core.scoring.diagnosis import CEILINGS
 from dtse_core.shared.files import ANY, write_json
 
 HERE = Path(grids.__file__).parent
-PLAN = (HERE / "plan.md").read_text(encoding="utf-8")
+PLAN = (STUDY / "plan.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
 def runs():
-    return read_grid(HERE / "grid.toml").runs
+    return read_grid(HERE / "planned.toml").runs
 
 
 def label(run, name: str) -> str:
@@ -43,7 +44,7 @@ def test_the_grid_files_are_those_that_their_program_writes():
 
 
 def test_every_primary_comparison_has_five_seeds_of_both_sides_on_clips_that_they_are_scored_on(runs):
-    asked = read_plan(HERE / "grid.toml")
+    asked = read_plan(STUDY / "grid.toml")
     assert len(asked) == 14
     for one in asked:
         for name in (one.variant, one.reference):
@@ -61,23 +62,23 @@ def test_no_run_is_one_that_was_seen_before_or_of_an_older_design(runs):
 
 
 def test_the_plan_asks_what_it_has_to_ask():
-    asked = {(one.variant, one.part) for one in read_plan(HERE / "grid.toml") if one.reference.startswith("DTSE")}
+    asked = {(one.variant, one.part) for one in read_plan(STUDY / "grid.toml") if one.reference.startswith("DTSE")}
     assert {(idea.name, "all") for idea in grids.IDEAS} <= asked and len(grids.IDEAS) == 8
     assert {("LMDF off", "coherence"), ("LMDF off, level 1", "twins"), ("late concatenation", "guidance")} <= asked
     assert {("last text layer only", "nested"), ("LMDF at one rate", "scale"), ("one insertion, Res3", "all")} <= asked
 
 
 def test_primary_runs_are_over_before_an_exploratory_one_begins(runs):
-    asked = {name for one in read_plan(HERE / "grid.toml") for name in (one.variant, one.reference)}
+    asked = {name for one in read_plan(STUDY / "grid.toml") for name in (one.variant, one.reference)}
     main = [run.parameters["SEED"] not in grids.OTHERS for run in runs]
     assert main == sorted(main, reverse=True) and sum(main) == 120
     assert asked <= {label(run, "variant") for run, first in zip(runs, main, strict=True) if first}
 
 
 def test_runs_of_the_primary_comparisons_are_those_of_the_grid_and_come_first(runs):
-    asked = {name for one in read_plan(HERE / "grid.toml") for name in (one.variant, one.reference)}
+    asked = {name for one in read_plan(STUDY / "grid.toml") for name in (one.variant, one.reference)}
     needed = {run.name for run in runs if label(run, "variant") in asked and label(run, "budget") == "seconds"}
-    first = read_grid(HERE / "primary.toml").runs
+    first = read_grid(STUDY / "grid.toml").runs
     assert len(first) == 75 == 65 + 2 * 5 and {run.name for run in first} == needed
     assert f"The {len(first)} runs of the primary comparisons come first" in PLAN
 
@@ -154,7 +155,7 @@ def test_a_study_of_the_grid_can_be_reported_with_a_verdict_for_each_primary_com
                 table = {"run": run.name, "split": split, "clip": names, "video": names, "iou": rng.random(60)}
                 kinds = ["nested", "control" if split in CEILINGS else "nested"] * 30
                 clips.append(pd.DataFrame(table | {"evidence": kinds, "told_apart": rng.integers(0, 2, 60) / 1.0}))
-    asked = read_plan(HERE / "grid.toml")
+    asked = read_plan(STUDY / "grid.toml")
     found = all_differences(pd.DataFrame(rows), pd.concat(clips, ignore_index=True), "DTSE", asked)
     assert [d.asked for d in found if d.primary] == asked and all(d.run and not d.too_few for d in found[: len(asked)])
     assert all(d.asked.variant != d.asked.reference for d in found)
@@ -187,7 +188,7 @@ def test_the_rate_is_chosen_on_validation_clips_and_ties_go_to_the_usual_one(tmp
 
 def test_a_chosen_rate_reaches_the_runs_of_its_model_on_both_levels():
     spent = {variant.name: {"share": 1.0} for variant in grids.VARIANTS}
-    for block in grids.study(spent, {"dtse": 2.0}):
+    for block in grids.planned(spent, {"dtse": 2.0}):
         own = with_settings(preset("tiny"), block["values"]["SETTINGS"]).train
         assert own.muon_lr == preset("tiny").train.muon_lr * (2 if block["values"]["MODEL"] == "dtse" else 1)
 
