@@ -35,7 +35,7 @@ from .speed import SHEETS, UPDATED, Speed, Tally, measure_speed
 
 GB = 1e9
 WORDS = 20  # word pieces of a sentence
-TOOK = {"sheet": (0.85, 2.35), "cuda": (0.3, 1.4), "cpu": (0.9, 1.2)}  # time of a step over its estimate, by its source
+TOOK = {"sheet": (0.85, 2.35), "cuda": (0.4, 1.4), "cpu": (0.9, 1.2)}  # time of a step over its estimate, by its source
 WINDOWS = {  # windows to learn from, without local-val: published numbers of sentences and frames, multiplied
     "a2d": 16_000,
     "ref_davis": 37_000,

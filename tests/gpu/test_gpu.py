@@ -43,7 +43,7 @@ def lesson(name: str, out: Path, **parameters: str) -> str:
     return "".join(str(output.get("data", output.get("text"))) for cell in cells for output in cell.get("outputs", []))
 
 
-def test_a_lesson_shows_the_digits_of_the_cpu_until_it_is_asked_for_the_gpu(tmp_path):
+def test_a_lesson_is_on_the_cpu_until_it_is_asked_for_the_gpu(tmp_path):
     assert "device cpu" in lesson("00_start_here", tmp_path / "unset")
     assert "device cuda" in lesson("00_start_here", tmp_path / "auto", DEVICE="auto")
 

@@ -39,11 +39,11 @@ def test_each_run_recorded_the_seed_asked_for(tables):
     assert seeds == list(tables["runs"]["SEED"])
 
 
-def test_runs_that_get_equal_seconds_took_equal_seconds(tables):
+def test_runs_that_get_equal_seconds_took_them_in_their_fastest_run(tables):
     """By the fastest run of each variant, as runs are of two processors, and none had one to itself."""
     runs = tables["runs"].groupby("variant")
     seconds = runs["STEPS"].first() * runs["step_cpu_seconds"].min()
-    assert (seconds / seconds["DTSE"]).between(0.9, 1.12).all()
+    assert (seconds / seconds["DTSE"]).between(0.9, 1.1).all()
 
 
 def test_the_scores_of_its_clips_give_those_of_its_runs(tables):
