@@ -65,8 +65,11 @@ $(COLAB)/.ready: $(READY) $(LIST) tools/colab.py
 PYTHONS ?= python3.12 python3.13
 NO_TORCH := tests/notebooks/test_parity.py \
   $(patsubst %,tests/unit/test_%.py,archives config environment published toy_level2_edition writing_matrix written_whole)
-test-pythons: $(patsubst %,.venv-%/.ready,$(PYTHONS)) ## all but torch on other Pythons: PYTHONS="python3.12 python3.13"
-	for p in $(PYTHONS); do .venv-$$p/bin/python -m pytest -p no:cacheprovider $(NO_TORCH); done
+ON_PYTHONS := $(addprefix test-on-,$(PYTHONS))
+test-pythons: $(ON_PYTHONS) ## all but torch on other Pythons: PYTHONS="python3.12 python3.13"
+.PHONY: $(ON_PYTHONS)
+$(ON_PYTHONS): test-on-%: .venv-%/.ready
+	$(<D)/bin/python -m pytest -p no:cacheprovider $(NO_TORCH)
 
 .venv-python3.%/.ready: requirements.lock requirements-dev.lock
 	python3.$* -m venv $(@D)
@@ -119,7 +122,7 @@ $(DEMO)/.ready $(MUTATION)/.ready: .venv-%/.ready: $(DEV) requirements-%.lock
 
 test-browser: $(SITE) $(DEMO)/.ready ## the site, two notebooks and the demo in a real browser; needs Chromium, pictures under runs/browser/
 	@command -v chromium >/dev/null || { echo "make test-browser needs Chromium: apt-get install chromium"; exit 1; }
-	$(PY) -m pytest tests/browser
+	$(PY) -m pytest -n $(JOBS) --dist loadfile tests/browser  # by file: each empties a folder of pictures first
 
 coverage: $(DEV) ## which lines and branches of dtse_core the tests take; fails below 95 %
 	rm -rf runs/coverage

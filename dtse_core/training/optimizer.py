@@ -84,6 +84,17 @@ def orthogonalize(X: Tensor) -> Tensor:
     return X.mT if tall else X
 
 
+def inside(model: nn.Module, name: str) -> str:
+    """The parts of the innermost part of the model that a name leads to: "encoder. has visual, text, vlmg"."""
+    path, part = "", model
+    for step in name.split("."):
+        below = dict(part.named_children())
+        if step not in below:
+            break
+        path, part = f"{path}{step}.", below[step]
+    return f"{path or 'the model'} has {', '.join(name for name, _ in part.named_children())}"
+
+
 def parameter_groups(model: DTSE, config: RunConfig) -> list[dict]:
     """Streams, gates and new layers at their own rates (D-14); vectors (norms, biases, gates) do not decay.
 
@@ -96,8 +107,7 @@ def parameter_groups(model: DTSE, config: RunConfig) -> list[dict]:
     for start in c.freeze:
         frozen = [p.requires_grad_(False) for name, p in model.named_parameters() if name.startswith(start)]
         if not frozen:
-            known = ", ".join(name for name, _ in model.encoder.named_children())
-            raise ValueError(f"no weight's name begins with train.freeze {start!r}; encoder. has {known}")
+            raise ValueError(f"no weight's name begins with train.freeze {start!r}; {inside(model, start)}")
     rates = {"stream": c.stream_lr, "gate": c.gate_lr, "new": c.lr, "muon": c.muon_lr}
     groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():

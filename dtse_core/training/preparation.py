@@ -274,6 +274,11 @@ def prepare(
 ) -> Training:
     """Data, model and optimizer, all from the seed, and where the run stands. Arguments and errors as in `train`."""
     c, data, out, main = config.train, config.data, Path(config.out), accelerator.is_main_process
+    if 0 < data.farthest <= data.offset:
+        raise ValueError(
+            f"data.farthest is {data.farthest}, no farther than data.offset {data.offset}, so no distance would vary; "
+            "lower data.offset or raise data.farthest"
+        )
     if data.farthest and data.name == "toy" and data.cache:
         raise ValueError("data.farthest varies what data.cache keeps of the toy world as it is; leave one of them out")
     set_seed(c.seed)

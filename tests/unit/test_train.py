@@ -289,10 +289,26 @@ def test_others_may_read_what_a_run_wrote(tmp_path):
     assert {"best", "final"} <= {path.parent.name for path in files if path.name == "model.safetensors"}
 
 
-def test_a_part_to_freeze_that_does_not_exist_is_refused():
-    config = preset("tiny", **{"train.freeze": ("text",)})
-    with pytest.raises(ValueError, match="no weight's name begins with train.freeze 'text'; .*visual, text"):
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("text", "the model has encoder, "),
+        ("encoder.txt", "encoder. has visual, text, "),
+        ("encoder.visual.convnextv2.embeddings", "encoder.visual. has resnet$"),
+        ("encoder.visual.resnet.encoder.stages.9", "encoder.visual.resnet.encoder.stages. has 0, 1, 2, 3$"),
+    ],
+)
+def test_a_part_to_freeze_that_does_not_exist_is_refused_with_the_names_that_do(name, known):
+    config = preset("tiny", **{"train.freeze": (name,)})
+    with pytest.raises(ValueError, match=f"no weight's name begins with train.freeze '{name}'; {known}"):
         parameter_groups(DTSE(config.model), config)
+
+
+@pytest.mark.parametrize("farthest", [3, 6])
+def test_a_farthest_distance_that_would_change_nothing_is_refused(tmp_path, farthest):
+    config = small(tmp_path / "run", **{"data.offset": 6, "data.farthest": farthest})
+    with pytest.raises(ValueError, match=f"data.farthest is {farthest}, no farther than data.offset 6.*; lower data"):
+        train(config, False)
 
 
 def test_two_trainings_give_identical_weights_and_another_seed_does_not(tmp_path):

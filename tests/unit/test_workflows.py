@@ -168,4 +168,4 @@ def test_the_nightly_sees_what_readers_get_on_colab():
 def test_ci_executes_each_notebook_twice():
     script = (ROOT / ".ci/run").read_text(encoding="utf-8")
     assert script.index("make tutorial") < script.index("make test EXECUTED=runs/tutorial")
-    assert "make test-colab" in script and "make test-pythons" in script
+    assert "make test-colab" in script and " test-pythons PYTHONS=" in script
