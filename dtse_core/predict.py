@@ -12,7 +12,7 @@ import re
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -29,7 +29,7 @@ from .checkpoints.find import (
     read_tokenizer,
     saw_drawn_clips,
 )
-from .config import Allowed, DataConfig, Name, Size, check_settings, checked
+from .config import Allowed, DataConfig, Name, Offset, Size, check_settings, checked
 from .data.clip import window_indices
 from .data.sentences import clean_expression, tokenize
 from .data.transforms import resize_frames
@@ -167,7 +167,7 @@ class ReferringVideoPredictor:
 
         kept: deque[tuple[np.ndarray, FrameMemory]] = deque()  # frames that a window can still reach
         first = current = count = 0  # index of kept[0], of the next frame to answer, of the next to come
-        coming = (check_frame(frame, k) for k, frame in enumerate(frames))
+        coming = iter(frames)
         while chunk := list(islice(coming, batch)):
             kept.extend(zip(chunk, self._encode(chunk, L, word_mask), strict=True))
             count += len(chunk)
@@ -302,20 +302,6 @@ def refuse_unknown(expressions: Sequence[str], tokenizer: Any) -> None:
             raise ValueError(f"the model knows no word of {text[:60]!r}; say it in words that it was trained with")
 
 
-def check_frame(frame: np.ndarray, index: int) -> np.ndarray:
-    """A frame as `(H, W, 3)` uint8; floats in [0, 1] are converted. Raises `ValueError` naming the frame."""
-    frame = np.asarray(frame)
-    if frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
-        raise ValueError(f"frame {index} has shape {frame.shape}; expected (height, width, 3)")
-    if frame.dtype == np.uint8:
-        return frame
-    if not np.issubdtype(frame.dtype, np.floating):
-        raise ValueError(f"frame {index} is {frame.dtype}; expected uint8, or floats in [0, 1]")
-    if not np.isfinite(frame).all() or frame.min() < 0 or frame.max() > 1:
-        raise ValueError(f"frame {index} holds NaN, infinite values or values outside [0, 1]")
-    return np.round(frame * 255).astype(np.uint8)
-
-
 @dataclass(frozen=True)
 class PredictCommand:
     """Mark what a sentence describes in every frame of a video."""
@@ -326,6 +312,7 @@ class PredictCommand:
     out: Name = "prediction.mp4"  # overlay (.mp4 .mov .mkv .webm .gif), or a folder for masks, overlay and confidences
     device: str = "auto"  # cpu, cuda, cuda:1 ... or auto
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"  # fp16 for older GPUs, bf16 for what computes with it
+    offset: Offset = 0  # frames of this video between the current one and a reference; 0: as many as in training
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -360,6 +347,8 @@ def main() -> None:
     if note := note_on_quotes(command.expressions):
         print(note, file=sys.stderr)
     predictor = ReferringVideoPredictor.from_pretrained(command.checkpoint, command.device, command.precision)
+    if command.offset:
+        predictor.data = replace(predictor.data, offset=command.offset)
     for note in notes_on_words(command.expressions, predictor.tokenizer):
         print(note, file=sys.stderr)
     steps = predictor.stream(command.video, command.expressions, None)

@@ -98,9 +98,10 @@ def _convnext_v2_block(block: Any, V: Tensor) -> Tensor:
     gelu = isinstance(block.act, GELUActivation)
     x = linear(x, block.pwconv1.weight, block.pwconv1.bias, gelu).flatten(1, 2)  # (B, HW, 4C)
     x = x if gelu else block.act(x)
-    norms = x.square().sum(1, keepdim=True).sqrt()  # (B, 1, 4C)
-    factor = 1 + block.grn.weight[0] * norms / (norms.mean(-1, keepdim=True) + 1e-6)  # (B, 1, 4C)
+    norms = x.float().square().sum(1, keepdim=True).sqrt()  # (B, 1, 4C); a sum over all positions overflows float16
     weight, bias = block.pwconv2.weight, block.pwconv2.bias
+    factor = 1 + block.grn.weight[0] * norms / (norms.mean(-1, keepdim=True) + 1e-6)  # (B, 1, 4C)
+    factor = factor.to(weight.dtype)  # (B, 1, 4C)
     bias = F.linear(block.grn.bias.flatten(), weight, bias)  # (C,)
     if x.shape[1] < len(weight):
         x = linear(x * factor, weight, bias)  # (B, HW, C)

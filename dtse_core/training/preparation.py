@@ -274,9 +274,9 @@ def prepare(
 ) -> Training:
     """Data, model and optimizer, all from the seed, and where the run stands. Arguments and errors as in `train`."""
     c, data, out, main = config.train, config.data, Path(config.out), accelerator.is_main_process
-    if 0 < data.farthest <= data.offset:
+    if 0 < data.farthest <= data.frame_offset:
         raise ValueError(
-            f"data.farthest is {data.farthest}, no farther than data.offset {data.offset}, so no distance would vary; "
+            f"data.farthest is {data.farthest}, no farther than data.offset {data.frame_offset}, so none would vary; "
             "lower data.offset or raise data.farthest"
         )
     if data.farthest and data.name == "toy" and data.cache:

@@ -105,6 +105,8 @@ def write_prediction(
                 for k, mask in enumerate(step.masks):
                     save_mask(folder / str(k) / f"{name}.png", mask)
             yield step
+        if not rows:
+            raise ValueError(f"{out}: no frames to write")
 
     def save_film(path: Path, shown: Iterator[Step], mark: str) -> None:
         drawn = (overlay_all(step.frame, step.masks) for step in shown)

@@ -80,15 +80,29 @@ def read_frames(path: str | Path, indices: Iterable[int]) -> np.ndarray:
 
 
 def iterate_frames(video: str | Path | np.ndarray | Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Frames one after the other in constant memory: (H, W, 3) uint8 RGB. Arrays pass through as they are.
+    """Frames one after the other in constant memory: (H, W, 3) uint8 RGB; those of arrays as `check_frame` gives them.
 
-    A file is checked before the first frame comes; errors as in `video_info`.
+    A file is checked before the first frame comes; errors as in `video_info` and `check_frame`.
     """
     if not isinstance(video, str | Path):
-        return iter(video)
+        return (check_frame(frame, k) for k, frame in enumerate(video))
     path = find_video(video)
     files = _stills(path)
     return _shown(files, range(len(files))) if files else _file(path).in_order()
+
+
+def check_frame(frame: np.ndarray, index: int) -> np.ndarray:
+    """A frame as `(H, W, 3)` uint8; floats in [0, 1] are converted. Raises `ValueError` naming the frame."""
+    frame = np.asarray(frame)
+    if frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
+        raise ValueError(f"frame {index} has shape {frame.shape}; expected (height, width, 3)")
+    if frame.dtype == np.uint8:
+        return frame
+    if not np.issubdtype(frame.dtype, np.floating):
+        raise ValueError(f"frame {index} is {frame.dtype}; expected uint8, or floats in [0, 1]")
+    if not np.isfinite(frame).all() or frame.min() < 0 or frame.max() > 1:
+        raise ValueError(f"frame {index} holds NaN, infinite values or values outside [0, 1]")
+    return np.round(frame * 255).astype(np.uint8)
 
 
 def frame_files(folder: str | Path) -> list[Path]:

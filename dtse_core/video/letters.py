@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator
 from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 from PIL import ImageFont
@@ -83,9 +84,11 @@ def with_letters(text: str) -> tuple[str, str]:
             break
     if lacking:
         some = "".join(sorted(lacking))[:20]
+        remedy = (
+            "a font that has them (matplotlib finds it)" if find_spec("matplotlib") else "matplotlib, which has fonts"
+        )
         print(
-            f"note: no font here has the letters {some!r}, which pictures show as '?'; install a "
-            "font that has them (matplotlib finds it)",
+            f"note: no font found has the letters {some!r}, which pictures show as '?'; install {remedy}",
             file=sys.stderr,
         )
     return "".join("?" if c in lacking else c for c in text), path

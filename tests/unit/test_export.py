@@ -1,6 +1,7 @@
 """Files made of a prediction: nothing lost, a GIF that stays small, memory that does not grow with the video."""
 
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -92,6 +93,13 @@ def test_a_single_file_is_all_that_is_written_when_it_is_asked_for(name, tmp_pat
             assert gif.n_frames == 5
     else:
         assert len(read_frames(tmp_path / name, range(5))) == 5
+
+
+@pytest.mark.parametrize("name", ["out.gif", "out.mp4", "out"])
+def test_a_prediction_of_no_frames_is_refused_by_its_own_name_and_leaves_nothing(name, tmp_path):
+    with pytest.raises(ValueError, match=f"^{re.escape(str(tmp_path / name))}: no frames to write$"):
+        write_prediction(make_steps(0), ["a", "b"], tmp_path / name, 10)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("size", [(216, 384), (40, 1500)], ids=str)

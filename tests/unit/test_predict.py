@@ -22,11 +22,10 @@ from dtse_core.data.clip import window_indices
 from dtse_core.data.sentences import load_tokenizer, tokenize
 from dtse_core.data.transforms import resize_frames
 from dtse_core.decoder import resize_logits
-from dtse_core.predict import check_frame
 from dtse_core.shared.console import usable_device
 from dtse_core.video import export
 from dtse_core.video.export import write_prediction
-from dtse_core.video.files import iterate_frames, read_frames, video_length
+from dtse_core.video.files import check_frame, iterate_frames, read_frames, video_length
 from dtse_core.video.writing import write_video
 
 SENTENCES = ["the red dog on the left", "ball"]
@@ -288,6 +287,14 @@ def test_float_frames_are_read_as_shares_of_255():
     assert check_frame(np.full((2, 2, 3), 0.2), 0).tolist() == np.full((2, 2, 3), 51).tolist()
 
 
+@pytest.mark.parametrize("name", ["out.mp4", "out.gif"])
+def test_float_frames_are_drawn_as_the_same_frames_in_bytes_are(predictor, video, tmp_path, name):
+    results = [predictor.segment(frames, SENTENCES[0]) for frames in (video, video / 255)]
+    assert np.array_equal(results[0].masks, results[1].masks)
+    files = [result.save(tmp_path / str(k) / name).read_bytes() for k, result in enumerate(results)]
+    assert files[0] == files[1]
+
+
 def test_frames_of_two_sizes_are_refused_by_what_gives_one_array(predictor, video):
     frames = [*video[:2], video[2, :30], video[3]]
     assert [step.masks.shape[1] for step in predictor.stream(frames, "ball")] == [40, 40, 30, 40]
@@ -323,6 +330,16 @@ def test_a_prediction_that_fails_half_way_leaves_nothing(predictor, video, tmp_p
 def run_command(monkeypatch, *arguments) -> None:
     monkeypatch.setattr(sys, "argv", ["predict", *map(str, arguments)])
     predict.main()
+
+
+@pytest.mark.parametrize(("options", "offset"), [((), 6), (("--offset", 30), 30)])
+def test_the_command_takes_references_as_far_away_as_it_is_told(options, offset, tmp_path, monkeypatch):
+    def looked(self, *_):
+        raise ValueError(f"references lie {self.data.frame_offset} frames away")
+
+    monkeypatch.setattr(ReferringVideoPredictor, "_stream", looked)
+    with pytest.raises(SystemExit), pytest.raises(ValueError, match=f"references lie {offset} frames away"):
+        run_command(monkeypatch, "example", "a dog", *options, f"--out={tmp_path / 'out'}")
 
 
 def test_the_command_writes_masks_for_each_sentence(tmp_path, real_clips, monkeypatch, capsys):

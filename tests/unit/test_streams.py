@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoModel, BertConfig, BertModel, ResNetCon
 from dtse_core.config import preset
 from dtse_core.encoder import InterleavedEncoder
 from dtse_core.model import DTSE
-from dtse_core.streams import ARCHITECTURES, LinguisticStream, VisualStream
+from dtse_core.streams import ARCHITECTURES, LinguisticStream, VisualStream, _convnext_v2_block
 from dtse_core.train import train
 
 RESNETS = {
@@ -165,6 +165,19 @@ def test_the_cheaper_block_of_convnext_v2_learns_as_the_library_block_does(size)
     assert found.keys() == expected.keys() and len(found) > 40
     for name, gradient in expected.items():
         torch.testing.assert_close(found[name], gradient, atol=1e-5, rtol=1e-4, msg=lambda m, name=name: f"{name}: {m}")
+
+
+@pytest.mark.parametrize("deviation", [1, 8])
+def test_a_norm_over_many_large_values_fits_half_precision_as_in_the_library_block(deviation):
+    torch.manual_seed(0)
+    block = VisualStream("small", settings={"model_type": "convnextv2"} | SMALL).eval().library.encoder.stages[0]
+    block, V = block.layers[0], torch.randn(2, SMALL["hidden_sizes"][0], 64, 64)
+    with torch.no_grad():
+        block.pwconv1.weight.normal_(0, deviation / V.shape[1] ** 0.5)
+        block.grn.weight.normal_()
+        expected, found = block.half()(V.half()).float(), _convnext_v2_block(block, V.half()).float()
+    assert expected.isfinite().all()
+    torch.testing.assert_close(found, expected, atol=0.02 * float(expected.abs().max()), rtol=0)
 
 
 @st.composite

@@ -268,10 +268,17 @@ def test_letters_that_no_font_has_are_question_marks_and_said_once(capsys):
     strips = [legend([text], 200) for text in ("the 视频 dog", "the ?? dog")]
     legend(["the 视频 dog"], 300)
     note = capsys.readouterr().err
-    assert note.count("note: no font here has the letters '视频'") == 1 and note.count("\n") == 1
+    assert note.count("note: no font found has the letters '视频'") == 1 and note.count("\n") == 1
     plain = wrapped("the ?? dog", 20, 500)[0]
     assert wrapped("the 视频 dog", 20, 500)[0] == plain and strips[0].shape == strips[1].shape
     drawn(film_strip(np.zeros((1, 8, 8, 3), np.uint8), titles=["视频"], sentence="视频\x07"))
+
+
+def test_without_matplotlib_the_note_says_that_it_is_missing(monkeypatch, capsys):
+    for name in ("matplotlib", "matplotlib.font_manager"):
+        monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
+    assert with_letters.__wrapped__("der Hund läuft") == ("der Hund l?uft", "")
+    assert capsys.readouterr().err.endswith("which pictures show as '?'; install matplotlib, which has fonts\n")
 
 
 def test_a_font_of_the_system_is_taken_for_the_letters_that_it_has(system_font, capsys):
