@@ -38,7 +38,7 @@ def table_rows(result: dict, breakdowns: Sequence[str] = ("by_evidence",)) -> li
     rows = [["", "objects" if annotators else "sentences" if video else "samples", *names.values()]]
     rows.append(row("all, id-matched" if annotators else "all", result["metrics"], counts[0]))
     if ends := result.get("intervals"):
-        rows.append(["95 % of videos", "", *("-".join(f"{100 * e:.1f}" for e in ends.get(m, ())) for m in names)])
+        rows.append(["95 % interval", "", *("-".join(f"{100 * e:.1f}" for e in ends.get(m, ())) for m in names)])
     if annotators:
         rows.append(row("all, hungarian", result["hungarian"], counts[1]))
     for way, k in (("id_matched", 0), ("hungarian", 1)):

@@ -279,7 +279,7 @@ def result_of(records, **more):
 
 def test_tables_print_percent_under_the_protocols_own_names(videos, davis):
     head, everything, ends, *kinds = format_table(result_of(answer(videos, Shift()))).splitlines()
-    assert "local J&F" in head and "sentences" in head and ends.startswith("95 % of videos")
+    assert "local J&F" in head and "sentences" in head and ends.startswith("95 % interval")
     assert everything.split()[:2] == ["all", "4"] and [k.split()[0] for k in kinds] == [
         "position",
         "relation",
