@@ -31,7 +31,7 @@ for cell in nbformat.read(sys.argv[1], as_version=4).cells:
     tags = cell.metadata.get("tags", [])
     if cell.cell_type != "code" or "%pip" in cell.source:
         continue
-    exec(cell.source.replace("(2e-4, 300)", "(2e-4, 2)").replace("steps=30", "steps=2"), space)
+    exec(cell.source.replace("(2e-4, 300)", "(2e-4, 2)").replace("steps=30", "steps=5"), space)
     if "parameters" in tags:
         space |= {"PROFILE": "colab", "DATA_ROOT": sys.argv[2], "DEVICE": "cpu", "MINUTES": 0.05, "OUT": sys.argv[3]}
     if "final = trainer.train(" in cell.source:
