@@ -28,7 +28,7 @@ from .training.batches import plain_worker_errors
 from .training.optimizer import rate_factor
 from .training.outcome import outcome
 from .training.preparation import join_processes, prepare
-from .training.run_folder import only_training, same_settings
+from .training.run_folder import only_training, remove_checkpoints, same_settings
 
 
 def train_step(model: nn.Module, batch: Batch, config: RunConfig) -> tuple[Tensor, Tensor]:
@@ -60,6 +60,8 @@ def train(
     c, accelerator, final = config.train, join_processes(config), Path(config.out) / "final"
     if (final / "model.safetensors").is_file():
         same_settings(final.parent, config)
+        if accelerator.is_main_process:
+            remove_checkpoints(final.parent)  # of a run that was killed just before it did so
         accelerator.print(f"{final.parent} is finished: its weights are in {final}")
         return final
 

@@ -13,7 +13,7 @@ import sys
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,7 +26,8 @@ WINDOW = 2**16  # bytes at the head and at the tail of a file where its mark sta
 LARGEST, TABLES = 2**26, 2**31  # bytes that a file may have: settings, states, vocabularies; what a data set lists
 LONGEST = 255  # bytes of a name, on most systems
 DEEPEST = 100  # levels of lists and objects in a JSON file; none of ours has ten
-LITTER = "thumbs.db", "desktop.ini", "__macosx"  # with dot-files, what systems leave behind
+VIEWS = ".ds_store", "thumbs.db", "desktop.ini"  # files that a system puts into whatever folder a user looks at
+LITTER = *VIEWS, "__macosx"  # with dot-files, what systems leave behind
 
 
 def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
@@ -203,8 +204,9 @@ def require_ours(path: str | Path, mark: str, folder: bool = False, inputs: Sequ
 
     These may be written to: a name that does not exist, an empty folder, a file whose head or tail matches `mark`, a
     regular expression (a text in its metadata, or its own keys), and a folder that holds only what its manifest of
-    this mark lists; but never what is, or holds, one of `inputs`. Raises `FileExistsError`, or `ValueError` for an
-    input.
+    this mark lists; but never what is, or holds, one of `inputs`. What a system adds to a folder on showing it
+    (`.DS_Store`, `Thumbs.db`, `desktop.ini`) counts for nothing, and goes with the folder. Raises `FileExistsError`, or
+    `ValueError` for an input.
     """
     path = Path(path)
     require_folder_above(path)
@@ -264,9 +266,13 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 
 def _foreign(folder: Path, mark: str) -> str:
-    """The first entry of a folder that no manifest of this mark lists; empty if there is none."""
+    """The first entry of a folder that no manifest of this mark lists; empty if there is none but a system's views."""
     ours = {MANIFEST, *_manifest(folder)["holds"]} if bears(folder, mark) else set()
-    return next((name for name in _entries(folder) if name not in ours), "")
+    return next((name for name in _entries(folder) if name not in ours and not _is_view(folder / name)), "")
+
+
+def _is_view(path: Path) -> bool:
+    return path.name.lower() in VIEWS and path.is_file() and not path.is_symlink()
 
 
 def _entries(folder: Path) -> list[str]:
@@ -278,54 +284,47 @@ def remove_ours(folder: Path, mark: str) -> None:
 
     A kill on the way leaves no part of it under its name, where it would look like another's.
     """
-    manifest = folder / MANIFEST
-    if not manifest.is_file():
-        return
-    if manifest.read_bytes() == OURS.encode():
-        with _locked(manifest) as free:
-            if free:
-                _remove(folder)
-    elif not _foreign(folder, mark):
-        away = _unused(folder)
-        os.replace(folder, away)
-        _remove(away)
+    with suppress(FileNotFoundError):  # another process removes it just now
+        if _is_left(folder):
+            _remove(folder)
+        elif bears(folder, mark) and not _foreign(folder, mark):
+            away = _unused(folder)
+            os.replace(folder, away)
+            _remove(away)
 
 
 @contextmanager
 def written_whole(path: str | Path, mark: str, folder: bool = False, sync: bool = False) -> Iterator[Path]:
-    """An empty file beside `path` to write to, or an empty folder to fill; it becomes `path` if all goes well.
+    """An empty file to write to, or an empty folder to fill; it becomes `path` if all goes well.
 
     Otherwise it vanishes, and readers of `path` see what was there before. Parent folders are made. The writer of a
     file puts `mark` into it; a folder gets a manifest. Whatever library writes a file, who may read it is what the
-    umask says. `sync` waits until everything is on the disk: without it a power
-    cut could leave the new name with nothing behind it. Raises as `require_ours` does, which says what may be replaced,
-    and `OSError` naming `path` for a full disk or a folder that cannot be written to.
+    umask says. `sync` waits until everything is on the disk: without it a power cut could leave the new name with
+    nothing behind it. Raises as `require_ours` does, which says what may be replaced, and `OSError` naming `path` for a
+    full disk or a folder that cannot be written to.
     """
     path = Path(path)
     if mark or folder:
         require_ours(path, mark, folder)
     path = Path(os.path.realpath(path)) if path.is_symlink() else path  # the link stays
-    part = _unused(path)
-    try:
-        with named_if_full(path, part):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with _unfinished(part, path, mark) if folder else nullcontext(part.touch()):
-                usual = (part / MANIFEST if folder else part).stat().st_mode  # of a file, as the umask says
-                yield part
-            for file in part.rglob("*") if folder else [part]:
-                if file.is_file() and not file.is_symlink():
-                    if file.stat().st_mode != usual:  # safetensors and tempfile let nobody else read theirs
-                        file.chmod(usual)
-                    if sync:
-                        with open(file, "r+b") as written:
-                            os.fsync(written.fileno())
-            if mark or folder:
-                require_ours(path, mark, folder)  # it may have been there for an hour
-            _take_place(part, path)
-    except BaseException:
-        with suppress(OSError):
-            _remove(part)
-        raise
+    with _workplace(path, mark) as place:
+        part = place / "new"
+        part.mkdir() if folder else part.touch()
+        yield part
+        if folder and mark:
+            about = json.dumps({"mark": mark, "holds": _entries(part)}, indent=1) + "\n"
+            (part / MANIFEST).write_text(about, encoding="utf-8")
+        usual = (place / MANIFEST).stat().st_mode  # of a file, as the umask says
+        for file in part.rglob("*") if folder else [part]:
+            if file.is_file() and not file.is_symlink():
+                if file.stat().st_mode != usual:  # safetensors and tempfile let nobody else read theirs
+                    file.chmod(usual)
+                if sync:
+                    with open(file, "r+b") as written:
+                        os.fsync(written.fileno())
+        if mark or folder:
+            require_ours(path, mark, folder)  # it may have been there for an hour
+        _take_place(part, path, place / "old")
 
 
 @contextmanager
@@ -360,18 +359,33 @@ def _beside(path: Path) -> str:
 
 
 @contextmanager
-def _unfinished(part: Path, path: Path, mark: str) -> Iterator[None]:
-    """Makes the folder `part`, marked and locked until it is full; what killed writers left is removed first."""
-    for left in path.parent.glob(f"{glob.escape(_beside(path))}.*.part"):
-        remove_ours(left, mark)
-    part.mkdir()
-    manifest = part / MANIFEST
-    with _locked(manifest):
-        manifest.write_text(OURS, encoding="utf-8")
-        yield
-        manifest.unlink()
-        if mark:
-            manifest.write_text(json.dumps({"mark": mark, "holds": _entries(part)}, indent=1) + "\n", encoding="utf-8")
+def _workplace(path: Path, mark: str) -> Iterator[Path]:
+    """A folder beside `path`, marked and locked as long as it is in use; what killed writers left is removed first."""
+    place = _unused(path)
+    manifest = place / MANIFEST
+    try:
+        with named_if_full(path, place):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for left in path.parent.glob(f"{glob.escape(_beside(path))}.*.part"):
+                with suppress(OSError):  # another user's
+                    remove_ours(left, mark)
+            place.mkdir()
+            manifest.touch()
+            with _locked(manifest):
+                manifest.write_text(OURS, encoding="utf-8")
+                yield place
+    finally:
+        with suppress(OSError):
+            _remove(place)
+
+
+def _is_left(folder: Path) -> bool:
+    """True for the workplace of a writer that has ended."""
+    manifest = folder / MANIFEST
+    if not manifest.is_file() or manifest.read_bytes() != OURS.encode():
+        return False
+    with _locked(manifest) as free:
+        return free
 
 
 @contextmanager
@@ -382,7 +396,7 @@ def _locked(file: Path) -> Iterator[bool]:
     except ImportError:  # Windows
         yield False
         return
-    with open(file, "ab") as held:
+    with open(file, "r+b") as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             free = True
@@ -391,12 +405,12 @@ def _locked(file: Path) -> Iterator[bool]:
         yield free
 
 
-def _take_place(part: Path, path: Path) -> None:
-    """Renames `part` to `path`; a folder there is out of the way between two renames.
+def _take_place(part: Path, path: Path, old: Path) -> None:
+    """Renames `part` to `path`; a folder there becomes `old`, and is back if that fails.
 
     Of several writers each takes the place of the one before.
     """
-    old, done = _unused(path), False
+    done = False
     while not done:
         try:
             with suppress(FileNotFoundError):  # another writer has just moved it
@@ -411,7 +425,6 @@ def _take_place(part: Path, path: Path) -> None:
             if old.is_dir():
                 os.replace(old, path)
             raise
-    _remove(old)
 
 
 def _remove(path: Path) -> None:

@@ -112,6 +112,43 @@ def test_a_folder_of_ours_is_replaced_until_it_holds_anything_else(tmp_path):
     assert content(tmp_path) == {}
 
 
+@pytest.mark.parametrize("name", [".DS_Store", "Thumbs.db", "desktop.ini", "deep/.DS_Store", "deep/thumbs.db"])
+def test_what_a_system_adds_to_a_folder_on_showing_it_does_not_make_it_another_s(tmp_path, name):
+    out = tmp_path / "out"
+
+    def show():
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_bytes(b"icons")
+
+    def write(text):
+        with written_whole(out, MARK, folder=True) as part:
+            (part / "deep").mkdir()
+            (part / "deep" / text).write_text(text, encoding="utf-8")
+
+    if "/" not in name:
+        show()  # in a folder that is empty otherwise
+    write("one")
+    show()
+    write("two")
+    assert set(content(out)) == {".dtse.json", "deep", "deep/two"}
+    show()
+    remove_ours(out, MARK)
+    assert content(tmp_path) == {}
+
+
+@pytest.mark.parametrize("name", [".git/config", ".env", "._two", "__MACOSX/two", ".DS_Store/mine", "Thumbs.db.txt"])
+def test_hidden_files_that_may_be_a_user_s_stay(tmp_path, name):
+    with written_whole(tmp_path / "out", MARK, folder=True) as part:
+        (part / "two").touch()
+    (tmp_path / "out" / name).parent.mkdir(exist_ok=True)
+    (tmp_path / "out" / name).write_text("mine", encoding="utf-8")
+    before = content(tmp_path)
+    with pytest.raises(FileExistsError, match=f"it holds {name.split('/')[0]}, which this command did not write"):
+        require_ours(tmp_path / "out", MARK, folder=True)
+    remove_ours(tmp_path / "out", MARK)
+    assert content(tmp_path) == before
+
+
 def test_a_manifest_that_cannot_be_read_claims_nothing(tmp_path):
     for text in ("", "[]", '{"mark": 3}', OURS, '{"mark": "' + MARK + '", "holds": ["other"]}'):
         (tmp_path / ".dtse.json").write_text(text, encoding="utf-8")

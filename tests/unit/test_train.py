@@ -330,6 +330,20 @@ def test_a_finished_run_says_so_and_is_left_alone(tmp_path, capsys):
     assert os.stat(final / "model.safetensors").st_mtime_ns == before
 
 
+def test_the_checkpoints_of_a_run_that_was_killed_before_they_went_go_when_it_says_that_it_is_finished(
+    tmp_path, monkeypatch
+):
+    config = small(tmp_path / "run", **{"train.steps": 2, "train.checkpoint_every": 1})
+    with monkeypatch.context() as patch:
+        patch.setattr(preparation, "remove_checkpoints", lambda _: None)
+        final = train(config, False)
+    assert checkpoints(tmp_path / "run")
+    before = weights(final)
+    assert train(config, False) == final
+    assert not (tmp_path / "run" / "checkpoints").exists()
+    assert_same_weights(weights(final), before)
+
+
 def test_a_run_folder_refuses_other_settings_and_names_them(tmp_path):
     config = small(tmp_path / "run", **{"train.steps": 2})
     train(config, False)

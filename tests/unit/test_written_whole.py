@@ -39,7 +39,7 @@ def test_it_appears_complete_in_the_place_of_what_was_there(tmp_path, folder):
     path = tmp_path / "deep" / "out"
     for text in ("one", "two"):
         with written_whole(path, MARK, folder) as part:
-            assert part.parent == path.parent and path.exists() == (text == "two")
+            assert part.parent.parent == path.parent and path.exists() == (text == "two")
             put(part, folder, text)
         assert got(path, folder) == text
     assert names(tmp_path) == ["deep", "deep/out", *([f"deep/out/{MANIFEST}", "deep/out/a.txt"] if folder else [])]
@@ -197,19 +197,39 @@ def test_names_that_only_look_like_ours_stay(tmp_path):
 KILLED = """
 import os, signal, sys
 from dtse_core.shared.files import written_whole
-with written_whole(sys.argv[1], "mine", folder=True) as part:
-    (part / "half.bin").write_bytes(bytes(1000))
+with written_whole(sys.argv[1], "mine", folder=sys.argv[2] == "True") as part:
+    (part / "half.bin" if part.is_dir() else part).write_bytes(bytes(1000))
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_what_a_killed_writer_left_goes_and_what_another_is_writing_stays(tmp_path):
-    done = subprocess.run([sys.executable, "-c", KILLED, tmp_path / "out"])
-    assert done.returncode == -signal.SIGKILL and len(list(tmp_path.glob("*/half.bin"))) == 1
-    with written_whole(tmp_path / "out", MARK, folder=True) as other:
-        assert [p for p in tmp_path.iterdir()] == [other]
-        with written_whole(tmp_path / "out", MARK, folder=True) as part:
-            put(part, True)
-        assert (other / MANIFEST).is_file()
-        put(other, True, "later")
-    assert names(tmp_path) == ["out", f"out/{MANIFEST}", "out/a.txt"] and got(tmp_path / "out", True) == "later"
+@pytest.mark.parametrize("folder", [False, True])
+def test_what_a_killed_writer_left_goes_and_what_another_is_writing_stays(tmp_path, folder):
+    done = subprocess.run([sys.executable, "-c", KILLED, tmp_path / "out", str(folder)])
+    left = [p for p in tmp_path.rglob("*") if p.is_file() and p.read_bytes() == bytes(1000)]
+    assert done.returncode == -signal.SIGKILL and len(left) == 1 and not (tmp_path / "out").exists()
+    with written_whole(tmp_path / "out", MARK, folder) as other:
+        assert not left[0].exists() and [*tmp_path.iterdir()] == [other.parent]
+        with written_whole(tmp_path / "out", MARK, folder) as part:
+            put(part, folder)
+        assert got(tmp_path / "out", folder) == "new" and other.exists()
+        put(other, folder, "later")
+    assert [*tmp_path.iterdir()] == [tmp_path / "out"] and got(tmp_path / "out", folder) == "later"
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_what_is_complete_is_not_taken_for_left_by_a_kill_before_it_has_its_name(tmp_path, monkeypatch, folder):
+    replace, seen = os.replace, []
+
+    def after_another_writer(source, target):
+        monkeypatch.undo()
+        with written_whole(tmp_path / "out", MARK, folder) as part:
+            put(part, folder, "another")
+        seen.append(got(tmp_path / "out", folder))
+        replace(source, target)
+
+    with written_whole(tmp_path / "out", MARK, folder) as part:
+        put(part, folder, "hours of work")
+        monkeypatch.setattr(os, "replace", after_another_writer)
+    assert seen == ["another"] and got(tmp_path / "out", folder) == "hours of work"
+    assert [*tmp_path.iterdir()] == [tmp_path / "out"]
