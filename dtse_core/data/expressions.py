@@ -80,8 +80,8 @@ def is_split(text: str) -> bool:
 def stems(folder: Path, suffix: str) -> tuple[str, ...]:
     """Names without suffix of a folder's files, which are numbers such as 00005, in their order.
 
-    Raises `ValueError` if there is none, two of one number, or one whose name goes on after the suffix or has it in
-    capitals, such as `00005.jpg.part` or `00005.JPG`: it would be missing.
+    Raises `FileNotFoundError` if there is none, and `ValueError` for two of one number and for one whose name goes on
+    after the suffix or has it in capitals, such as `00005.jpg.part` or `00005.JPG`: it would be missing.
     """
     names = [entry.name for entry in os.scandir(folder) if not is_litter(entry.name)]
     for name in names:

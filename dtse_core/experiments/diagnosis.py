@@ -34,8 +34,8 @@ Results = dict[str, dict[str, dict[str, Any]]]  # what `diagnose` gives, by spli
 def read_results(paths: Sequence[Path]) -> Results:
     """The diagnoses in files that `evaluate` wrote; slices last.
 
-    Raises `ValueError` for another file, for a method's split that comes twice, and for a split of which the methods
-    answered different sentences.
+    Raises `FileNotFoundError` for a missing file, and `ValueError` for one that holds something else, for a method's
+    split that comes twice, and for a split of which the methods answered different sentences.
     """
     read: dict[str, dict[str, dict]] = {}
     asked: dict[str, tuple[Path, list]] = {}
