@@ -48,8 +48,8 @@ li { margin: .2rem 0; } img { width: 46rem; max-width: 100%; }
 """
 
 
-def write_html(notebook: Any, path: Path) -> None:
-    """Renders an executed notebook to one HTML file that needs no network: attached pictures, badges and, where
+def page_of(notebook: Any, name: str) -> str:
+    """An executed notebook as one page in HTML that needs no network: attached pictures, badges and, where
     latex2mathml is installed, formulas are in it. Links to other notebooks lead to their pages."""
     from jinja2 import pass_context
     from nbconvert import HTMLExporter
@@ -60,9 +60,9 @@ def write_html(notebook: Any, path: Path) -> None:
             return _formulas(_badges(super().markdown2html(context, source)))
 
     # Not with embed_images: it closes `<details>` at the first blank line, and the solutions stand open.
-    page, _ = Exporter().from_notebook_node(notebook, {"metadata": {"name": path.stem}})
+    page, _ = Exporter().from_notebook_node(notebook, {"metadata": {"name": name}})
     page = _folded(page.replace("<head>", f"<head><!-- {PAGE} -->", 1))
-    write_page(path, re.sub(r'(href="\d\d_\w+)\.ipynb', r"\1.html", page))
+    return visible(re.sub(r'(href="\d\d_\w+)\.ipynb', r"\1.html", page))
 
 
 def _folded(page: str) -> str:

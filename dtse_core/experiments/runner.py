@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -28,7 +28,7 @@ from ..notebook.parameters import check_parameters, literals, read_parameters
 from ..shared.console import Parser, bars_hidden, environment, in_terminal, stopped, tell
 from ..shared.files import ANY, OURS, PAGE, named_if_full, require_ours, write_json, written_whole
 from ..shared.versions import RESULT_KEYS, commit, version
-from .pages import fewer_colors, table, title, write_html, write_index
+from .pages import fewer_colors, page_of, table, title, write_index
 
 # cuBLAS reads its variable when torch first uses it; the kernel inherits all of these
 ENVIRONMENT = {"DTSE_HEADLESS": "1", "CUBLAS_WORKSPACE_CONFIG": ":4096:8", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
@@ -65,25 +65,28 @@ def run_notebook(
     """Executes one notebook in its own folder; keeps the executed copy, a page and a JSON in `out_folder`.
 
     `timeout` is in seconds and for the whole notebook; `course` records its progress. A failing notebook
-    does not raise: its `Result` has `ok` False and names the cell in `error`, and the copies are kept. Raises
-    `ValueError` for parameters that the notebook does not have or whose type differs, and `FileNotFoundError` if
-    there is no notebook.
+    does not raise: its `Result` has `ok` False and names the cell in `error`, and the copies are kept. What an earlier
+    run has kept stays until all that takes its place is there, and where the run is stopped. Raises `ValueError` for
+    parameters that the notebook does not have or whose type differs, and `FileNotFoundError` if there is no notebook.
     """
     import nbformat
 
     path = Path(path)
     asked = check_parameters(parameters or {}, parameters_of(path), path.name)
-    copy, page, record = kept = kept_files(path, Path(out_folder))
-    for file in kept:  # of an earlier run
-        file.unlink(missing_ok=True)
+    course = course or Course(path.name)
+    copy, page, record = kept_files(path, Path(out_folder))
     with TemporaryDirectory() as folder:
-        result, executed = _execute(path, Path(folder) / path.name, asked, timeout, course or Course(path.name))
-    if executed:
-        executed.metadata["written_by"] = COPY
-        with written_whole(copy, COPY) as part:
-            nbformat.write(executed, part)
-        write_html(executed, page)
-    write_json(record, asdict(result), RESULT_KEYS)
+        result, executed = _execute(path, Path(folder) / path.name, asked, timeout, course)
+    if course.stopped and not result.ok:
+        return result
+    with ExitStack() as parts:
+        if executed:
+            executed.metadata["written_by"] = COPY
+            nbformat.write(executed, parts.enter_context(written_whole(copy, COPY)))
+            parts.enter_context(written_whole(page, PAGE)).write_text(page_of(executed, path.stem), encoding="utf-8")
+        write_json(record, asdict(result), RESULT_KEYS)
+    for old in [] if executed else kept_files(path, Path(out_folder))[:2]:
+        old.unlink(missing_ok=True)
     return result
 
 
@@ -140,6 +143,7 @@ class Course:
     cells: int = 0  # 0 before it begins
     done: int = 0
     began: float = 0.0
+    stopped: bool = False  # its kernel was taken from it
 
     def step(self, **_: Any) -> None:
         """A cell has been executed."""
@@ -188,6 +192,8 @@ def _left_at_once(pool: ThreadPoolExecutor, waiting: dict[Future, Course]) -> It
     except (KeyboardInterrupt, GeneratorExit):
         import psutil
 
+        for course in waiting.values():
+            course.stopped = True
         pool.shutdown(wait=False, cancel_futures=True)
         while not all(future.done() for future in waiting):
             for child in psutil.Process().children(recursive=True):

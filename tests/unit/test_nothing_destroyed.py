@@ -6,6 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 
@@ -16,7 +17,7 @@ from dtse_core.data.prepare.sources import DATASETS
 from dtse_core.experiments import runner
 from dtse_core.notebook.player import keep
 from dtse_core.scoring.mask_files import folder_for_masks
-from dtse_core.shared.files import OURS, remove_ours, require_ours, write_json, written_whole
+from dtse_core.shared.files import OURS, PAGE, remove_ours, require_ours, write_json, written_whole
 from dtse_core.shared.versions import RESULT_KEYS, versions
 from dtse_core.training.run_folder import WEIGHTS, require_run, same_settings, save_weights
 from dtse_core.video.export import PREDICTION, require_place, write_prediction
@@ -28,6 +29,7 @@ from tests.unit.test_export import make_steps
 from tests.unit.test_runner import good  # noqa: F401 - a fixture
 
 MARK = f"test {OURS}"
+KEYS = '{"versions": {"python": "3", "dtse": "1"}}'  # of a result
 
 
 def content(root: Path) -> dict[str, bytes | str | None]:
@@ -269,7 +271,7 @@ def test_evaluate_leaves_what_it_did_not_write(tmp_path, monkeypatch, capsys, op
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "worst_01_a.png").write_bytes(b"my picture")
     before = content(tmp_path)
-    monkeypatch.setattr(evaluate, "run_command", lambda _: pytest.fail("the work has begun"))
+    monkeypatch.setattr(evaluate, "run_command", lambda *_: pytest.fail("the work has begun"))
     arguments = ("--data.name", "toy", option, tmp_path / name)
     said = refusal(evaluate.main, *arguments, monkeypatch=monkeypatch, capsys=capsys)
     assert str(tmp_path / name) in said and content(tmp_path) == before
@@ -280,7 +282,7 @@ def test_evaluate_leaves_what_it_did_not_write(tmp_path, monkeypatch, capsys, op
 ])  # fmt: skip
 def test_evaluate_refuses_outputs_that_lie_in_one_another(tmp_path, monkeypatch, capsys, line):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(evaluate, "run_command", lambda _: pytest.fail("the work has begun"))
+    monkeypatch.setattr(evaluate, "run_command", lambda *_: pytest.fail("the work has begun"))
     arguments = ("--data.name", "toy", *line.split())
     assert "both to be written" in refusal(evaluate.main, *arguments, monkeypatch=monkeypatch, capsys=capsys)
 
@@ -289,7 +291,7 @@ def test_evaluate_never_writes_over_the_masks_that_it_scores(tmp_path, monkeypat
     with folder_for_masks(str(tmp_path / "masks"), True, type("Alone", (), {"is_main_process": True})()) as part:
         (part / "a.png").write_bytes(b"x")
     before = content(tmp_path)
-    monkeypatch.setattr(evaluate, "run_command", lambda _: pytest.fail("the work has begun"))
+    monkeypatch.setattr(evaluate, "run_command", lambda *_: pytest.fail("the work has begun"))
     for option, out, why in (
         ("--save-masks", "masks", "is the input"),
         ("--pictures", ".", "holds the input"),
@@ -410,3 +412,33 @@ def test_the_runner_leaves_notebooks_and_pages_of_the_user(good, tmp_path, monke
     runner.execute_in_place(Path(copy), 60)  # the user's now: it bears no mark
     with pytest.raises(FileExistsError):
         require_ours(copy, runner.COPY)
+
+
+@pytest.mark.parametrize("step", ["_execute", "page_of", "write_json"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError("no room")], ids=["stopped", "no room"])
+def test_a_run_that_does_not_end_leaves_what_an_earlier_one_kept(good, tmp_path, monkeypatch, step, error):  # noqa: F811
+    (out := tmp_path / "out").mkdir()
+    for name, text in (("04_good.ipynb", runner.COPY), ("04_good.html", PAGE), ("04_good.json", KEYS)):
+        (out / name).write_text(text, encoding="utf-8")
+    before, executed = content(out), nbformat.read(good, as_version=4)
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(runner, "_execute", lambda *_: (runner.Result("04_good", "a", ok=True), executed))
+    with monkeypatch.context() as broken, pytest.raises((KeyboardInterrupt, OSError)):
+        broken.setattr(runner, step, fail)
+        runner.run_notebook(good, out)
+    assert content(out) == before
+    runner.run_notebook(good, out)
+    after = content(out)
+    assert after.keys() == before.keys() and not [name for name in after if after[name] == before[name]]
+
+
+def test_no_copy_of_an_earlier_run_stays_beside_the_result_of_one_that_made_none(good, tmp_path, monkeypatch):  # noqa: F811
+    runner.run_notebook(good, tmp_path / "out")
+    failed = runner.Result("04_good", "a", error="no kernel", versions={"python": "3", "dtse": "1"})
+    monkeypatch.setattr(runner, "_execute", lambda *_: (failed, None))
+    runner.run_notebook(good, tmp_path / "out")
+    (left,) = (tmp_path / "out").iterdir()
+    assert json.loads(left.read_text(encoding="utf-8"))["error"] == "no kernel"

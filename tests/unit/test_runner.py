@@ -20,7 +20,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
-from dtse_core.experiments.pages import title, write_html, write_index
+from dtse_core.experiments.pages import page_of, title, write_index
 from dtse_core.experiments.runner import Course, main, normalize, notebooks_in, run_all, run_notebook
 
 PARAMETERS = 'SEED = 0  # of all\nRATE = 0.5  # a float\nFAST = True  # a bool\nNAME = "a#b"  # a text'
@@ -284,34 +284,29 @@ def test_normalize_halves_a_grainy_figure_and_nobody_sees_it():
     assert normalize(notebook).cells[0].outputs[0].data["image/png"] == stored  # again: nothing changes
 
 
-def test_a_page_keeps_solutions_folded_and_holds_attached_pictures(tmp_path):
+def test_a_page_keeps_solutions_folded_and_holds_attached_pictures():
     fold = new_markdown_cell("<details><summary>Solution</summary>\n\n```python\nanswer = 42\n```\n\n</details>")
     shown = new_markdown_cell("![a map](attachment:map.png)", attachments={"map.png": {"image/png": "iVBORw0KGgo="}})
-    write_html(new_notebook(cells=[fold, shown]), tmp_path / "07_x.html")
-    page = (tmp_path / "07_x.html").read_text(encoding="utf-8")
+    page = page_of(new_notebook(cells=[fold, shown]), "07_x")
     assert "42" in re.search(r"<details>(.*?)</details>", page, re.DOTALL)[1]
     assert 'src="data:image/png;base64,iVBORw0KGgo="' in page
 
 
-def test_a_page_folds_an_appendix_below_its_heading(tmp_path):
+def test_a_page_folds_an_appendix_below_its_heading():
     tagged = {"tags": ["appendix"]}
     appendix = [new_markdown_cell("## Appendix: A", metadata=tagged), new_markdown_cell("explained", metadata=tagged)]
     appendix.append(new_code_cell("computed", metadata=tagged))
-    write_html(
-        new_notebook(cells=[new_markdown_cell("lesson"), *appendix, new_markdown_cell("end")]), tmp_path / "x.html"
-    )
-    page = (tmp_path / "x.html").read_text(encoding="utf-8")
+    page = page_of(new_notebook(cells=[new_markdown_cell("lesson"), *appendix, new_markdown_cell("end")]), "x")
     folded = re.search(r"<details><summary>Unfold the appendix</summary>(.*?)</details>", page, re.DOTALL)[1]
     assert "explained" in folded and "computed" in folded
     assert not re.search("lesson|Appendix: A|>end<", folded)
 
 
-def test_a_page_draws_its_badges_and_formulas_without_a_network(tmp_path):
+def test_a_page_draws_its_badges_and_formulas_without_a_network():
     badge = "[![Source: data/a_b.py](https://img.shields.io/badge/source-data%2Fa__b.py-009E73)](https://x.org/a_b.py)"
     sums = "$$\\begin{aligned} a &= b\\\\ c &= d \\end{aligned}$$"
     notebook = new_notebook(cells=[new_markdown_cell(f"{badge}\n\n{sums}\n\nand $x$, but `$y$` is code")])
-    write_html(notebook, tmp_path / "07_x.html")
-    page = (tmp_path / "07_x.html").read_text(encoding="utf-8")
+    page = page_of(notebook, "07_x")
     assert "shields.io" not in page and 'href="https://x.org/a_b.py"><span' in page and ">source: data/a_b.py<" in page
     assert "<code>$y$</code>" in page
     if importlib.util.find_spec("latex2mathml"):
@@ -343,7 +338,7 @@ def test_names_titles_and_errors_are_text_on_every_page(tmp_path):
     figure = new_output("display_data", data={"image/png": base64.b64encode(picture.getvalue()).decode()})
     notebook = new_notebook(cells=[new_code_cell("1", outputs=[figure])])
     nbformat.write(notebook, tmp_path / f"{name}.ipynb")
-    write_html(notebook, tmp_path / f"{name}.html")
+    (tmp_path / f"{name}.html").write_text(page_of(notebook, name), encoding="utf-8")
     for page in (write_index(tmp_path), tmp_path / f"{name}.html"):
         text = page.read_text(encoding="utf-8")
         assert "<script>1" not in text and "<i>&" not in text and "<b>" not in text

@@ -125,6 +125,9 @@ def test_notebooks_that_run_lose_their_kernels_and_others_never_begin(tmp_path, 
     import nbformat
 
     kernel = {"kernelspec": {"name": "python3", "display_name": "x", "language": "python"}}
+    nbformat.write(new_notebook(cells=[new_code_cell("1")], metadata=kernel), tmp_path / "04_a.ipynb")
+    assert runner.run_notebook(tmp_path / "04_a.ipynb", tmp_path / "out").ok
+    kept = {file: file.read_bytes() for file in (tmp_path / "out").iterdir()}
     for name in ("04_a", "05_b"):
         cell = new_code_cell(f"import time\nopen({str(tmp_path / name)!r}, 'w')\ntime.sleep(600)")
         nbformat.write(new_notebook(cells=[cell], metadata=kernel), tmp_path / f"{name}.ipynb")
@@ -140,6 +143,7 @@ def test_notebooks_that_run_lose_their_kernels_and_others_never_begin(tmp_path, 
     assert {child.pid for child in psutil.Process().children(recursive=True)} <= before
     assert not (tmp_path / "05_b").exists() and "stopped" in capsys.readouterr().err
     assert not [file for file in tmp_path.rglob("*") if file.suffix == ".part"]
+    assert len(kept) == 3 and {file: file.read_bytes() for file in (tmp_path / "out").iterdir()} == kept
 
 
 def test_a_stopped_grid_leaves_no_kernel_and_no_half_run(tmp_path, monkeypatch, capsys):

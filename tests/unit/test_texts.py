@@ -27,7 +27,7 @@ from PIL import ImageFont
 from dtse_core import predict, preset
 from dtse_core.data.toy import __main__ as toy
 from dtse_core.experiments import runner
-from dtse_core.experiments.pages import comparison_page, write_html, write_index, write_page
+from dtse_core.experiments.pages import comparison_page, page_of, write_index, write_page
 from dtse_core.notebook.player import play
 from dtse_core.notebook.plots import plot_confidence
 from dtse_core.shared import markdown
@@ -151,8 +151,7 @@ def pages(tmp_path: Path) -> Iterator[tuple[str, str]]:
     record = {"notebook": "04_x", "title": EVIL, "ok": False, "error": EVIL, "seconds": 1.0, "claims": 0}
     (tmp_path / "04_x.json").write_text(json.dumps(record), encoding="utf-8")
     yield "index.html", write_index(tmp_path).read_text("utf-8")
-    write_html(new_notebook(cells=[new_markdown_cell(EVIL)]), tmp_path / "lesson.html")
-    yield "a lesson", (tmp_path / "lesson.html").read_text("utf-8")
+    yield "a lesson", page_of(new_notebook(cells=[new_markdown_cell(EVIL)]), "lesson")
     (tmp_path / "a.gif").write_bytes(b"GIF89a")
     yield "a film in a page", play(tmp_path / "a.gif", [EVIL]).data
     config = preset("tiny", out=EVIL, **{"data.val_split": "local-val"})
