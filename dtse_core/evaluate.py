@@ -12,7 +12,8 @@ which `dtse_core.experiments.diagnosis` draws. The layout of masks is that of dt
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import permutations
 from pathlib import Path
@@ -33,7 +34,7 @@ from .scoring.submission import HOMES, SUBMISSION, validate, write_submission
 from .scoring.tables import format_markdown, format_table
 from .shared.console import argument, one_line_errors, parse, usable_device, visible
 from .shared.files import PAGE, require_ours, write_json, written_whole
-from .shared.versions import RESULT_KEYS, versions
+from .shared.versions import RESULT_KEYS, library, versions
 from .video.prediction import MASKS
 
 SAMPLED = ("toy", "a2d", "jhmdb", "own", "refcoco")  # sets whose frames are scored one by one
@@ -100,10 +101,17 @@ def require_places(c: EvaluateCommand) -> None:
         raise ValueError(f"{inside} lies in the input {c.masks}; choose a place outside it")
 
 
-def run_command(c: EvaluateCommand) -> dict:
-    """Scores, and returns the result with where it came from; empty in all processes of a launch but the first."""
+def run_command(c: EvaluateCommand, show: Callable[[EvaluateCommand, dict], None] | None = None) -> dict:
+    """Scores, and returns the result with where it came from; empty in all processes of a launch but the first.
+
+    `show` gets the result before the submission and the pictures are made: an error there costs neither it nor the
+    masks. Raises `ModuleNotFoundError` before the work for a package that an option needs.
+    """
     from accelerate import PartialState
 
+    for option, package in (("pictures", "matplotlib.pyplot"), ("baselines", "scipy.ndimage")):
+        if getattr(c, option):
+            library(package, f"--{option}")
     device = usable_device(c.device)
     state = PartialState(cpu=device.type == "cpu")
     first = state.is_main_process
@@ -117,7 +125,8 @@ def run_command(c: EvaluateCommand) -> dict:
     protocol, twins = protocol_of(c.split), []
     protocol.require_answers(unscored=bool(c.save_masks or c.submission))
     kept = c.save_masks or c.submission or ("" if c.masks else c.pictures)  # where masks are written on the way
-    with folder_for_masks(kept, bool(c.save_masks), state) as folder:
+    with ExitStack() as masks:
+        folder = masks.enter_context(folder_for_masks(kept, bool(c.save_masks), state))
         writer = MaskWriter(folder, c.data.name) if folder else None
         records = protocol.score(writer, state, progress=first)
         if not c.masks and has_twins(c.data):
@@ -125,11 +134,17 @@ def run_command(c: EvaluateCommand) -> dict:
         if not first:
             return {}
         protocol.finish(records, writer)
+        if c.save_masks:
+            masks.close()  # they take their place now, and no later error takes it from them
+            folder = Path(c.save_masks)
+        result = protocol.summary(records, twins, c.baselines) | record_of(c, protocol, records)
+        if show:
+            show(c, result)
         if c.submission and folder:
             print(write_submission(folder, Path(c.submission), c.data.name, protocol.dataset))
         if c.pictures and records:
             draw_cases(c.pictures, records, protocol.dataset, MaskReader(folder or c.masks, c.data.name))
-    return protocol.summary(records, twins, c.baselines) | record_of(c, protocol, records)
+    return result
 
 
 def record_of(c: EvaluateCommand, protocol: Samples | Videos, records: list) -> dict:
@@ -169,7 +184,7 @@ def validate_command(c: EvaluateCommand) -> None:
 
 
 def show(c: EvaluateCommand, result: dict) -> None:
-    """Prints the table, and writes the files that were asked for."""
+    """Prints the table, and writes it to the files that were asked for."""
     print(f"{result['source']} on {c.data.root or c.data.name}, split {c.split}")
     print("\n".join(f"{name}: {value}" for name, value in (result["protocol"] | result["counts"]).items()))
     print(format_table(result) if "metrics" in result else "no masks to score with: predictions alone")
@@ -178,8 +193,6 @@ def show(c: EvaluateCommand, result: dict) -> None:
     if c.markdown:
         with written_whole(c.markdown, PAGE) as part:
             part.write_text(visible(f"<!-- {PAGE} -->\n{format_markdown(result)}"), encoding="utf-8")
-    written = (c.json, c.markdown, c.pictures, c.save_masks, c.submission)
-    print("\n".join(f"written: {path}" for path in written if path))
 
 
 @one_line_errors
@@ -190,8 +203,9 @@ def main() -> None:
         validate_command(command)
     else:
         require_places(command)
-        if result := run_command(command):
-            show(command, result)
+        if run_command(command, show):
+            asked = command.json, command.markdown, command.pictures, command.save_masks, command.submission
+            print("\n".join(f"written: {path}" for path in asked if path))
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 

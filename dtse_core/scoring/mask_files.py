@@ -9,8 +9,8 @@ A folder or a zip. A mask is a PNG of the frame's size in mode L, P or 1 with tw
 
     index.json: [{"sample_id": "v_<video>_f_<frame>_i_<instance>", "expression", "mask": path, "confidence"}, ...]
 
-One entry a sample. Where there are no instances, as in J-HMDB, ids end with the frame. The confidence ranks samples in
-mAP_coco.
+One entry a sample. A path begins at the folder of index.json; / and \\ both part its names, and none of them is `..`.
+Where there are no instances, as in J-HMDB, ids end with the frame. The confidence ranks samples in mAP_coco.
 """
 
 import hashlib

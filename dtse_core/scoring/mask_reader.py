@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from itertools import product
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 from tqdm import tqdm
@@ -234,4 +234,4 @@ def _parse_entry(entry, where: str) -> tuple[tuple[str, str], tuple[str, float]]
             f'{where}: expected {{"sample_id": text, "expression": text, "mask": path, "confidence": number}}; '
             f"found {str(entry)[:200]}"
         ) from None
-    return (texts[0], texts[1]), (texts[2], float(confidence))
+    return (texts[0], texts[1]), (PureWindowsPath(texts[2]).as_posix(), float(confidence))

@@ -3,6 +3,7 @@
 Metrics are floats in [0, 1]; what a protocol does not define is absent. The order of the records never matters.
 """
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 
@@ -66,7 +67,8 @@ def summarize_videos(records: Sequence[VideoScore | SequenceScore]) -> dict:
     """The result of a data set of videos: J and F, means over expressions and never over videos first.
 
     On Ref-DAVIS17 the metrics are id-matched and means over the four annotators; `hungarian` has the other matching,
-    `annotators` has both for each annotator, and how many `objects` each way scores.
+    `annotators` has both for each annotator, and how many `objects` each way scores. `hungarian`, which scores the
+    objects of first frames, is absent where an annotator's sequences show none there.
     Raises `ValueError` for no records.
     """
     scores = in_order(r for r in records if isinstance(r, VideoScore))
@@ -90,9 +92,16 @@ def _annotators(scores: Sequence[VideoScore], sequences: Sequence[SequenceScore]
     for annotator in sorted({s.annotator for s in scores}):
         own = [s for s in scores if s.annotator == annotator]
         free = [values for r in sequences if r.annotator == annotator for values in r.hungarian]
-        rows.append({"id_matched": video_metrics(own), "hungarian": _j_and_f(free), "objects": [len(own), len(free)]})
-    matched, free = (_mean([row[way] for row in rows]) for way in ("id_matched", "hungarian"))
-    return {"metrics": matched, "hungarian": free, "annotators": rows}
+        row = {"id_matched": video_metrics(own)} | ({"hungarian": _j_and_f(free)} if free else {})
+        rows.append(row | {"objects": [len(own), len(free)]})
+    result = {"metrics": _mean([row["id_matched"] for row in rows])}
+    if all("hungarian" in row for row in rows):
+        result["hungarian"] = _mean([row["hungarian"] for row in rows])
+    else:
+        warnings.warn(
+            "no object in an annotator's first frames: hungarian, which scores those, is left out", stacklevel=2
+        )
+    return result | {"annotators": rows}
 
 
 def _mean(rows: Sequence[Metrics]) -> Metrics:

@@ -40,10 +40,10 @@ def table_rows(result: dict, breakdowns: Sequence[str] = ("by_evidence",)) -> li
     if ends := result.get("intervals"):
         rows.append(["95 % interval", "", *("-".join(f"{100 * e:.1f}" for e in ends.get(m, ())) for m in names)])
     if annotators:
-        rows.append(row("all, hungarian", result["hungarian"], counts[1]))
+        rows.append(row("all, hungarian", result.get("hungarian", {}), counts[1]))
     for way, k in (("id_matched", 0), ("hungarian", 1)):
         rows += [
-            row(f"{name}, {way.replace('_', '-')}", one[way], one["objects"][k])
+            row(f"{name}, {way.replace('_', '-')}", one.get(way, {}), one["objects"][k])
             for name, one in zip(ANNOTATORS, annotators, strict=False)
         ]
     for part in breakdowns:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -14,6 +15,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from dtse_core import evaluate as evaluation
 from dtse_core.checkpoints.find import checkpoint_sha256, model_sha256
 from dtse_core.config import from_dict, preset, to_dict
 from dtse_core.data import build
@@ -475,6 +477,21 @@ def test_swapped_labels_are_forgiven_by_hungarian_matching_alone(monkeypatch, tm
     assert result["metrics"]["J"] < 0.01 and result["hungarian"]["J&F"] == 1
 
 
+def test_sequences_that_begin_without_an_object_are_scored_id_matched_alone(monkeypatch, capsys, tmp_path, root_of):
+    root, file = shutil.copytree(root_of("ref_davis"), tmp_path / "world"), tmp_path / "r.json"
+    for path in (root / "DAVIS/Annotations_unsupervised").rglob("00000.png"):
+        with Image.open(path) as image:
+            Image.new("L", image.size).save(path)
+    masks = write_truth(tmp_path / "masks", "ref_davis", data_set("ref_davis", root))
+    page = tmp_path / "r.md"
+    command(monkeypatch, *options_for("ref_davis", root, "--masks", masks, "--json", file, "--markdown", page))
+    result, (out, error) = json.loads(file.read_text(encoding="utf-8")), capsys.readouterr()
+    assert result["metrics"]["J&F"] == 1 and "hungarian" not in result
+    assert [set(one) for one in result["annotators"]] == [{"id_matched", "objects"}] * 4
+    assert "note: no object in an annotator's first frames: hungarian" in error
+    assert re.search("^all, hungarian +0$", out, re.MULTILINE) and "| all, hungarian | 0 |" in page.read_text("utf-8")
+
+
 @pytest.mark.parametrize("name", ["a2d", "jhmdb", *VIDEO_SETS])
 def test_a_checkpoint_and_the_masks_that_it_saves_score_alike(monkeypatch, tmp_path, checkpoint, root_of, name):
     monkeypatch.setattr(answers.ReferringVideoPredictor, "stream", bright)
@@ -614,6 +631,52 @@ def test_a_page_and_pictures_of_the_worst_and_best_cases(monkeypatch, tmp_path, 
             edge = image.convert("RGB").getpixel((4, 2 * image.height // 3))
             assert edge != (255, 255, 255), "frames fill the page from its edge, as in the lessons"
         assert "| all" in (tmp_path / "pages" / f"{name}.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("option", "package", "extra"), [("--pictures", "matplotlib", "experiments"), ("--baselines", "scipy", "data")]
+)
+def test_a_package_that_an_option_needs_is_asked_for_before_the_work(
+    monkeypatch, capsys, tmp_path, root_of, option, package, extra
+):
+    for module in [name for name in sys.modules if name.partition(".")[0] == package] + [package]:
+        monkeypatch.setitem(sys.modules, module, None)
+    masks = write_truth(tmp_path / "masks", "a2d", data_set("a2d", root_of("a2d")))
+    monkeypatch.setattr(evaluation, "protocol_for", lambda *_: pytest.fail("the work has begun"))
+    out = tmp_path / "out"
+    more = ["--json", out / "r.json", "--save-masks", out / "masks", option, *([out / "p"] * (option == "--pictures"))]
+    with pytest.raises(SystemExit, match="1"):
+        command(monkeypatch, *options_for("a2d", root_of("a2d"), "--masks", masks, *more))
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {option} needs the package {package}: pip install 'dtse[{extra}] @ ")
+    assert error.count("\n") == 1 and not out.exists()
+
+
+@pytest.mark.parametrize("source", ["checkpoint", "masks"])
+def test_pictures_that_cannot_be_drawn_cost_neither_scores_nor_masks(
+    monkeypatch, capsys, tmp_path, checkpoint, root_of, source
+):
+    given = checkpoint if source == "checkpoint" else tmp_path / "truth"
+    write_truth(tmp_path / "truth", "jhmdb", data_set("jhmdb", root_of("jhmdb")))
+    options = options_for("jhmdb", root_of("jhmdb"), f"--{source}", given)
+    command(monkeypatch, *options, "--json", tmp_path / "r.json", "--save-masks", tmp_path / "kept")
+    expected, table = (tmp_path / "r.json").read_bytes(), capsys.readouterr().out.partition("written")[0]
+
+    def fail(*_):
+        raise OSError("no picture today")
+
+    monkeypatch.setattr(pictures, "show_prediction", fail)
+    for more in (["--save-masks", tmp_path / "b/kept"], []):  # without, a checkpoint's masks are on the way only
+        out = tmp_path / ("b" if more else "c")
+        with pytest.raises(SystemExit, match="1"):
+            command(monkeypatch, *options, "--json", out / "r.json", "--pictures", out / "pictures", *more)
+        said, error = capsys.readouterr()
+        assert said == table and error.endswith("error: no picture today\n")
+        assert (out / "r.json").read_bytes() == expected
+        assert {path.name for path in out.iterdir()} == {"r.json", *(["kept"] if more else [])}
+    masks = {path.relative_to(tmp_path / "kept"): path.read_bytes() for path in (tmp_path / "kept").rglob("*.png")}
+    kept = tmp_path / "b/kept"
+    assert masks and {path.relative_to(kept): path.read_bytes() for path in kept.rglob("*.png")} == masks
 
 
 def test_some_of_a_data_set_holds_all_that_takes_turns_in_it():

@@ -17,6 +17,7 @@ from dtse_core.scoring.mask_files import MaskWriter, folder_for_masks, sample_fi
 from dtse_core.scoring.mask_reader import MaskReader
 from dtse_core.scoring.protocols import protocol_for
 from dtse_core.scoring.records import score_mask
+from dtse_core.video.prediction import save_mask
 from tests.packing import png_bytes, zip_bytes
 from tests.small_videos import SIZE, SmallDavis, SmallVideos, Truth
 
@@ -366,6 +367,26 @@ def test_a_missing_index_sample_or_mask_is_explained(tmp_path):
     (tmp_path / "index.json").write_text(json.dumps([{**ENTRY, "mask": "../m.png"}]), encoding="utf-8")
     with pytest.raises(FileNotFoundError, match="m.png is missing"):
         MaskReader(tmp_path, "a2d").sample(clip())
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("path", ["s/0.png", "./s/0.png", "s\\0.png", ".\\s\\0.png", "s//0.png"])
+def test_a_path_in_the_index_is_read_however_its_system_writes_it(tmp_path, path, packed):
+    one, folder = clip(), tmp_path / "masks"
+    save_mask(folder / "s/0.png", one.mask)
+    (folder / "index.json").write_text(json.dumps([{**ENTRY, "mask": path}]), encoding="utf-8")
+    where = zipped(folder, tmp_path / "masks.zip") if packed else folder
+    assert np.array_equal(MaskReader(where, "a2d").sample(one)[0], one.mask)
+
+
+@pytest.mark.parametrize("path", ["../m.png", "..\\m.png", "./../m.png", "s/../../m.png", "{}/m.png", "", ".", "s"])
+def test_a_path_in_the_index_leads_nowhere_else(tmp_path, path):
+    for place in (tmp_path, tmp_path / "masks/s"):
+        save_mask(place / "m.png", clip().mask)
+    entry = {**ENTRY, "mask": path.format(tmp_path)}
+    (tmp_path / "masks/index.json").write_text(json.dumps([entry]), encoding="utf-8")
+    with pytest.raises(FileNotFoundError, match="is missing"):
+        MaskReader(tmp_path / "masks", "a2d").sample(clip())
 
 
 json_values = st.recursive(

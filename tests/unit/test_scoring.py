@@ -191,6 +191,15 @@ def test_the_four_annotators_are_averaged_whatever_they_described():
     assert (alone["metrics"]["J"], len(alone["annotators"])) == (0.25, 1)
 
 
+def test_an_annotator_without_an_object_in_first_frames_leaves_no_mean_of_the_other_matching():
+    scores = [video_score("a", "0", 0.5, 1.0, annotator=k) for k in range(2)]
+    with pytest.warns(UserWarning, match="no object in an annotator's first frames"):
+        result = summarize_videos([*scores, SequenceScore("a", 0, ()), SequenceScore("a", 1, ((0.25, 0.75),))])
+    without, other = result["annotators"]
+    assert "hungarian" not in result and "hungarian" not in without and without["objects"] == [1, 0]
+    assert other["hungarian"] == {"J": 0.25, "F": 0.75, "J&F": 0.5} and result["metrics"]["J&F"] == 0.75
+
+
 def test_nothing_to_summarize_is_an_error():
     with pytest.raises(ValueError, match="empty"):
         summarize_videos([])
