@@ -385,23 +385,48 @@ def _is_left(folder: Path) -> bool:
     if not manifest.is_file() or manifest.read_bytes() != OURS.encode():
         return False
     with _locked(manifest) as free:
-        return free
+        return bool(free)
 
 
 @contextmanager
-def _locked(file: Path) -> Iterator[bool]:
-    """True if no other process holds the lock, which is ours in the block. Never true where nothing can be locked."""
+def alone(path: Path) -> Iterator[None]:
+    """Lets no other process into such a block for the same `path`, until it ends or the process does, however.
+
+    Parent folders are made. What is locked is an empty file beside `path`; where nothing can be locked, all are let in.
+    Raises `BlockingIOError` if another process is in the block, and as `require_folder_above` does.
+    """
+    require_folder_above(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.with_name(f"{path.name}.lock")
+    with _locked(lock, "ab") as free:
+        if free is False:
+            raise BlockingIOError(f"{path} is in use by another process; wait until that ends, then repeat the command")
+        try:
+            yield
+        finally:
+            if lock.is_file() and not lock.stat().st_size:  # another's file would not be empty
+                lock.unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(file: Path, mode: str = "r+b") -> Iterator[bool | None]:
+    """True if the lock is ours in the block, False if another process holds it, None where nothing can be locked.
+
+    Mode "ab" makes the file if it is missing.
+    """
     try:
         import fcntl
     except ImportError:  # Windows
-        yield False
+        yield None
         return
-    with open(file, "r+b") as held:
+    with open(file, mode) as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            free = True
-        except OSError:
+            free = os.fstat(held.fileno()).st_nlink > 0  # else its holder has just removed it
+        except BlockingIOError:
             free = False
+        except OSError:
+            free = None
         yield free
 
 

@@ -247,6 +247,20 @@ def test_an_interrupted_extraction_goes_on_where_it_stopped(tmp_path, root, monk
     assert (root / "Release" / "a.csv").stat().st_ino == first and not is_unfinished(archive, root)
 
 
+def test_an_archive_is_unpacked_by_one_process_at_a_time(tmp_path, root, monkeypatch):
+    archive, honest, refused = write(tmp_path / "a", packed("zip", FILES)), unpack._write, []
+
+    def write_and_meet_another(*what):
+        with pytest.raises(BlockingIOError, match=r"root/\.a\.part is in use by another process; wait") as error:
+            extract(archive, root, PLACES)
+        refused.append(error)
+        honest(*what)
+
+    monkeypatch.setattr(unpack, "_write", write_and_meet_another)
+    extract(archive, root, PLACES)
+    assert len(refused) == 2 and tree(root) == {"Release/a.csv": b"1,2\n", "Release/clips/-x.mp4": b"film"}
+
+
 def test_what_another_version_of_the_archive_left_is_not_used(tmp_path, root):
     archive = write(tmp_path / "a", packed("zip", FILES))
     staged = root / ".a.part"

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from dtse_core.data.prepare import download as download_module
 from dtse_core.data.prepare import obtain as module
 from dtse_core.data.prepare import unpack
 from dtse_core.data.prepare.download import download
@@ -22,12 +23,13 @@ pytest.importorskip("pooch")
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves `files` with ranges and tags; `cut` breaks the next answer off after so many bytes."""
+    """Serves `files` with ranges and tags, and in a chunk without `lengths`; `cut` breaks the next answer off after so
+    many bytes."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.files: dict[str, bytes] = {}
-        self.cut, self.ranges, self.tags, self.asked = 0, True, True, []
+        self.cut, self.ranges, self.tags, self.lengths, self.asked = 0, True, True, True, []
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     def url(self, name: str) -> str:
@@ -55,9 +57,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         if server.tags:
             self.send_header("ETag", tag)
-        self.send_header("Content-Length", str(len(content) - start))
+        name, value = ("Content-Length", len(content) - start) if server.lengths else ("Transfer-Encoding", "chunked")
+        self.send_header(name, str(value))
         self.end_headers()
-        piece, server.cut = content[start:][: server.cut or None], 0
+        piece, whole, server.cut = content[start:][: server.cut or None], not server.cut, 0
+        if not server.lengths:
+            piece = b"%x\r\n%b\r\n%b" % (len(piece), piece, b"0\r\n\r\n" * whole)
         self.wfile.write(piece)
 
 
@@ -72,10 +77,11 @@ def server():
 CONTENT = bytes(range(256)) * 5000
 
 
-def test_a_download_goes_on_where_it_broke_off(server, tmp_path):
-    server.files["film.zip"], server.cut = CONTENT, 262_144
+@pytest.mark.parametrize(("lengths", "said"), [(True, "262,144 of 1,280,000 bytes"), (False, "262,144 bytes")])
+def test_a_download_goes_on_where_it_broke_off(server, tmp_path, lengths, said):
+    server.files["film.zip"], server.cut, server.lengths = CONTENT, 262_144, lengths
     target = tmp_path / "film.zip"
-    with pytest.raises(ValueError, match=r"broke off after 262,144 of 1,280,000 bytes; the same command goes on"):
+    with pytest.raises(ValueError, match=f"broke off after {said}; the same command goes on"):
         download(server.url("film.zip"), target)
     assert not target.exists() and (tmp_path / "film.zip.part").stat().st_size == 262_144
     assert download(server.url("film.zip"), target) == target
@@ -98,6 +104,20 @@ def test_parts_of_different_files_are_never_joined(server, tmp_path, change):
     server.ranges = change != "no ranges"
     download(server.url("film.zip"), tmp_path / "film.zip")
     assert (tmp_path / "film.zip").read_bytes() == server.files["film.zip"]
+
+
+def test_a_file_is_fetched_by_one_process_at_a_time(server, tmp_path, monkeypatch):
+    server.files["film.zip"] = CONTENT
+
+    def fetch_and_meet_another(*what):
+        fetch(*what)
+        with pytest.raises(BlockingIOError, match=r"film\.zip\.part is in use by another process; wait until that"):
+            download(server.url("film.zip"), tmp_path / "film.zip")
+
+    fetch = download_module._fetch
+    monkeypatch.setattr(download_module, "_fetch", fetch_and_meet_another)
+    download(server.url("film.zip"), tmp_path / "film.zip")
+    assert tree(tmp_path) == {"film.zip": CONTENT} and server.asked == [""]
 
 
 @pytest.mark.parametrize("name", ["film.zip.part", "film.zip.part.tag"])

@@ -1,5 +1,6 @@
 """The check says ready for every layout that the toy world writes, and names whatever is broken on purpose."""
 
+import errno
 import hashlib
 import json
 import os
@@ -17,7 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from dtse_core.data.prepare import mevis
+from dtse_core.data.prepare import a2d, mevis
+from dtse_core.data.prepare import manifest as module
 from dtse_core.data.prepare.check import GOOD, INCOMPLETE, MALFORMED, Report, check
 from dtse_core.data.prepare.findings import Expected, Findings, Row, compare
 from dtse_core.data.prepare.manifest import manifest_path, read_manifest
@@ -432,13 +434,72 @@ def test_a_broken_copy_sets_no_standard_and_an_interrupted_manifest_goes_on(spoi
     assert not manifest.exists() and len(read_manifest(part)) > 100
     part.write_bytes(part.read_bytes() + b'{"path": "cut sho')
     path.write_bytes(good)
-    import dtse_core.data.prepare.manifest as module
-
     hashed = []
     honest = module.hash_file
     monkeypatch.setattr(module, "hash_file", lambda root, path: hashed.append(path) or honest(root, path))
     assert check("jhmdb", root).code == GOOD
     assert hashed == [path.relative_to(root).as_posix()] and manifest.exists() and not part.exists()
+
+
+def test_an_interrupted_check_leaves_its_sums_to_the_next(spoil, monkeypatch):
+    root, honest, hashed = spoil("jhmdb"), module.hash_file, []
+
+    def hash_until(root, path):
+        if len(hashed) == 50:
+            raise KeyboardInterrupt
+        hashed.append(path)
+        return honest(root, path)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(module, "hash_file", hash_until)
+        check("jhmdb", root)
+    monkeypatch.setattr(module, "hash_file", lambda root, path: hashed.append(path) or honest(root, path))
+    assert check("jhmdb", root).code == GOOD
+    assert len(hashed) > 50 and sorted(hashed) == sorted(read_manifest(manifest_path("jhmdb", root)))
+
+
+@pytest.mark.parametrize("fault", ["a file above", "full", "unreadable"])
+def test_a_cache_folder_that_cannot_be_used_says_nothing_about_the_data(spoil, tmp_path, monkeypatch, fault):
+    root = spoil("jhmdb")
+    sound = check("jhmdb", root)
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC if fault == "full" else errno.EACCES, "it cannot be used")
+
+    if fault == "a file above":
+        (tmp_path / "file").touch()
+        monkeypatch.setenv("DTSE_CACHE", str(tmp_path / "file" / "cache"))
+    else:
+        monkeypatch.setattr(module, "written_whole" if fault == "full" else "read_manifest", fail)
+    report = check("jhmdb", root)
+    (note,) = set(report.notes) - set(sound.notes)
+    assert re.match(r"the cache folder cannot be used, so that .*; DTSE_CACHE names another one$", note)
+    assert replace(report, notes=sound.notes) == sound and sound.code == GOOD
+
+
+def test_two_checks_at_once_leave_a_whole_manifest(spoil, monkeypatch):
+    root, honest, others = spoil("jhmdb"), module.hash_file, []
+
+    def meet_another(root, path):
+        if not others:
+            monkeypatch.setattr(module, "hash_file", honest)
+            others.append(check("jhmdb", root))
+        return honest(root, path)
+
+    monkeypatch.setattr(module, "hash_file", meet_another)
+    one = check("jhmdb", root)
+    assert one.code == GOOD and others == [one]
+    path = manifest_path("jhmdb", root)
+    assert set(read_manifest(path)) == {p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file()}
+    assert [*path.parent.iterdir()] == [path]
+
+
+def test_a_check_that_lacks_pooch_for_its_cache_folder_says_so_before_the_work(pristine, monkeypatch, command):
+    monkeypatch.delenv("DTSE_CACHE")
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    monkeypatch.setattr(a2d, "survey", lambda *_: pytest.fail("the work has begun"))
+    code, said, errors = command("a2d", "--root", pristine("a2d"), "--check", "--workers", 1)
+    assert (code, said) == (1, "") and errors.startswith("error: the cache folder needs the package pooch: pip install")
 
 
 ENTRY = {"path": "a/b", "size": 3, "modified": 4, "sha256": "0f"}

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from dtse_core.shared.files import ANY, MANIFEST, OURS, remove_ours, require_ours, written_whole
+from dtse_core.shared.files import ANY, MANIFEST, OURS, alone, remove_ours, require_ours, written_whole
 
 MARK = f"test {OURS}"
 
@@ -233,3 +233,69 @@ def test_what_is_complete_is_not_taken_for_left_by_a_kill_before_it_has_its_name
         monkeypatch.setattr(os, "replace", after_another_writer)
     assert seen == ["another"] and got(tmp_path / "out", folder) == "hours of work"
     assert [*tmp_path.iterdir()] == [tmp_path / "out"]
+
+
+INSIDE = """
+import sys
+from pathlib import Path
+from dtse_core.shared.files import alone
+with alone(Path(sys.argv[1])):
+    print("inside", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_one_process_alone_is_let_in_and_a_killed_one_keeps_nobody_out(tmp_path):
+    path = tmp_path / "folder" / "file"
+    with subprocess.Popen([sys.executable, "-c", INSIDE, path], stdin=-1, stdout=-1) as other:
+        assert other.stdout.readline().strip() == b"inside"
+        with (
+            pytest.raises(BlockingIOError, match=f"{path} is in use by another process; wait until that ends"),
+            alone(path),
+        ):
+            pytest.fail("let in")
+        with alone(path.with_name("another")):
+            pass
+        other.kill()
+        other.wait()
+        assert names(tmp_path) == ["folder", "folder/file.lock"]
+        with alone(path):
+            path.touch()
+    assert names(tmp_path) == ["folder", "folder/file"]
+
+
+def test_a_lock_that_its_holder_has_just_removed_lets_nobody_in(tmp_path, monkeypatch):
+    """Or who comes next would lock another file of that name, and two were in."""
+    import fcntl
+
+    flock = fcntl.flock
+
+    def late(file, how):
+        (tmp_path / "file.lock").unlink()
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(BlockingIOError, match="file is in use"), alone(tmp_path / "file"):
+        pytest.fail("let in")
+
+
+def test_where_nothing_can_be_locked_all_are_let_in(tmp_path, monkeypatch):
+    import fcntl
+
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with alone(tmp_path / "file"), alone(tmp_path / "file"):
+        pass
+    monkeypatch.setitem(sys.modules, "fcntl", None)  # Windows
+    with alone(tmp_path / "file"), alone(tmp_path / "file"):
+        pass
+    assert names(tmp_path) == []
+
+
+def test_a_file_of_yours_that_has_the_name_of_a_lock_stays(tmp_path):
+    (tmp_path / "file.lock").write_text("mine", encoding="utf-8")
+    with alone(tmp_path / "file"):
+        pass
+    assert (tmp_path / "file.lock").read_text(encoding="utf-8") == "mine"

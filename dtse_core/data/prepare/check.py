@@ -17,7 +17,7 @@ from ...shared.processes import Run, processes
 from ..listing import read_toy
 from ..toy.level2.edition import LISTING, SUMS, faults, read_sums
 from .findings import Expected, Findings, Row, compare
-from .manifest import files_of, finish, hash_file, manifest_path, update
+from .manifest import files_of, hash_file, keep, manifest_path, update
 from .obtain import data_set
 from .sources import DataSet
 
@@ -58,10 +58,10 @@ class Report:
 def check(name: str, root: Path, deep: bool = False, allow_partial: bool = False, workers: int = 1) -> Report:
     """Checks the copy at `root`; `deep` decodes every frame and reads every file again for its checksum.
 
-    Raises `ValueError` for an unknown name. The first good check writes a manifest to the cache folder, later ones
-    compare with it.
+    Raises `ValueError` for an unknown name, and as `manifest_path` does. The first good check writes a manifest to the
+    cache folder, later ones compare with it.
     """
-    dataset, findings, rows = data_set(name), Findings(), []
+    dataset, manifest, findings, rows = data_set(name), manifest_path(name, root), Findings(), []
     layout = importlib.import_module(f".{name}", __package__)
     with findings.collecting():
         if not root.is_dir():
@@ -81,7 +81,7 @@ def check(name: str, root: Path, deep: bool = False, allow_partial: bool = False
             findings.wrong += faults(root, files)
             if splits is None:
                 findings.notes += known_files(dataset, root)
-            _compare_manifest(manifest_path(name, root), root, files, deep, allow_partial, findings, run)
+            _compare_manifest(manifest, root, files, deep, allow_partial, findings, run)
     code = MALFORMED if findings.wrong else INCOMPLETE if findings.missing and not allow_partial else GOOD
     title = dataset.title if not (root / LISTING).is_file() else f"{dataset.title} (a toy world)"
     said = (list(dict.fromkeys(entries)) for entries in (findings.missing, findings.wrong, findings.notes))
@@ -117,7 +117,7 @@ def _compare_manifest(
 ) -> None:
     listed = read_sums(root)
     files = list(dict.fromkeys([*files, *files_of(root, listed)]))
-    changed, gone = update(path, root, files, listed, deep, partial(run, "checksums"))
+    noted, changed, gone = update(path, root, files, listed, deep, partial(run, "checksums"))
     findings.counts["files"] = len(files)
     was = "it was when this copy was last found good; download it again, or delete {path} if the change was meant"
     for file in changed:
@@ -128,5 +128,4 @@ def _compare_manifest(
             findings.missing.append(f"{root / file}, which {SUMS} lists, is missing; download it again")
         else:
             findings.notes.append(f"{root / file} was there when this copy was last found good, and is gone")
-    if not findings.wrong and (partly or not findings.missing):
-        finish(path)
+    keep(path, noted, good=not findings.wrong and (partly or not findings.missing))

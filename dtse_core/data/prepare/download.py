@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ...shared.console import bars_hidden
-from ...shared.files import OURS, bears, named_if_full, read_text
+from ...shared.files import OURS, alone, bears, named_if_full, read_text
 from ...shared.versions import library
 
 DOWNLOAD = f"download {OURS}"
@@ -20,19 +20,21 @@ def download(url: str, target: Path, sha256: str = "") -> Path:
 
     An interrupted download leaves `<name>.part` and goes on from there, if the server still has the same version.
     Raises `OSError` if the server cannot be reached or refuses, `ValueError` for a wrong checksum, for
-    fewer bytes than promised, and for a web page in place of the file; `ModuleNotFoundError` without pooch.
+    an answer that broke off, and for a web page in place of the file; `BlockingIOError` while another process fetches
+    the same; `ModuleNotFoundError` without pooch.
     """
     pooch = library("pooch", "a download")
     pooch.get_logger().setLevel(logging.WARNING)
     part, tag = (target.with_name(f"{target.name}.{end}") for end in ("part", "part.tag"))
 
     def fetch(url: str, output: str, _) -> None:
-        with named_if_full(target, part):
-            _fetch(url, part, tag)
-        with open(part, "rb") as file:
-            page = file.read(512).lstrip().lower().startswith((b"<!doctype html", b"<html"))
-        part.unlink() if page else part.replace(output)
-        tag.unlink()
+        with alone(part):
+            with named_if_full(target, part):
+                _fetch(url, part, tag)
+            with open(part, "rb") as file:
+                page = file.read(512).lstrip().lower().startswith((b"<!doctype html", b"<html"))
+            part.unlink() if page else part.replace(output)
+            tag.unlink()
         if page:
             raise ValueError(f"{url} is a web page now, not {target.name}")
 
@@ -63,19 +65,22 @@ def _fetch(url: str, part: Path, tag: Path) -> None:
             return _fetch(url, part, tag)
         answer.raise_for_status()
         done = done if answer.status_code == 206 else 0
-        total = done + int(answer.headers.get("Content-Length", 0))
-        if total - done > (free := shutil.disk_usage(part.parent).free):
-            needed = f"{part.stem} needs {(total - done) / 1e9:.1f} GB"
+        coming = int(answer.headers.get("Content-Length", 0))
+        if coming > (free := shutil.disk_usage(part.parent).free):
+            needed = f"{part.stem} needs {coming / 1e9:.1f} GB"
             raise OSError(f"{part.parent} has {free / 1e9:.1f} GB free, {needed}: make room")
         version = answer.headers.get("ETag", "")
         if not version.startswith('"'):  # a weak tag does not serve
             version = answer.headers.get("Last-Modified", "")
         tag.write_text(f"{DOWNLOAD}\n{version}", encoding="utf-8")
+        total, ended = coming and done + coming, False  # 0 if the server does not tell
         size = {"total": total or None, "initial": done, "unit": "B", "unit_scale": True}
         bar = tqdm(desc=part.stem, **size, disable=bars_hidden())
         with bar, open(part, "ab" if done else "wb") as file, suppress(*broken):
             for block in answer.iter_content(2**18):
                 file.write(block)
                 bar.update(len(block))
-    if (size := part.stat().st_size) < total:
-        raise ValueError(f"{url} broke off after {size:,} of {total:,} bytes; the same command goes on from there")
+            ended = True
+    if not ended or part.stat().st_size < total:
+        got = f"{part.stat().st_size:,}{f' of {total:,}' if total else ''} bytes"
+        raise ValueError(f"{url} broke off after {got}; the same command goes on from there")

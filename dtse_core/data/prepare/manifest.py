@@ -2,18 +2,21 @@
 
 Only MeViS has official sums, so the first good check of any other copy sets its own. A line a file:
 {"path", "size", "modified", "sha256"}. A file whose size and time are as noted is not read again, unless asked to.
+A cache folder that cannot be used leaves later checks nothing to compare with, which a warning says.
 """
 
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
-from ...shared.files import files_below, named_if_full, read_json_lines
+from ...shared.files import ANY, files_below, read_json_lines, require_folder_above, written_whole
 from ...shared.versions import library
 
 
@@ -62,30 +65,51 @@ def hash_file(root: Path, path: str) -> Entry:
 
 def update(
     path: Path, root: Path, files: list[str], listed: dict[str, str], again: bool, run: Callable[..., Iterable[Any]]
-) -> tuple[list[str], list[str]]:
-    """Notes every file in `<path>.part`; returns those that differ from what they were, and those that are gone.
+) -> tuple[dict[str, Entry], list[str], list[str]]:
+    """Notes every file; returns the entries by path, files that differ from what they were, and those that are gone.
 
     They were what `listed` tells, SHA-256 by path as a copy may bring it along, or else the finished manifest. `again`
-    reads what seems unchanged, too. `run(function, items)` maps, over processes perhaps. `finish` makes the part the
-    manifest.
+    reads what seems unchanged, too. `run(function, items)` maps, over processes perhaps. An
+    interrupted one leaves what it has noted in `<path>.part`, where the next goes on.
     """
-    part, before = _part(path), read_manifest(path)
-    known = {} if again else before | read_manifest(part)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    before, left = {}, {}
+    with _cache():
+        before, left = read_manifest(path), read_manifest(_part(path))
+    known = {} if again else before | left
     kept = {file: known[file] for file in files if file in known and _is_as_noted(root / file, known[file])}
     todo, noted = [file for file in files if file not in kept], {}
-    with named_if_full(path, part), open(part, "w", encoding="utf-8") as out:
+    try:
         for entry in chain(kept.values(), run(partial(hash_file, root), todo)):
-            out.write(json.dumps(entry._asdict()) + "\n")
-            out.flush()
             noted[entry.path] = entry
+    except BaseException:
+        keep(path, noted, False)
+        raise
     was = {file: entry.sha256 for file, entry in before.items()} | listed
-    return [f for f in files if f in was and was[f] != noted[f].sha256], sorted(set(was) - set(files))
+    return noted, [f for f in files if f in was and was[f] != noted[f].sha256], sorted(set(was) - set(files))
 
 
-def finish(path: Path) -> None:
-    """What the last `update` noted becomes the manifest that later checks compare with."""
-    os.replace(_part(path), path)
+def keep(path: Path, noted: dict[str, Entry], good: bool) -> None:
+    """What `update` noted of a good copy becomes the manifest that later checks compare with; of another it goes to
+    `<path>.part`, so that they need not read the files again."""
+    with _cache():
+        require_folder_above(path)
+        with written_whole(path if good else _part(path), ANY) as new, open(new, "w", encoding="utf-8") as out:
+            out.writelines(json.dumps(entry._asdict()) + "\n" for entry in noted.values())
+        if good:
+            _part(path).unlink(missing_ok=True)
+
+
+@contextmanager
+def _cache() -> Iterator[None]:
+    """Errors of the cache folder become warnings: they say nothing about the data."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        warnings.warn(
+            f"the cache folder cannot be used, so that no later check notices what changes from now on ({error}); "
+            "DTSE_CACHE names another one",
+            stacklevel=2,
+        )
 
 
 def _is_as_noted(file: Path, entry: Entry) -> bool:

@@ -92,7 +92,7 @@ def _find(source: Source, folder: Path) -> Path | None:
         path
         for path in folder.iterdir()
         if path.is_file()
-        and path.suffix not in (".part", ".tag")
+        and path.suffix not in (".part", ".tag", ".lock")
         and any(fnmatch(path.name.lower(), pattern) for pattern in patterns)
     )
     return min(found, key=lambda path: path.name != source.name, default=None)

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from ...shared.archives import Entry, case_collisions, list_wanted, open_archive
 from ...shared.console import bars_hidden
+from ...shared.files import alone
 
 MARK, PART = ".dtse-archive.json", ".dtse-part"  # in an unfinished folder: whose it is; what is being written
 
@@ -32,9 +33,9 @@ def extract(archive: Path, root: Path, places: dict[str, str]) -> Extracted:
 
     `places` is {"Release": "Release"}, for example: name in the archive, path in the root. Raises `ValueError` for
     an archive that is damaged, could do harm or lacks the folders, where other content is in the way, and for a disk
-    that is too small.
+    that is too small; `BlockingIOError` while another process unpacks the same.
     """
-    with open_archive(archive) as (entries, read):
+    with alone(_staging_path(archive, root)), open_archive(archive) as (entries, read):
         wanted, ignored = list_wanted(archive, entries, places)
         staging = _staging(archive, root)
         _require_space(archive, staging, wanted)
@@ -45,7 +46,7 @@ def extract(archive: Path, root: Path, places: dict[str, str]) -> Extracted:
                 "them; choose a root on another one"
             )
         _write_all(archive, wanted, read, staging)
-    _move_in(archive, staging, root)
+        _move_in(archive, staging, root)
     return Extracted(len(wanted), ignored, collisions)
 
 
@@ -70,7 +71,7 @@ def _staging(archive: Path, root: Path) -> Path:
         raise ValueError(f"{staging} is in the way and was not left by an interrupted run; move it")
     if staging.exists() and (staging / MARK).read_bytes() != _identity(archive).encode():
         shutil.rmtree(staging)  # of another version of the archive
-    staging.mkdir(parents=True, exist_ok=True)
+    staging.mkdir(exist_ok=True)
     (staging / MARK).write_text(_identity(archive), encoding="utf-8")
     return staging
 
