@@ -398,7 +398,7 @@ def alone(path: Path) -> Iterator[None]:
     require_folder_above(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = path.with_name(f"{path.name}.lock")
-    with _locked(lock, "ab") as free:
+    with _locked(lock, make=True) as free:
         if free is False:
             raise BlockingIOError(f"{path} is in use by another process; wait until that ends, then repeat the command")
         try:
@@ -409,17 +409,17 @@ def alone(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _locked(file: Path, mode: str = "r+b") -> Iterator[bool | None]:
+def _locked(file: Path, make: bool = False) -> Iterator[bool | None]:
     """True if the lock is ours in the block, False if another process holds it, None where nothing can be locked.
 
-    Mode "ab" makes the file if it is missing.
+    `make` makes the file if it is missing; without, that raises `FileNotFoundError`.
     """
     try:
         import fcntl
     except ImportError:  # Windows
         yield None
         return
-    with open(file, mode) as held:
+    with open(file, "ab") if make else open(file, "r+b") as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             free = os.fstat(held.fileno()).st_nlink > 0  # else its holder has just removed it
