@@ -47,7 +47,7 @@ LABELS = {
     "variant": str,  # what a block is called; by default the parameters by which its runs differ
     "group": str,  # of variants that are shown together
     "budget": str,  # what the variant has in common with those it is compared with: "steps", "seconds", "1,200 steps"
-    "against": str,  # the variant that it is compared with; by default the first of the grid
+    "against": str,  # the variant that it is compared with; by default the first of the grid. Its own name: with none
 }
 GRID_KEYS = {**BLOCK_KEYS, "notebook": str, "minutes": Positive, "metrics": tuple[str, ...], "blocks": list}
 SCORE = "metrics.mean_iou"  # what `record` has of a model that was evaluated
