@@ -24,7 +24,7 @@ from ..training.cost import GB, Cost, CostCommand, count_cost, fitting
 from ..training.run_folder import read_settings
 
 DRIVE = Path("/content/drive")  # where Colab shows a Google Drive
-USUAL = DRIVE / "MyDrive/dtse" if "google.colab" in sys.modules else Path("../runs/real_footage")
+USUAL = DRIVE / "MyDrive/dtse" if "google.colab" in sys.modules else Path("runs/real_footage")
 TRIAL, WARM = 20, 5  # steps that are measured, and the first of them, which are not
 MINUTES = 10  # between checkpoints
 VALIDATIONS = 10  # of a run

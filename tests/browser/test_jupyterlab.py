@@ -132,7 +132,7 @@ def test_notebook_12_says_which_files_it_keeps(lab, browser, pictures):
     page = run_all(browser, lab, "12_your_own_video")
     page.get_by_text("own_video/overlay.mp4").first.wait_for()
     page.screenshot(path=pictures / "notebook_12_saved.png")
-    assert (lab[1] / "runs/own_video/overlay.mp4").stat().st_size > 1000
+    assert (lab[1] / "notebooks/runs/own_video/overlay.mp4").stat().st_size > 1000
     page.close()
 
 
