@@ -1,7 +1,9 @@
 """Baselines of the study: each keeps its idea, answers as DTSE does, and learns."""
 
+import json
 import re
 import shutil
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -586,3 +588,14 @@ def test_the_current_frame_keeps_its_place_in_a_completed_window():
     for (causal, given), window in expected.items():
         found, index = whole_window(frames[:, :given], small(window=5, causal=causal))
         assert index == (4 if causal else 2) and found.flatten().tolist() == window
+
+
+def test_the_experiment_says_where_baselines_are_to_be_had(monkeypatch, request):
+    cells = json.loads((request.config.rootpath / "notebooks/experiment.ipynb").read_text(encoding="utf-8"))["cells"]
+    (cell,) = [text for cell in cells if "import BASELINES" in (text := "".join(cell["source"]))]
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in [name for name in sys.modules if name.partition(".")[0] == "benchmarks"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "benchmarks", None)  # what importing meets outside of a checkout
+    with pytest.raises(ValueError, match="no model 'late_concat' here.*in a checkout, or set MODEL"):
+        exec(cell, {"MODEL": "late_concat"})
