@@ -15,7 +15,7 @@ from test_comparison import made
 
 from dtse_core.experiments.comparison import Comparison, Difference, all_differences
 from dtse_core.experiments.forest import GROUPS, forest, group_colors
-from dtse_core.experiments.report import ROWS, write_report
+from dtse_core.experiments.report import write_report
 from dtse_core.video.overlay import RUNS
 
 pytestmark = pytest.mark.usefixtures("style")
@@ -162,16 +162,17 @@ def test_the_page_shows_primary_comparisons_and_one_picture_for_each_budget(tmp_
     assert not plt.get_fignums()
 
 
-def test_of_very_many_variants_no_picture_is_too_tall_and_none_is_of_what_was_not_run(tmp_path, asked):
+def test_of_very_many_variants_no_picture_is_too_tall_and_none_is_of_what_was_not_run(tmp_path, asked, monkeypatch):
     runs, clips = made(3)
-    more = [runs[runs["variant"] == "absent"].assign(variant=f"$v_{k}") for k in range(3 * ROWS)]
+    monkeypatch.setattr("dtse_core.experiments.report.ROWS", rows := 8)
+    more = [runs[runs["variant"] == "absent"].assign(variant=f"$v_{k}") for k in range(3 * rows)]
     again, own = runs[runs["variant"] == "same"], clips[clips["run"].str.startswith("same")]
-    named = [again.assign(variant=f"z{k}", run=again["run"] + f"z{k}") for k in range(ROWS)]
-    clips = pd.concat([clips, *(own.assign(run=own["run"] + f"z{k}") for k in range(ROWS))])
+    named = [again.assign(variant=f"z{k}", run=again["run"] + f"z{k}") for k in range(rows)]
+    clips = pd.concat([clips, *(own.assign(run=own["run"] + f"z{k}") for k in range(rows))])
     write_report({"runs": pd.concat([runs, *more, *named]), "clips": clips}, tmp_path, "full", "g")
     drawn = [d.asked.variant for some, _, title in asked if title == "equal steps" for d in some]
-    assert {"worse", "same", *(f"z{k}" for k in range(ROWS))} <= set(drawn) and len(drawn) == len(set(drawn))
-    assert len(asked) == 4 and max(len(some) for some, *_ in asked) == ROWS  # of five, one has nothing that was run
+    assert {"worse", "same", *(f"z{k}" for k in range(rows))} <= set(drawn) and len(drawn) == len(set(drawn))
+    assert len(asked) == 4 and max(len(some) for some, *_ in asked) == rows  # of five, one has nothing that was run
 
 
 def test_a_report_looks_alike_whatever_its_caller_has_set_and_changes_nothing_there(tmp_path):
