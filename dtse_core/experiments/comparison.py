@@ -97,17 +97,9 @@ def with_scores(clips: "pd.DataFrame") -> "pd.DataFrame":
     return scored.drop(columns=["on_target", "on_twin"])
 
 
-def for_curves_alone(runs: "pd.DataFrame") -> "pd.Series":
-    """True for the runs that only a learning curve needs: their variant has another budget before, and at this one is
-    compared with itself, which means with nothing."""
-    first = runs.groupby("variant", sort=False)["budget"].transform("first")
-    return (runs["against"] == runs["variant"]) & (runs["budget"] != first)
-
-
 def summary_rows(runs: "pd.DataFrame", metrics: Sequence[str] = ()) -> list[list[str]]:
     """Head and rows of a table of all variants: means over seeds, scores in percent; "not run" where there is none, and
     nothing where no run has that score. A step's time is that of the fastest run: a busy or slower machine adds to it.
-    Runs that only a learning curve needs are left out.
 
     `metrics`: further columns of `runs`, shown as they are.
     """
@@ -120,7 +112,7 @@ def summary_rows(runs: "pd.DataFrame", metrics: Sequence[str] = ()) -> list[list
     columns |= {name: (name, 1, 4) for name in metrics if name not in {shown for shown, *_ in columns.values()}}
     columns = {head: column for head, column in columns.items() if column[0] in runs}
     rows = [["variant", "equal", "seeds", *columns]]
-    for (variant, budget), some in runs[~for_curves_alone(runs)].groupby(["variant", "budget"], sort=False):
+    for (variant, budget), some in runs.groupby(["variant", "budget"], sort=False):
         done = some[some["state"] == "ok"]
         cells = []
         for name, scale, digits in columns.values():

@@ -5,68 +5,83 @@ that is still on its way scores less than a shorter one that has ended. pandas a
 are used.
 """
 
+import math
 from collections.abc import Mapping
 from itertools import cycle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .forest import group_colors, short
+from ..video.letters import in_lines
+from .forest import group_colors, in_one_line
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
 NEEDED = ["steps", "step_cpu_seconds", "metrics.mean_iou"]
+LONGER = 1.05  # times the steps of a shorter run
 MARKS = "osD^vP<X>h"
 ABOUT = (
-    "Means of runs that ended there, each with its whole schedule, in percent. Seconds of processor time: steps times "
-    "those of a step in the variant's fastest run."
+    "Means of runs that ended there, each with its whole schedule, in percent, with the lowest and the highest; in the "
+    "picture as bars, and hollow marks are single runs. Seconds of processor time: steps times those of a step in the "
+    "variant's fastest run."
 )
 
 
 def curve_points(runs: "pd.DataFrame") -> "pd.DataFrame":
-    """A row for each length that a variant's runs have, of variants with two or more: `variant`, `steps`, `seconds` of
-    processor time, `iou` with its lowest and highest seed (0 to 1), `seeds`. Variants are in the order of `runs`."""
+    """Of each variant that trained longer at one budget than at another a row for each budget, the shortest first:
+    `variant`, `steps`, `seconds` of processor time, `iou` (0 to 1) with that of the lowest and of the highest run, and
+    the number of `runs`. Variants are in the order of the table `runs`.
+    """
     import pandas as pd
 
-    done = runs[runs["state"] == "ok"].reindex(columns=["variant", "SEED", *NEEDED]).dropna(subset=NEEDED)
+    done = runs[runs["state"] == "ok"].reindex(columns=["variant", "budget", *NEEDED])
     done["variant"] = pd.Categorical(done["variant"], runs["variant"].unique())  # which are sorted in this order
     fastest = done.groupby("variant", observed=True)["step_cpu_seconds"].transform("min")
     done = done.assign(seconds=done["steps"] * fastest, iou=done["metrics.mean_iou"])
-    ends = done.groupby(["variant", "steps"], observed=True)
-    points = ends.agg(
-        seconds=("seconds", "first"),
+    done = done[done["seconds"].between(0, math.inf, inclusive="neither") & done["iou"].notna()]
+    points = done.groupby(["variant", "budget"], observed=True).agg(
+        steps=("steps", "mean"),
+        seconds=("seconds", "mean"),
         iou=("iou", "mean"),
         low=("iou", "min"),
         high=("iou", "max"),
-        seeds=("SEED", "nunique"),
-    ).reset_index()
-    points["variant"] = points["variant"].astype(str)
-    return points[points.groupby("variant")["steps"].transform("size") > 1]
+        runs=("iou", "size"),
+    )
+    points = points.reset_index().sort_values(["variant", "seconds"])
+    steps = points.groupby("variant", observed=True)["steps"]
+    points = points[steps.transform("max") > LONGER * steps.transform("min")]
+    return points.assign(variant=points["variant"].astype(str)).drop(columns="budget")
 
 
 def curve_sentences(points: "pd.DataFrame") -> list[str]:
     """How to read the points, then those of each variant, in words; nothing without points."""
     said = [ABOUT] if len(points) else []
     for variant, some in points.groupby("variant", sort=False):
-        ends = (
-            f"{100 * p.iou:.1f} after {p.seconds:.0f} s ({p.steps:,.0f} steps, {p.seeds} seed{'s' * (p.seeds != 1)})"
-            for p in some.itertuples()
-        )
-        said.append(f"{variant}: {', '.join(ends)}.")
+        said.append(f"{variant}: {'; '.join(_end(p) for p in some.itertuples())}.")
     return said
+
+
+def _end(p: Any) -> str:
+    """A point in words."""
+    spread = f" ({100 * p.low:.1f} to {100 * p.high:.1f} in {p.runs} runs)" * (p.runs > 1)
+    return f"{100 * p.iou:.1f}{spread} after {_number(p.seconds)} s, {_number(p.steps)} steps"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def learning_curves(points: "pd.DataFrame", groups: Mapping[str, str]) -> "Figure":
     """The points against seconds, a line with marks for each variant, in the color of its group; the legend has them in
     the order of their ends.
 
-    A point of one seed is hollow; of several, a bar reaches from the lowest to the highest.
+    A point of one run is hollow; of several, a bar reaches from the lowest to the highest.
     """
     import matplotlib.pyplot as plt
-    from matplotlib.ticker import LogLocator, ScalarFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator
 
     colors = group_colors(groups.values())
-    names = {variant: short(variant) for variant in points["variant"].unique()}  # text first: it may add a font
+    names = {v: in_lines(in_one_line(v), 2.2) or " " for v in points["variant"].unique()}  # first: it may add a font
     figure, ax = plt.subplots(figsize=(8, max(4.2, 0.3 + 0.2 * len(names))), layout="constrained")
     keys = []
     for (variant, some), mark in zip(points.groupby("variant", sort=False), cycle(MARKS)):
@@ -74,12 +89,14 @@ def learning_curves(points: "pd.DataFrame", groups: Mapping[str, str]) -> "Figur
         for p in some.itertuples():
             ax.plot([p.seconds] * 2, [p.low, p.high], color=look["color"], lw=0.8, alpha=0.5, zorder=1)
         (line,) = ax.plot(some["seconds"], some["iou"], label=names[variant], lw=1, **look)
-        single = some[some["seeds"] == 1]
+        single = some[some["runs"] == 1]
         ax.plot(single["seconds"], single["iou"], ls="", markerfacecolor="white", **look)
         keys.append((some["iou"].iloc[-1], line))
     ax.set(xscale="log", xlabel="seconds of processor time", ylabel="mean IoU at the end of a run")
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
-    ax.xaxis.set_major_formatter(ScalarFormatter())
+    decades = math.log10(points["seconds"].max() / points["seconds"].min())
+    ticks = (1, 1.5, 2, 3, 5, 7) if decades < 1 else (1, 2, 5) if decades < 2 else (1,)
+    ax.xaxis.set_major_locator(LogLocator(subs=ticks))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: f"{seconds:,g}"))
     ax.minorticks_off()
     ax.grid(axis="y")
     handles = [line for _, line in sorted(keys, key=lambda key: -key[0])]

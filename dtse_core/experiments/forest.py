@@ -111,6 +111,11 @@ def _label(d: Difference, budgets: set[str]) -> str:
 
 
 def short(text: str) -> str:
-    """A name in one line; of a long one both ends."""
+    """A name in one line, as matplotlib shows it; of a long one both ends."""
+    return spelled(in_one_line(text))
+
+
+def in_one_line(text: str) -> str:
+    """A name without line breaks; of a long one both ends."""
     line = " ".join(visible(text).split())
-    return spelled(line if len(line) <= LONGEST else f"{line[:20]}\N{HORIZONTAL ELLIPSIS}{line[21 - LONGEST :]}")
+    return line if len(line) <= LONGEST else f"{line[:20]}\N{HORIZONTAL ELLIPSIS}{line[21 - LONGEST :]}"

@@ -11,7 +11,7 @@ from ..config import nearest
 from ..shared import markdown
 from ..shared.files import PAGE, require_ours
 from .comparison import EXPLORATORY, PRIMARY, Comparison, Difference, all_differences, conclusions, summary_rows
-from .curves import curve_points, curve_sentences
+from .curves import MARKS, curve_points, curve_sentences
 from .pages import comparison_page, write_page
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CURVES = "Learning curves"  # a heading
 REPORT = {"report.md": PAGE, "report.html": PAGE}
 ABOUT = "Means over seeds, scores in percent; ms a step is that of the fastest run, MB the most that a run held."
-ROWS = 60  # of a picture; more comparisons or curves are drawn in several
+ROWS = 60  # of a picture; more comparisons are drawn in several
 
 
 def require_place(folder: Path) -> None:
@@ -82,16 +82,16 @@ def _pictures(
     asked = [d for d in differences if d.primary or d.asked.part == "all"]
     for heading, budget in dict.fromkeys((_heading(d), d.asked.budget) for d in asked):
         some = [d for d in asked if (_heading(d), d.asked.budget) == (heading, budget)]
-        for drawn in _in_parts(some):
+        for drawn in _in_parts(some, ROWS):
             if any(d.run for d in drawn):
                 pictures[heading].append(_png(partial(forest, drawn, groups, f"equal {budget}")))
-    for names in _in_parts(list(points["variant"].unique())):
+    for names in _in_parts(list(points["variant"].unique()), len(MARKS)):
         pictures[CURVES].append(_png(partial(learning_curves, points[points["variant"].isin(names)], groups)))
     return pictures
 
 
-def _in_parts(rows: list) -> Iterator[list]:
-    return (rows[start : start + ROWS] for start in range(0, len(rows), ROWS))
+def _in_parts(rows: list, most: int) -> Iterator[list]:
+    return (rows[start : start + most] for start in range(0, len(rows), most))
 
 
 def _heading(d: Difference) -> str:
