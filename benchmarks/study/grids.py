@@ -3,7 +3,8 @@
     python -m benchmarks.study.grids
 
 writes grid.toml in dtse_core/experiments/study, the runs that were made, and beside this file planned.toml, which has
-those that were dropped, too, and rates.toml; plan.md beside the first says why. A budget is processor time, given in
+those that were dropped, too, and rates.toml; plan.md beside the first says why. Runs of other budgets than the main one
+are there for learning curves: they are compared with nothing. A budget is processor time, given in
 steps of UNIT: by costs.json, which `costs.py` measures, a model has more or fewer steps of its own for it. Rates are
 those of the `tiny` preset times what rates.json, which `rates.py` writes, has chosen for the model.
 """
@@ -24,6 +25,7 @@ HERE = Path(__file__).parent
 COSTS, RATES = HERE / "costs.json", HERE / "rates.json"
 BUDGET = 1800  # of a main run, in steps of UNIT; 16 clips a step
 CURVE = (450, 900, 3600)  # further budgets, so that curves are of runs that ended
+DRAWN = CURVE[:2]  # those of them that were run, with the first seed of OTHERS
 SEARCH, FACTORS = 600, (0.5, 1.0, 2.0)  # of the search of rates: its budget, and what all rates are multiplied by
 PRIMARY = {1: [0, 1, 2, 3, 4], 2: [1, 2, 3, 4, 5]}  # seeds, by level; a grid goes seed by seed, so these come first
 OTHERS, SEARCHED = [6, 7, 8], [100]  # seeds of other runs, and of the search
@@ -103,8 +105,8 @@ def planned(costs: dict[str, Any], chosen: dict[str, float]) -> Iterator[dict[st
 
     def block(variant: Variant, seeds: Sequence[int], level: int = 2, budget: int = BUDGET) -> dict[str, Any]:
         labels = {"variant": variant.name + ", level 1" * (level == 1), "group": variant.group}
-        labels["budget"] = "seconds" if budget == BUDGET else f"seconds of {budget:,} steps"
-        labels |= {"against": "DTSE, level 1"} if level == 1 else {}
+        labels["budget"] = _label(budget)
+        labels |= {"against": "DTSE, level 1"} if level == 1 else {"against": variant.name} if budget != BUDGET else {}
         own = settings(variant, level, chosen.get(variant.model, 1.0))
         values = {"MODEL": variant.model, "STEPS": steps_for(variant, budget, costs), "SETTINGS": own}
         return {"labels": labels, "seeds": list(seeds), "values": values}
@@ -117,9 +119,20 @@ def planned(costs: dict[str, Any], chosen: dict[str, float]) -> Iterator[dict[st
 
 
 def made(blocks: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Those of the planned blocks that were carried out: what the primary comparisons need."""
+    """Those of the planned blocks that were carried out: what the primary comparisons need, and the shorter runs of the
+    learning curves, with one seed."""
     asked = {(name, one.budget) for one in read_plan(STUDY / "grid.toml") for name in (one.variant, one.reference)}
-    return (block for block in blocks if (block["labels"]["variant"], block["labels"]["budget"]) in asked)
+    shorter = {_label(budget) for budget in DRAWN}
+    for block in blocks:
+        labels = block["labels"]
+        if (labels["variant"], labels["budget"]) in asked:
+            yield block
+        elif labels["budget"] in shorter:
+            yield block | {"seeds": OTHERS[:1]}
+
+
+def _label(budget: int) -> str:
+    return "seconds" if budget == BUDGET else f"seconds of {budget:,} steps"
 
 
 def search(costs: dict[str, Any]) -> Iterator[dict[str, Any]]:

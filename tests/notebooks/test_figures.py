@@ -93,7 +93,9 @@ def test_the_opening_film_is_drawn_by_its_script_and_its_masks_follow_the_words(
     assert films[0].shape == films[1].shape and np.abs(films[0] - films[1]).mean() < 2
 
 
-def test_the_picture_of_the_study_is_drawn_from_its_tables(tmp_path):
-    make_study.draw(tmp_path / "study.png")
-    drawn, stored = (pixels((folder / "study.png").read_bytes()) for folder in (tmp_path, ROOT / "figures"))
-    assert drawn.shape == stored.shape and np.abs(drawn - stored).mean() < 0.2
+def test_the_pictures_of_the_study_are_drawn_from_its_tables(tmp_path):
+    make_study.draw(tmp_path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["learning_curves.png", "study.png"]
+    for file in tmp_path.iterdir():
+        drawn, stored = (pixels((folder / file.name).read_bytes()) for folder in (tmp_path, ROOT / "figures"))
+        assert drawn.shape == stored.shape and np.abs(drawn - stored).mean() < 0.2, file.name

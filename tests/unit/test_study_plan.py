@@ -78,9 +78,21 @@ def test_primary_runs_are_over_before_an_exploratory_one_begins(runs):
 def test_runs_of_the_primary_comparisons_are_those_of_the_grid(runs):
     asked = {name for one in read_plan(STUDY / "grid.toml") for name in (one.variant, one.reference)}
     needed = {run.name for run in runs if label(run, "variant") in asked and label(run, "budget") == "seconds"}
-    first = read_grid(STUDY / "grid.toml").runs
+    first = [run for run in read_grid(STUDY / "grid.toml").runs if run.parameters["SEED"] not in grids.OTHERS]
     assert len(first) == 75 == 65 + 2 * 5 and {run.name for run in first} == needed
     assert f"The {len(first)} runs of the primary comparisons come first" in PLAN
+
+
+def test_further_runs_of_the_grid_are_two_shorter_ones_of_each_model_with_a_learning_curve():
+    further = [run for run in read_grid(STUDY / "grid.toml").runs if run.parameters["SEED"] in grids.OTHERS]
+    assert {(label(run, "variant"), label(run, "budget")) for run in further} == {
+        (variant.name, f"seconds of {budget} steps") for variant in (grids.DTSE, *grids.IDEAS) for budget in (450, 900)
+    }
+    assert len(further) == 2 * 9 and {run.parameters["SEED"] for run in further} == {6}
+    assert all(label(run, "against") == label(run, "variant") for run in further)
+    planned = len(read_grid(HERE / "planned.toml").runs)
+    dropped = [int(n) for n in re.findall(r"\((\d+)\)", PLAN[PLAN.index("Dropped for lack of time") :])]
+    assert sum(dropped) == planned - 75 - len(further)
 
 
 def test_equal_seconds_are_steps_times_what_a_step_costs(runs):
@@ -105,7 +117,8 @@ def test_a_run_has_the_model_the_level_and_the_words_that_its_name_says(runs):
         variant = variants[name.removesuffix(", level 1")]
         assert (found.model.lmdf_stages == (3,)) == (variant != grids.UNIT)
         assert run.parameters["MODEL"] == variant.model and run.parameters["EVAL"] == grids.CLIPS
-        assert label(run, "against") == ("DTSE, level 1" if found.data.level == 1 else "")
+        alone = name if label(run, "budget") != "seconds" else ""  # on a learning curve: compared with nothing
+        assert label(run, "against") == ("DTSE, level 1" if found.data.level == 1 else alone)
         if variant.model == "frozen_text":
             assert found.model.text == f"../runs/study/streams/words-{found.data.level}"
     models = {(run.parameters["MODEL"], str(config(run).model)) for run in runs}
