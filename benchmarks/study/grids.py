@@ -24,8 +24,8 @@ from dtse_core.shared.files import read_json
 HERE = Path(__file__).parent
 COSTS, RATES = HERE / "costs.json", HERE / "rates.json"
 BUDGET = 1800  # of a main run, in steps of UNIT; 16 clips a step
-CURVE = (450, 900, 3600)  # further budgets, so that curves are of runs that ended
-DRAWN = CURVE[:2]  # those of them that were run, with the first seed of OTHERS
+CURVE = {450: "a quarter of the seconds", 900: "half the seconds", 3600: "twice the seconds"}  # of runs that ended
+DRAWN = (450, 900)  # those of them that were run, with the first seed of OTHERS
 SEARCH, FACTORS = 600, (0.5, 1.0, 2.0)  # of the search of rates: its budget, and what all rates are multiplied by
 PRIMARY = {1: [0, 1, 2, 3, 4], 2: [1, 2, 3, 4, 5]}  # seeds, by level; a grid goes seed by seed, so these come first
 OTHERS, SEARCHED = [6, 7, 8], [100]  # seeds of other runs, and of the search
@@ -78,6 +78,7 @@ EXPLORATORY = [
     Variant("one frame", "window", "model.window=1"),
     Variant("five frames", "window", "model.window=5"),
 ]
+WHOLE = EXPLORATORY[0]  # VLMG as a whole: of the exploratory parts the one that was run
 VARIANTS = [UNIT, DTSE, *IDEAS, *PARTS, *FINER, *EXPLORATORY]
 
 
@@ -119,9 +120,10 @@ def planned(costs: dict[str, Any], chosen: dict[str, float]) -> Iterator[dict[st
 
 
 def made(blocks: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Those of the planned blocks that were carried out: what the primary comparisons need, and the shorter runs of the
-    learning curves, with one seed."""
+    """Those of the planned blocks that were carried out: what the primary comparisons need, the model without VLMG, and
+    the shorter runs of the learning curves, with one seed."""
     asked = {(name, one.budget) for one in read_plan(STUDY / "grid.toml") for name in (one.variant, one.reference)}
+    asked.add((WHOLE.name, _label(BUDGET)))
     shorter = {_label(budget) for budget in DRAWN}
     for block in blocks:
         labels = block["labels"]
@@ -132,7 +134,7 @@ def made(blocks: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _label(budget: int) -> str:
-    return "seconds" if budget == BUDGET else f"seconds of {budget:,} steps"
+    return CURVE.get(budget, "seconds")
 
 
 def search(costs: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -223,8 +223,8 @@ def conclusions(differences: list[Difference]) -> dict[str, list[str]]:
     asked += [sentence(d) for d in sorted(primary, key=lambda d: d.verdict == "lower")]
     said = []
     if others:
-        p = [1 if d.too_few else d.p_different for d in others]
-        alone, together = (sum(n <= 1 - LEVEL for n in some) for some in (p, holm(p)))
+        alone = sum(d.verdict in ("higher", "lower") for d in others)
+        together = sum(p <= 1 - LEVEL for p in holm([1 if d.too_few else d.p_different for d in others]))
         said.append(
             f"{_count(len(others), 'comparison')}, not named before the runs: {alone} "
             f"{'shows' if alone == 1 else 'show'} a difference, {together} if all are corrected for their number."

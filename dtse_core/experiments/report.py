@@ -1,5 +1,5 @@
 """The report of a grid: a table of its variants, what their scores support, and learning curves, as Markdown and as a
-page, which has pictures, too."""
+page with pictures."""
 
 import io
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CURVES = "Learning curves"  # a heading
 REPORT = {"report.md": PAGE, "report.html": PAGE}
-ABOUT = "Means over seeds, scores in percent; ms a step is that of the fastest run, MB the most that a run held."
+ABOUT = "Means over seeds, scores in percent; ms a step is that of a row's fastest run, MB the most that a run held."
 ROWS = 60  # of a picture; more comparisons are drawn in several
 
 

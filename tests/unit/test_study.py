@@ -45,8 +45,9 @@ def test_each_run_recorded_the_seed_asked_for(tables):
 
 
 def test_runs_that_get_equal_seconds_took_them_in_their_fastest_run(tables):
-    """By the fastest run of each variant, as runs are of two processors, and none had one to itself."""
-    runs = tables["runs"]
+    """By the fastest run of each variant, as runs are of two processors, and none had one to itself; VLMG off had the
+    slower one alone."""
+    runs = tables["runs"][tables["runs"]["variant"] != "VLMG off"]
     fastest = runs.groupby("variant")["step_cpu_seconds"].transform("min")
     for _, some in runs.assign(spent=runs["STEPS"] * fastest).groupby("budget"):
         found = some.groupby("variant")[["spent", "STEPS"]].first()
@@ -57,7 +58,7 @@ def test_runs_that_get_equal_seconds_took_them_in_their_fastest_run(tables):
 
 def test_each_model_of_a_learning_curve_has_the_same_three_lengths(tables):
     points, runs = curve_points(tables["runs"]), tables["runs"]
-    assert set(runs["budget"]) == {"seconds", "seconds of 450 steps", "seconds of 900 steps"}
+    assert set(runs["budget"]) == {"seconds", "half the seconds", "a quarter of the seconds"}
     assert points["variant"].nunique() == 9
     assert all(list(some["runs"]) == [1, 1, PRIMARY_SEEDS] for _, some in points.groupby("variant"))
 
@@ -65,13 +66,22 @@ def test_each_model_of_a_learning_curve_has_the_same_three_lengths(tables):
 def test_what_the_texts_say_of_shorter_trainings_is_in_the_tables(tables, request):
     results = " ".join((request.config.rootpath / "docs/results.md").read_text(encoding="utf-8").split())
     study = " ".join((request.config.rootpath / STUDY / "README.md").read_text(encoding="utf-8").split())
-    points = curve_points(tables["runs"]).groupby("variant")
+    points = curve_points(tables["runs"]).groupby("variant", sort=False)
     gains = 100 * (points["iou"].nth(2).to_numpy() - points["iou"].nth(1).to_numpy())
-    assert f"and every model at least {int(min(gains))} points" in results
+    assert f"and at least {int(min(gains))} points more in every model" in results
     assert f"end {int(min(gains))} to {round(max(gains))} points below" in study
-    ranks = points["iou"].agg(["first", "last"]).rank()
-    assert f"correlate at {ranks['first'].corr(ranks['last']):.2f}" in results
-    assert f"{100 * (points['high'].last() - points['low'].last()).max():.0f} points apart" in results
+    spread = 100 * (points["high"].last() - points["low"].last())
+    assert f"{spread.min():.0f} to {spread.max():.0f} points apart" in results
+    scores = pd.DataFrame({k: points["iou"].nth(k).to_numpy() for k in range(3)}, index=points["iou"].first().index)
+    worst = {"cross-modal self-attention", "query transformer", "query memory"}
+    assert all(set(scores[k].nsmallest(3).index) == worst for k in scores)
+    order = scores.drop(index=worst).rank()
+    assert f"(rank correlation {order[0].corr(order[2]):.2f})" in results
+    assert [list(order.loc[name]) for name in ("sentence filters", "one-way fusion", "DTSE")] == [
+        [6, 5, 3],
+        [1, 4, 5],
+        [4, 3, 4],
+    ]
 
 
 def test_the_scores_of_its_clips_give_those_of_its_runs(tables):

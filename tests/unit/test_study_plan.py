@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -83,13 +84,17 @@ def test_runs_of_the_primary_comparisons_are_those_of_the_grid(runs):
     assert f"The {len(first)} runs of the primary comparisons come first" in PLAN
 
 
-def test_further_runs_of_the_grid_are_two_shorter_ones_of_each_model_with_a_learning_curve():
+def test_further_runs_of_the_grid_are_those_without_vlmg_and_two_shorter_ones_of_each_model_with_a_curve():
     further = [run for run in read_grid(STUDY / "grid.toml").runs if run.parameters["SEED"] in grids.OTHERS]
-    assert {(label(run, "variant"), label(run, "budget")) for run in further} == {
-        (variant.name, f"seconds of {budget} steps") for variant in (grids.DTSE, *grids.IDEAS) for budget in (450, 900)
-    }
-    assert len(further) == 2 * 9 and {run.parameters["SEED"] for run in further} == {6}
-    assert all(label(run, "against") == label(run, "variant") for run in further)
+    off = [run for run in further if label(run, "budget") == "seconds"]
+    shorter = [run for run in further if run not in off]
+    assert {label(run, "variant") for run in off} == {"VLMG off"} and {label(run, "against") for run in off} == {""}
+    assert [run.parameters["SEED"] for run in off] == grids.OTHERS
+    parts = ("a quarter of the seconds", "half the seconds")
+    names = [variant.name for variant in (grids.DTSE, *grids.IDEAS)]
+    assert {(label(run, "variant"), label(run, "budget")) for run in shorter} == {*product(names, parts)}
+    assert len(shorter) == 2 * 9 and {run.parameters["SEED"] for run in shorter} == {6}
+    assert all(label(run, "against") == label(run, "variant") for run in shorter)
     planned = len(read_grid(HERE / "planned.toml").runs)
     dropped = [int(n) for n in re.findall(r"\((\d+)\)", PLAN[PLAN.index("Dropped for lack of time") :])]
     assert sum(dropped) == planned - 75 - len(further)
@@ -102,7 +107,8 @@ def test_equal_seconds_are_steps_times_what_a_step_costs(runs):
     assert share[grids.UNIT.name] == 1 > share["DTSE"]
     for run in runs:
         name, budget = label(run, "variant").removesuffix(", level 1"), label(run, "budget")
-        steps = grids.BUDGET if budget == "seconds" else int(re.sub(r"\D", "", budget))
+        parts = {"seconds": 1, "a quarter of the seconds": 1 / 4, "half the seconds": 1 / 2, "twice the seconds": 2}
+        steps = grids.BUDGET * parts[budget]
         assert run.parameters["STEPS"] * share[name] == pytest.approx(steps, abs=5 * share[name] + 1e-6)
     curves = {(label(run, "variant"), label(run, "budget")) for run in runs if run.parameters["SEED"] in grids.OTHERS}
     for idea in (grids.DTSE, *grids.IDEAS):
