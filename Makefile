@@ -19,7 +19,7 @@ STRICT := $(wildcard notebooks/0[0-7]_*.ipynb)
 LAX := $(wildcard notebooks/0[89]_*.ipynb notebooks/1[0-9]_*.ipynb)
 JOBS ?= 2
 # nbval compares what `make tutorial` has executed, if nothing has changed since, instead of executing it anew.
-CHANGED = $(shell find notebooks dtse_core requirements.lock -type f ! -name '*.pyc' -newer $(1) -print -quit)
+CHANGED = $(shell find notebooks dtse_core requirements.lock -type f ! -name '*.pyc' ! -path '*/runs/*' -newer $(1) -print -quit)
 ifndef EXECUTED
 EXECUTED := $(foreach page,$(wildcard runs/tutorial/index.html),$(if $(call CHANGED,$(page)),,runs/tutorial))
 endif
