@@ -37,7 +37,7 @@ include_patterns = [
     "dtse_core/checkpoints/tiny/README.md",
     "dtse_core/experiments/study/*.md",
 ]
-exclude_patterns = [".*", "runs", "**/.ipynb_checkpoints", "docs/api/modules.rst"]
+exclude_patterns = [".*", "runs", "notebooks/runs", "**/.ipynb_checkpoints", "docs/api/modules.rst"]
 extensions = [
     "myst_nb",
     "sphinx.ext.apidoc",

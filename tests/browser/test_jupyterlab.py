@@ -25,7 +25,9 @@ PATIENCE = 240_000  # milliseconds for a whole notebook, on a busy machine
 def lab(tmp_path_factory):
     """Address and folder of a JupyterLab that has a copy of the notebooks, and nothing of its user's."""
     home = tmp_path_factory.mktemp("lab")
-    shutil.copytree(ROOT / "notebooks", home / "work/notebooks", ignore=shutil.ignore_patterns(".*", "__pycache__", "runs"))
+    shutil.copytree(
+        ROOT / "notebooks", home / "work/notebooks", ignore=shutil.ignore_patterns(".*", "__pycache__", "runs")
+    )
     for name, values in SETTINGS.items():
         file = home / f"settings/@jupyterlab/{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
