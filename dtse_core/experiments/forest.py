@@ -55,13 +55,13 @@ def forest(differences: Sequence[Difference], groups: Mapping[str, str], title: 
         references = list(dict.fromkeys(d.asked.reference for d in some))
         rows: list[tuple[str, Difference | None]] = []  # a label and what stands there; below the names of references
         for reference in references:
-            rows += [(short(f"against {reference}"), None)] if len(references) > 1 else []
+            rows += [(_short(f"against {reference}"), None)] if len(references) > 1 else []
             rows += [(_label(d, budgets), d) for d in some if d.asked.reference == reference]
-        other = short(references[0]) if len(references) == 1 else "the reference"
+        other = _short(references[0]) if len(references) == 1 else "the reference"
         panels[f"lower than {other}  \N{LEFTWARDS ARROW}  {SCORES[score]}  \N{RIGHTWARDS ARROW}  higher"] = rows
     shown = dict.fromkeys(groups[d.asked.variant] for d in differences if d.run)
-    named = {group: short(group) for group in shown if group}
-    title = short(title)
+    named = {group: _short(group) for group in shown if group}
+    title = _short(title)
 
     heights = [len(rows) + 1 for rows in panels.values()]
     figure, axes = plt.subplots(
@@ -107,10 +107,10 @@ def _label(d: Difference, budgets: set[str]) -> str:
     """The variant, and what else tells a comparison from others: on which clips, and of several budgets which."""
     asked = d.asked
     on, equal = f", on {asked.part}" * (asked.part != "all"), f", equal {asked.budget}" * (len(budgets) > 1)
-    return short(asked.variant) + spelled(on) + short(equal)
+    return _short(asked.variant) + spelled(on) + _short(equal)
 
 
-def short(text: str) -> str:
+def _short(text: str) -> str:
     """A name in one line, as matplotlib shows it; of a long one both ends."""
     return spelled(in_one_line(text))
 

@@ -325,3 +325,10 @@ def test_scores_are_means_and_a_step_costs_what_the_fastest_run_says(tables):
     runs.loc[:2, ["metrics.mean_iou", "step_cpu_seconds"]] = [[0.4, 0.3], [0.7, 0.2], [0.9, 0.01]]
     runs.loc[2, "state"] = "failed"
     assert summary_rows(runs)[1] == ["full", "steps", "2 of 3", "55.0", "50.0", "200"]
+
+
+def test_a_difference_too_small_to_matter_is_not_counted_as_one():
+    small = Difference(Comparison("a", "b"), 0.01, 0.002, 0.018, 0.01, 0.001, (5, 5), 40, 40)
+    large = replace(small, mean=0.2, low=0.1, high=0.3, p_equivalent=1.0)
+    assert small.verdict == "equivalent" and large.verdict == "higher"
+    assert ": 1 shows a difference, " in conclusions([small, large])["Exploratory comparisons"][0]
