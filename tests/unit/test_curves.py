@@ -66,7 +66,7 @@ def test_points_are_means_of_the_runs_that_ended_there_at_the_pace_of_the_fastes
 def test_runs_of_one_budget_are_one_point_though_their_steps_differ(runs):
     runs["steps"] = runs["steps"].mask(runs["run"] == "bseconds1", 1300)
     (found,) = [p for p in curve_points(runs).itertuples() if p.variant == "b" and p.runs == 3]
-    assert found.steps == pytest.approx(1100) and found.seconds == pytest.approx(220)
+    assert found.steps == pytest.approx(1100) and found.seconds == pytest.approx(220)  # at any speed: of the table
 
 
 @pytest.mark.parametrize("column", ["steps", "step_cpu_seconds", "metrics.mean_iou"])
