@@ -54,11 +54,11 @@ def drawn(
 
 @cache
 def pool(variant: str, split: str, score: str) -> np.ndarray:
-    """(seeds, clips) of the study."""
+    """(seeds, clips) of the study's whole runs; it has shorter ones of the same names."""
     import pandas as pd
 
     runs, clips = (pd.read_parquet(STUDY / f"{name}.parquet") for name in ("runs", "clips"))
-    runs = runs[runs["variant"] == variant]
+    runs = runs[(runs["variant"] == variant) & (runs["budget"] == "seconds")]
     found = clips[clips["split"] == split].merge(runs[["run", "SEED"]], on="run")
     return found.pivot(index="SEED", columns="clip", values=score).to_numpy(float)
 

@@ -81,9 +81,8 @@ def learning_curves(points: "pd.DataFrame", groups: Mapping[str, str]) -> "Figur
     from matplotlib.ticker import FuncFormatter, LogLocator
 
     colors = group_colors(groups.values())
-    names = {
-        v: in_lines(in_one_line(v), 2.2) or " " for v in points["variant"].unique()
-    }  # text first: it may add a font
+    variants = points["variant"].unique()
+    names = {name: in_lines(in_one_line(name), 2.2) or " " for name in variants}  # text first: it may add a font
     figure, ax = plt.subplots(figsize=(8, max(4.2, 0.3 + 0.2 * len(names))), layout="constrained")
     keys = []
     looks = cycle(product(LINES, MARKS))

@@ -90,6 +90,12 @@ def test_each_verdict_in_a_text_is_that_of_the_tables(claims, study):
             assert asked and not wrong, f"{file}, {claim['says']!r}: {variant} on {part}, equal {budget}: {wrong}"
 
 
+def test_without_vlmg_dtse_is_behind_on_the_parts_that_the_results_name_and_ahead_on_none(study):
+    found = {d.asked.part: d.verdict for d in study[-1] if d.asked.variant == "VLMG off" and d.run}
+    assert {part for part, said in found.items() if said == "lower"} == {"scale", "position", "nested"}
+    assert "higher" not in found.values() and found["all"] == "undecided"
+
+
 def test_each_mean_in_a_text_is_that_of_the_tables(claims, study):
     runs, clips, _ = study
     scores = clips.merge(runs[["run", "variant", "budget"]], on="run")

@@ -49,11 +49,12 @@ def test_runs_that_get_equal_seconds_took_them_in_their_fastest_run(tables):
     slower one alone."""
     runs = tables["runs"][tables["runs"]["variant"] != "VLMG off"]
     fastest = runs.groupby("variant")["step_cpu_seconds"].transform("min")
-    for _, some in runs.assign(spent=runs["STEPS"] * fastest).groupby("budget"):
+    for budget, some in runs.assign(spent=runs["STEPS"] * fastest).groupby("budget"):
         found = some.groupby("variant")[["spent", "STEPS"]].first()
         off = (found["spent"] / found["spent"]["DTSE"] - 1).abs()
-        rounded = 5 / found["STEPS"] + 5 / found["STEPS"]["DTSE"]  # to the next ten steps
-        assert (off < 0.1 + rounded).all()
+        # steps are to the next ten, which matters where they are few
+        rounded = 0 if budget == "seconds" else 5 / found["STEPS"] + 5 / found["STEPS"]["DTSE"]
+        assert (off <= 0.1 + rounded).all()
 
 
 def test_each_model_of_a_learning_curve_has_the_same_three_lengths(tables):

@@ -250,7 +250,8 @@ def test_costs_are_counted_and_shares_are_of_the_first_model():
 
 def test_the_grid_that_contributing_shows_is_one_and_its_runs_are_called_by_its_labels(tmp_path):
     text = (HERE.parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    source = re.search(r"## Running a grid of your own\n.*?```toml\n(.*?)```", text, re.DOTALL)[1]
+    section = text[text.index("## Running a grid of your own") : text.index("## Adding a notebook")]
+    source, shorter = re.findall(r"```toml\n(.*?)```", section, re.DOTALL)
     assert "../dtse_core" in source
     own = source.replace("../dtse_core", (HERE.parents[1] / "dtse_core").as_posix())
     (tmp_path / "own.toml").write_text(own, encoding="utf-8")
@@ -259,6 +260,9 @@ def test_the_grid_that_contributing_shows_is_one_and_its_runs_are_called_by_its_
     assert titles == [
         f"{name}, seed 0" for name in ("usual rate", "half of Muon's rate", "late concatenation, half of Muon's rate")
     ]
+    (tmp_path / "own.toml").write_text(own + shorter, encoding="utf-8")
+    more = [run for run in read_grid(tmp_path / "own.toml").runs if label(run, "against") == label(run, "variant")]
+    assert [(label(run, "variant"), run.parameters["STEPS"]) for run in more] == [("usual rate", 300)] * 3
     levels = {config(run).data.level for run in grid.runs}
     assert levels == {2} and config(grid.runs[1]).train.muon_lr == config(grid.runs[2]).train.muon_lr == 1e-3
 
